@@ -1,0 +1,2 @@
+//! The `clipmill` command.
+fn main() {}

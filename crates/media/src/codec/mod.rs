@@ -1,0 +1,1 @@
+//! Codec headers, one file per codec, each with the clause of the standard that it follows.

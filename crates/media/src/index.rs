@@ -1,0 +1,660 @@
+//! Where every sample of one media segment lies, as numbers alone.
+//!
+//! A track of a segment is a list of [`Extent`]s (which bytes of the segment, put one after the
+//! other, make the elementary stream), a list of [`Unit`]s (which stretches of that elementary
+//! stream are kept) and a list of [`Sample`]s (which units make one access unit, and when it is
+//! due). An MPEG-TS sample is thus a run of packet payloads; a CMAF sample is one stretch.
+//! [`TrackIndex::gather`] copies the payload of samples out of the segment, once.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::{
+    CodecConfig, DamageLog, DeclinedStream, Language, LimitExceeded, Limits, TrackKind,
+};
+
+/// `count` pieces of `len` bytes each; the first at `offset`, the others one packet apart.
+///
+/// Offsets count from the start of the segment; those at or past its end point into the track's
+/// literals: bytes that are not found in the segment in the form in which they are needed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Extent {
+    /// Where the first piece begins.
+    pub offset: u32,
+    /// Bytes of each piece.
+    pub len: u16,
+    /// How many pieces.
+    pub count: u16,
+}
+
+impl Extent {
+    fn bytes(self) -> u64 {
+        u64::from(self.len).saturating_mul(u64::from(self.count))
+    }
+}
+
+/// A stretch of elementary stream that belongs to a sample: a NAL unit, or an audio frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unit {
+    /// The extent in which it begins.
+    pub extent: u32,
+    /// Bytes of that extent (all its pieces taken together) before it.
+    pub skip: u32,
+    /// Its length in bytes.
+    pub len: u32,
+}
+
+/// Whether decoding can start at a sample.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum RandomAccess {
+    /// It cannot.
+    #[default]
+    None,
+    /// Everything from here on decodes and nothing that follows is displayed earlier: IDR,
+    /// BLA, every audio frame.
+    Closed,
+    /// Everything that is displayed from here on decodes; samples that follow in decode order and
+    /// are displayed earlier may not: CRA, or an H.264 recovery point with a count of 0.
+    Open,
+    /// Right only after this many more frames have been decoded: gradual decoder refresh.
+    Gradual(u16),
+}
+
+impl RandomAccess {
+    /// Whether a clip may begin here.
+    #[must_use]
+    pub fn is_sync(self) -> bool {
+        self != Self::None
+    }
+}
+
+/// Pictures that follow a random access point in decode order and precede it in output order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Leading {
+    /// Not a leading picture, or not known to be one.
+    #[default]
+    No,
+    /// Decodes from the random access point alone (RADL).
+    Decodable,
+    /// Needs pictures before the random access point (RASL, or a B-picture of an open GOP).
+    Skipped,
+}
+
+/// One access unit: numbers only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sample {
+    /// Decoding timestamp, unrolled (it does not wrap), in the track's clock.
+    pub dts: i64,
+    /// Presentation timestamp less `dts`, in the track's clock.
+    pub composition_offset: i32,
+    /// How long it lasts, in the unit that [`TrackTiming`] says; 0 when only the next sample's
+    /// `dts` can tell.
+    pub duration: u32,
+    /// Bytes that [`TrackIndex::gather`] writes for it.
+    pub size: u32,
+    /// Index of its first [`Unit`]; it ends where the next sample's begin.
+    pub first_unit: u32,
+    /// Which of [`TrackIndex::configs`] it is coded with.
+    pub config: u16,
+    /// Whether decoding can start here.
+    pub random_access: RandomAccess,
+    /// Whether it is a leading picture.
+    pub leading: Leading,
+}
+
+impl Sample {
+    /// Presentation timestamp, in the track's clock.
+    #[must_use]
+    pub fn pts(&self) -> i64 {
+        self.dts
+            .saturating_add(i64::from(self.composition_offset))
+    }
+}
+
+/// What the timestamps and durations of a track are measured in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TrackTiming {
+    /// Timestamps and durations are both exact, in this many ticks per second.
+    Exact {
+        /// Ticks per second.
+        timescale: u32,
+    },
+    /// Timestamps are rounded to this many ticks per second; durations are PCM samples at the
+    /// sampling rate of the sample's configuration. So is audio in MPEG-TS.
+    Rounded {
+        /// Ticks per second of the timestamps.
+        clock: u32,
+    },
+}
+
+impl TrackTiming {
+    /// Ticks per second of the timestamps.
+    #[must_use]
+    pub fn clock(self) -> u32 {
+        match self {
+            Self::Exact { timescale } => timescale,
+            Self::Rounded { clock } => clock,
+        }
+    }
+}
+
+/// The segment that was given is not the one that was indexed: it is shorter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the segment ends before byte {offset}, where its index says that media lies")]
+pub struct GatherError {
+    /// The byte that is not there.
+    pub offset: u64,
+}
+
+/// One track of a segment.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TrackIndex {
+    id: u32,
+    kind: TrackKind,
+    language: Language,
+    timing: TrackTiming,
+    configs: Vec<Arc<CodecConfig>>,
+    extents: Vec<Extent>,
+    units: Vec<Unit>,
+    samples: Vec<Sample>,
+    literals: Vec<u8>,
+    segment_len: u32,
+    stride: u16,
+    length_prefixed: bool,
+}
+
+impl TrackIndex {
+    /// The MPEG-TS PID, or the MP4 track identifier.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.id
+    }
+
+    /// Video or audio.
+    #[must_use]
+    pub fn kind(&self) -> TrackKind {
+        self.kind
+    }
+
+    /// The language that the container states.
+    #[must_use]
+    pub fn language(&self) -> Language {
+        self.language
+    }
+
+    /// What timestamps and durations are measured in.
+    #[must_use]
+    pub fn timing(&self) -> TrackTiming {
+        self.timing
+    }
+
+    /// The codec configurations, in the order of their first use. Never empty where there are
+    /// samples.
+    #[must_use]
+    pub fn configs(&self) -> &[Arc<CodecConfig>] {
+        &self.configs
+    }
+
+    /// The samples, in decode order.
+    #[must_use]
+    pub fn samples(&self) -> &[Sample] {
+        &self.samples
+    }
+
+    /// The units of one sample.
+    #[must_use]
+    pub fn units_of(&self, sample: usize) -> &[Unit] {
+        self.units.get(self.unit_range(sample)).unwrap_or_default()
+    }
+
+    /// Bytes of memory that this index holds.
+    #[must_use]
+    pub fn heap_bytes(&self) -> usize {
+        let extents = self.extents.capacity().saturating_mul(size_of::<Extent>());
+        let units = self.units.capacity().saturating_mul(size_of::<Unit>());
+        let samples = self.samples.capacity().saturating_mul(size_of::<Sample>());
+        extents
+            .saturating_add(units)
+            .saturating_add(samples)
+            .saturating_add(self.literals.capacity())
+    }
+
+    /// Bytes that [`gather`](Self::gather) writes for `samples`.
+    #[must_use]
+    pub fn gathered_len(&self, samples: Range<usize>) -> u64 {
+        let samples = self.samples.get(samples).unwrap_or_default();
+        samples.iter().map(|sample| u64::from(sample.size)).sum()
+    }
+
+    /// Appends the payload of `samples` to `out`: NAL units each behind their length in four bytes,
+    /// anything else as it is.
+    ///
+    /// # Errors
+    /// When `segment` is shorter than the segment that was indexed, or `samples` reaches past the
+    /// last sample.
+    pub fn gather(
+        &self,
+        segment: &[u8],
+        samples: Range<usize>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), GatherError> {
+        let first = self.unit_range(samples.start).start;
+        let last = match samples.end.checked_sub(1) {
+            Some(last) if last >= samples.start => self.unit_range(last).end,
+            _ => return Ok(()),
+        };
+        let units = self.units.get(first..last).ok_or(GatherError {
+            offset: u64::from(self.segment_len),
+        })?;
+        for unit in units {
+            if self.length_prefixed {
+                out.extend_from_slice(&unit.len.to_be_bytes());
+            }
+            self.copy_unit(segment, *unit, out)?;
+        }
+        Ok(())
+    }
+
+    fn unit_range(&self, sample: usize) -> Range<usize> {
+        let begin = |sample: usize| {
+            self.samples
+                .get(sample)
+                .map_or(self.units.len(), |s| s.first_unit as usize)
+        };
+        begin(sample)..begin(sample.saturating_add(1))
+    }
+
+    fn copy_unit(
+        &self,
+        segment: &[u8],
+        unit: Unit,
+        out: &mut Vec<u8>,
+    ) -> Result<(), GatherError> {
+        let mut left = unit.len as usize;
+        let mut skip = unit.skip as usize;
+        let extents = self.extents.get(unit.extent as usize..).unwrap_or_default();
+        for extent in extents {
+            let len = usize::from(extent.len);
+            if len == 0 {
+                continue;
+            }
+            let mut piece = skip.checked_div(len).unwrap_or_default();
+            let mut within = skip.checked_rem(len).unwrap_or_default();
+            skip = 0;
+            while left > 0 && piece < usize::from(extent.count) {
+                let start = (extent.offset as usize)
+                    .saturating_add(piece.saturating_mul(usize::from(self.stride)))
+                    .saturating_add(within);
+                let take = left.min(len.saturating_sub(within));
+                out.extend_from_slice(self.bytes_at(segment, start, take)?);
+                left = left.saturating_sub(take);
+                piece = piece.saturating_add(1);
+                within = 0;
+            }
+            if left == 0 {
+                return Ok(());
+            }
+        }
+        if left == 0 {
+            return Ok(());
+        }
+        Err(GatherError {
+            offset: u64::from(self.segment_len),
+        })
+    }
+
+    fn bytes_at<'a>(
+        &'a self,
+        segment: &'a [u8],
+        start: usize,
+        len: usize,
+    ) -> Result<&'a [u8], GatherError> {
+        let segment_len = self.segment_len as usize;
+        let (from, start) = match start.checked_sub(segment_len) {
+            None => (segment, start),
+            Some(start) => (self.literals.as_slice(), start),
+        };
+        from.get(start..start.saturating_add(len))
+            .ok_or(GatherError {
+                offset: start as u64,
+            })
+    }
+}
+
+/// Where every sample of one media segment lies.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct SegmentIndex {
+    /// Length of the segment in bytes.
+    pub segment_len: u64,
+    /// Its tracks, in the order in which the container lists them; those without samples included
+    /// where their configuration is known.
+    pub tracks: Vec<TrackIndex>,
+    /// Streams that cannot be carried.
+    pub declined: Vec<DeclinedStream>,
+    /// What was found broken.
+    pub damage: DamageLog,
+}
+
+/// Makes a [`TrackIndex`], one piece, unit and sample after the other.
+///
+/// Positions in the elementary stream count the bytes of all pieces pushed so far.
+#[derive(Debug)]
+pub struct TrackBuilder {
+    index: TrackIndex,
+    /// Elementary stream position at which each extent begins.
+    starts: Vec<u64>,
+    position: u64,
+    sample_start: u32,
+    limits: Limits,
+}
+
+impl TrackBuilder {
+    /// A track without samples.
+    ///
+    /// `segment_len` is the length of the segment in bytes, `stride` the distance between two
+    /// packets (188, 192 or 204; anything where the payload is contiguous), and `length_prefixed`
+    /// whether each unit is a NAL unit that needs its length in front of it.
+    ///
+    /// # Errors
+    /// When the segment is longer than `limits` allow.
+    pub fn new(
+        id: u32,
+        kind: TrackKind,
+        timing: TrackTiming,
+        segment_len: u64,
+        stride: u16,
+        length_prefixed: bool,
+        limits: &Limits,
+    ) -> Result<Self, LimitExceeded> {
+        let limit = limits.segment_bytes.min(u64::from(u32::MAX));
+        LimitExceeded::check("segment size in bytes", segment_len, limit)?;
+        Ok(Self {
+            index: TrackIndex {
+                id,
+                kind,
+                language: Language::UNDETERMINED,
+                timing,
+                configs: Vec::new(),
+                extents: Vec::new(),
+                units: Vec::new(),
+                samples: Vec::new(),
+                literals: Vec::new(),
+                segment_len: u32::try_from(segment_len).unwrap_or(u32::MAX),
+                stride,
+                length_prefixed,
+            },
+            starts: Vec::new(),
+            position: 0,
+            sample_start: 0,
+            limits: limits.clone(),
+        })
+    }
+
+    /// States the track's language.
+    pub fn set_language(&mut self, language: Language) {
+        self.index.language = language;
+    }
+
+    /// Bytes of elementary stream pushed so far: the position of the next piece.
+    #[must_use]
+    pub fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// Samples pushed so far.
+    #[must_use]
+    pub fn samples(&self) -> &[Sample] {
+        &self.index.samples
+    }
+
+    /// Appends `len` bytes of the segment, beginning at byte `offset`, to the elementary stream.
+    ///
+    /// # Errors
+    /// When the piece does not lie inside the segment.
+    pub fn push_piece(&mut self, offset: u64, len: usize) -> Result<(), LimitExceeded> {
+        let end = offset.saturating_add(len as u64);
+        LimitExceeded::check(
+            "end of a piece in its segment",
+            end,
+            u64::from(self.index.segment_len),
+        )?;
+        self.push_extent(u32::try_from(offset).unwrap_or(u32::MAX), len);
+        Ok(())
+    }
+
+    /// Appends bytes that are not in the segment to the elementary stream.
+    ///
+    /// # Errors
+    /// When segment and literals together pass 4 GiB.
+    pub fn push_literal(&mut self, bytes: &[u8]) -> Result<(), LimitExceeded> {
+        let offset = u64::from(self.index.segment_len)
+            .saturating_add(self.index.literals.len() as u64);
+        LimitExceeded::check(
+            "segment and literals in bytes",
+            offset.saturating_add(bytes.len() as u64),
+            u64::from(u32::MAX),
+        )?;
+        self.index.literals.extend_from_slice(bytes);
+        self.push_extent(u32::try_from(offset).unwrap_or(u32::MAX), bytes.len());
+        Ok(())
+    }
+
+    fn push_extent(&mut self, mut offset: u32, mut len: usize) {
+        while len > 0 {
+            let piece = u16::try_from(len).unwrap_or(u16::MAX);
+            self.push_short_extent(offset, piece);
+            offset = offset.saturating_add(u32::from(piece));
+            len = len.saturating_sub(usize::from(piece));
+        }
+    }
+
+    fn push_short_extent(&mut self, offset: u32, len: u16) {
+        let stride = u32::from(self.index.stride);
+        let position = self.position;
+        self.position = position.saturating_add(u64::from(len));
+        if let Some(last) = self.index.extents.last_mut() {
+            let next = last
+                .offset
+                .saturating_add(stride.saturating_mul(u32::from(last.count)));
+            if last.len == len && next == offset && last.count < u16::MAX {
+                last.count = last.count.saturating_add(1);
+                return;
+            }
+        }
+        self.starts.push(position);
+        self.index.extents.push(Extent {
+            offset,
+            len,
+            count: 1,
+        });
+    }
+
+    /// Adds the bytes at `range` of the elementary stream to the sample in the making.
+    ///
+    /// # Errors
+    /// When the range reaches past the pieces pushed so far, or is longer than 4 GiB.
+    pub fn push_unit(&mut self, range: Range<u64>) -> Result<(), LimitExceeded> {
+        LimitExceeded::check("end of a unit", range.end, self.position)?;
+        let len = range.end.saturating_sub(range.start);
+        LimitExceeded::check("unit size in bytes", len, u64::from(u32::MAX))?;
+        let after = self.starts.partition_point(|&start| start <= range.start);
+        let extent = after.saturating_sub(1);
+        let start = self.starts.get(extent).copied().unwrap_or_default();
+        let clamp = |value: u64| u32::try_from(value).unwrap_or(u32::MAX);
+        self.index.units.push(Unit {
+            extent: clamp(extent as u64),
+            skip: clamp(range.start.saturating_sub(start)),
+            len: clamp(len),
+        });
+        Ok(())
+    }
+
+    /// The index of `config` among the track's configurations, which it joins if it is new.
+    ///
+    /// # Errors
+    /// When there are more than `limits` allow.
+    pub fn config(&mut self, config: &Arc<CodecConfig>) -> Result<u16, LimitExceeded> {
+        let configs = &mut self.index.configs;
+        if let Some(at) = configs.iter().rposition(|known| known == config) {
+            return Ok(u16::try_from(at).unwrap_or(u16::MAX));
+        }
+        let at = configs.len();
+        let limit = self.limits.configs.min(usize::from(u16::MAX));
+        LimitExceeded::check(
+            "codec configurations of a track",
+            (at as u64).saturating_add(1),
+            limit as u64,
+        )?;
+        configs.push(Arc::clone(config));
+        Ok(u16::try_from(at).unwrap_or(u16::MAX))
+    }
+
+    /// Ends the sample in the making: the units pushed since the last one. `size` and `first_unit`
+    /// of `sample` are filled in here.
+    ///
+    /// # Errors
+    /// When there are more samples than `limits` allow, or the sample is larger than 4 GiB.
+    pub fn push_sample(&mut self, sample: Sample) -> Result<(), LimitExceeded> {
+        let index = &mut self.index;
+        LimitExceeded::check(
+            "samples of a track",
+            (index.samples.len() as u64).saturating_add(1),
+            self.limits.samples as u64,
+        )?;
+        let units = index
+            .units
+            .get(self.sample_start as usize..)
+            .unwrap_or_default();
+        let prefix = if index.length_prefixed { 4u64 } else { 0 };
+        let size: u64 = units
+            .iter()
+            .map(|unit| u64::from(unit.len).saturating_add(prefix))
+            .sum();
+        LimitExceeded::check("sample size in bytes", size, u64::from(u32::MAX))?;
+        let first_unit = self.sample_start;
+        self.sample_start = u32::try_from(index.units.len()).unwrap_or(u32::MAX);
+        index.samples.push(Sample {
+            size: u32::try_from(size).unwrap_or(u32::MAX),
+            first_unit,
+            ..sample
+        });
+        Ok(())
+    }
+
+    /// Gives the last sample pushed another duration; nothing where there is none.
+    pub fn set_last_duration(&mut self, duration: u32) {
+        if let Some(last) = self.index.samples.last_mut() {
+            last.duration = duration;
+        }
+    }
+
+    /// The finished index.
+    #[must_use]
+    pub fn finish(mut self) -> TrackIndex {
+        // Units of a sample that was never ended belong to nothing.
+        self.index.units.truncate(self.sample_start as usize);
+        self.index.extents.shrink_to_fit();
+        self.index.units.shrink_to_fit();
+        self.index.samples.shrink_to_fit();
+        self.index.literals.shrink_to_fit();
+        self.index
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::MpegAudioConfig;
+
+    fn builder(segment_len: u64) -> TrackBuilder {
+        TrackBuilder::new(
+            0x101,
+            TrackKind::Audio,
+            TrackTiming::Rounded { clock: 90_000 },
+            segment_len,
+            188,
+            false,
+            &Limits::default(),
+        )
+        .unwrap()
+    }
+
+    fn sample(dts: i64) -> Sample {
+        Sample {
+            dts,
+            composition_offset: 0,
+            duration: 1152,
+            size: 0,
+            first_unit: 0,
+            config: 0,
+            random_access: RandomAccess::Closed,
+            leading: Leading::No,
+        }
+    }
+
+    #[test]
+    fn a_sample_is_small() {
+        assert_eq!(size_of::<Sample>(), 32);
+        assert_eq!(size_of::<Extent>(), 8);
+        assert_eq!(size_of::<Unit>(), 12);
+    }
+
+    #[test]
+    fn gathers_across_packets_and_literals() {
+        let segment: Vec<u8> = (0..188 * 4).map(|i| (i % 251) as u8).collect();
+        let mut track = builder(segment.len() as u64);
+        let mut stream = Vec::new();
+        for packet in 0..3u64 {
+            let at = packet * 188 + 4;
+            track.push_piece(at, 184).unwrap();
+            stream.extend_from_slice(&segment[at as usize..at as usize + 184]);
+        }
+        track.push_literal(b"literal").unwrap();
+        stream.extend_from_slice(b"literal");
+        track.push_piece(188 * 3 + 8, 100).unwrap();
+        stream.extend_from_slice(&segment[188 * 3 + 8..188 * 3 + 108]);
+
+        track.push_unit(10..200).unwrap();
+        track.push_sample(sample(0)).unwrap();
+        track.push_unit(200..540).unwrap();
+        track.push_unit(540..600).unwrap();
+        track.push_sample(sample(2_351)).unwrap();
+        let track = track.finish();
+        assert_eq!(track.extents.len(), 3, "equal pieces one stride apart join");
+
+        let mut out = Vec::new();
+        track.gather(&segment, 0..2, &mut out).unwrap();
+        assert_eq!(out, stream[10..600]);
+        out.clear();
+        track.gather(&segment, 1..2, &mut out).unwrap();
+        assert_eq!(out, stream[200..600]);
+        assert_eq!(track.gathered_len(1..2), 400);
+    }
+
+    #[test]
+    fn a_shorter_segment_is_an_error() {
+        let mut track = builder(188);
+        track.push_piece(4, 184).unwrap();
+        track.push_unit(0..184).unwrap();
+        track.push_sample(sample(0)).unwrap();
+        let track = track.finish();
+        let error = track.gather(&[0; 100], 0..1, &mut Vec::new()).unwrap_err();
+        assert_eq!(error.offset, 4);
+    }
+
+    #[test]
+    fn equal_configurations_are_one() {
+        let mut track = builder(0);
+        let config = |layer| {
+            Arc::new(CodecConfig::MpegAudio(MpegAudioConfig {
+                layer,
+                sample_rate: 44_100,
+                channels: 2,
+                frame_samples: 1152,
+            }))
+        };
+        assert_eq!(track.config(&config(2)).unwrap(), 0);
+        assert_eq!(track.config(&config(3)).unwrap(), 1);
+        assert_eq!(track.config(&config(2)).unwrap(), 0);
+    }
+}

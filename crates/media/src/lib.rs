@@ -1,0 +1,35 @@
+//! The words that every other Clipmill crate speaks.
+//!
+//! A container parser (`clipmill-ts`, `clipmill-mp4`) turns the bytes of one media segment into a
+//! [`SegmentIndex`]: tracks, and where every sample lies inside the segment. Nothing here knows a
+//! container, opens a file or reads a clock.
+//!
+//! - [`SegmentIndex`], [`TrackIndex`], [`Sample`]: the index, made with [`TrackBuilder`];
+//! - [`CodecConfig`]: what a decoder must know before the first sample, see [`codec`] for the
+//!   headers that it is made from;
+//! - [`Damage`]: what was found broken, and where;
+//! - [`Limits`]: every size that comes from outside.
+#![forbid(unsafe_code)]
+#![warn(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+
+pub mod codec;
+mod config;
+mod damage;
+mod index;
+mod language;
+mod limits;
+
+pub use config::{
+    AacConfig, Ac3Config, Chroma, CodecConfig, Colour, Eac3Config, Eac3Substream, H264Config,
+    H265Config, Mpeg2VideoConfig, MpegAudioConfig, OpusConfig, Rational, TrackKind, VideoFormat,
+};
+pub use damage::{Damage, DamageKind, DamageLog, DeclinedStream};
+pub use index::{
+    Extent, GatherError, Leading, RandomAccess, Sample, SegmentIndex, TrackBuilder, TrackIndex,
+    TrackTiming, Unit,
+};
+pub use language::Language;
+pub use limits::{LimitExceeded, Limits};
+
+/// Ticks per second of MPEG-TS timestamps (ISO/IEC 13818-1, 2.4.3.7).
+pub const CLOCK_90K: u32 = 90_000;
