@@ -1,1 +1,28 @@
-//! placeholder
+//! MP4 as a value (ISO/IEC 14496-12).
+//!
+//! A [`Movie`] says what the file holds: tracks, their codec configurations, and every sample as
+//! numbers. A [`Layout`] made from it is the exact MP4: its length is known, and any range of its
+//! bytes can be rendered, in [`Span`]s that are either literal bytes or media still lying in its
+//! segment. Nothing here does I/O, knows MPEG-TS, or touches a payload.
+//!
+//! - [`Layout::progressive`]: `moov` first, then one interleaved `mdat`;
+//! - [`Layout::fragmented`]: movie fragments behind a global `sidx`;
+//! - [`Fragmenter`]: the same fragments one after the other, as they are made, for a pipe.
+#![forbid(unsafe_code)]
+#![warn(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+
+mod error;
+mod fragment;
+mod layout;
+mod movie;
+mod span;
+
+pub use error::LayoutError;
+pub use fragment::{Fragment, FragmentOptions, FragmentTrack, Fragmenter};
+pub use layout::Layout;
+pub use movie::{Edit, Movie, MovieSample, Run, Track};
+pub use span::{MediaSpan, Piece, Span};
+
+/// Ticks per second of the movie's own timeline: `mvhd`, `tkhd` and edit durations
+/// (ISO/IEC 14496-12, 8.2.2).
+pub const MOVIE_TIMESCALE: u32 = 90_000;
