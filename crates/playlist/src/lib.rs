@@ -1,1 +1,48 @@
-//! placeholder
+//! HLS playlists, and the stretch of them that a clip is cut from.
+//!
+//! Text goes in, values come out: nothing here opens a file, speaks HTTP or reads a clock.
+//!
+//! - [`Playlist::parse`]: M3U8 text (RFC 8216, and draft-pantos-hls-rfc8216bis where it adds to
+//!   it) to a [`MediaPlaylist`] or a [`MultivariantPlaylist`];
+//! - [`VariantChoice`]: which variant of a multivariant playlist to take;
+//! - `TimeSpec`, `parse_duration`: instants and durations as people type them;
+//! - `WindowRequest`: what was asked for, resolved to a `Window` of a media playlist;
+//! - `Location`, `resolve`: where a URI of a playlist leads.
+//!
+//! Live playlists are caught half-written and encoders take liberties, so parsing is tolerant: what
+//! cannot be understood costs a warning with its line number, never the segments around it.
+//!
+//! ```
+//! use clipmill_playlist::{Playlist, PlaylistLimits};
+//!
+//! let text = b"#EXTM3U\n#EXT-X-TARGETDURATION:4\n#EXTINF:4,\na.ts\n#EXTINF:3.5,\nb.ts\n";
+//! let Playlist::Media(media) = Playlist::parse(text, &PlaylistLimits::default())? else {
+//!     return Err("not a media playlist".into());
+//! };
+//! assert_eq!(media.segments.len(), 2);
+//! assert_eq!(media.duration().as_secs_f64(), 7.5);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+#![forbid(unsafe_code)]
+#![warn(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+
+mod attributes;
+mod build;
+mod date;
+mod dating;
+mod error;
+mod media;
+mod multivariant;
+mod parse;
+mod variables;
+
+pub use error::{PlaylistError, PlaylistLimits};
+pub use media::{
+    ByteRange, Key, KeyMethod, Map, MediaPlaylist, Part, PlaylistKind, PreloadHint, Segment,
+    ServerControl,
+};
+pub use multivariant::{
+    MultivariantPlaylist, Rendition, RenditionKind, Resolution, Variant, VariantChoice,
+    VariantError,
+};
+pub use parse::{Playlist, Variables};

@@ -1,0 +1,256 @@
+//! The model of a media playlist (RFC 8216, 4.3.2 and 4.3.3).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+/// A playlist of segments.
+#[derive(Debug, Clone, PartialEq, Default)]
+#[non_exhaustive]
+pub struct MediaPlaylist {
+    /// `EXT-X-VERSION` (4.3.1.2); 1 when absent.
+    pub version: u64,
+    /// `EXT-X-TARGETDURATION` (4.3.3.1); when absent, the longest segment rounded to seconds.
+    pub target_duration: Duration,
+    /// `EXT-X-MEDIA-SEQUENCE` (4.3.3.2): the sequence number of the first segment, those that a
+    /// delta update skipped included.
+    pub media_sequence: u64,
+    /// `EXT-X-DISCONTINUITY-SEQUENCE` (4.3.3.3).
+    pub discontinuity_sequence: u64,
+    /// `EXT-X-PLAYLIST-TYPE` (4.3.3.5); `None` for a sliding window.
+    pub kind: Option<PlaylistKind>,
+    /// `EXT-X-ENDLIST` (4.3.3.4): no segment will be added.
+    pub ended: bool,
+    /// `EXT-X-INDEPENDENT-SEGMENTS` (4.3.5.1): every segment begins with what decodes alone.
+    pub independent_segments: bool,
+    /// `EXT-X-I-FRAMES-ONLY` (4.3.3.6): each segment is one I-frame.
+    pub i_frames_only: bool,
+    /// The segments that have a URI, in order.
+    pub segments: Vec<Segment>,
+    /// `EXT-X-START` `TIME-OFFSET` (4.3.5.2) in seconds: from the start, or when negative from the
+    /// end.
+    pub start_offset: Option<f64>,
+    /// `EXT-X-PART-INF` (rfc8216bis, 4.4.3.7): the longest partial segment.
+    pub part_target: Option<Duration>,
+    /// `EXT-X-PART` (rfc8216bis, 4.4.4.9) of the segment that is not complete yet. Parts of
+    /// complete segments hold nothing that their segment does not.
+    pub parts: Vec<Part>,
+    /// `EXT-X-PRELOAD-HINT` (rfc8216bis, 4.4.5.3).
+    pub preload_hints: Vec<PreloadHint>,
+    /// `EXT-X-SKIP` (rfc8216bis, 4.4.5.2): segments that a delta update leaves out before the first
+    /// one listed. 0 in a full playlist.
+    pub skipped_segments: u64,
+    /// `EXT-X-SERVER-CONTROL` (rfc8216bis, 4.4.3.8).
+    pub server_control: Option<ServerControl>,
+    /// The text ends in the middle of a line or after a tag that wants a URI, and there is no
+    /// `EXT-X-ENDLIST`: it was probably caught while it was being written, and its last segment, if
+    /// it has one, may have a shortened name.
+    pub truncated: bool,
+    /// What was passed over, each with its line number.
+    pub warnings: Vec<String>,
+}
+
+impl MediaPlaylist {
+    /// The sum of all `EXTINF`.
+    pub fn duration(&self) -> Duration {
+        let last = self.segments.last();
+        last.map_or(Duration::ZERO, Segment::end)
+    }
+
+    /// Whether absolute times mean something: at least one `EXT-X-PROGRAM-DATE-TIME` is there.
+    pub fn has_dates(&self) -> bool {
+        self.segments.iter().any(|one| one.start_time.is_some())
+    }
+
+    /// The instants that the dated segments cover, from the earliest beginning to the latest end.
+    pub fn date_range(&self) -> Option<(DateTime<Utc>, DateTime<Utc>)> {
+        let starts = self.segments.iter().filter_map(|one| one.start_time);
+        let ends = self.segments.iter().filter_map(Segment::end_time);
+        Some((starts.min()?, ends.max()?))
+    }
+}
+
+/// `EXT-X-PLAYLIST-TYPE` (RFC 8216, 4.3.3.5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PlaylistKind {
+    /// Segments are only ever added.
+    Event,
+    /// Nothing changes any more.
+    Vod,
+}
+
+/// One media segment (RFC 8216, 4.3.2).
+#[derive(Debug, Clone, PartialEq, Default)]
+#[non_exhaustive]
+pub struct Segment {
+    /// As written, variables replaced; see [`crate::resolve`].
+    pub uri: String,
+    /// `EXTINF` (4.3.2.1).
+    pub duration: Duration,
+    /// The title of `EXTINF`, when there is one.
+    pub title: Option<String>,
+    /// Media sequence number (3).
+    pub sequence: u64,
+    /// `EXT-X-DISCONTINUITY` (4.3.2.3) stands before this segment.
+    pub discontinuity: bool,
+    /// Discontinuity sequence number (3).
+    pub discontinuity_sequence: u64,
+    /// `EXT-X-PROGRAM-DATE-TIME` (4.3.2.6) of this very segment.
+    pub program_date_time: Option<DateTime<Utc>>,
+    /// When the segment begins: its own date, or one carried over from its neighbours by `EXTINF`,
+    /// from those of the same discontinuity run if they have any. `None` only when the playlist
+    /// has no date at all.
+    pub start_time: Option<DateTime<Utc>>,
+    /// The sum of all `EXTINF` before it in this playlist.
+    pub start: Duration,
+    /// `EXT-X-GAP` (rfc8216bis, 4.4.4.7): there is no media here.
+    pub gap: bool,
+    /// `EXT-X-BYTERANGE` (4.3.2.2), its offset worked out when it is implied.
+    pub byte_range: Option<ByteRange>,
+    /// `EXT-X-KEY` (4.3.2.4) in force. Of several with different formats, the one that needs no
+    /// key system.
+    pub key: Option<Arc<Key>>,
+    /// `EXT-X-MAP` (4.3.2.5) in force.
+    pub map: Option<Arc<Map>>,
+    /// `EXT-X-BITRATE` (rfc8216bis, 4.4.4.8) in force, in kilobits per second.
+    pub bitrate: Option<u64>,
+    /// Line of the URI, from 1.
+    pub line: usize,
+}
+
+impl Segment {
+    /// Where it ends on the playlist's own time line.
+    pub fn end(&self) -> Duration {
+        self.start.saturating_add(self.duration)
+    }
+
+    /// When it ends, if it is dated.
+    pub fn end_time(&self) -> Option<DateTime<Utc>> {
+        crate::date::later(self.start_time?, self.duration)
+    }
+}
+
+/// A stretch of a resource, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ByteRange {
+    /// First byte.
+    pub offset: u64,
+    /// How many.
+    pub length: u64,
+}
+
+impl ByteRange {
+    /// The byte after the last one; `None` when no file can be so large.
+    pub fn end(&self) -> Option<u64> {
+        self.offset.checked_add(self.length)
+    }
+}
+
+/// `EXT-X-KEY` (RFC 8216, 4.3.2.4) with a method other than `NONE`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Key {
+    /// How segments are encrypted.
+    pub method: KeyMethod,
+    /// Where the key is.
+    pub uri: Option<String>,
+    /// The initialization vector, when it is written.
+    pub iv: Option<[u8; 16]>,
+    /// `KEYFORMAT`; `identity` when absent: the key itself, 16 bytes.
+    pub format: String,
+    /// `KEYFORMATVERSIONS`.
+    pub format_versions: Option<String>,
+    /// Line number, from 1.
+    pub line: usize,
+}
+
+impl Key {
+    /// The initialization vector of a segment: the one written, or else its media sequence number
+    /// as a big-endian 128-bit integer (RFC 8216, 5.2).
+    pub fn iv_for(&self, sequence: u64) -> [u8; 16] {
+        self.iv
+            .unwrap_or_else(|| u128::from(sequence).to_be_bytes())
+    }
+
+    /// Whether the URI gives the key itself, so that no key system is needed.
+    pub fn is_identity(&self) -> bool {
+        self.format == "identity"
+    }
+}
+
+/// `METHOD` of `EXT-X-KEY`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum KeyMethod {
+    /// Whole segments, AES-128-CBC with PKCS#7 padding.
+    Aes128,
+    /// Samples, AES-128-CBC or, in fMP4, `cbcs`.
+    SampleAes,
+    /// Samples of fMP4 segments, `cenc`.
+    SampleAesCtr,
+    /// One that no specification names.
+    Other(String),
+}
+
+/// `EXT-X-MAP` (RFC 8216, 4.3.2.5): what must stand before segments to parse them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Map {
+    /// As written, variables replaced.
+    pub uri: String,
+    /// The part of the resource that it is; all of it when absent.
+    pub byte_range: Option<ByteRange>,
+    /// The key in force where the tag stands, which the map is encrypted with.
+    pub key: Option<Arc<Key>>,
+    /// Line number, from 1.
+    pub line: usize,
+}
+
+/// `EXT-X-PART` (rfc8216bis, 4.4.4.9).
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Part {
+    /// As written, variables replaced.
+    pub uri: String,
+    /// Its `DURATION`.
+    pub duration: Duration,
+    /// It begins with what decodes alone.
+    pub independent: bool,
+    /// There is no media here.
+    pub gap: bool,
+    /// The part of the resource that it is; all of it when absent.
+    pub byte_range: Option<ByteRange>,
+    /// Line number, from 1.
+    pub line: usize,
+}
+
+/// `EXT-X-PRELOAD-HINT` (rfc8216bis, 4.4.5.3).
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PreloadHint {
+    /// `TYPE`: `PART` or `MAP`.
+    pub kind: String,
+    /// As written, variables replaced.
+    pub uri: String,
+    /// First byte.
+    pub offset: u64,
+    /// How many bytes, when known.
+    pub length: Option<u64>,
+}
+
+/// `EXT-X-SERVER-CONTROL` (rfc8216bis, 4.4.3.8).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct ServerControl {
+    /// Delta updates are offered for what is older than this.
+    pub can_skip_until: Option<Duration>,
+    /// Delta updates may leave out date ranges as well.
+    pub can_skip_dateranges: bool,
+    /// How far from the end to begin playing.
+    pub hold_back: Option<Duration>,
+    /// The same for low-latency playing.
+    pub part_hold_back: Option<Duration>,
+    /// The server can hold a reload back until there is something new.
+    pub can_block_reload: bool,
+}

@@ -1,0 +1,94 @@
+//! From lines to the model (RFC 8216, 4.1): each line by itself, in the order in which it stands.
+
+use std::collections::BTreeMap;
+
+use quick_m3u8::HlsLine;
+use quick_m3u8::config::ParsingOptionsBuilder;
+use quick_m3u8::custom_parsing::line;
+
+use crate::build::Builder;
+use crate::error::{PlaylistError, PlaylistLimits};
+use crate::media::MediaPlaylist;
+use crate::multivariant::MultivariantPlaylist;
+
+/// Names and values of `EXT-X-DEFINE` (rfc8216bis, 4.4.2.3).
+pub type Variables = BTreeMap<String, String>;
+
+/// A playlist of either kind.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Playlist {
+    /// Of segments.
+    Media(MediaPlaylist),
+    /// Of playlists.
+    Multivariant(MultivariantPlaylist),
+}
+
+impl Playlist {
+    /// Reads a playlist that imports no variable.
+    ///
+    /// # Errors
+    /// When the text is no M3U8 playlist, or larger than `limits` allows. Anything less is a
+    /// warning in the playlist.
+    pub fn parse(bytes: &[u8], limits: &PlaylistLimits) -> Result<Self, PlaylistError> {
+        Self::parse_with(bytes, limits, &Variables::new())
+    }
+
+    /// Reads a playlist that may import `imports` with `EXT-X-DEFINE:IMPORT` or `QUERYPARAM`: the
+    /// variables of the multivariant playlist, or the query parameters of its own URL.
+    ///
+    /// # Errors
+    /// As [`Self::parse`].
+    pub fn parse_with(
+        bytes: &[u8],
+        limits: &PlaylistLimits,
+        imports: &Variables,
+    ) -> Result<Self, PlaylistError> {
+        let actual = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        if actual > limits.bytes {
+            return Err(PlaylistError::TooLong {
+                actual,
+                limit: limits.bytes,
+            });
+        }
+        // One bad byte in a title must not cost the segments behind it.
+        let text = String::from_utf8_lossy(bytes);
+        let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+        check_header(text)?;
+
+        // Each tag is told apart here and its value read by hand: one that the typed reader would
+        // refuse as a whole may still hold what is needed.
+        let options = ParsingOptionsBuilder::new().build();
+        let mut builder = Builder::new(limits, imports);
+        let mut lines = text.split('\n').map(str::trim).enumerate().peekable();
+        while let Some((index, content)) = lines.next() {
+            let number = index.saturating_add(1);
+            let complete = lines.peek().is_some();
+            match line::parse(content, &options).map(|slice| slice.parsed) {
+                Ok(HlsLine::UnknownTag(tag)) => {
+                    let value = tag.value().map_or(&b""[..], |value| value.0);
+                    let value = std::str::from_utf8(value).unwrap_or_default();
+                    builder.tag(number, tag.name(), value.trim())?;
+                }
+                Ok(HlsLine::Uri(uri)) => builder.uri(number, &uri, complete)?,
+                // With no tag registered, none is known; comments and blank lines say nothing.
+                Ok(HlsLine::KnownTag(_) | HlsLine::Comment(_) | HlsLine::Blank) => {}
+                Err(_) => builder.warn(number, "a tag without a name"),
+            }
+        }
+        Ok(builder.finish())
+    }
+}
+
+/// Blank lines before the header are let pass, as players do.
+fn check_header(text: &str) -> Result<(), PlaylistError> {
+    let first = text.trim_start().lines().next().unwrap_or_default();
+    let rest = first.strip_prefix("#EXTM3U");
+    // `#EXTM3U url-tvg="…"` is common in channel lists.
+    if rest.is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '\r', ':'])) {
+        return Ok(());
+    }
+    let printable = first.chars().filter(|one| !one.is_control());
+    Err(PlaylistError::NotM3u8 {
+        found: printable.take(40).collect(),
+    })
+}
