@@ -1,1 +1,24 @@
-//! placeholder
+//! The judges of Clipmill: they share no code with it.
+//!
+//! - [`binary`] runs `clipmill`; [`tools`] runs ffmpeg and ffprobe where they are installed;
+//! - [`ts`] reads MPEG-TS, [`es`] what is inside it, [`mp4`] reads MP4: plain and slow on purpose;
+//! - [`writer`] makes MPEG-TS whose every access unit can be recognised again;
+//! - [`http`] and [`webdriver`] show a clip to a browser;
+//! - [`corpus`] finds the media that cannot be part of this repository.
+#![forbid(unsafe_code)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a judge that cannot work fails its test"
+)]
+
+pub mod binary;
+pub mod corpus;
+pub mod es;
+pub mod http;
+pub mod mp4;
+pub mod tools;
+pub mod ts;
+pub mod webdriver;
+pub mod writer;
