@@ -5,22 +5,26 @@
 //! - [`Playlist::parse`]: M3U8 text (RFC 8216, and draft-pantos-hls-rfc8216bis where it adds to
 //!   it) to a [`MediaPlaylist`] or a [`MultivariantPlaylist`];
 //! - [`VariantChoice`]: which variant of a multivariant playlist to take;
-//! - `TimeSpec`, `parse_duration`: instants and durations as people type them;
-//! - `WindowRequest`: what was asked for, resolved to a `Window` of a media playlist;
-//! - `Location`, `resolve`: where a URI of a playlist leads.
+//! - [`TimeSpec`], [`parse_duration`]: instants and durations as people type them;
+//! - [`WindowRequest`]: what was asked for, resolved to a [`Window`] of a media playlist;
+//! - [`Location`], [`resolve`]: where a URI of a playlist leads.
 //!
 //! Live playlists are caught half-written and encoders take liberties, so parsing is tolerant: what
 //! cannot be understood costs a warning with its line number, never the segments around it.
 //!
 //! ```
-//! use clipmill_playlist::{Playlist, PlaylistLimits};
+//! use clipmill_playlist::{Playlist, PlaylistLimits, WindowRequest};
 //!
 //! let text = b"#EXTM3U\n#EXT-X-TARGETDURATION:4\n#EXTINF:4,\na.ts\n#EXTINF:3.5,\nb.ts\n";
 //! let Playlist::Media(media) = Playlist::parse(text, &PlaylistLimits::default())? else {
 //!     return Err("not a media playlist".into());
 //! };
-//! assert_eq!(media.segments.len(), 2);
-//! assert_eq!(media.duration().as_secs_f64(), 7.5);
+//! let request = WindowRequest {
+//!     from: Some("+5s".parse()?),
+//!     ..WindowRequest::default()
+//! };
+//! let window = request.resolve(&media)?;
+//! assert_eq!(window.segments_overlapping(&media), 1..2);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 #![forbid(unsafe_code)]
@@ -31,12 +35,16 @@ mod build;
 mod date;
 mod dating;
 mod error;
+mod location;
 mod media;
 mod multivariant;
 mod parse;
+mod time;
 mod variables;
+mod window;
 
 pub use error::{PlaylistError, PlaylistLimits};
+pub use location::{Location, LocationError, candidates, resolve};
 pub use media::{
     ByteRange, Key, KeyMethod, Map, MediaPlaylist, Part, PlaylistKind, PreloadHint, Segment,
     ServerControl,
@@ -46,3 +54,5 @@ pub use multivariant::{
     VariantError,
 };
 pub use parse::{Playlist, Variables};
+pub use time::{TimeError, TimeSpec, parse_duration};
+pub use window::{Position, Window, WindowError, WindowRequest};
