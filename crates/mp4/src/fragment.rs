@@ -1,9 +1,16 @@
+use std::mem::discriminant;
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use clipmill_media::CodecConfig;
+use clipmill_media::{CodecConfig, TrackKind};
 
-use crate::{LayoutError, Movie, MovieSample, Piece, Run, Span};
+use crate::boxes::Boxes;
+use crate::layout::Source;
+use crate::moof::{self, RawFragment, RawPiece, Traf, Trun};
+use crate::moov::{self, Content};
+use crate::plan::{self, Facts, TrackPlan};
+use crate::{LayoutError, MediaSpan, Movie, MovieSample, Piece, Run, Span, entries, tags};
 
 /// How a movie is cut into fragments.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,11 +66,35 @@ impl Fragment {
     }
 }
 
-/// Writes a movie fragment by fragment, as it is made.
+/// Writes a movie fragment by fragment, as it is made (ISO/IEC 14496-12, 8.8).
+///
+/// A configuration that is not in the header can have no sample entry. For video its parameter
+/// sets then go in band, before the first sample that needs them and before every random access
+/// point from there on. Decoders cope, though `avc1` and `hvc1` promise otherwise (ISO/IEC
+/// 14496-15, 5.4.2.1); there is no conforming way but a new file. For audio it is an error.
 #[derive(Debug, Clone)]
 pub struct Fragmenter {
-    movie: Movie,
-    options: FragmentOptions,
+    tracks: Vec<Option<TrackState>>,
+    init: Bytes,
+    segment_types: bool,
+    sequence: u32,
+}
+
+/// What must be known of a track between fragments.
+#[derive(Debug, Clone)]
+struct TrackState {
+    id: u32,
+    kind: TrackKind,
+    timescale: u32,
+    opus: bool,
+    /// The configurations that have a sample entry.
+    configs: Vec<Arc<CodecConfig>>,
+    /// The configuration of the last sample.
+    current: Option<u16>,
+    /// The sample entry of the last sample; counts from 1.
+    description: u32,
+    /// Whether parameter sets went in band, so that the sample entry no longer tells.
+    in_band: bool,
 }
 
 impl Fragmenter {
@@ -72,23 +103,266 @@ impl Fragmenter {
     /// # Errors
     /// When there is no track, or one cannot be described.
     pub fn new(movie: Movie, options: FragmentOptions) -> Result<Self, LayoutError> {
-        Ok(Self { movie, options })
+        let mut plans = Vec::new();
+        for (index, track) in movie.tracks.iter().enumerate() {
+            plan::check_head(index, track)?;
+            let id = u32::try_from(index).unwrap_or(u32::MAX).saturating_add(1);
+            plans.push(TrackPlan {
+                index,
+                id,
+                track,
+                start: track.start,
+                facts: Facts::default(),
+            });
+        }
+        if plans.is_empty() {
+            return Err(LayoutError::Empty);
+        }
+        Self::with_plans(&movie, &plans, &options, None, &BRANDS)
+    }
+
+    /// Begins a file with the tracks in `plans`; `duration` in movie ticks, where known.
+    pub(crate) fn with_plans(
+        movie: &Movie,
+        plans: &[TrackPlan<'_>],
+        options: &FragmentOptions,
+        duration: Option<u64>,
+        brands: &[[u8; 4]],
+    ) -> Result<Self, LayoutError> {
+        let mut b = Boxes::default();
+        tags::brands(&mut b, brands)?;
+        tags::metadata(&mut b, movie)?;
+        moov::movie_box(&mut b, movie, plans, Content::Fragments { duration })?;
+        let mut tracks = vec![None; movie.tracks.len()];
+        for plan in plans {
+            let state = TrackState {
+                id: plan.id,
+                kind: plan.track.kind,
+                timescale: plan.track.timescale,
+                opus: plan.is_opus(),
+                configs: plan.track.configs.clone(),
+                current: None,
+                description: 1,
+                in_band: false,
+            };
+            if let Some(track) = tracks.get_mut(plan.index) {
+                *track = Some(state);
+            }
+        }
+        Ok(Self {
+            tracks,
+            init: b.into_bytes().into(),
+            segment_types: options.segment_types,
+            sequence: 0,
+        })
     }
 
     /// `ftyp` and `moov`.
     #[must_use]
     pub fn init(&self) -> Bytes {
-        let _ = (&self.movie, &self.options);
-        Bytes::new()
+        self.init.clone()
     }
 
-    /// The next fragment.
+    /// The next fragment. Parts without samples are left out. The media is put in the order of
+    /// its segments, and inside a segment in the order of `parts`.
     ///
     /// # Errors
     /// When no part holds a sample, a part contradicts itself, an audio configuration is not in
-    /// the header, or a number does not fit its field.
+    /// the header, or a number does not fit its field. After an error the file cannot go on.
     pub fn fragment(&mut self, parts: &[FragmentTrack<'_>]) -> Result<Fragment, LayoutError> {
-        let _ = parts;
-        Err(LayoutError::Empty)
+        let raw = self.raw_fragment(parts)?;
+        let pieces = raw.pieces.into_iter().map(|piece| match piece {
+            RawPiece::Bytes(bytes) => Piece::Bytes(bytes),
+            RawPiece::Media(source, len) => Piece::Media(MediaSpan {
+                segment: source.segment,
+                track: source.source_track,
+                samples: source.source_first..source.source_first.saturating_add(source.count),
+                skip: 0,
+                len,
+            }),
+        });
+        Ok(Fragment {
+            header: raw.header,
+            pieces: pieces.collect(),
+        })
+    }
+
+    pub(crate) fn raw_fragment(
+        &mut self,
+        parts: &[FragmentTrack<'_>],
+    ) -> Result<RawFragment, LayoutError> {
+        let mut trafs = Vec::new();
+        for part in parts {
+            let (track, what) = (part.track, "it is not in the header");
+            let state = self.tracks.get_mut(part.track).and_then(Option::as_mut);
+            let state = state.ok_or(LayoutError::Track { track, what })?;
+            plan::check_runs(part.track, part.samples.len(), part.runs)?;
+            state.track_fragments(part, &mut trafs)?;
+        }
+        if trafs.is_empty() {
+            return Err(LayoutError::Empty);
+        }
+        self.sequence = self.sequence.checked_add(1).ok_or(LayoutError::TooLarge {
+            what: "the count of fragments",
+        })?;
+        moof::fragment(trafs, self.sequence, self.segment_types)
     }
 }
+
+impl TrackState {
+    /// Cuts a part where the sample entry changes, and into the runs of each segment.
+    fn track_fragments<'a>(
+        &mut self,
+        part: &FragmentTrack<'a>,
+        trafs: &mut Vec<Traf<'a>>,
+    ) -> Result<(), LayoutError> {
+        let mut open: Option<Traf<'a>> = None;
+        let (mut begin, mut at, mut time) = (0usize, 0usize, part.start);
+        for run in part.runs {
+            for offset in 0..run.count {
+                let Some(sample) = part.samples.get(at) else {
+                    break;
+                };
+                let (description, prefix) = self.enter(part, sample)?;
+                if open.as_ref().is_some_and(|t| t.description != description) {
+                    trafs.extend(open.take().map(|t| t.ending(part.samples, begin..at)));
+                }
+                let traf = open.get_or_insert_with(|| {
+                    begin = at;
+                    self.traf(description, time)
+                });
+                let within = at.saturating_sub(begin);
+                let source = Source {
+                    track: part.track,
+                    first: u32::try_from(at).unwrap_or(u32::MAX),
+                    count: 1,
+                    segment: run.segment,
+                    source_track: run.track,
+                    source_first: run.first_sample.saturating_add(offset),
+                };
+                traf.push(source, within, sample.size, prefix);
+                at = at.saturating_add(1);
+                time = time
+                    .checked_add(sample.duration.into())
+                    .ok_or(LayoutError::TooLarge {
+                        what: "a decode time",
+                    })?;
+            }
+        }
+        trafs.extend(open.map(|t| t.ending(part.samples, begin..at)));
+        Ok(())
+    }
+
+    fn traf<'a>(&self, description: u32, start: u64) -> Traf<'a> {
+        Traf {
+            track_id: self.id,
+            timescale: self.timescale,
+            opus: self.opus,
+            description,
+            start,
+            samples: &[],
+            truns: Vec::new(),
+            prefixes: Vec::new(),
+        }
+    }
+
+    /// The sample entry of the next sample, and the parameter sets that it must begin with.
+    fn enter(
+        &mut self,
+        part: &FragmentTrack<'_>,
+        sample: &MovieSample,
+    ) -> Result<(u32, Option<Bytes>), LayoutError> {
+        let (track, config) = (part.track, usize::from(sample.config));
+        let changed = self.current != Some(sample.config);
+        if let Some(known) = self.configs.get(config) {
+            self.current = Some(sample.config);
+            self.description = u32::from(sample.config).saturating_add(1);
+            let needed = self.in_band && (changed || sample.random_access.is_sync());
+            let prefix = if needed {
+                entries::in_band(known)
+            } else {
+                None
+            };
+            return Ok((self.description, non_empty(prefix)));
+        }
+        let what = "a sample's configuration does not exist";
+        let late = part.configs.get(config);
+        let late = late.ok_or(LayoutError::Track { track, what })?;
+        if self.kind == TrackKind::Audio {
+            return Err(LayoutError::LateAudioConfig { track, config });
+        }
+        let entry = usize::try_from(self.description.saturating_sub(1)).unwrap_or(usize::MAX);
+        let same_codec = self
+            .configs
+            .get(entry)
+            .is_some_and(|entry| discriminant(&**entry) == discriminant(&**late));
+        if !same_codec {
+            let what = "the codec changed after the header was written";
+            return Err(LayoutError::Config {
+                track,
+                config,
+                what,
+            });
+        }
+        self.current = Some(sample.config);
+        self.in_band = true;
+        let needed = changed || sample.random_access.is_sync();
+        let prefix = if needed { entries::in_band(late) } else { None };
+        Ok((self.description, non_empty(prefix)))
+    }
+}
+
+fn non_empty(bytes: Option<Vec<u8>>) -> Option<Bytes> {
+    bytes.filter(|bytes| !bytes.is_empty()).map(Bytes::from)
+}
+
+impl<'a> Traf<'a> {
+    /// Adds one sample, the `at`th.
+    fn push(&mut self, sample: Source, at: usize, size: u32, prefix: Option<Bytes>) {
+        let segment = sample.segment;
+        if self.truns.last().is_none_or(|t| t.segment != segment) {
+            self.truns.push(Trun {
+                segment,
+                count: 0,
+                pieces: Vec::new(),
+                len: 0,
+            });
+        }
+        let Some(trun) = self.truns.last_mut() else {
+            return;
+        };
+        trun.count = trun.count.saturating_add(1);
+        trun.len = trun.len.saturating_add(size.into());
+        if let Some(prefix) = prefix {
+            trun.len = trun.len.saturating_add(prefix.len() as u64);
+            trun.pieces.push(RawPiece::Bytes(prefix.clone()));
+            self.prefixes.push((at, prefix));
+        }
+        if let Some(RawPiece::Media(last, len)) = trun.pieces.last_mut()
+            && last.source_track == sample.source_track
+            && last.source_first.checked_add(last.count) == Some(sample.source_first)
+        {
+            last.count = last.count.saturating_add(1);
+            *len = len.saturating_add(size.into());
+        } else {
+            trun.pieces.push(RawPiece::Media(sample, size.into()));
+        }
+    }
+
+    fn ending(mut self, samples: &'a [MovieSample], range: Range<usize>) -> Self {
+        self.samples = samples.get(range).unwrap_or_default();
+        self
+    }
+}
+
+/// What a fragmented file conforms to (ISO/IEC 14496-12, annex E): `iso6` for
+/// default-base-is-moof, `tfdt` and signed offsets in `trun`; `iso5` and `mp41` for players that
+/// ask for them.
+///
+/// Not CMAF's `cmfc`: a CMAF track file has one track, whose every fragment begins with a random
+/// access point (ISO/IEC 23000-19, 7.3), which is not known before the fragments are. And not
+/// `dash`, which promises the same.
+pub(crate) const BRANDS: [[u8; 4]; 4] = [*b"iso6", *b"iso5", *b"isom", *b"mp41"];
+
+/// The same, of a file that is known to be a CMAF track file.
+pub(crate) const CMAF_BRANDS: [[u8; 4]; 5] = [*b"iso6", *b"iso5", *b"isom", *b"mp41", *b"cmfc"];

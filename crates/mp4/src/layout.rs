@@ -1,31 +1,82 @@
 use std::ops::Range;
 
-use crate::{FragmentOptions, LayoutError, Movie, Span};
+use bytes::Bytes;
+
+use crate::boxes::Boxes;
+use crate::chunks::{self, Chunk};
+use crate::moov::{self, Content, TrackChunks};
+use crate::plan::{self, TrackPlan};
+use crate::{FragmentOptions, LayoutError, MediaSpan, Movie, MovieSample, Span, cut, tags};
 
 /// An MP4 file as a value: its length is known, and any range of its bytes can be rendered.
 #[derive(Debug, Clone)]
 pub struct Layout {
     movie: Movie,
+    parts: Vec<Part>,
     len: u64,
 }
 
+/// A stretch of the file.
+#[derive(Debug, Clone)]
+pub(crate) struct Part {
+    /// Where it ends in the file; it begins where the part before it ends.
+    pub(crate) end: u64,
+    pub(crate) content: PartContent,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum PartContent {
+    Bytes(Bytes),
+    Media(Source),
+}
+
+/// Samples in a row, in the movie and in their segment.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Source {
+    /// Index of the track in the movie.
+    pub(crate) track: usize,
+    /// First sample, in the track.
+    pub(crate) first: u32,
+    pub(crate) count: u32,
+    pub(crate) segment: u32,
+    /// Which track of that segment.
+    pub(crate) source_track: u32,
+    /// The first sample, there.
+    pub(crate) source_first: u32,
+}
+
 impl Layout {
-    /// A progressive file: `ftyp`, `moov`, `mdat`.
+    /// A progressive file: `ftyp`, `moov`, `mdat`. The media of a segment lies in one piece, in
+    /// the order of the segments, inside it interleaved in chunks of half a second; so one
+    /// segment at a time is enough to render it.
     ///
     /// # Errors
     /// When the movie holds no sample, contradicts itself, or a number does not fit its field.
     pub fn progressive(movie: Movie) -> Result<Self, LayoutError> {
-        let _ = movie;
-        Err(LayoutError::Empty)
+        let plans = plan::tracks_with_samples(&movie, false)?;
+        let chunks = chunks::interleave(&plans)?;
+        let head = progressive_head(&movie, &plans, &chunks)?;
+        let mut parts = Parts::default();
+        parts.push(PartContent::Bytes(head.into()), None)?;
+        for chunk in chunks {
+            parts.push(PartContent::Media(chunk.into()), Some(chunk.len))?;
+        }
+        Ok(Self::new(movie, parts))
     }
 
-    /// A fragmented file: `ftyp`, `moov`, `sidx`, then `moof` and `mdat` again and again.
+    /// A fragmented file: `ftyp`, `moov`, `sidx`, then `moof` and `mdat` again and again. No
+    /// fragment holds media of two segments.
     ///
     /// # Errors
     /// When the movie holds no sample, contradicts itself, or a number does not fit its field.
     pub fn fragmented(movie: Movie, options: FragmentOptions) -> Result<Self, LayoutError> {
-        let _ = (movie, options);
-        Err(LayoutError::Empty)
+        let parts = cut::lay_out(&movie, &options)?;
+        Ok(Self::new(movie, parts))
+    }
+
+    fn new(movie: Movie, parts: Parts) -> Self {
+        let Parts { parts, len } = parts;
+        Self { movie, parts, len }
     }
 
     /// Length of the file in bytes.
@@ -43,7 +94,225 @@ impl Layout {
 
     /// The bytes at `range` of the file, in order; what lies past the end is left out.
     pub fn spans(&self, range: Range<u64>) -> impl Iterator<Item = Span<'_>> {
-        let _ = range;
-        std::iter::empty()
+        let first = self.parts.partition_point(|part| part.end <= range.start);
+        let mut begin = match first
+            .checked_sub(1)
+            .and_then(|before| self.parts.get(before))
+        {
+            Some(before) => before.end,
+            None => 0,
+        };
+        let parts = self.parts.get(first..).unwrap_or_default();
+        parts
+            .iter()
+            .map_while(move |part| {
+                let at = begin;
+                begin = part.end;
+                (at < range.end && range.start < range.end).then(|| {
+                    let from = range.start.max(at).saturating_sub(at);
+                    let to = range.end.min(part.end).saturating_sub(at);
+                    self.span(part, from..to, part.end.saturating_sub(at))
+                })
+            })
+            .filter(|span| !span.is_empty())
     }
+
+    /// The bytes at `range` of a part that is `len` bytes long.
+    fn span<'a>(&self, part: &'a Part, range: Range<u64>, len: u64) -> Span<'a> {
+        match &part.content {
+            PartContent::Bytes(bytes) => {
+                let at = |position: u64| usize::try_from(position).unwrap_or(usize::MAX);
+                let bytes = bytes.get(at(range.start)..at(range.end));
+                Span::Bytes(bytes.unwrap_or_default())
+            }
+            PartContent::Media(source) => {
+                let track = self.movie.tracks.get(source.track);
+                let samples = track.map_or(&[][..], |track| track.samples.as_slice());
+                let end = source.first.saturating_add(source.count);
+                let samples = plan::slice(samples, source.first..end);
+                Span::Media(narrow(source, samples, range, len))
+            }
+        }
+    }
+}
+
+/// The span of the bytes at `range` of `source`, whose `samples` have `len` bytes in all.
+fn narrow(source: &Source, samples: &[MovieSample], range: Range<u64>, len: u64) -> MediaSpan {
+    let (mut first, mut end, mut before) = (0u32, source.count, 0u64);
+    if range.start > 0 || range.end < len {
+        end = 0;
+        let mut at = 0u64;
+        for sample in samples {
+            if at >= range.end {
+                break;
+            }
+            let next = at.saturating_add(sample.size.into());
+            end = end.saturating_add(1);
+            if next <= range.start {
+                first = end;
+                before = next;
+            }
+            at = next;
+        }
+    }
+    let number = |sample: u32| source.source_first.saturating_add(sample);
+    MediaSpan {
+        segment: source.segment,
+        track: source.source_track,
+        samples: number(first)..number(end),
+        skip: range.start.saturating_sub(before),
+        len: range.end.saturating_sub(range.start),
+    }
+}
+
+impl From<Chunk> for Source {
+    fn from(chunk: Chunk) -> Self {
+        Self {
+            track: chunk.track,
+            first: chunk.first,
+            count: chunk.count,
+            segment: chunk.segment,
+            source_track: chunk.source_track,
+            source_first: chunk.source_first,
+        }
+    }
+}
+
+/// Parts of a file, put one behind the other.
+#[derive(Debug, Default)]
+pub(crate) struct Parts {
+    parts: Vec<Part>,
+    len: u64,
+}
+
+impl Parts {
+    pub(crate) fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Adds what comes behind.
+    pub(crate) fn append(&mut self, more: Self) -> Result<(), LayoutError> {
+        let before = self.len;
+        let moved = more.parts.into_iter().map(|part| {
+            let end = before.checked_add(part.end);
+            let end = end.ok_or(LayoutError::TooLarge { what: "the file" })?;
+            self.len = end;
+            Ok(Part { end, ..part })
+        });
+        let moved = moved.collect::<Result<Vec<_>, LayoutError>>()?;
+        self.parts.extend(moved);
+        Ok(())
+    }
+
+    /// Adds a part; `len` is that of media.
+    pub(crate) fn push(
+        &mut self,
+        content: PartContent,
+        len: Option<u64>,
+    ) -> Result<(), LayoutError> {
+        let len = match &content {
+            PartContent::Bytes(bytes) => bytes.len() as u64,
+            PartContent::Media(_) => len.unwrap_or_default(),
+        };
+        self.len = self
+            .len
+            .checked_add(len)
+            .ok_or(LayoutError::TooLarge { what: "the file" })?;
+        if len > 0 {
+            let end = self.len;
+            self.parts.push(Part { end, content });
+        }
+        Ok(())
+    }
+}
+
+/// `ftyp`, `moov` and the header of `mdat`.
+///
+/// The offsets in `moov` depend on its size, and its size on whether they need 64 bits. Widening
+/// one track's table only moves the media further away, so widening whichever does not fit until
+/// all do comes to an end.
+fn progressive_head(
+    movie: &Movie,
+    plans: &[TrackPlan<'_>],
+    chunks: &[Chunk],
+) -> Result<Vec<u8>, LayoutError> {
+    let too_large = LayoutError::TooLarge { what: "the file" };
+    // Where each track's chunks lie in the `mdat`.
+    let mut offsets: Vec<Vec<u64>> = vec![Vec::new(); plans.len()];
+    let mut tables: Vec<TrackChunks> = plans
+        .iter()
+        .map(|_| TrackChunks {
+            chunks: Vec::new(),
+            large: false,
+        })
+        .collect();
+    let mut size = 0u64;
+    for chunk in chunks {
+        let at = plans.partition_point(|plan| plan.index < chunk.track);
+        if let (Some(offsets), Some(table)) = (offsets.get_mut(at), tables.get_mut(at)) {
+            offsets.push(size);
+            table.chunks.push(*chunk);
+        }
+        size = size.checked_add(chunk.len).ok_or(too_large.clone())?;
+    }
+    loop {
+        let mut b = Boxes::default();
+        tags::brands(&mut b, &progressive_brands(plans))?;
+        tags::metadata(&mut b, movie)?;
+        let places = moov::movie_box(&mut b, movie, plans, Content::Whole(&tables))?;
+        media_header(&mut b, size).ok_or(too_large.clone())?;
+        let base = b.len() as u64;
+        let mut fits = true;
+        for (table, offsets) in tables.iter_mut().zip(&offsets) {
+            let last = offsets.last().copied().unwrap_or_default();
+            let last = base.checked_add(last).ok_or(too_large.clone())?;
+            if !table.large && u32::try_from(last).is_err() {
+                table.large = true;
+                fits = false;
+            }
+        }
+        if !fits {
+            continue;
+        }
+        for ((table, offsets), mut place) in tables.iter().zip(&offsets).zip(places) {
+            for offset in offsets {
+                let offset = offset.saturating_add(base).to_be_bytes();
+                let width = if table.large { 8usize } else { 4 };
+                let skipped = offset.len().saturating_sub(width);
+                b.set(place, offset.get(skipped..).unwrap_or_default());
+                place = place.saturating_add(width);
+            }
+        }
+        return Ok(b.into_bytes());
+    }
+}
+
+/// The header of an `mdat` (8.1.1) with `size` bytes: 8 bytes long, or 16 (4.2.2).
+pub(crate) fn media_header(b: &mut Boxes, size: u64) -> Option<()> {
+    let short = size.checked_add(8)?;
+    let long = size.checked_add(16)?;
+    if let Ok(short) = u32::try_from(short) {
+        b.u32(short);
+        b.bytes(b"mdat");
+    } else {
+        b.u32(1);
+        b.bytes(b"mdat");
+        b.u64(long);
+    }
+    Some(())
+}
+
+/// What a progressive file conforms to (annex E): `isom`; `iso6` for signed composition offsets
+/// and sample groups; `iso2`, `mp41` for players that ask for them; `avc1` where there is H.264.
+fn progressive_brands(plans: &[TrackPlan<'_>]) -> Vec<[u8; 4]> {
+    let mut brands = vec![*b"isom", *b"iso2", *b"iso6"];
+    let configs = plans.iter().flat_map(|plan| &plan.track.configs);
+    if configs
+        .into_iter()
+        .any(|config| matches!(**config, clipmill_media::CodecConfig::H264(_)))
+    {
+        brands.push(*b"avc1");
+    }
+    brands.push(*b"mp41");
+    brands
 }

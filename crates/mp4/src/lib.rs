@@ -11,17 +11,27 @@
 #![forbid(unsafe_code)]
 #![warn(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
+mod boxes;
+mod chunks;
+mod cut;
+mod entries;
 mod error;
 mod fragment;
 mod layout;
+mod moof;
+mod moov;
 mod movie;
+mod plan;
 mod span;
+mod tables;
+mod tags;
 
 pub use error::LayoutError;
 pub use fragment::{Fragment, FragmentOptions, FragmentTrack, Fragmenter};
 pub use layout::Layout;
 pub use movie::{Edit, Movie, MovieSample, Run, Track};
 pub use span::{MediaSpan, Piece, Span};
+pub use tags::{METADATA_UUID, find_metadata};
 
 /// Ticks per second of the movie's own timeline: `mvhd`, `tkhd` and edit durations
 /// (ISO/IEC 14496-12, 8.2.2).

@@ -6,8 +6,10 @@ use clipmill_media::{CodecConfig, Language, Leading, RandomAccess, TrackKind};
 /// What an MP4 file holds.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Movie {
-    /// The tracks, in the order of their identifiers (the first is track 1). Those without
-    /// samples are left out of a progressive file.
+    /// The tracks, in the order of their identifiers (the first is track 1). A [`Layout`]
+    /// leaves those without samples out.
+    ///
+    /// [`Layout`]: crate::Layout
     pub tracks: Vec<Track>,
     /// When the movie was made: seconds since the Unix epoch.
     pub creation_time: Option<u64>,
@@ -29,7 +31,7 @@ pub struct Track {
     pub timescale: u32,
     /// The language (`mdhd`).
     pub language: Language,
-    /// The track's name (`hdlr`, and `name` in `udta`).
+    /// The track's name (`hdlr`).
     pub name: Option<String>,
     /// Whether a player shows the track without being asked (`tkhd`).
     pub enabled: bool,

@@ -1,0 +1,405 @@
+//! Cutting a whole movie into fragments, with an index of them before (`sidx`) and after
+//! (`mfra`).
+
+use clipmill_media::{RandomAccess, TrackKind};
+
+use crate::boxes::{self, Boxes, Reference};
+use crate::fragment::{BRANDS, CMAF_BRANDS};
+use crate::layout::{PartContent, Parts};
+use crate::moof::RawPiece;
+use crate::plan::{self, TrackPlan};
+use crate::{
+    FragmentOptions, FragmentTrack, Fragmenter, LayoutError, MOVIE_TIMESCALE, Movie, MovieSample,
+    Run,
+};
+
+type Result<T> = std::result::Result<T, LayoutError>;
+
+/// `reference_count` of a `sidx` has 16 bits.
+const MOST_REFERENCES: usize = 65_535;
+
+/// The parts of a fragmented file.
+pub(crate) fn lay_out(movie: &Movie, options: &FragmentOptions) -> Result<Parts> {
+    let plans = plan::tracks_with_samples(movie, true)?;
+    // What the fragments are cut by, and what the indexes speak of: pictures, if there are any.
+    let is_video = |plan: &&TrackPlan<'_>| plan.track.kind == TrackKind::Video;
+    let leader = plans.iter().find(is_video).or(plans.first());
+    let leader = leader.ok_or(LayoutError::Empty)?;
+    let mut duration = 0;
+    for plan in &plans {
+        duration = duration.max(end_of(plan)?);
+    }
+    let cuts = fragments(&plans, leader, options);
+    let brands = if is_cmaf(&plans, &cuts) {
+        CMAF_BRANDS.as_slice()
+    } else {
+        BRANDS.as_slice()
+    };
+    let mut fragmenter = Fragmenter::with_plans(movie, &plans, options, Some(duration), brands)?;
+    let mut parts = Parts::default();
+    let mut index = Vec::with_capacity(cuts.len());
+    for cut in &cuts {
+        index.push(add_fragment(&mut fragmenter, cut, leader, &mut parts)?);
+    }
+    let mut b = Boxes::default();
+    b.bytes(&fragmenter.init());
+    let earliest = earliest(leader, &index);
+    segment_index(&mut b, leader, &index, &earliest)?;
+    let head = b.into_bytes();
+    let before = head.len() as u64;
+    let mut whole = Parts::default();
+    whole.push(PartContent::Bytes(head.into()), None)?;
+    whole.append(parts)?;
+    if options.random_access_index {
+        let points: Vec<(u64, u64)> = index
+            .iter()
+            .zip(&earliest)
+            .filter(|(entry, _)| entry.sap_type != 0)
+            .map(|(entry, &time)| (time, entry.moof.saturating_add(before)))
+            .collect();
+        let mut b = Boxes::default();
+        boxes::random_access(&mut b, leader.id, &points)?;
+        whole.push(PartContent::Bytes(b.into_bytes().into()), None)?;
+    }
+    Ok(whole)
+}
+
+/// What one track gives to a fragment.
+#[derive(Debug)]
+struct CutTrack<'a> {
+    /// Index of the track in the movie.
+    track: usize,
+    /// First sample, in the track.
+    first: u32,
+    start: u64,
+    samples: &'a [MovieSample],
+    runs: Vec<Run>,
+}
+
+/// What the indexes tell of a fragment.
+#[derive(Debug, Clone, Copy)]
+struct Indexed {
+    /// Bytes.
+    size: u64,
+    /// Where its `moof` lies, counted from the first fragment.
+    moof: u64,
+    /// The earliest composition time of the leader, in its media; `None` where it has no sample.
+    earliest: Option<i128>,
+    /// `SAP_type`: 0 where it does not begin with a random access point of the leader.
+    sap_type: u8,
+}
+
+/// Walks over a track.
+#[derive(Debug)]
+struct Cursor<'a> {
+    plan: &'a TrackPlan<'a>,
+    /// The next sample.
+    sample: u32,
+    /// Its decode time.
+    time: u64,
+    /// The runs not yet used up.
+    runs: &'a [Run],
+    /// How many samples of the first of them are.
+    used: u32,
+}
+
+impl<'a> Cursor<'a> {
+    fn new(plan: &'a TrackPlan<'a>) -> Self {
+        Self {
+            plan,
+            sample: 0,
+            time: plan.start,
+            runs: &plan.track.runs,
+            used: 0,
+        }
+    }
+
+    /// The segment of the next sample.
+    fn segment(&mut self) -> Option<u32> {
+        while let [first, rest @ ..] = self.runs {
+            if self.used < first.count {
+                return Some(first.segment);
+            }
+            self.runs = rest;
+            self.used = 0;
+        }
+        None
+    }
+
+    /// The samples left of `segment`.
+    fn left(&self, segment: u32) -> &'a [MovieSample] {
+        let runs = self.runs.iter().take_while(|run| run.segment == segment);
+        let count = runs.fold(0u32, |sum, run| sum.saturating_add(run.count));
+        let count = count.saturating_sub(self.used);
+        self.plan
+            .samples(self.sample..self.sample.saturating_add(count))
+    }
+
+    /// Takes the next `count` samples.
+    fn take(&mut self, count: u32) -> CutTrack<'a> {
+        let end = self.sample.saturating_add(count);
+        let samples = self.plan.samples(self.sample..end);
+        let mut cut = CutTrack {
+            track: self.plan.index,
+            first: self.sample,
+            start: self.time,
+            samples,
+            runs: Vec::new(),
+        };
+        let mut left = count;
+        while left > 0
+            && let [run, rest @ ..] = self.runs
+        {
+            let taken = left.min(run.count.saturating_sub(self.used));
+            if taken > 0 {
+                cut.runs.push(Run {
+                    first_sample: run.first_sample.saturating_add(self.used),
+                    count: taken,
+                    ..*run
+                });
+            }
+            left = left.saturating_sub(taken);
+            self.used = self.used.saturating_add(taken);
+            if self.used >= run.count {
+                self.runs = rest;
+                self.used = 0;
+            }
+        }
+        for sample in samples {
+            self.time = self.time.saturating_add(sample.duration.into());
+        }
+        self.sample = end;
+        cut
+    }
+}
+
+/// Cuts all tracks: at each new segment, and inside one where the leader allows it.
+fn fragments<'a>(
+    plans: &'a [TrackPlan<'a>],
+    leader: &TrackPlan<'_>,
+    options: &FragmentOptions,
+) -> Vec<Vec<CutTrack<'a>>> {
+    let mut cursors: Vec<Cursor<'a>> = plans.iter().map(Cursor::new).collect();
+    // In each fragment the leader comes first: the indexes point to it there.
+    cursors.sort_by_key(|cursor| cursor.plan.index != leader.index);
+    let mut fragments = Vec::new();
+    while let Some(segment) = cursors.iter_mut().filter_map(Cursor::segment).min() {
+        // The first track that has something here sets the pace.
+        let pace = cursors
+            .iter()
+            .find(|cursor| !cursor.left(segment).is_empty());
+        let mut ends = pace.map_or(Vec::new(), |pace| cut_times(pace, segment, options));
+        ends.push(i128::MAX);
+        for end in ends {
+            let cut: Vec<CutTrack<'a>> = cursors
+                .iter_mut()
+                .map(|cursor| {
+                    let count = count_before(cursor, segment, end);
+                    cursor.take(count)
+                })
+                .filter(|cut| !cut.samples.is_empty())
+                .collect();
+            if !cut.is_empty() {
+                fragments.push(cut);
+            }
+        }
+    }
+    fragments
+}
+
+/// When fragments of `segment` begin, but for the first, in nanoseconds of decode time on the
+/// presentation's timeline.
+fn cut_times(cursor: &Cursor<'_>, segment: u32, options: &FragmentOptions) -> Vec<i128> {
+    // Three quarters are near enough: groups of pictures seldom last the exact time.
+    let wanted = u128::from(options.duration)
+        .saturating_mul(cursor.plan.track.timescale.into())
+        .checked_div(u128::from(MOVIE_TIMESCALE).saturating_mul(4))
+        .unwrap_or_default()
+        .saturating_mul(3);
+    let mut cuts = Vec::new();
+    let (mut time, mut begin) = (cursor.time, cursor.time);
+    let mut config = None;
+    for sample in cursor.left(segment) {
+        let lasting = u128::from(time.saturating_sub(begin));
+        let changed = config.is_some_and(|config| config != sample.config);
+        let enough = lasting >= wanted && sample.random_access.is_sync();
+        if time > begin && (changed || enough) {
+            cuts.push(cursor.plan.presented_at(time));
+            begin = time;
+        }
+        config = Some(sample.config);
+        time = time.saturating_add(sample.duration.into());
+    }
+    cuts
+}
+
+/// How many of the samples left of `segment` are decoded before `end`.
+fn count_before(cursor: &Cursor<'_>, segment: u32, end: i128) -> u32 {
+    let samples = cursor.left(segment);
+    if end == i128::MAX {
+        return u32::try_from(samples.len()).unwrap_or(u32::MAX);
+    }
+    let mut time = cursor.time;
+    let mut count = 0u32;
+    for sample in samples {
+        if cursor.plan.presented_at(time) >= end {
+            break;
+        }
+        count = count.saturating_add(1);
+        time = time.saturating_add(sample.duration.into());
+    }
+    count
+}
+
+/// Writes a fragment and adds it to the file.
+fn add_fragment(
+    fragmenter: &mut Fragmenter,
+    cut: &[CutTrack<'_>],
+    leader: &TrackPlan<'_>,
+    parts: &mut Parts,
+) -> Result<Indexed> {
+    let tracks: Vec<FragmentTrack<'_>> = cut
+        .iter()
+        .map(|cut| FragmentTrack {
+            track: cut.track,
+            start: cut.start,
+            configs: &[],
+            samples: cut.samples,
+            runs: &cut.runs,
+        })
+        .collect();
+    let raw = fragmenter.raw_fragment(&tracks)?;
+    let begin = parts.len();
+    let size = (raw.header.len() as u64).saturating_add(raw.media_len);
+    let moof = begin.saturating_add(raw.moof_at);
+    parts.push(PartContent::Bytes(raw.header), None)?;
+    for piece in raw.pieces {
+        match piece {
+            RawPiece::Bytes(bytes) => parts.push(PartContent::Bytes(bytes), None)?,
+            RawPiece::Media(mut source, len) => {
+                let cut = cut.iter().find(|cut| cut.track == source.track);
+                let first = cut.map_or(0, |cut| cut.first);
+                source.first = source.first.saturating_add(first);
+                parts.push(PartContent::Media(source), Some(len))?;
+            }
+        }
+    }
+    let cut = cut.iter().find(|cut| cut.track == leader.index);
+    Ok(Indexed {
+        size,
+        moof,
+        earliest: cut.and_then(|cut| earliest_composition(cut.start, cut.samples)),
+        sap_type: cut.map_or(0, |cut| sap_type(cut.start, cut.samples)),
+    })
+}
+
+/// The earliest composition time of samples of which the first is decoded at `time`.
+fn earliest_composition(mut time: u64, samples: &[MovieSample]) -> Option<i128> {
+    let times = samples.iter().map(|sample| {
+        let composed = i128::from(time).saturating_add(sample.composition_offset.into());
+        time = time.saturating_add(sample.duration.into());
+        composed
+    });
+    times.min()
+}
+
+/// `SAP_type` (annex I) of the first sample.
+fn sap_type(start: u64, samples: &[MovieSample]) -> u8 {
+    let Some(first) = samples.first() else {
+        return 0;
+    };
+    let composed = i128::from(start).saturating_add(first.composition_offset.into());
+    let leads = earliest_composition(start, samples).is_some_and(|earliest| earliest < composed);
+    match first.random_access {
+        RandomAccess::None => 0,
+        RandomAccess::Closed if leads => 2,
+        RandomAccess::Closed => 1,
+        RandomAccess::Open => 3,
+        RandomAccess::Gradual(_) => 4,
+    }
+}
+
+/// When each fragment begins in the presentation of the leader, in its timescale.
+fn earliest(leader: &TrackPlan<'_>, index: &[Indexed]) -> Vec<u64> {
+    let end = i128::from(leader.start.saturating_add(leader.facts.duration));
+    // A fragment without samples of the leader lasts for no time.
+    let mut next = end;
+    let mut times: Vec<i128> = index
+        .iter()
+        .rev()
+        .map(|entry| {
+            next = entry.earliest.unwrap_or(next).min(next);
+            next
+        })
+        .collect();
+    times.reverse();
+    let shift = leader.presentation_shift();
+    times
+        .into_iter()
+        .map(|time| u64::try_from(time.saturating_add(shift)).unwrap_or(0))
+        .collect()
+}
+
+/// `sidx` over all fragments. Where there are too many for its count, several make one reference.
+fn segment_index(
+    b: &mut Boxes,
+    leader: &TrackPlan<'_>,
+    index: &[Indexed],
+    earliest: &[u64],
+) -> Result<()> {
+    let end = i128::from(leader.start)
+        .saturating_add(leader.facts.duration.into())
+        .saturating_add(leader.presentation_shift());
+    let end = u64::try_from(end).unwrap_or(0);
+    let group = index.len().div_ceil(MOST_REFERENCES).max(1);
+    let begins: Vec<u64> = earliest.iter().step_by(group).copied().collect();
+    let ends = begins.iter().skip(1).copied().chain([end]);
+    let references: Vec<Reference> = index
+        .chunks(group)
+        .zip(begins.iter().zip(ends))
+        .map(|(fragments, (begin, end))| Reference {
+            size: fragments
+                .iter()
+                .fold(0u64, |sum, fragment| sum.saturating_add(fragment.size)),
+            duration: end.saturating_sub(*begin),
+            sap_type: fragments.first().map_or(0, |fragment| fragment.sap_type),
+        })
+        .collect();
+    let first = earliest.first().copied().unwrap_or_default();
+    boxes::segment_index(b, leader.id, leader.track.timescale, first, &references)
+}
+
+/// When the track ends in the presentation, in movie ticks.
+fn end_of(plan: &TrackPlan<'_>) -> Result<u64> {
+    let too_large = LayoutError::TooLarge {
+        what: "a track's duration",
+    };
+    let media_end = plan
+        .start
+        .checked_add(plan.facts.duration)
+        .ok_or(too_large.clone())?;
+    let ticks = |media| plan::movie_ticks(media, plan.track.timescale);
+    if plan.track.edits.is_empty() {
+        return ticks(media_end).ok_or(too_large);
+    }
+    let lasting = plan.track.edits.iter().try_fold(0u64, |sum, edit| {
+        let duration = match edit.media_time {
+            // To the end.
+            Some(begin) if edit.duration == 0 => ticks(media_end.saturating_sub(begin))?,
+            _ => edit.duration,
+        };
+        sum.checked_add(duration)
+    });
+    lasting.ok_or(too_large)
+}
+
+/// Whether the file is a CMAF track file (ISO/IEC 23000-19, 7.3): one track, one sample entry,
+/// and every fragment begins with a random access point of SAP type 1 or 2.
+fn is_cmaf(plans: &[TrackPlan<'_>], cuts: &[Vec<CutTrack<'_>>]) -> bool {
+    let [plan] = plans else { return false };
+    plan.track.configs.len() == 1
+        && cuts.iter().flatten().all(|cut| {
+            let sap_type = sap_type(cut.start, cut.samples);
+            matches!(sap_type, 1 | 2)
+        })
+}

@@ -1,0 +1,287 @@
+//! The movie box (ISO/IEC 14496-12, 8.2): everything but the media.
+
+use clipmill_media::TrackKind;
+
+use crate::boxes::{self, Boxes};
+use crate::chunks::Chunk;
+use crate::entries;
+use crate::plan::TrackPlan;
+use crate::tables::{self, Groups};
+use crate::{LayoutError, MOVIE_TIMESCALE, Movie, tags};
+
+type Result<T> = std::result::Result<T, LayoutError>;
+
+/// Seconds from 1904, the epoch of the format (8.2.2.3), to 1970.
+const EPOCH_1904: u64 = 2_082_844_800;
+
+/// `matrix`: unity (8.2.2.2).
+const UNITY: [u32; 9] = [0x1_0000, 0, 0, 0, 0x1_0000, 0, 0, 0, 0x4000_0000];
+
+/// What is known when a `moov` is written.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Content<'a> {
+    /// All of it.
+    Whole(&'a [TrackChunks]),
+    /// Samples come later, in fragments; `duration` of it all in movie ticks, where known.
+    Fragments { duration: Option<u64> },
+}
+
+/// The chunks of one track, and whether their offsets need 64 bits.
+#[derive(Debug, Clone)]
+pub(crate) struct TrackChunks {
+    pub(crate) chunks: Vec<Chunk>,
+    pub(crate) large: bool,
+}
+
+/// Writes the `moov`; gives for each track where its chunk offsets are to be written, for which
+/// there is room already.
+pub(crate) fn movie_box(
+    b: &mut Boxes,
+    movie: &Movie,
+    plans: &[TrackPlan<'_>],
+    content: Content<'_>,
+) -> Result<Vec<usize>> {
+    let created = movie
+        .creation_time
+        .map_or(0, |unix| unix.saturating_add(EPOCH_1904));
+    let mut places = Vec::new();
+    b.boxed(b"moov", |b| {
+        movie_header(b, created, plans, content)?;
+        for (at, plan) in plans.iter().enumerate() {
+            let chunks = match content {
+                Content::Whole(chunks) => chunks.get(at),
+                Content::Fragments { .. } => None,
+            };
+            let audio = |plan: &&TrackPlan<'_>| plan.track.kind == TrackKind::Audio;
+            // Sound tracks are alternatives, of which a player picks one.
+            let alternatives = plans.iter().filter(audio).count() > 1 && audio(&plan);
+            let place = track_box(b, plan, created, alternatives, chunks)?;
+            places.push(place);
+        }
+        if let Content::Fragments { duration } = content {
+            b.boxed(b"mvex", |b| {
+                if let Some(duration) = duration {
+                    boxes::movie_extends_header(b, duration)?;
+                }
+                for plan in plans {
+                    boxes::track_extends(b, plan.id)?;
+                }
+                Ok(())
+            })?;
+        }
+        tags::user_data(b, movie)
+    })?;
+    Ok(places)
+}
+
+/// Whether a header needs version 1: 64-bit times.
+fn version(created: u64, duration: u64) -> u8 {
+    u8::from(created.max(duration) > u64::from(u32::MAX))
+}
+
+/// A field of 32 or 64 bits, by the version of its box.
+fn wide(b: &mut Boxes, version: u8, value: u64) {
+    match u32::try_from(value) {
+        Ok(value) if version == 0 => b.u32(value),
+        _ => b.u64(value),
+    }
+}
+
+/// `mvhd` (8.2.2).
+fn movie_header(
+    b: &mut Boxes,
+    created: u64,
+    plans: &[TrackPlan<'_>],
+    content: Content<'_>,
+) -> Result<()> {
+    let mut duration = 0;
+    if matches!(content, Content::Whole(_)) {
+        for plan in plans {
+            duration = duration.max(plan.presentation_duration()?);
+        }
+    }
+    let version = version(created, duration);
+    b.full(b"mvhd", version, 0, |b| {
+        wide(b, version, created);
+        wide(b, version, created);
+        b.u32(MOVIE_TIMESCALE);
+        wide(b, version, duration);
+        b.u32(0x0001_0000); // rate 1.0
+        b.u16(0x0100); // volume 1.0
+        b.zeros(10);
+        UNITY.iter().for_each(|&value| b.u32(value));
+        b.zeros(24);
+        b.count(plans.len().saturating_add(1), "a count of tracks")
+    })
+}
+
+fn track_box(
+    b: &mut Boxes,
+    plan: &TrackPlan<'_>,
+    created: u64,
+    alternative: bool,
+    chunks: Option<&TrackChunks>,
+) -> Result<usize> {
+    let mut place = 0;
+    b.boxed(b"trak", |b| {
+        track_header(b, plan, created, alternative, chunks.is_some())?;
+        if !plan.track.edits.is_empty() {
+            b.boxed(b"edts", |b| boxes::edit_list(b, &plan.track.edits))?;
+        }
+        b.boxed(b"mdia", |b| {
+            media_header(b, plan, created, chunks.is_some())?;
+            let (kind, name) = match plan.track.kind {
+                TrackKind::Video => (b"vide", "Video"),
+                TrackKind::Audio => (b"soun", "Audio"),
+            };
+            boxes::handler(b, kind, plan.track.name.as_deref().unwrap_or(name))?;
+            b.boxed(b"minf", |b| {
+                place = media_information(b, plan, chunks)?;
+                Ok(())
+            })
+        })
+    })?;
+    Ok(place)
+}
+
+/// `tkhd` (8.3.2).
+fn track_header(
+    b: &mut Boxes,
+    plan: &TrackPlan<'_>,
+    created: u64,
+    alternative: bool,
+    whole: bool,
+) -> Result<()> {
+    let track = plan.track;
+    let duration = if whole {
+        plan.presentation_duration()?
+    } else {
+        0
+    };
+    let version = version(created, duration);
+    // track_in_movie and track_in_preview, track_enabled.
+    let flags = 6 | u32::from(track.enabled);
+    let video = track.configs.iter().filter_map(|config| config.video());
+    let sizes = video.filter_map(entries::display_size);
+    let (width, height) = sizes
+        .reduce(|a, b| (a.0.max(b.0), a.1.max(b.1)))
+        .unwrap_or((0, 0));
+    b.full(b"tkhd", version, flags, |b| {
+        wide(b, version, created);
+        wide(b, version, created);
+        b.u32(plan.id);
+        b.u32(0);
+        wide(b, version, duration);
+        b.zeros(8);
+        b.u16(0); // layer
+        b.u16(alternative.into()); // alternate_group
+        b.u16(match track.kind {
+            TrackKind::Audio => 0x0100, // volume 1.0
+            TrackKind::Video => 0,
+        });
+        b.u16(0);
+        UNITY.iter().for_each(|&value| b.u32(value));
+        b.u32(width);
+        b.u32(height);
+        Ok(())
+    })
+}
+
+/// `mdhd` (8.4.2).
+fn media_header(b: &mut Boxes, plan: &TrackPlan<'_>, created: u64, whole: bool) -> Result<()> {
+    let duration = if whole { plan.facts.duration } else { 0 };
+    let version = version(created, duration);
+    b.full(b"mdhd", version, 0, |b| {
+        wide(b, version, created);
+        wide(b, version, created);
+        b.u32(plan.track.timescale);
+        wide(b, version, duration);
+        b.u16(plan.track.language.packed());
+        b.u16(0);
+        Ok(())
+    })
+}
+
+/// The content of `minf` (8.4.4).
+fn media_information(
+    b: &mut Boxes,
+    plan: &TrackPlan<'_>,
+    chunks: Option<&TrackChunks>,
+) -> Result<usize> {
+    match plan.track.kind {
+        // 12.1.2: the flags are 1 for no reason that is told.
+        TrackKind::Video => b.full(b"vmhd", 0, 1, |b| {
+            b.zeros(8);
+            Ok(())
+        })?,
+        TrackKind::Audio => b.full(b"smhd", 0, 0, |b| {
+            b.zeros(4);
+            Ok(())
+        })?,
+    }
+    // 8.7.1, 8.7.2: the media is in this file.
+    b.boxed(b"dinf", |b| {
+        b.table(b"dref", 0, |b| {
+            b.full(b"url ", 0, 1, |_| Ok(()))?;
+            Ok(1)
+        })
+    })?;
+    let mut place = 0;
+    b.boxed(b"stbl", |b| {
+        sample_descriptions(b, plan, chunks.is_some())?;
+        place = match chunks {
+            Some(chunks) => sample_tables(b, plan, chunks)?,
+            None => empty_tables(b)?,
+        };
+        Ok(())
+    })?;
+    Ok(place)
+}
+
+/// `stsd` (8.5.2).
+fn sample_descriptions(b: &mut Boxes, plan: &TrackPlan<'_>, whole: bool) -> Result<()> {
+    let rates = if whole || plan.facts.bytes > 0 {
+        tables::bit_rates(plan)
+    } else {
+        Vec::new()
+    };
+    b.full(b"stsd", 0, 0, |b| {
+        b.count(plan.track.configs.len(), "a count of configurations")?;
+        for (at, config) in plan.track.configs.iter().enumerate() {
+            // A configuration that no sample uses has no rate either.
+            let rate = rates.get(at).copied().filter(|rate| rate.average > 0);
+            entries::sample_entry(b, config, rate).map_err(|what| LayoutError::Config {
+                track: plan.index,
+                config: at,
+                what,
+            })?;
+        }
+        Ok(())
+    })
+}
+
+/// The tables of a progressive file, in the order of 8.5.1.
+fn sample_tables(b: &mut Boxes, plan: &TrackPlan<'_>, chunks: &TrackChunks) -> Result<usize> {
+    let (samples, facts) = (plan.track.samples.as_slice(), &plan.facts);
+    tables::decoding_times(b, samples)?;
+    tables::composition_offsets(b, samples, facts)?;
+    tables::sync_samples(b, samples, facts)?;
+    tables::dependencies(b, samples, facts)?;
+    let groups = Groups::new(plan.is_opus(), plan.track.timescale, facts, false);
+    tables::sample_groups(b, samples, facts, groups)?;
+    tables::chunk_samples(b, &chunks.chunks)?;
+    tables::sizes(b, samples, facts)?;
+    tables::chunk_offsets(b, chunks.chunks.len(), chunks.large)
+}
+
+/// The tables of a fragmented file: there, as 8.5.1 demands, and empty.
+fn empty_tables(b: &mut Boxes) -> Result<usize> {
+    for kind in [b"stts", b"stsc"] {
+        b.table(kind, 0, |_| Ok(0))?;
+    }
+    b.full(b"stsz", 0, 0, |b| {
+        b.zeros(8);
+        Ok(())
+    })?;
+    tables::chunk_offsets(b, 0, false)
+}

@@ -1,0 +1,249 @@
+//! A track that was checked, and what a look over all its samples told.
+
+use std::ops::Range;
+
+use clipmill_media::{CodecConfig, Leading, RandomAccess};
+
+use crate::chunks::RUNS_TOO_LONG;
+use crate::{LayoutError, MOVIE_TIMESCALE, Movie, MovieSample, Track};
+
+/// A track of a movie that will be written.
+#[derive(Debug, Clone)]
+pub(crate) struct TrackPlan<'a> {
+    /// Index of the track in the movie.
+    pub(crate) index: usize,
+    /// `track_ID`: counts from 1.
+    pub(crate) id: u32,
+    pub(crate) track: &'a Track,
+    /// Decode time of the first sample.
+    pub(crate) start: u64,
+    pub(crate) facts: Facts,
+}
+
+/// What a look over all samples of a track tells.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Facts {
+    /// Sum of the durations, in the track's timescale.
+    pub(crate) duration: u64,
+    /// Sum of the sizes in bytes.
+    pub(crate) bytes: u64,
+    pub(crate) all_sync: bool,
+    pub(crate) any_open: bool,
+    pub(crate) any_gradual: bool,
+    pub(crate) any_leading: bool,
+    pub(crate) any_offset: bool,
+    pub(crate) any_negative_offset: bool,
+    /// The size of every sample, where they are all the same.
+    pub(crate) equal_size: Option<u32>,
+    /// The duration of every sample, where they are all the same.
+    pub(crate) equal_duration: Option<u32>,
+    /// The shortest duration but 0.
+    pub(crate) shortest: Option<u32>,
+}
+
+impl Facts {
+    pub(crate) fn of(samples: &[MovieSample]) -> Self {
+        let first = samples.first();
+        let mut facts = Self {
+            all_sync: true,
+            equal_size: first.map(|sample| sample.size),
+            equal_duration: first.map(|sample| sample.duration),
+            ..Default::default()
+        };
+        for sample in samples {
+            // Below 2^32 samples of less than 2^32 each: no sum can pass 64 bits.
+            facts.duration = facts.duration.saturating_add(sample.duration.into());
+            facts.bytes = facts.bytes.saturating_add(sample.size.into());
+            facts.all_sync &= sample.random_access.is_sync();
+            facts.any_open |= sample.random_access == RandomAccess::Open;
+            facts.any_gradual |= matches!(sample.random_access, RandomAccess::Gradual(_));
+            facts.any_leading |= sample.leading != Leading::No;
+            facts.any_offset |= sample.composition_offset != 0;
+            facts.any_negative_offset |= sample.composition_offset < 0;
+            if facts.equal_size != Some(sample.size) {
+                facts.equal_size = None;
+            }
+            if facts.equal_duration != Some(sample.duration) {
+                facts.equal_duration = None;
+            }
+            if sample.duration != 0 {
+                let shortest = facts.shortest.unwrap_or(u32::MAX);
+                facts.shortest = Some(shortest.min(sample.duration));
+            }
+        }
+        facts
+    }
+}
+
+/// The tracks of `movie` that have samples, checked, numbered from 1.
+pub(crate) fn tracks_with_samples(
+    movie: &Movie,
+    fragmented: bool,
+) -> Result<Vec<TrackPlan<'_>>, LayoutError> {
+    let mut plans = Vec::new();
+    let mut id = 0u32;
+    for (index, track) in movie.tracks.iter().enumerate() {
+        if track.samples.is_empty() {
+            continue;
+        }
+        id = id.saturating_add(1);
+        check_head(index, track)?;
+        check_samples(index, track)?;
+        plans.push(TrackPlan {
+            index,
+            id,
+            track,
+            start: if fragmented { track.start } else { 0 },
+            facts: Facts::of(&track.samples),
+        });
+    }
+    if plans.is_empty() {
+        return Err(LayoutError::Empty);
+    }
+    Ok(plans)
+}
+
+/// Whether a track can be described at all.
+pub(crate) fn check_head(index: usize, track: &Track) -> Result<(), LayoutError> {
+    let error = |what| Err(LayoutError::Track { track: index, what });
+    if track.timescale == 0 {
+        return error("its timescale is zero");
+    }
+    if track.configs.is_empty() {
+        return error("it has no codec configuration");
+    }
+    if track.configs.len() > usize::from(u16::MAX) {
+        return error("it has too many codec configurations");
+    }
+    if track.configs.iter().any(|c| c.kind() != track.kind) {
+        return error("a codec configuration is of the other kind");
+    }
+    Ok(())
+}
+
+fn check_samples(index: usize, track: &Track) -> Result<(), LayoutError> {
+    let error = |what| Err(LayoutError::Track { track: index, what });
+    if u32::try_from(track.samples.len()).is_err() {
+        return error("it has more than 2^32 samples");
+    }
+    let configs = track.configs.len();
+    if track
+        .samples
+        .iter()
+        .any(|s| usize::from(s.config) >= configs)
+    {
+        return error("a sample's configuration does not exist");
+    }
+    check_runs(index, track.samples.len(), &track.runs)
+}
+
+/// Whether `runs` cover `samples` samples, their segments in order.
+pub(crate) fn check_runs(
+    index: usize,
+    samples: usize,
+    runs: &[crate::Run],
+) -> Result<(), LayoutError> {
+    let error = |what| Err(LayoutError::Track { track: index, what });
+    let mut covered = 0u64;
+    let mut segment = 0;
+    for run in runs {
+        if run.segment < segment {
+            return error("its segments go backwards");
+        }
+        segment = run.segment;
+        if run.first_sample.checked_add(run.count).is_none() {
+            return error("a run reaches past the last sample that can be numbered");
+        }
+        covered = covered.saturating_add(run.count.into());
+    }
+    match covered.cmp(&(samples as u64)) {
+        std::cmp::Ordering::Less => error("its runs hold fewer samples than it has"),
+        std::cmp::Ordering::Equal => Ok(()),
+        std::cmp::Ordering::Greater => error(RUNS_TOO_LONG),
+    }
+}
+
+impl<'a> TrackPlan<'a> {
+    pub(crate) fn error(&self, what: &'static str) -> LayoutError {
+        let track = self.index;
+        LayoutError::Track { track, what }
+    }
+
+    /// The samples in `range`.
+    pub(crate) fn samples(&self, range: Range<u32>) -> &'a [MovieSample] {
+        slice(&self.track.samples, range)
+    }
+
+    /// When media time `time` is presented, in nanoseconds: the edit list applied.
+    pub(crate) fn presented_at(&self, time: u64) -> i128 {
+        let nanos = |ticks: u64, timescale: u32| {
+            i128::from(ticks)
+                .saturating_mul(1_000_000_000)
+                .checked_div(i128::from(timescale))
+                .unwrap_or_default()
+        };
+        nanos(time, self.track.timescale).saturating_add(self.shift(nanos))
+    }
+
+    /// What the edit list adds to a composition time, in the track's timescale.
+    pub(crate) fn presentation_shift(&self) -> i128 {
+        self.shift(|ticks, timescale| {
+            i128::from(ticks)
+                .saturating_mul(self.track.timescale.into())
+                .checked_div(i128::from(timescale))
+                .unwrap_or_default()
+        })
+    }
+
+    /// The shift up to the first edit that shows media, in the unit that `scale` makes of ticks
+    /// of a timescale.
+    fn shift(&self, scale: impl Fn(u64, u32) -> i128) -> i128 {
+        let mut shift = 0i128;
+        for edit in &self.track.edits {
+            match edit.media_time {
+                None => shift = shift.saturating_add(scale(edit.duration, MOVIE_TIMESCALE)),
+                Some(begin) => {
+                    return shift.saturating_sub(scale(begin, self.track.timescale));
+                }
+            }
+        }
+        shift
+    }
+
+    /// How long the track is presented, in ticks of [`MOVIE_TIMESCALE`]: its edits, or its media
+    /// where it has none.
+    pub(crate) fn presentation_duration(&self) -> Result<u64, LayoutError> {
+        let too_large = LayoutError::TooLarge {
+            what: "a track's duration",
+        };
+        if self.track.edits.is_empty() {
+            return movie_ticks(self.facts.duration, self.track.timescale).ok_or(too_large);
+        }
+        self.track
+            .edits
+            .iter()
+            .try_fold(0u64, |sum, edit| sum.checked_add(edit.duration))
+            .ok_or(too_large)
+    }
+
+    /// Whether the track is Opus, which needs a pre-roll.
+    pub(crate) fn is_opus(&self) -> bool {
+        let first = self.track.configs.first();
+        matches!(first.map(|c| &**c), Some(CodecConfig::Opus(_)))
+    }
+}
+
+/// Ticks of a track in ticks of the movie, rounded up so that nothing is cut off.
+pub(crate) fn movie_ticks(ticks: u64, timescale: u32) -> Option<u64> {
+    let scaled = u128::from(ticks).checked_mul(MOVIE_TIMESCALE.into())?;
+    if timescale == 0 {
+        return None;
+    }
+    u64::try_from(scaled.div_ceil(timescale.into())).ok()
+}
+
+/// The part of `samples` at `range`, or what of it exists.
+pub(crate) fn slice(samples: &[MovieSample], range: Range<u32>) -> &[MovieSample] {
+    let end = (range.end as usize).min(samples.len());
+    samples.get(range.start as usize..end).unwrap_or_default()
+}
