@@ -334,10 +334,12 @@ impl CodecConfig {
             Self::Aac(c) => format!("mp4a.40.{}", c.object_type),
             // 0x69 is MPEG-2 part 3 (the half rates), 0x6b is MPEG-1 part 3.
             Self::MpegAudio(c) if c.sample_rate < 32_000 => "mp4a.69".to_owned(),
-            Self::MpegAudio(_) => "mp4a.6b".to_owned(),
+            // Chromium compares these with case, and knows them in this one.
+            Self::MpegAudio(_) => "mp4a.6B".to_owned(),
             Self::Ac3(_) => "ac-3".to_owned(),
             Self::Eac3(_) => "ec-3".to_owned(),
-            Self::Opus(_) => "opus".to_owned(),
+            // As MP4RA registers the sample entry; Safari takes no other case.
+            Self::Opus(_) => "Opus".to_owned(),
         }
     }
 }
