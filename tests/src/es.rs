@@ -13,25 +13,28 @@ pub fn annex_b(stream: &[u8]) -> Vec<&[u8]> {
         .collect();
     let units = starts.iter().enumerate().map(|(n, start)| {
         let end = starts.get(n + 1).map_or(stream.len(), |next| next - 3);
-        let unit = &stream[*start..end];
-        let zeros = unit.iter().rev().take_while(|byte| **byte == 0).count();
-        &unit[..unit.len() - zeros]
+        without_trailing_zeros(&stream[*start..end])
     });
     units.filter(|unit| !unit.is_empty()).collect()
 }
 
 /// The NAL units of an MP4 sample, each behind its length in four bytes; `None` when the lengths do
-/// not add up.
+/// not add up. Trailing zeros, which mean nothing, are left out as in [`annex_b`].
 #[must_use]
 pub fn length_prefixed(mut sample: &[u8]) -> Option<Vec<&[u8]>> {
     let mut units = Vec::new();
     while !sample.is_empty() {
         let (length, rest) = sample.split_first_chunk::<4>()?;
         let (unit, rest) = rest.split_at_checked(u32::from_be_bytes(*length) as usize)?;
-        units.push(unit);
+        units.push(without_trailing_zeros(unit));
         sample = rest;
     }
     Some(units)
+}
+
+fn without_trailing_zeros(unit: &[u8]) -> &[u8] {
+    let zeros = unit.iter().rev().take_while(|byte| **byte == 0).count();
+    &unit[..unit.len() - zeros]
 }
 
 /// Whether a NAL unit carries content: slices and SEI, not what the container may hold elsewhere

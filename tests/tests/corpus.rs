@@ -1,0 +1,468 @@
+//! Media made by others comes out whole: every access unit, its bytes, its times, its key flag, and
+//! the pictures that it decodes to, as the expectations beside the corpus have them.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests"
+)]
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use clipmill_tests::corpus::{corpus, decoded_pictures, expectation, files};
+use clipmill_tests::ts::Kind;
+use clipmill_tests::{binary, es, mp4, tools, ts};
+use serde_json::Value;
+
+/// What of an expectation does not hold for a file, and why that is right.
+const EXCEPTIONS: &[(&str, &[Check], &str)] = &[];
+
+/// One thing that is compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Check {
+    /// How many tracks, and of what.
+    Tracks,
+    /// How many samples.
+    Count,
+    /// Differences of timestamps, and the offset between tracks.
+    Time,
+    /// Which samples are sync samples.
+    Key,
+    /// The bytes.
+    Payload,
+    /// What the pictures decode to.
+    Pictures,
+    /// Everything: the file is expected to fail.
+    All,
+}
+
+#[test]
+fn every_file_comes_out_whole() {
+    let Some(corpus) = corpus() else { return };
+    if !tools::installed(&["ffmpeg"]) {
+        return;
+    }
+    let jobs: Vec<Job> = ["dev", "gen"]
+        .iter()
+        .flat_map(|set| jobs(&corpus.join(set)))
+        .collect();
+    assert!(jobs.len() > 100, "only {} files found", jobs.len());
+    let next = AtomicUsize::new(0);
+    let faults = Mutex::new(Vec::new());
+    std::thread::scope(|threads| {
+        for _ in 0..2 {
+            threads.spawn(|| {
+                while let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let found = job.run();
+                    faults.lock().unwrap().extend(found);
+                }
+            });
+        }
+    });
+    let mut faults = faults.into_inner().unwrap();
+    faults.sort();
+    assert!(
+        faults.is_empty(),
+        "{} of {} files:\n{}",
+        faults.len(),
+        jobs.len(),
+        faults.join("\n")
+    );
+}
+
+struct Job {
+    name: String,
+    path: PathBuf,
+    expected: Value,
+    pictures: Option<String>,
+}
+
+fn jobs(set: &Path) -> Vec<Job> {
+    let pictures: HashMap<String, String> = decoded_pictures(set);
+    let media = files(set).into_iter().filter(|path| {
+        let extension = path.extension().and_then(|extension| extension.to_str());
+        matches!(
+            extension,
+            Some("ts" | "m2ts" | "mts" | "aac" | "adts" | "ac3" | "ec3" | "mp3")
+        )
+    });
+    let jobs = media.filter_map(|path| {
+        let name = path.strip_prefix(set).ok()?.to_str()?.to_owned();
+        let expected = expectation(&path)?;
+        let pictures = pictures.get(&name).cloned();
+        Some(Job {
+            name,
+            path,
+            expected,
+            pictures,
+        })
+    });
+    jobs.collect()
+}
+
+/// What can be carried, of what ffprobe lists: kind, index of the stream.
+fn carried(expected: &Value) -> Vec<(Kind, usize)> {
+    let streams = expected["ffprobe"]["streams"].as_array();
+    let kinds = streams
+        .into_iter()
+        .flatten()
+        .enumerate()
+        .map(|(n, stream)| {
+            let packets = stream["nb_packets"].as_u64().unwrap_or_default();
+            let kind = match stream["codec_name"].as_str() {
+                _ if packets == 0 => Kind::Other,
+                Some("h264") => Kind::H264,
+                Some("hevc") => Kind::H265,
+                Some("aac") => Kind::Adts,
+                Some("mp1" | "mp2" | "mp3") => Kind::MpegAudio,
+                Some("ac3") => Kind::Ac3,
+                Some("eac3") => Kind::Eac3,
+                Some("opus") => Kind::Opus,
+                Some("mpeg2video") => Kind::Mpeg2Video,
+                _ => Kind::Other,
+            };
+            (kind, n)
+        });
+    kinds
+        .filter(|(kind, _)| *kind != Kind::Other)
+        .filter(|(_, n)| is_of_first_programme(expected, *n))
+        .collect()
+}
+
+/// Of several programmes one is taken.
+fn is_of_first_programme(expected: &Value, stream: usize) -> bool {
+    let programmes = expected["programs"].as_array();
+    let Some(first) = programmes.and_then(|programmes| programmes.first()) else {
+        return true;
+    };
+    let pid = expected["ffprobe"]["streams"][stream]["id"]
+        .as_str()
+        .unwrap_or_default();
+    let is_listed = |programme: &Value| {
+        let streams = programme["streams"].as_array().into_iter().flatten();
+        streams.into_iter().any(|stream| {
+            let listed = stream["pid"].as_u64().unwrap_or_default();
+            pid.ends_with(&format!("x{listed:x}"))
+        })
+    };
+    programmes
+        .into_iter()
+        .flatten()
+        .filter(|programme| programme["program"] == first["program"])
+        .any(is_listed)
+}
+
+impl Job {
+    /// One line for the file, when something does not hold.
+    fn run(&self) -> Option<String> {
+        let mut faults = Vec::new();
+        self.check(&mut |check, fault: String| {
+            let known = EXCEPTIONS.iter().any(|(name, checks, _)| {
+                self.name.ends_with(name)
+                    && (checks.contains(&check) || checks.contains(&Check::All))
+            });
+            if !known {
+                faults.push(format!("{check:?}: {fault}"));
+            }
+        });
+        (!faults.is_empty()).then(|| format!("{}: {}", self.name, faults.join("; ")))
+    }
+
+    fn check(&self, fault: &mut dyn FnMut(Check, String)) {
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().join("out.mp4");
+        let args = [
+            Path::new("remux"),
+            &self.path,
+            Path::new("-o"),
+            &out,
+            Path::new("--json"),
+        ];
+        let run = binary::clipmill(args);
+        let expected = carried(&self.expected);
+        if run.code != 0 {
+            let one_line = run.code == 1 && run.stderr.trim_end().lines().count() == 1;
+            if !one_line {
+                fault(
+                    Check::All,
+                    format!("exit code {}: {}", run.code, run.stderr),
+                );
+            }
+            if !expected.is_empty() {
+                fault(
+                    Check::Tracks,
+                    format!("nothing came out: {}", run.stderr.trim_end()),
+                );
+            }
+            return;
+        }
+        let file = std::fs::read(&out).unwrap();
+        let movie = match mp4::read(&file) {
+            Ok(movie) => movie,
+            Err(error) => return fault(Check::All, error),
+        };
+        for found in movie.faults(&file).into_iter().take(3) {
+            fault(Check::All, found);
+        }
+        self.check_tracks(&movie, &file, &expected, fault);
+        if let (Some(pictures), true) = (
+            &self.pictures,
+            movie.tracks.iter().any(mp4::Track::is_video),
+        ) {
+            let (found, errors) = tools::decoded_pictures(&out);
+            if found.as_ref() != Some(pictures) {
+                let errors = errors.lines().next().unwrap_or_default().to_owned();
+                fault(
+                    Check::Pictures,
+                    format!("other pictures than {pictures} {errors}"),
+                );
+            } else if !errors.is_empty() {
+                let (_, before) = tools::decoded_pictures(&self.path);
+                if before.is_empty() {
+                    let first = errors.lines().next().unwrap_or_default();
+                    fault(Check::Pictures, format!("decoding complains: {first}"));
+                }
+            }
+        }
+    }
+
+    fn check_tracks(
+        &self,
+        movie: &mp4::Movie,
+        file: &[u8],
+        expected: &[(Kind, usize)],
+        fault: &mut dyn FnMut(Check, String),
+    ) {
+        let of = |video: bool| {
+            expected
+                .iter()
+                .filter(move |(kind, _)| kind.is_video() == video)
+        };
+        let mut offsets = Vec::new();
+        for video in [true, false] {
+            let tracks: Vec<&mp4::Track> = movie
+                .tracks
+                .iter()
+                .filter(|track| track.is_video() == video)
+                .collect();
+            if tracks.len() != of(video).count() {
+                let what = if video { "video" } else { "audio" };
+                let wanted = of(video).count();
+                fault(
+                    Check::Tracks,
+                    format!("{} {what} tracks instead of {wanted}", tracks.len()),
+                );
+                continue;
+            }
+            for (track, (kind, stream)) in tracks.iter().zip(of(video)) {
+                let stream = self.stream(*stream);
+                stream.check(track, fault);
+                self.check_payload(track, *kind, &stream, file, fault);
+                let first = track.samples.first().zip(stream.packets.first());
+                if let Some((sample, packet)) = first {
+                    let shown = track.presented(sample.pts, movie.timescale);
+                    offsets.push((shown, packet.pts / 90_000.0));
+                }
+            }
+        }
+        let Some(((Some(first), first_pts), rest)) = offsets.split_first() else {
+            return;
+        };
+        for (shown, pts) in rest {
+            let Some(shown) = shown else { continue };
+            let off = (shown - first) - (pts - first_pts);
+            if off.abs() > 0.001 {
+                fault(
+                    Check::Time,
+                    format!("a track is off by {:.1} ms", off * 1000.0),
+                );
+            }
+        }
+    }
+
+    fn stream(&self, index: usize) -> Stream {
+        let about = &self.expected["ffprobe"]["streams"][index];
+        let packets = self.expected["packets"][index.to_string()].as_array();
+        let clock = about["time_base"]
+            .as_str()
+            .and_then(|base| base.strip_prefix("1/"));
+        let clock: f64 = clock
+            .and_then(|clock| clock.parse().ok())
+            .unwrap_or(90_000.0);
+        let packets = packets.into_iter().flatten().filter_map(|packet| {
+            Some(Packet {
+                pts: packet[0].as_f64().or(packet[1].as_f64())? * 90_000.0 / clock,
+                key: packet[4].as_i64() == Some(1),
+            })
+        });
+        let pid = about["id"].as_str().unwrap_or_default();
+        let pid = u16::from_str_radix(pid.trim_start_matches("0x"), 16).unwrap_or_default();
+        let pes = &self.expected["pes"][format!("{pid:#06x}")];
+        let coded = ["h264", "hevc"]
+            .iter()
+            .find_map(|kind| pes[*kind]["nal"]["coded_frames"].as_u64());
+        Stream {
+            pid,
+            packets: packets.collect(),
+            count: about["nb_packets"].as_u64().unwrap_or_default() as usize,
+            coded: coded.map(|coded| coded as usize),
+            sample_rate: about["sample_rate"]
+                .as_str()
+                .and_then(|r| r.parse().ok())
+                .or(about["sample_rate"].as_u64().map(|r| r as f64)),
+        }
+    }
+
+    fn check_payload(
+        &self,
+        track: &mp4::Track,
+        kind: Kind,
+        stream: &Stream,
+        file: &[u8],
+        fault: &mut dyn FnMut(Check, String),
+    ) {
+        let input = std::fs::read(&self.path).unwrap();
+        let is_raw = input.first() != Some(&0x47) && stream.pid == 0;
+        let (bytes, pes) = if is_raw {
+            (input, Vec::new())
+        } else {
+            let streams = ts::read(&input);
+            let Some(found) = streams.into_iter().find(|s| s.pid == stream.pid) else {
+                return fault(
+                    Check::Payload,
+                    format!("the plain reader has no PID {}", stream.pid),
+                );
+            };
+            (found.bytes(), found.pes)
+        };
+        let samples = (0..track.samples.len()).map(|n| track.data(file, n));
+        let verdict = match kind {
+            Kind::H264 | Kind::H265 => {
+                let content = |unit: &&[u8]| es::is_content(kind, unit);
+                let wanted: Vec<&[u8]> = es::annex_b(&bytes).into_iter().filter(content).collect();
+                let found: Vec<&[u8]> = samples
+                    .filter_map(es::length_prefixed)
+                    .flatten()
+                    .filter(content)
+                    .collect();
+                compare("NAL unit", &found, &wanted)
+            }
+            Kind::Adts => compare("frame", &samples.collect::<Vec<_>>(), &es::adts(&bytes)),
+            Kind::Opus => {
+                let wanted: Vec<&[u8]> = pes.iter().flat_map(|pes| es::opus(&pes.data)).collect();
+                compare("packet", &samples.collect::<Vec<_>>(), &wanted)
+            }
+            _ => {
+                let found: Vec<u8> = samples.flatten().copied().collect();
+                contains(&bytes, &found)
+            }
+        };
+        if let Err(verdict) = verdict {
+            fault(Check::Payload, verdict);
+        }
+    }
+}
+
+struct Packet {
+    pts: f64,
+    key: bool,
+}
+
+struct Stream {
+    pid: u16,
+    packets: Vec<Packet>,
+    count: usize,
+    coded: Option<usize>,
+    sample_rate: Option<f64>,
+}
+
+impl Stream {
+    fn check(&self, track: &mp4::Track, fault: &mut dyn FnMut(Check, String)) {
+        let samples = &track.samples;
+        let count = self.coded.unwrap_or(self.count);
+        let name = if track.is_video() { "video" } else { "audio" };
+        if samples.len() != count {
+            fault(
+                Check::Count,
+                format!("{} {name} samples instead of {count}", samples.len()),
+            );
+        }
+        // Two fields are two packets and one sample: then there is nothing to lay side by side.
+        if samples.len() != self.packets.len() || samples.is_empty() {
+            return;
+        }
+        let tolerance = if track.is_video() {
+            0.01
+        } else {
+            // Frames are one after the other at the sampling rate; timestamps are rounded.
+            2.5 + 90_000.0 / self.sample_rate.unwrap_or(48_000.0)
+        };
+        let ticks = 90_000.0 / f64::from(track.timescale);
+        let since = |n: usize| (samples[n].pts - samples[0].pts) as f64 * ticks;
+        let wrong = self.packets.iter().enumerate().find(|(n, packet)| {
+            let wanted = packet.pts - self.packets[0].pts;
+            (since(*n) - wanted).abs() > tolerance
+        });
+        if let Some((n, packet)) = wrong {
+            let wanted = packet.pts - self.packets[0].pts;
+            fault(
+                Check::Time,
+                format!("{name} sample {n} at {:.1} instead of {wanted}", since(n)),
+            );
+        }
+        let wrong = samples
+            .iter()
+            .zip(&self.packets)
+            .position(|(s, p)| s.sync != p.key);
+        if let Some(n) = wrong {
+            fault(
+                Check::Key,
+                format!("{name} sample {n} has sync {}", samples[n].sync),
+            );
+        }
+    }
+}
+
+fn compare(what: &str, found: &[&[u8]], wanted: &[&[u8]]) -> Result<(), String> {
+    if let Some(n) = found
+        .iter()
+        .zip(wanted)
+        .position(|(found, wanted)| found != wanted)
+    {
+        return Err(format!(
+            "{what} {n} differs ({} bytes instead of {})",
+            found[n].len(),
+            wanted[n].len()
+        ));
+    }
+    if found.len() != wanted.len() {
+        return Err(format!(
+            "{} {what}s instead of {}",
+            found.len(),
+            wanted.len()
+        ));
+    }
+    Ok(())
+}
+
+/// Whether `part` is a stretch of `whole` from which at most a frame is missing at either end.
+fn contains(whole: &[u8], part: &[u8]) -> Result<(), String> {
+    let slack = 4096.min(whole.len());
+    let at = whole
+        .windows(part.len().clamp(1, 64))
+        .take(slack)
+        .position(|window| part.starts_with(window));
+    let found = at.filter(|at| whole.get(*at..at + part.len()) == Some(part));
+    match found {
+        Some(at) if whole.len() - at - part.len() <= slack => Ok(()),
+        Some(at) => Err(format!(
+            "{} of {} bytes, from byte {at}",
+            part.len(),
+            whole.len()
+        )),
+        None => Err("the bytes are not those of the stream".to_owned()),
+    }
+}

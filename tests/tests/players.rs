@@ -1,0 +1,237 @@
+//! Clips play: ffprobe sees what was put in, another MP4 parser reads it, and a browser shows it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests"
+)]
+
+use std::path::{Path, PathBuf};
+
+use clipmill_tests::binary::{clipmill, root};
+use clipmill_tests::http::FileServer;
+use clipmill_tests::webdriver::Browser;
+use clipmill_tests::{mp4 as plain, tools};
+use serde_json::{Value, json};
+
+/// Cuts a fixture's playlist into `folder`.
+fn cut(folder: &Path, fixture: &str, more: &[&str]) -> PathBuf {
+    let playlist = root().join("fixtures").join(fixture);
+    let out = folder.join("clip.mp4");
+    let args = [
+        "cut",
+        playlist.to_str().unwrap(),
+        "-o",
+        out.to_str().unwrap(),
+        "--json",
+    ];
+    clipmill(args.iter().chain(more)).expect(0);
+    out
+}
+
+#[test]
+fn ffprobe_sees_three_languages() {
+    if !tools::installed(&["ffprobe"]) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let out = cut(folder.path(), "languages/index.m3u8", &[]);
+    let seen = tools::ffprobe(&out, &["-show_streams"]);
+    let streams = seen["streams"].as_array().unwrap();
+    let seen: Vec<Value> = streams
+        .iter()
+        .map(|stream| {
+            json!([
+                stream["codec_name"],
+                stream["codec_tag_string"],
+                stream["tags"]["language"]
+            ])
+        })
+        .collect();
+    assert_eq!(
+        json!(seen),
+        json!([
+            ["h264", "avc1", "und"],
+            ["aac", "mp4a", "eng"],
+            ["ac3", "ac-3", "fra"],
+            ["mp2", "mp4a", "deu"],
+        ])
+    );
+}
+
+#[test]
+fn hevc_is_hvc1_and_decodes() {
+    if !tools::installed(&["ffmpeg", "ffprobe"]) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let out = cut(folder.path(), "hevc/index.m3u8", &[]);
+    let seen = tools::ffprobe(&out, &["-show_streams"]);
+    assert_eq!(seen["streams"][0]["codec_tag_string"], "hvc1");
+    assert_eq!(seen["streams"][0]["nb_frames"], "150");
+    let (md5, errors) = tools::decoded_pictures(&out);
+    assert!(md5.is_some());
+    assert_eq!(errors, "");
+}
+
+/// The first frame that a player shows is the one that was asked for, to the frame, though it is no
+/// key frame.
+#[test]
+fn an_exact_clip_begins_on_the_frame_asked_for() {
+    if !tools::installed(&["ffmpeg"]) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let out = cut(
+        folder.path(),
+        "demo/index.m3u8",
+        &["--from", "+5s", "--to", "+9s"],
+    );
+    let clip = first_picture(&out, "0");
+    let stream = folder.path().join("stream.ts");
+    let segments = (0..10)
+        .flat_map(|n| std::fs::read(root().join(format!("fixtures/demo/seg{n:02}.ts"))).unwrap());
+    std::fs::write(&stream, segments.collect::<Vec<u8>>()).unwrap();
+    // 25 frames per second: the picture of second 5 is number 125.
+    assert_eq!(clip, first_picture(&stream, "125"));
+
+    let file = std::fs::read(&out).unwrap();
+    let movie = plain::read(&file).unwrap();
+    assert_eq!(movie.faults(&file), [""; 0]);
+    let video = movie.tracks.iter().find(|track| track.is_video()).unwrap();
+    let shown = video
+        .samples
+        .iter()
+        .filter(|sample| video.presented(sample.pts, movie.timescale).is_some());
+    assert_eq!(shown.count(), 100, "four seconds are presented");
+}
+
+/// The MD5 of picture number `number` in presentation order.
+fn first_picture(file: &Path, number: &str) -> String {
+    let select = format!("select=eq(n\\,{number})");
+    let args = [
+        "-i",
+        file.to_str().unwrap(),
+        "-map",
+        "0:v:0",
+        "-vf",
+        &select,
+    ];
+    let more = [
+        "-frames:v",
+        "1",
+        "-f",
+        "rawvideo",
+        "-pix_fmt",
+        "yuv420p",
+        "-f",
+        "md5",
+        "-",
+    ];
+    let run = tools::ffmpeg(args.into_iter().chain(more)).expect(0);
+    String::from_utf8(run.stdout).unwrap()
+}
+
+#[test]
+fn another_parser_reads_it() {
+    let folder = tempfile::tempdir().unwrap();
+    for format in ["mp4", "fmp4"] {
+        let out = cut(folder.path(), "demo/index.m3u8", &["--format", format]);
+        let bytes = std::fs::read(&out).unwrap();
+        let len = bytes.len() as u64;
+        let movie = mp4::Mp4Reader::read_header(std::io::Cursor::new(bytes), len).unwrap();
+        assert_eq!(movie.tracks().len(), 2);
+        if format == "mp4" {
+            let video = &movie.tracks()[&1];
+            assert_eq!((video.width(), video.height()), (640, 360));
+            assert_eq!(video.sample_count(), 500);
+            assert_eq!(video.duration().as_millis(), 20_000);
+            assert_eq!(
+                movie.tracks()[&2].sample_freq_index().unwrap().freq(),
+                48_000
+            );
+        }
+    }
+}
+
+const PLAY: &str = "
+    const url = arguments[0], done = arguments[arguments.length - 1];
+    const video = document.createElement('video');
+    const event = name => new Promise((yes, no) => {
+        video.addEventListener(name, yes, { once: true });
+        video.addEventListener('error', () => no(video.error.message), { once: true });
+    });
+    (async () => {
+        const loaded = event('loadedmetadata');
+        video.muted = true;
+        video.src = url;
+        document.body.append(video);
+        await loaded;
+        const seen = { duration: video.duration, width: video.videoWidth, height: video.videoHeight };
+        const sought = event('seeked');
+        video.currentTime = seen.duration / 2;
+        await sought;
+        seen.sought = video.currentTime;
+        await video.play();
+        while (video.currentTime < seen.sought + 0.6) await new Promise(go => setTimeout(go, 20));
+        video.pause();
+        seen.sound = video.webkitAudioDecodedByteCount > 0;
+        seen.pictures = video.getVideoPlaybackQuality().totalVideoFrames > 5;
+        done(seen);
+    })().catch(error => done({ error: String(error) }));
+";
+
+#[test]
+fn chromium_plays_it() {
+    if !tools::installed(&["chromium", "chromedriver"]) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(
+        folder.path().join("page.html"),
+        "<!doctype html><title>clip</title>",
+    )
+    .unwrap();
+    let server = FileServer::new(folder.path());
+    let browser = Browser::start();
+    browser.open(&server.url("page.html"));
+    let window = ["--from", "+5s", "--to", "+13s"];
+    for (format, cut_mode, duration) in [
+        ("mp4", "exact", 8.0),
+        ("fmp4", "exact", 8.0),
+        // From the first key frame at or after second 5 to the one at or after second 13.
+        ("mp4", "keyframe", 8.0),
+        ("mp4", "segment", 10.0),
+    ] {
+        let mut more = window.to_vec();
+        more.extend(["--format", format, "--cut", cut_mode]);
+        cut(folder.path(), "demo/index.m3u8", &more);
+        let name = format!("{format}-{cut_mode}.mp4");
+        std::fs::rename(folder.path().join("clip.mp4"), folder.path().join(&name)).unwrap();
+        let seen = browser.run(PLAY, &[&server.url(&name)]);
+        assert!(seen.get("error").is_none(), "{name}: {seen}");
+        let number = |key: &str| {
+            seen[key]
+                .as_f64()
+                .unwrap_or_else(|| panic!("{name}: {seen}"))
+        };
+        assert!(
+            (number("duration") - duration).abs() < 0.1,
+            "{name}: {seen}"
+        );
+        assert_eq!(
+            (number("width"), number("height")),
+            (640.0, 360.0),
+            "{name}"
+        );
+        assert!(
+            (number("sought") - number("duration") / 2.0).abs() < 0.1,
+            "{name}: {seen}"
+        );
+        assert_eq!(
+            (&seen["sound"], &seen["pictures"]),
+            (&json!(true), &json!(true)),
+            "{name}: {seen}"
+        );
+    }
+}
