@@ -202,7 +202,7 @@ mod tests {
                     2 => drop(bits.se()),
                     _ => drop(bits.skip(width as usize)),
                 }
-                prop_assert!(bits.position() <= bytes.len() * 8);
+                prop_assert!(bits.position() <= bytes.len().saturating_mul(8));
             }
         }
     }

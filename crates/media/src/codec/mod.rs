@@ -3,5 +3,9 @@
 pub mod aac;
 pub mod ac3;
 pub mod bits;
+pub mod h264;
+pub mod h265;
+pub mod mpeg2video;
 pub mod mpeg_audio;
+pub(crate) mod nal;
 pub mod opus;
