@@ -1,5 +1,46 @@
-//! MPEG-TS (ISO/IEC 13818-1) segments turned into a [`SegmentIndex`](clipmill_media::SegmentIndex).
+//! MPEG-TS (ISO/IEC 13818-1) segments turned into a [`SegmentIndex`](clipmill_media::SegmentIndex):
+//! which tracks there are, and where every sample lies, without copying or decoding any.
+//!
+//! ```
+//! use clipmill_ts::{DemuxOptions, Demuxer, IndexError};
+//!
+//! fn print(segments: &[Vec<u8>]) -> Result<(), IndexError> {
+//!     let mut demuxer = Demuxer::new(DemuxOptions::default());
+//!     for segment in segments {
+//!         let index = demuxer.index(segment)?;
+//!         for track in &index.tracks {
+//!             println!("PID {:#06x}: {} samples", track.id(), track.samples().len());
+//!         }
+//!         for damage in index.damage.kept() {
+//!             println!("damaged {damage}");
+//!         }
+//!     }
+//!     Ok(())
+//! }
+//! # print(&[]).unwrap();
+//! ```
+//!
+//! From the bytes up: `packet` finds the packets, `psi` reads the tables, `stream_type` tells what
+//! each stream is (`probe` guesses where there are no tables), `stream` checks continuity and takes
+//! PES packets apart with `pes`, `clock` unrolls their timestamps, and the assemblers behind
+//! `assemble` make access units of the payload. `demux` holds it all together.
 #![forbid(unsafe_code)]
-#![warn(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+#![warn(clippy::indexing_slicing)]
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
 mod assemble;
+mod clock;
+mod demux;
+mod error;
+mod make;
+mod packet;
+mod pes;
+mod probe;
+mod psi;
+mod stream;
+mod stream_type;
+mod testing;
+
+pub use demux::{DemuxOptions, Demuxer};
+pub use error::IndexError;
+pub use packet::looks_like_ts;

@@ -1,0 +1,257 @@
+//! What an elementary stream is, by its `stream_type` and descriptors.
+//!
+//! ISO/IEC 13818-1, table 2-34 and 2.6; ETSI EN 300 468, table 12 (DVB descriptors); ATSC A/52,
+//! annex A, and A/53 part 3; the Blu-ray application format; Apple's "MPEG-2 Stream Encryption
+//! Format for HTTP Live Streaming"; ETSI TS 103 491 and the Opus-in-TS convention of FFmpeg.
+
+use clipmill_media::{DeclinedStream, Language};
+use mpeg2ts_reader::descriptor::{Descriptor, DescriptorError};
+use mpeg2ts_reader::psi::pmt::StreamInfo;
+
+/// PES packets with private data: what DVB carries everything newer than MPEG-2 in.
+const PRIVATE_PES: u8 = 0x06;
+
+/// A coding that can be carried into an MP4.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Coding {
+    /// Rec. ITU-T H.264.
+    H264,
+    /// Rec. ITU-T H.265.
+    H265,
+    /// MPEG-1 or MPEG-2 video.
+    Mpeg2Video,
+    /// AAC in ADTS.
+    Adts,
+    /// MPEG audio, layers I to III.
+    MpegAudio,
+    /// AC-3 or E-AC-3: the frames tell which.
+    Ac3,
+    /// Opus, with the code of its extension descriptor where there is one.
+    Opus {
+        /// `channel_config_code`.
+        channel_config_code: Option<u8>,
+    },
+}
+
+impl Coding {
+    pub(crate) fn is_video(self) -> bool {
+        matches!(self, Self::H264 | Self::H265 | Self::Mpeg2Video)
+    }
+}
+
+/// An elementary stream as the program map lists it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Elementary {
+    /// Its PID.
+    pub(crate) pid: u16,
+    /// How it is coded, or why it cannot be carried.
+    pub(crate) coding: Result<Coding, String>,
+    /// Its language.
+    pub(crate) language: Language,
+}
+
+/// A `format_identifier`, as in `HDMV` or `CUEI` (2.6.8).
+pub(crate) type Registration = [u8; 4];
+
+/// Any descriptor, unread.
+pub(crate) struct RawDescriptor<'a> {
+    tag: u8,
+    data: &'a [u8],
+}
+
+impl<'a> Descriptor<'a> for RawDescriptor<'a> {
+    fn from_bytes(bytes: &'a [u8]) -> Result<Self, DescriptorError> {
+        match bytes {
+            &[tag, _, ref data @ ..] => Ok(Self { tag, data }),
+            _ => Err(DescriptorError::BufferTooShort {
+                buflen: bytes.len(),
+            }),
+        }
+    }
+}
+
+mod tag {
+    pub(super) const REGISTRATION: u8 = 0x05;
+    pub(super) const LANGUAGE: u8 = 0x0a;
+    pub(super) const TELETEXT: u8 = 0x56;
+    pub(super) const SUBTITLING: u8 = 0x59;
+    pub(super) const AC3: u8 = 0x6a;
+    pub(super) const EAC3: u8 = 0x7a;
+    pub(super) const DTS: u8 = 0x7b;
+    pub(super) const EXTENSION: u8 = 0x7f;
+    pub(super) const ATSC_AC3: u8 = 0x81;
+    pub(super) const ATSC_EAC3: u8 = 0xcc;
+}
+
+mod extension {
+    pub(super) const DTS_HD: u8 = 0x0e;
+    pub(super) const AC4: u8 = 0x15;
+    pub(super) const TTML: u8 = 0x20;
+    /// User defined: where FFmpeg puts the channel configuration of Opus.
+    pub(super) const OPUS: u8 = 0x80;
+}
+
+/// The first registration among `descriptors`.
+pub(crate) fn registration<'a>(
+    descriptors: impl Iterator<Item = Result<RawDescriptor<'a>, DescriptorError>>,
+) -> Option<Registration> {
+    descriptors
+        .flatten()
+        .find(|descriptor| descriptor.tag == tag::REGISTRATION)
+        .and_then(|descriptor| descriptor.data.first_chunk().copied())
+}
+
+impl Elementary {
+    /// Reads an entry of a program map whose program is registered as `context`.
+    pub(crate) fn of(info: &StreamInfo<'_>, context: Option<Registration>) -> Self {
+        let descriptors: Vec<RawDescriptor<'_>> = info.descriptors().flatten().collect();
+        let language = descriptors
+            .iter()
+            .find(|descriptor| descriptor.tag == tag::LANGUAGE)
+            .and_then(|descriptor| descriptor.data.get(..3))
+            .map_or(Language::UNDETERMINED, Language::from_bytes);
+        Self {
+            pid: u16::from(info.elementary_pid()),
+            coding: classify(info.stream_type().0, &descriptors, context),
+            language,
+        }
+    }
+
+    /// The stream as a declined one, where it is.
+    pub(crate) fn declined(&self) -> Option<DeclinedStream> {
+        let what = self.coding.as_ref().err()?;
+        Some(DeclinedStream {
+            id: u32::from(self.pid),
+            what: what.clone(),
+        })
+    }
+}
+
+fn classify(
+    stream_type: u8,
+    descriptors: &[RawDescriptor<'_>],
+    context: Option<Registration>,
+) -> Result<Coding, String> {
+    let registered = descriptors
+        .iter()
+        .filter(|descriptor| descriptor.tag == tag::REGISTRATION)
+        .find_map(|descriptor| descriptor.data.first_chunk::<4>().copied());
+    let blu_ray = [registered, context].contains(&Some(*b"HDMV"));
+    let declined = |what: &str| Err(format!("{what} (stream type {stream_type:#04x})"));
+    match stream_type {
+        0x01 | 0x02 => Ok(Coding::Mpeg2Video),
+        0x03 | 0x04 => Ok(Coding::MpegAudio),
+        0x0f => Ok(Coding::Adts),
+        0x1b => Ok(Coding::H264),
+        0x24 => Ok(Coding::H265),
+        0x81 | 0x87 => Ok(Coding::Ac3),
+        0x84 | 0xa1 if blu_ray => Ok(Coding::Ac3),
+        0x06 | 0x80..=0xff => match private(stream_type, registered, descriptors) {
+            Some(Ok(coding)) => Ok(coding),
+            Some(Err(what)) => declined(what),
+            None => declined(named(stream_type, blu_ray)),
+        },
+        _ => declined(named(stream_type, blu_ray)),
+    }
+}
+
+/// Streams whose type says no more than "private", by their descriptors.
+fn private(
+    stream_type: u8,
+    registered: Option<Registration>,
+    descriptors: &[RawDescriptor<'_>],
+) -> Option<Result<Coding, &'static str>> {
+    let extension = |wanted: u8| {
+        descriptors
+            .iter()
+            .filter(|descriptor| descriptor.tag == tag::EXTENSION)
+            .find_map(|descriptor| match descriptor.data {
+                &[extension, ref data @ ..] if extension == wanted => Some(data),
+                _ => None,
+            })
+    };
+    let has = |tag: u8| descriptors.iter().any(|descriptor| descriptor.tag == tag);
+    let by_registration = registered.and_then(|registered| match &registered {
+        b"AC-3" | b"EAC3" => Some(Ok(Coding::Ac3)),
+        b"HEVC" => Some(Ok(Coding::H265)),
+        b"Opus" => Some(Ok(Coding::Opus {
+            channel_config_code: extension(extension::OPUS).and_then(|data| data.first().copied()),
+        })),
+        b"AC-4" => Some(Err("Dolby AC-4 audio")),
+        b"DTS1" | b"DTS2" | b"DTS3" => Some(Err("DTS audio")),
+        b"BSSD" => Some(Err("SMPTE 302M PCM audio")),
+        b"AV01" => Some(Err("AV1 video")),
+        b"VC-1" => Some(Err("VC-1 video")),
+        b"drac" => Some(Err("Dirac video")),
+        b"KLVA" => Some(Err("KLV metadata")),
+        b"ID3 " => Some(Err("timed ID3 metadata")),
+        b"CUEI" => Some(Err("SCTE-35 splice information")),
+        _ => None,
+    });
+    if by_registration.is_some() || stream_type != PRIVATE_PES {
+        return by_registration;
+    }
+    if has(tag::AC3) || has(tag::EAC3) || has(tag::ATSC_AC3) || has(tag::ATSC_EAC3) {
+        return Some(Ok(Coding::Ac3));
+    }
+    if let Some(code) = extension(extension::OPUS) {
+        return Some(Ok(Coding::Opus {
+            channel_config_code: code.first().copied(),
+        }));
+    }
+    let what = if has(tag::SUBTITLING) {
+        "DVB subtitles"
+    } else if has(tag::TELETEXT) {
+        "DVB teletext"
+    } else if has(tag::DTS) || extension(extension::DTS_HD).is_some() {
+        "DTS audio"
+    } else if extension(extension::AC4).is_some() {
+        "Dolby AC-4 audio"
+    } else if extension(extension::TTML).is_some() {
+        "TTML subtitles"
+    } else {
+        return None;
+    };
+    Some(Err(what))
+}
+
+/// The name of a stream type that cannot be carried.
+fn named(stream_type: u8, blu_ray: bool) -> &'static str {
+    match (stream_type, blu_ray) {
+        (0x80, true) => "Blu-ray LPCM audio",
+        (0x82 | 0x85 | 0x86 | 0xa2, true) => "DTS audio",
+        (0x83, true) => "Dolby TrueHD audio",
+        (0x90, true) => "Blu-ray presentation graphics",
+        (0x91, true) => "Blu-ray interactive graphics",
+        (0x92, true) => "Blu-ray text subtitles",
+        (0x05, _) => "private sections",
+        (0x06, _) => "private data",
+        (0x08, _) | (0x0a..=0x0d, _) | (0x14, _) => "DSM-CC data",
+        (0x10, _) => "MPEG-4 part 2 video",
+        (0x11, _) => "AAC in LATM",
+        (0x12 | 0x13, _) => "MPEG-4 systems data",
+        (0x15, _) => "timed ID3 metadata",
+        (0x16..=0x19, _) => "metadata",
+        (0x1c, _) => "MPEG-4 audio without transport syntax",
+        (0x1d, _) => "timed text",
+        (0x1e, _) => "auxiliary video",
+        (0x1f | 0x20 | 0x22 | 0x23 | 0x26, _) => "further layer or view of H.264 video",
+        (0x21 | 0x32, _) => "JPEG 2000 or JPEG XS video",
+        (0x25, _) | (0x28..=0x2b, _) | (0x31, _) => "further layer of H.265 video",
+        (0x27, _) => "timeline metadata",
+        (0x2d | 0x2e, _) => "MPEG-H 3D audio",
+        (0x33 | 0x34, _) => "H.266 video",
+        (0x35, _) => "EVC video",
+        (0x42 | 0xd2 | 0xd4, _) => "AVS video",
+        (0x82, _) => "SCTE-27 subtitles",
+        (0x86, _) => "SCTE-35 splice information",
+        (0x8a, _) => "DTS audio",
+        (0xc1, _) => "AC-3 encrypted with SAMPLE-AES",
+        (0xc2, _) => "E-AC-3 encrypted with SAMPLE-AES",
+        (0xcf, _) => "AAC encrypted with SAMPLE-AES",
+        (0xd1, _) => "Dirac video",
+        (0xdb, _) => "H.264 encrypted with SAMPLE-AES",
+        (0xea, _) => "VC-1 video",
+        _ => "unknown stream",
+    }
+}
