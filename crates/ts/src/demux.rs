@@ -170,7 +170,6 @@ impl Demuxer {
 
     fn walk(&mut self, walk: &mut Walk<'_>) -> Result<Vec<TrackIndex>, LimitExceeded> {
         self.begin(walk)?;
-        let stride = walk.framing.stride;
         for step in Packets::new(walk.segment, walk.framing) {
             match step {
                 Step::Packet { offset, bytes } => {
@@ -208,7 +207,6 @@ impl Demuxer {
                 }
             }
         }
-        debug_assert!(stride >= 188);
         self.streams
             .iter_mut()
             .map(|stream| stream.end_segment(&mut walk.damage))

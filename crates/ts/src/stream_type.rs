@@ -243,9 +243,8 @@ fn named(stream_type: u8, blu_ray: bool) -> &'static str {
         (0x33 | 0x34, _) => "H.266 video",
         (0x35, _) => "EVC video",
         (0x42 | 0xd2 | 0xd4, _) => "AVS video",
-        (0x82, _) => "SCTE-27 subtitles",
         (0x86, _) => "SCTE-35 splice information",
-        (0x8a, _) => "DTS audio",
+        (0x82 | 0x8a, _) => "DTS audio",
         (0xc1, _) => "AC-3 encrypted with SAMPLE-AES",
         (0xc2, _) => "E-AC-3 encrypted with SAMPLE-AES",
         (0xcf, _) => "AAC encrypted with SAMPLE-AES",
@@ -253,5 +252,116 @@ fn named(stream_type: u8, blu_ray: bool) -> &'static str {
         (0xdb, _) => "H.264 encrypted with SAMPLE-AES",
         (0xea, _) => "VC-1 video",
         _ => "unknown stream",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(stream_type: u8, descriptors: &[(u8, &[u8])]) -> Result<Coding, String> {
+        let descriptors: Vec<RawDescriptor<'_>> = descriptors
+            .iter()
+            .map(|&(tag, data)| RawDescriptor { tag, data })
+            .collect();
+        classify(stream_type, &descriptors, None)
+    }
+
+    #[test]
+    fn what_is_carried() {
+        for (stream_type, coding) in [
+            (0x01, Coding::Mpeg2Video),
+            (0x02, Coding::Mpeg2Video),
+            (0x1b, Coding::H264),
+            (0x24, Coding::H265),
+            (0x03, Coding::MpegAudio),
+            (0x04, Coding::MpegAudio),
+            (0x0f, Coding::Adts),
+            (0x81, Coding::Ac3),
+            (0x87, Coding::Ac3),
+        ] {
+            assert_eq!(of(stream_type, &[]), Ok(coding));
+        }
+    }
+
+    #[test]
+    fn private_streams_are_known_by_their_descriptors() {
+        for descriptor in [
+            (0x6a, &[0u8][..]),
+            (0x7a, &[0]),
+            (0x05, b"AC-3"),
+            (0x05, b"EAC3"),
+            (0x81, &[0]),
+        ] {
+            assert_eq!(of(0x06, &[(0x52, &[1]), descriptor]), Ok(Coding::Ac3));
+        }
+        assert_eq!(of(0x06, &[(0x05, b"HEVC")]), Ok(Coding::H265));
+        let opus = |channel_config_code| {
+            Ok(Coding::Opus {
+                channel_config_code,
+            })
+        };
+        assert_eq!(of(0x06, &[(0x05, b"Opus")]), opus(None));
+        let both = [(0x05, &b"Opus"[..]), (0x7f, &[0x80, 2])];
+        assert_eq!(of(0x06, &both), opus(Some(2)));
+        // The supplementary audio descriptor beside E-AC-3 is not Opus.
+        let ad = [(0x7f, &[0x06, 0x82][..]), (0x7a, &[0])];
+        assert_eq!(of(0x06, &ad), Ok(Coding::Ac3));
+    }
+
+    #[test]
+    fn what_is_declined_says_what_it_is() {
+        for (stream_type, descriptors, what) in [
+            (
+                0x06,
+                &[(0x59, &b"eng"[..])][..],
+                "DVB subtitles (stream type 0x06)",
+            ),
+            (0x06, &[(0x56, b"eng")], "DVB teletext (stream type 0x06)"),
+            (0x06, &[(0x7b, b"")], "DTS audio (stream type 0x06)"),
+            (
+                0x06,
+                &[(0x7f, &[0x15])],
+                "Dolby AC-4 audio (stream type 0x06)",
+            ),
+            (
+                0x06,
+                &[(0x05, b"BSSD")],
+                "SMPTE 302M PCM audio (stream type 0x06)",
+            ),
+            (0x06, &[], "private data (stream type 0x06)"),
+            (
+                0x15,
+                &[(0x26, b"")],
+                "timed ID3 metadata (stream type 0x15)",
+            ),
+            (0x86, &[], "SCTE-35 splice information (stream type 0x86)"),
+            (0x86, &[(0x05, b"HDMV")], "DTS audio (stream type 0x86)"),
+            (
+                0x80,
+                &[(0x05, b"HDMV")],
+                "Blu-ray LPCM audio (stream type 0x80)",
+            ),
+            (0x80, &[], "unknown stream (stream type 0x80)"),
+            (
+                0xdb,
+                &[],
+                "H.264 encrypted with SAMPLE-AES (stream type 0xdb)",
+            ),
+            (0x11, &[(0x7c, &[0x2e])], "AAC in LATM (stream type 0x11)"),
+        ] {
+            assert_eq!(of(stream_type, descriptors), Err(what.to_owned()));
+        }
+    }
+
+    #[test]
+    fn any_type_with_any_descriptor_is_something() {
+        for stream_type in 0..=255 {
+            for tag in 0..=255 {
+                for data in [&b""[..], &[0], b"HDMV", b"Opus"] {
+                    let _ = of(stream_type, &[(tag, data)]);
+                }
+            }
+        }
     }
 }
