@@ -29,6 +29,7 @@
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
 mod assemble;
+mod audio;
 mod clock;
 mod demux;
 mod error;

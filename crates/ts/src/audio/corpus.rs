@@ -1,0 +1,1 @@
+//! Frames of real media, against what ffprobe says of the same files.
