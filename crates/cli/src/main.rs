@@ -1,2 +1,22 @@
-//! The `clipmill` command.
-fn main() {}
+//! The `clipmill` command: arguments, progress and exit codes.
+#![forbid(unsafe_code)]
+
+mod args;
+mod progress;
+mod report;
+mod run;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let args = args::Args::parse();
+    match run::run(&args) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("clipmill: {error}");
+            ExitCode::from(error.exit_code())
+        }
+    }
+}

@@ -1,1 +1,60 @@
-//! placeholder
+//! Cut MP4 clips out of HLS streams, in-process, without transcoding.
+//!
+//! A clip is chosen from a playlist's segments ([`Clip::from_playlist`]), laid out as a value whose
+//! every byte is known ([`Clip::layout`]), and then written, or read range by range
+//! ([`ClipLayout`]). Nothing is decoded; payload is copied once. Everything blocks; there is no
+//! runtime and no global state.
+//!
+//! The last thirty seconds of a stream, frame-accurate, in a file:
+//!
+//! ```no_run
+//! use std::ops::ControlFlow;
+//! use std::path::Path;
+//! use std::time::Duration;
+//! use clipmill::{AnySource, Clip, ClipRequest, Format, Location, WindowRequest};
+//!
+//! let source = AnySource::default();
+//! let playlist = Location::File("live/index.m3u8".into());
+//! let request = ClipRequest {
+//!     window: WindowRequest {
+//!         last: Some(Duration::from_secs(30)),
+//!         ..WindowRequest::default()
+//!     },
+//!     ..ClipRequest::default()
+//! };
+//! let clip = Clip::from_playlist(&source, &playlist, &request, &mut |_| ControlFlow::Continue(()))?;
+//! let layout = clip.layout(Format::Mp4)?;
+//! layout.write_to_path(&source, Path::new("clip.mp4"), &mut |_| ControlFlow::Continue(()))?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Servers keep a [`Timeline`] per stream, push each segment's index once, and make any number of
+//! clips from it with [`Clip::new`].
+#![forbid(unsafe_code)]
+
+mod clip;
+mod cut;
+mod error;
+mod feed;
+mod output;
+mod probe;
+mod render;
+mod request;
+pub mod source;
+mod stream;
+mod timeline;
+
+pub use clip::{Clip, ClipSegment, Gap, TrackSummary};
+pub use clipmill_media::{CodecConfig, Language, Limits, SegmentIndex, TrackKind};
+pub use clipmill_playlist::{
+    ByteRange, Location, PlaylistError, PlaylistKind, TimeSpec, Variant, VariantChoice,
+    WindowRequest, parse_duration,
+};
+pub use clipmill_ts::{DemuxOptions, Demuxer, IndexError};
+pub use cut::{Bounds, Cut};
+pub use error::{ClipError, PlaylistFailure, SegmentError};
+pub use probe::{PlaylistSummary, Probe};
+pub use render::{ClipLayout, Format, Observer, Progress};
+pub use request::ClipRequest;
+pub use source::{AnySource, SegmentSource, SourceError};
+pub use timeline::{Join, JoinCause, PlacedSegment, SegmentInfo, Ticks, Timeline};

@@ -27,12 +27,6 @@ pub struct Extent {
     pub count: u16,
 }
 
-impl Extent {
-    fn bytes(self) -> u64 {
-        u64::from(self.len).saturating_mul(u64::from(self.count))
-    }
-}
-
 /// A stretch of elementary stream that belongs to a sample: a NAL unit, or an audio frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Unit {

@@ -1,0 +1,217 @@
+//! What can be typed.
+
+use std::convert::Infallible;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use clipmill::{Cut, Format, Location, TimeSpec, VariantChoice, WindowRequest, parse_duration};
+
+/// Cuts MP4 clips out of HLS streams, without transcoding.
+#[derive(Debug, Parser)]
+#[command(
+    name = "clipmill",
+    version,
+    max_term_width = 100,
+    after_help = "\
+Examples:
+  clipmill cut live/index.m3u8 -o clip.mp4 --last 30s
+  clipmill cut https://example.com/live.m3u8 -o goal.mp4 --from 2026-11-22T14:05:00Z --duration 20s
+  clipmill remux seg1.ts seg2.ts -o whole.mp4
+  clipmill probe live/index.m3u8
+
+Exit codes: 0 done; 1 the job failed; 2 wrong usage; 3 with --strict, something was damaged
+or missing."
+)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Cut a window of an HLS playlist into one MP4
+    #[command(after_help = "\
+Times (T): 2026-11-22T14:05:00Z or with an offset such as +0300, epoch milliseconds, +90s from
+the start of the playlist, -30s from its end. Durations (D): 30s, 1m30s, 2h, 1500ms.
+Without a window, the whole playlist.
+
+Examples:
+  clipmill cut live/index.m3u8 -o clip.mp4 --last 30s
+  clipmill cut live/index.m3u8 -o clip.mp4 --from +1m --to +1m30s --cut keyframe
+  clipmill cut live/index.m3u8 -o - --format fmp4 | ffplay -")]
+    Cut(CutArgs),
+    /// Join consecutive MPEG-TS segments of one stream into one MP4
+    #[command(after_help = "\
+Example:
+  clipmill remux live000.ts live001.ts live002.ts -o live.mp4")]
+    Remux(RemuxArgs),
+    /// Say what a playlist or a segment holds
+    #[command(after_help = "\
+Examples:
+  clipmill probe live/index.m3u8
+  clipmill probe live000.ts --json")]
+    Probe(ProbeArgs),
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct CutArgs {
+    /// The playlist: a path, or an http(s) URL
+    #[arg(value_parser = location)]
+    pub(crate) playlist: Location,
+    #[command(flatten)]
+    pub(crate) window: Window,
+    /// Where the clip may begin and end
+    #[arg(long, value_enum, default_value_t = CutChoice::Exact)]
+    pub(crate) cut: CutChoice,
+    /// Of a multivariant playlist: best, worst, NAME, HEIGHTp, or the greatest bandwidth in bit/s
+    #[arg(long, default_value = "best", value_parser = VariantChoice::from_str)]
+    pub(crate) variant: VariantChoice,
+    /// Take segments that lie outside the playlist's folder too
+    #[arg(long)]
+    pub(crate) allow_outside: bool,
+    #[command(flatten)]
+    pub(crate) output: Output,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Window {
+    /// Where the clip begins
+    #[arg(long, value_name = "T", allow_hyphen_values = true)]
+    from: Option<String>,
+    /// Where it ends
+    #[arg(long, value_name = "T", allow_hyphen_values = true)]
+    to: Option<String>,
+    /// The end of the playlist, this long
+    #[arg(long, value_name = "D", conflicts_with_all = ["from", "to", "duration"])]
+    last: Option<String>,
+    /// How long the clip is
+    #[arg(long, value_name = "D")]
+    duration: Option<String>,
+}
+
+impl Window {
+    /// Whether the window ends before the playlist does.
+    pub(crate) fn has_end(&self) -> bool {
+        self.to.is_some() || self.duration.is_some()
+    }
+
+    /// The window as it was asked for.
+    pub(crate) fn request(&self) -> Result<WindowRequest, String> {
+        let instant = |name: &str, text: &Option<String>| {
+            let spec = text.as_deref().map(str::parse::<TimeSpec>).transpose();
+            spec.map_err(|error| format!("--{name}: {error}"))
+        };
+        let length = |name: &str, text: &Option<String>| {
+            let duration = text.as_deref().map(parse_duration).transpose();
+            duration.map_err(|error| format!("--{name}: {error}"))
+        };
+        Ok(WindowRequest {
+            from: instant("from", &self.from)?,
+            to: instant("to", &self.to)?,
+            last: length("last", &self.last)?,
+            duration: length("duration", &self.duration)?,
+        })
+    }
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct RemuxArgs {
+    /// Segments of one stream, in order
+    #[arg(required = true, value_name = "FILE", value_parser = location)]
+    pub(crate) files: Vec<Location>,
+    #[command(flatten)]
+    pub(crate) output: Output,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ProbeArgs {
+    /// A playlist or a segment: a path, or an http(s) URL
+    #[arg(value_name = "FILE|PLAYLIST", value_parser = location)]
+    pub(crate) input: Location,
+    /// Take segments that lie outside the playlist's folder too
+    #[arg(long)]
+    pub(crate) allow_outside: bool,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Output {
+    /// The MP4 to write, in place of what may be there; - for standard output
+    #[arg(short, long, value_name = "OUT")]
+    pub(crate) output: PathBuf,
+    /// The form of the MP4
+    #[arg(long, value_enum, default_value_t = FormatChoice::Mp4)]
+    pub(crate) format: FormatChoice,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Common {
+    /// Which program of a stream with several; the one with pictures by default
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) program: Option<u16>,
+    /// Exit with 3 when something was damaged or missing
+    #[arg(long)]
+    pub(crate) strict: bool,
+    /// Print one JSON object on standard output
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Neither progress nor warnings on standard error
+    #[arg(long)]
+    pub(crate) quiet: bool,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum CutChoice {
+    /// From sync sample to sync sample: windows in a row share no frame and lose none
+    Keyframe,
+    /// On the asked frames; what decoding needs before them is hidden by an edit list
+    Exact,
+    /// Whole segments
+    Segment,
+}
+
+impl From<CutChoice> for Cut {
+    fn from(choice: CutChoice) -> Self {
+        match choice {
+            CutChoice::Keyframe => Self::Keyframe,
+            CutChoice::Exact => Self::Exact,
+            CutChoice::Segment => Self::Segment,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum FormatChoice {
+    /// Progressive, moov first
+    Mp4,
+    /// Fragmented (CMAF); on standard output it flows as it is made
+    Fmp4,
+}
+
+impl FormatChoice {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Mp4 => "mp4",
+            Self::Fmp4 => "fmp4",
+        }
+    }
+}
+
+impl From<FormatChoice> for Format {
+    fn from(choice: FormatChoice) -> Self {
+        match choice {
+            FormatChoice::Mp4 => Self::Mp4,
+            FormatChoice::Fmp4 => Self::Fmp4,
+        }
+    }
+}
+
+fn location(text: &str) -> Result<Location, Infallible> {
+    text.parse()
+}

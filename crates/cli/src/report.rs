@@ -1,0 +1,289 @@
+//! What `--json` prints, and what people read.
+
+use std::fmt::Write;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use clipmill::{Clip, PlaylistKind, PlaylistSummary, Probe, TrackKind, TrackSummary};
+use serde::Serialize;
+
+#[derive(Serialize)]
+pub(crate) struct ClipReport {
+    pub(crate) output: String,
+    pub(crate) bytes: u64,
+    pub(crate) format: &'static str,
+    #[serde(flatten)]
+    clip: ClipFacts,
+    tracks: Vec<TrackReport>,
+}
+
+#[derive(Serialize)]
+struct ClipFacts {
+    start_time: Option<String>,
+    end_time: Option<String>,
+    duration_ms: u64,
+    segments: usize,
+    discontinuities: u64,
+    gaps: Vec<GapReport>,
+    warnings: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct GapReport {
+    from: Option<String>,
+    to: Option<String>,
+    at_ms: u64,
+    reason: String,
+}
+
+#[derive(Serialize)]
+struct TrackReport {
+    id: u32,
+    kind: &'static str,
+    codec: String,
+    samples: u64,
+    sync_samples: u64,
+    duration_ms: u64,
+    language: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    width: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    height: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    frame_rate: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sample_rate: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    channels: Option<u16>,
+}
+
+#[derive(Serialize)]
+pub(crate) struct ProbeReport {
+    input: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    playlist: Option<PlaylistReport>,
+    #[serde(flatten)]
+    clip: ClipFacts,
+    tracks: Vec<ProbedTrack>,
+}
+
+#[derive(Serialize)]
+struct ProbedTrack {
+    #[serde(flatten)]
+    track: TrackReport,
+    pid: u32,
+    first_pts: i64,
+    last_pts: i64,
+    bytes: u64,
+}
+
+#[derive(Serialize)]
+struct PlaylistReport {
+    kind: &'static str,
+    ended: bool,
+    target_duration: f64,
+    media_sequence: u64,
+    segments: usize,
+    duration: f64,
+    program_date_time: Option<[String; 2]>,
+    variants: Vec<VariantReport>,
+}
+
+#[derive(Serialize)]
+struct VariantReport {
+    uri: String,
+    bandwidth: u64,
+    resolution: Option<String>,
+    codecs: Option<String>,
+    name: Option<String>,
+}
+
+fn instant(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::Millis, true)
+}
+
+impl ClipFacts {
+    fn new(clip: &Clip) -> Self {
+        let gaps = clip.gaps.iter().map(|gap| GapReport {
+            from: gap.from.map(instant),
+            to: gap.to.map(instant),
+            at_ms: gap.at_ms,
+            reason: gap.reason.clone(),
+        });
+        Self {
+            start_time: clip.start_time.map(instant),
+            end_time: clip.end_time.map(instant),
+            duration_ms: clip.duration_ms,
+            segments: clip.segments().len(),
+            discontinuities: clip.discontinuities,
+            gaps: gaps.collect(),
+            warnings: clip.warnings.clone(),
+        }
+    }
+}
+
+impl TrackReport {
+    fn new(track: &TrackSummary) -> Self {
+        let video = track.config.video();
+        Self {
+            id: track.id,
+            kind: match track.kind {
+                TrackKind::Video => "video",
+                TrackKind::Audio => "audio",
+            },
+            codec: track.config.rfc6381(),
+            samples: track.samples,
+            sync_samples: track.sync_samples,
+            duration_ms: track.duration_ms,
+            language: track.language.to_string(),
+            width: video.map(|video| video.width),
+            height: video.map(|video| video.height),
+            frame_rate: track
+                .frame_rate
+                .map(|rate| (rate * 1000.0).round() / 1000.0),
+            sample_rate: track.config.sample_rate(),
+            channels: track.config.channels(),
+        }
+    }
+}
+
+impl ClipReport {
+    pub(crate) fn new(clip: &Clip, output: String, bytes: u64, format: &'static str) -> Self {
+        Self {
+            output,
+            bytes,
+            format,
+            clip: ClipFacts::new(clip),
+            tracks: clip.tracks.iter().map(TrackReport::new).collect(),
+        }
+    }
+}
+
+impl ProbeReport {
+    pub(crate) fn new(probe: &Probe, input: String) -> Self {
+        let tracks = probe.clip.tracks.iter().map(|track| ProbedTrack {
+            track: TrackReport::new(track),
+            pid: track.source_id,
+            first_pts: track.first_pts,
+            last_pts: track.last_pts,
+            bytes: track.bytes,
+        });
+        Self {
+            input,
+            playlist: probe.playlist.as_ref().map(PlaylistReport::new),
+            clip: ClipFacts::new(&probe.clip),
+            tracks: tracks.collect(),
+        }
+    }
+}
+
+impl PlaylistReport {
+    fn new(playlist: &PlaylistSummary) -> Self {
+        let variants = playlist.variants.iter().map(|variant| VariantReport {
+            uri: variant.uri.clone(),
+            bandwidth: variant.bandwidth,
+            resolution: variant
+                .resolution
+                .map(|r| format!("{}x{}", r.width, r.height)),
+            codecs: variant.codecs.clone(),
+            name: variant.name.clone(),
+        });
+        Self {
+            kind: match playlist.kind {
+                Some(PlaylistKind::Vod) => "vod",
+                Some(PlaylistKind::Event) => "event",
+                None => "live",
+            },
+            ended: playlist.ended,
+            target_duration: playlist.target_duration.as_secs_f64(),
+            media_sequence: playlist.media_sequence,
+            segments: playlist.segments,
+            duration: playlist.duration.as_secs_f64(),
+            program_date_time: playlist
+                .dates
+                .map(|(from, to)| [instant(from), instant(to)]),
+            variants: variants.collect(),
+        }
+    }
+}
+
+/// A few lines for people: what was cut.
+pub(crate) fn clip_text(clip: &Clip, output: &str, bytes: u64) -> String {
+    let mut text = format!("{output}: {}, {}", seconds(clip.duration_ms), size(bytes));
+    if let Some(start) = clip.start_time {
+        let _ = write!(text, ", from {}", instant(start));
+    }
+    text.push('\n');
+    text.push_str(&tracks_text(clip));
+    text
+}
+
+/// A few lines for people: what a playlist or segment holds.
+pub(crate) fn probe_text(probe: &Probe, input: &str) -> String {
+    let mut text = format!("{input}: {}", seconds(probe.clip.duration_ms));
+    if let Some(playlist) = &probe.playlist {
+        let report = PlaylistReport::new(playlist);
+        let _ = write!(
+            text,
+            "\n  playlist: {}{}, {} segments from {}, target duration {} s",
+            report.kind,
+            if report.ended { ", ended" } else { "" },
+            report.segments,
+            report.media_sequence,
+            report.target_duration,
+        );
+        if let Some([from, to]) = &report.program_date_time {
+            let _ = write!(text, "\n  dated: {from} to {to}");
+        }
+        for variant in &report.variants {
+            let resolution = variant.resolution.as_deref().unwrap_or("sound only");
+            let _ = write!(
+                text,
+                "\n  variant: {} ({resolution}, {} bit/s)",
+                variant.uri, variant.bandwidth
+            );
+        }
+    }
+    text.push('\n');
+    text.push_str(&tracks_text(&probe.clip));
+    text
+}
+
+fn tracks_text(clip: &Clip) -> String {
+    let mut text = String::new();
+    for track in &clip.tracks {
+        let report = TrackReport::new(track);
+        let _ = write!(
+            text,
+            "  {} {}: {} ({})",
+            report.kind,
+            report.id,
+            track.config.name(),
+            report.codec
+        );
+        if let (Some(width), Some(height)) = (report.width, report.height) {
+            let _ = write!(text, ", {width}x{height}");
+        }
+        if let Some(rate) = report.frame_rate {
+            let _ = write!(text, ", {rate} frames/s");
+        }
+        if let (Some(rate), Some(channels)) = (report.sample_rate, report.channels) {
+            let _ = write!(text, ", {rate} Hz, {channels} channels");
+        }
+        if report.language != "und" {
+            let _ = write!(text, ", {}", report.language);
+        }
+        let _ = writeln!(text, ", {} samples", report.samples);
+    }
+    text
+}
+
+fn seconds(millis: u64) -> String {
+    format!("{}.{:03} s", millis / 1000, millis % 1000)
+}
+
+fn size(bytes: u64) -> String {
+    match bytes {
+        0..1_000_000 => format!("{} kB", bytes.div_ceil(1000)),
+        _ => format!("{:.1} MB", bytes as f64 / 1e6),
+    }
+}

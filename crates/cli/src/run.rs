@@ -1,0 +1,211 @@
+//! The commands.
+
+use std::io::{self, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
+use clipmill::{AnySource, Clip, ClipError, ClipRequest, Probe};
+use serde::Serialize;
+
+use crate::args::{Args, Command, Common, CutArgs, FormatChoice, Output, ProbeArgs, RemuxArgs};
+use crate::progress::Bar;
+use crate::report::{ClipReport, ProbeReport, clip_text, probe_text};
+
+/// Exit code with `--strict` when something was damaged or missing.
+const DAMAGED: u8 = 3;
+
+/// What messages call standard output.
+const STDOUT: &str = "standard output";
+
+/// Why a command ended badly.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// What was typed makes no sense.
+    Usage(String),
+    /// The job failed.
+    Job(ClipError),
+    /// The same, with `--strict`, where what failed was damaged or missing input.
+    Strict(ClipError),
+}
+
+impl Failure {
+    pub(crate) fn exit_code(&self) -> u8 {
+        match self {
+            Self::Job(_) => 1,
+            Self::Usage(_) => 2,
+            Self::Strict(_) => DAMAGED,
+        }
+    }
+
+    fn of_input(error: ClipError, common: &Common) -> Self {
+        match error {
+            ClipError::Segment { .. } if common.strict => Self::Strict(error),
+            ClipError::Playlist {
+                error: ref window, ..
+            } if window.is_usage() => Self::Usage(error.to_string()),
+            error => Self::Job(error),
+        }
+    }
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Usage(message) => f.write_str(message),
+            Self::Job(error) | Self::Strict(error) => error.fmt(f),
+        }
+    }
+}
+
+pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
+    match &args.command {
+        Command::Cut(args) => cut(args),
+        Command::Remux(args) => remux(args),
+        Command::Probe(args) => probe(args),
+    }
+}
+
+fn cut(args: &CutArgs) -> Result<ExitCode, Failure> {
+    let request = ClipRequest {
+        window: args.window.request().map_err(Failure::Usage)?,
+        cut: args.cut.into(),
+        variant: args.variant.clone(),
+        program: args.common.program,
+        allow_outside: args.allow_outside,
+        ..ClipRequest::default()
+    };
+    let source = AnySource::for_playlist(&args.playlist, args.allow_outside);
+    let mut bar = Bar::new(args.common.quiet);
+    if streams(args) {
+        return stream(args, &request, &source, bar);
+    }
+    let clip = Clip::from_playlist(&source, &args.playlist, &request, &mut |p| bar.observe(p));
+    let clip = clip.map_err(|error| Failure::of_input(error, &args.common))?;
+    finish(&clip, &source, &args.output, &args.common, bar)
+}
+
+/// Whether the clip can flow to standard output as it is made: its end is the playlist's.
+fn streams(args: &CutArgs) -> bool {
+    args.output.output == Path::new("-")
+        && matches!(args.output.format, FormatChoice::Fmp4)
+        && !args.window.has_end()
+}
+
+fn stream(
+    args: &CutArgs,
+    request: &ClipRequest,
+    source: &AnySource,
+    mut bar: Bar,
+) -> Result<ExitCode, Failure> {
+    let clip = Clip::stream(
+        source,
+        &args.playlist,
+        request,
+        Path::new(STDOUT),
+        &mut io::stdout().lock(),
+        &mut |p| bar.observe(p),
+    );
+    bar.finish();
+    let clip = clip.map_err(|error| Failure::of_input(error, &args.common))?;
+    warn(&clip, &args.common);
+    Ok(code(&clip, &args.common))
+}
+
+fn remux(args: &RemuxArgs) -> Result<ExitCode, Failure> {
+    let request = ClipRequest {
+        program: args.common.program,
+        ..ClipRequest::default()
+    };
+    // Files that were named one by one may lie anywhere.
+    let source = AnySource::default();
+    let mut bar = Bar::new(args.common.quiet);
+    let clip = Clip::from_files(&source, &args.files, &request, &mut |p| bar.observe(p));
+    let clip = clip.map_err(|error| Failure::of_input(error, &args.common))?;
+    finish(&clip, &source, &args.output, &args.common, bar)
+}
+
+/// Writes the clip and says what it holds.
+fn finish(
+    clip: &Clip,
+    source: &AnySource,
+    output: &Output,
+    common: &Common,
+    mut bar: Bar,
+) -> Result<ExitCode, Failure> {
+    let layout = clip.layout(output.format.into()).map_err(Failure::Job)?;
+    let to_stdout = output.output == Path::new("-");
+    let observer = &mut |progress| bar.observe(progress);
+    let written = if to_stdout {
+        let name = Path::new(STDOUT);
+        layout.write_to(source, name, &mut io::stdout().lock(), observer)
+    } else {
+        layout.write_to_path(source, &output.output, observer)
+    };
+    bar.finish();
+    written.map_err(Failure::Job)?;
+
+    let name = output.output.display().to_string();
+    warn(clip, common);
+    if !to_stdout {
+        if common.json {
+            print_json(&ClipReport::new(
+                clip,
+                name,
+                layout.len(),
+                output.format.name(),
+            ));
+        } else if !common.quiet {
+            eprint!("{}", clip_text(clip, &name, layout.len()));
+        }
+    }
+    Ok(code(clip, common))
+}
+
+fn probe(args: &ProbeArgs) -> Result<ExitCode, Failure> {
+    let request = ClipRequest {
+        program: args.common.program,
+        allow_outside: args.allow_outside,
+        ..ClipRequest::default()
+    };
+    let source = AnySource::for_playlist(&args.input, args.allow_outside);
+    let mut bar = Bar::new(args.common.quiet);
+    let probe = Probe::new(&source, &args.input, &request, &mut |p| bar.observe(p));
+    bar.finish();
+    let probe = probe.map_err(|error| Failure::of_input(error, &args.common))?;
+    let input = args.input.to_string();
+    warn(&probe.clip, &args.common);
+    if args.common.json {
+        print_json(&ProbeReport::new(&probe, input));
+    } else {
+        print(&probe_text(&probe, &input));
+    }
+    Ok(code(&probe.clip, &args.common))
+}
+
+fn warn(clip: &Clip, common: &Common) {
+    if common.quiet {
+        return;
+    }
+    for warning in &clip.warnings {
+        eprintln!("clipmill: warning: {warning}");
+    }
+}
+
+fn code(clip: &Clip, common: &Common) -> ExitCode {
+    if common.strict && clip.is_damaged() {
+        return ExitCode::from(DAMAGED);
+    }
+    ExitCode::SUCCESS
+}
+
+fn print_json(report: &impl Serialize) {
+    match serde_json::to_string_pretty(report) {
+        Ok(json) => print(&format!("{json}\n")),
+        Err(error) => eprintln!("clipmill: {error}"),
+    }
+}
+
+/// A reader that has gone away is no failure of ours.
+fn print(text: &str) {
+    let _ = io::stdout().lock().write_all(text.as_bytes());
+}

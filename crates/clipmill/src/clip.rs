@@ -1,0 +1,586 @@
+//! A clip: the chosen samples as a movie, and what is known of them.
+
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use clipmill_media::{CodecConfig, Language, SegmentIndex, TrackKind, TrackTiming};
+use clipmill_mp4::{Edit, Movie, MovieSample, Run, Track};
+
+use crate::cut::{Bounds, Chosen, Cut, Selection, select};
+use crate::timeline::{JoinCause, LineTrack, SegmentInfo, Ticks, Timeline, rescale, to_ticks};
+
+/// A segment of which a clip holds samples.
+#[derive(Debug, Clone)]
+pub struct ClipSegment {
+    /// What is known of it, and where it is found.
+    pub info: SegmentInfo,
+    /// Where its samples lie.
+    pub index: Arc<SegmentIndex>,
+}
+
+/// A stretch of time for which a clip has no media.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gap {
+    /// Where it begins in the clip, in milliseconds from the first presented frame.
+    pub at_ms: u64,
+    /// The instant at which it begins, where the playlist dates it.
+    pub from: Option<DateTime<Utc>>,
+    /// The instant at which it ends, where the playlist dates it.
+    pub to: Option<DateTime<Utc>>,
+    /// Why.
+    pub reason: String,
+}
+
+/// What is known of one track of a clip.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TrackSummary {
+    /// Its identifier in the MP4, from 1.
+    pub id: u32,
+    /// Video or audio.
+    pub kind: TrackKind,
+    /// The configuration of its first sample.
+    pub config: Arc<CodecConfig>,
+    /// How many samples it has.
+    pub samples: u64,
+    /// At how many of them decoding can start.
+    pub sync_samples: u64,
+    /// How long it is presented, in milliseconds.
+    pub duration_ms: u64,
+    /// Frames per second, measured over the whole track; `None` for sound.
+    pub frame_rate: Option<f64>,
+    /// Its language.
+    pub language: Language,
+    /// The PID or track identifier that it came from.
+    pub source_id: u32,
+    /// Bytes of its samples.
+    pub bytes: u64,
+    /// Presentation timestamp of its first frame, in 90 kHz ticks, unrolled.
+    pub first_pts: Ticks,
+    /// Presentation timestamp of its last frame, in 90 kHz ticks, unrolled.
+    pub last_pts: Ticks,
+}
+
+/// Samples chosen from a [`Timeline`], ready to be laid out.
+#[derive(Debug, Clone)]
+pub struct Clip {
+    /// The movie: its runs number the segments below.
+    pub(crate) movie: Movie,
+    /// Which track of the timeline each of the movie's is.
+    pub(crate) line_tracks: Vec<usize>,
+    pub(crate) segments: Vec<ClipSegment>,
+    /// The instant of the first presented frame of the leading track, where the playlist dates it.
+    pub start_time: Option<DateTime<Utc>>,
+    /// The instant at which its last frame ends.
+    pub end_time: Option<DateTime<Utc>>,
+    /// How long it is presented, in milliseconds.
+    pub duration_ms: u64,
+    /// Its tracks.
+    pub tracks: Vec<TrackSummary>,
+    /// How often timestamps or codecs began anew inside it.
+    pub discontinuities: u64,
+    /// The stretches for which it has no media.
+    pub gaps: Vec<Gap>,
+    /// Segments that should have been read and gave nothing.
+    pub lost_segments: u64,
+    /// What was damaged or left out, in words.
+    pub warnings: Vec<String>,
+}
+
+impl Clip {
+    /// The clip that a window of a timeline makes. `None` when there is nothing in the window.
+    #[must_use]
+    pub fn new(timeline: &Timeline, bounds: Bounds, cut: Cut) -> Option<Self> {
+        let selection = select(timeline, bounds, cut)?;
+        let used = used_segments(&selection)?;
+        let lead = timeline.leading_track()?;
+
+        let placed = timeline.segments();
+        let first_number = number(placed[*used.start()].number);
+        let mut made: Vec<(usize, MadeTrack)> = Vec::new();
+        for (track, chosen) in selection.tracks.iter().enumerate() {
+            let line_track = &timeline.tracks()[track];
+            if let Some(one) = make_track(timeline, line_track, chosen, first_number) {
+                made.push((track, one));
+            }
+        }
+        // Sound alone, in a stream with pictures, is not what was asked for; but where the window
+        // has no pictures at all it is still what there is.
+        let earliest = made.iter().map(|(_, track)| track.first_pts).min()?;
+        let latest = made.iter().map(|(_, track)| track.end).max()?;
+        let start = selection.start.unwrap_or(earliest);
+        let end = selection.end.unwrap_or(latest).max(start);
+        for (_, track) in &mut made {
+            track.set_edits(start, end);
+        }
+        made.retain(|(_, track)| !track.track.edits.is_empty());
+        let presented_end = made.iter().map(|(_, track)| track.presented.end).max()?;
+
+        let lead_start = made
+            .iter()
+            .find(|(track, _)| *track == lead)
+            .or(made.first())
+            .map_or(start, |(_, track)| track.presented.start);
+        let start_time = timeline.time_at(lead_start);
+        let tracks = made
+            .iter()
+            .zip(1..)
+            .map(|((_, track), id)| track.summary(id))
+            .collect();
+        let segments: Vec<_> = placed
+            .range(used.clone())
+            .map(|placed| ClipSegment {
+                info: placed.info.clone(),
+                index: Arc::clone(&placed.index),
+            })
+            .collect();
+        let numbers = placed[*used.start()].number + 1..=placed[*used.end()].number;
+        let inside = |number: u64| numbers.contains(&number);
+        let discontinuities = timeline
+            .joins()
+            .iter()
+            .filter(|j| inside(j.segment))
+            .count();
+        let line_tracks = made.iter().map(|(track, _)| *track).collect();
+        let movie = Movie {
+            tracks: made.into_iter().map(|(_, track)| track.track).collect(),
+            creation_time: start_time.and_then(|time| u64::try_from(time.timestamp()).ok()),
+            ..Movie::default()
+        };
+        Some(Self {
+            movie,
+            line_tracks,
+            segments,
+            start_time,
+            end_time: timeline.time_at(presented_end),
+            duration_ms: millis(presented_end - start),
+            tracks,
+            discontinuities: discontinuities as u64,
+            gaps: gaps(timeline, &used, start),
+            lost_segments: 0,
+            warnings: warnings(timeline, &used),
+        })
+    }
+
+    /// Names the movie: what players show as its title.
+    pub fn set_title(&mut self, title: impl Into<String>) {
+        self.movie.title = Some(title.into());
+    }
+
+    /// Puts opaque bytes into the file, in a box of Clipmill's own.
+    pub fn set_metadata(&mut self, metadata: impl Into<bytes::Bytes>) {
+        self.movie.metadata = Some(metadata.into());
+    }
+
+    /// The segments of which it holds samples, in order.
+    #[must_use]
+    pub fn segments(&self) -> &[ClipSegment] {
+        &self.segments
+    }
+
+    /// Whether something in its segments was damaged or missing.
+    #[must_use]
+    pub fn is_damaged(&self) -> bool {
+        let damaged = |segment: &ClipSegment| !segment.index.damage.is_empty();
+        self.lost_segments > 0
+            || self.segments.iter().any(damaged)
+            || self.segments.iter().any(|s| s.info.missing_before > 0)
+    }
+}
+
+/// A segment's number as a run of samples holds it; a timeline of four thousand million segments
+/// would last for centuries.
+fn number(number: u64) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+/// The segments from the first to the last of which a sample was chosen.
+fn used_segments(selection: &Selection) -> Option<RangeInclusive<usize>> {
+    let all = || {
+        selection
+            .tracks
+            .iter()
+            .flatten()
+            .map(|chosen| chosen.segment)
+    };
+    Some(all().min()?..=all().max()?)
+}
+
+/// A track in the making, with what is known of it on the timeline.
+struct MadeTrack {
+    track: Track,
+    source_id: u32,
+    /// Decoding timestamp of the first sample.
+    first_dts: Ticks,
+    /// Least presentation timestamp.
+    first_pts: Ticks,
+    /// Greatest presentation timestamp.
+    last_pts: Ticks,
+    /// Where the last sample in presentation order ends.
+    end: Ticks,
+    presented: std::ops::Range<Ticks>,
+}
+
+impl MadeTrack {
+    /// Makes the edit list that presents `start..end` of the line, as far as there is media.
+    fn set_edits(&mut self, start: Ticks, end: Ticks) {
+        let from = self.first_pts.max(start);
+        let to = self.end.min(end);
+        self.presented = from..to.max(from);
+        self.track.edits.clear();
+        if to <= from {
+            return;
+        }
+        if from > start {
+            self.track.edits.push(Edit {
+                duration: (from - start).unsigned_abs(),
+                media_time: None,
+            });
+        }
+        let media = rescale(
+            from - self.first_dts,
+            clipmill_media::CLOCK_90K,
+            self.track.timescale,
+        );
+        self.track.edits.push(Edit {
+            duration: (to - from).unsigned_abs(),
+            media_time: Some(media.max(0).unsigned_abs()),
+        });
+    }
+
+    fn summary(&self, id: u32) -> TrackSummary {
+        let samples = &self.track.samples;
+        let syncs = samples.iter().filter(|s| s.random_access.is_sync());
+        let units: u64 = samples.iter().map(|s| u64::from(s.duration)).sum();
+        let video = self.track.kind == TrackKind::Video && units > 0;
+        TrackSummary {
+            id,
+            kind: self.track.kind,
+            config: Arc::clone(&self.track.configs[0]),
+            samples: samples.len() as u64,
+            sync_samples: syncs.count() as u64,
+            duration_ms: millis(self.presented.end - self.presented.start),
+            frame_rate: video
+                .then(|| samples.len() as f64 * f64::from(self.track.timescale) / units as f64),
+            language: self.track.language,
+            source_id: self.source_id,
+            bytes: samples.iter().map(|s| u64::from(s.size)).sum(),
+            first_pts: self.first_pts,
+            last_pts: self.last_pts,
+        }
+    }
+}
+
+fn make_track(
+    timeline: &Timeline,
+    line_track: &LineTrack,
+    chosen: &[Chosen],
+    first_number: u32,
+) -> Option<MadeTrack> {
+    let clock = line_track.timing.clock();
+    let mut out = TrackWriter::new(timeline, line_track, chosen)?;
+    for part in chosen {
+        out.push_part(timeline, part);
+    }
+    for run in &mut out.runs {
+        run.segment -= first_number;
+    }
+    let end = out.finish();
+    Some(MadeTrack {
+        source_id: line_track.id,
+        first_dts: to_ticks(out.first_dts, clock),
+        first_pts: to_ticks(out.first_pts, clock),
+        last_pts: to_ticks(out.last_pts, clock),
+        end,
+        presented: 0..0,
+        track: Track {
+            kind: line_track.kind,
+            timescale: out.timescale,
+            language: line_track.language,
+            name: None,
+            enabled: true,
+            configs: out.configs,
+            edits: Vec::new(),
+            samples: out.samples,
+            runs: out.runs,
+            start: 0,
+        },
+    })
+}
+
+/// Turns samples of the line into samples of a movie: timestamps become durations.
+pub(crate) struct TrackWriter {
+    timing: TrackTiming,
+    timescale: u32,
+    pub(crate) configs: Vec<Arc<CodecConfig>>,
+    pub(crate) samples: Vec<MovieSample>,
+    /// Their segments as the timeline numbers them.
+    pub(crate) runs: Vec<Run>,
+    first_dts: i64,
+    first_pts: i64,
+    /// Greatest presentation timestamp.
+    last_pts: i64,
+    /// Decoding timestamp of the last sample as written, in the track's clock.
+    last_dts: i64,
+    /// Sound: where the next sample lies in the movie, in the movie's timescale.
+    position: i64,
+    /// Duration of the last sample as the stream states it, in the movie's timescale.
+    stated: i64,
+}
+
+impl TrackWriter {
+    /// Begins with the first of the chosen samples; `None` when there are none.
+    pub(crate) fn new(
+        timeline: &Timeline,
+        line_track: &LineTrack,
+        chosen: &[Chosen],
+    ) -> Option<Self> {
+        let parts = chosen.iter().flat_map(|part| {
+            let local = &timeline.segments()[part.segment].index.tracks[part.local];
+            let samples = &local.samples()[part.samples.clone()];
+            samples
+                .iter()
+                .map(move |sample| (local, part.shift, sample))
+        });
+        let (local, shift, first) = parts.clone().next()?;
+        let timescale = match line_track.timing {
+            TrackTiming::Exact { timescale } => timescale,
+            TrackTiming::Rounded { .. } => local
+                .configs()
+                .get(usize::from(first.config))?
+                .sample_rate()?,
+        };
+        let first_pts = parts.map(|(_, shift, sample)| sample.pts() + shift).min()?;
+        let count = chosen.iter().map(|part| part.samples.len()).sum();
+        Some(Self {
+            timing: line_track.timing,
+            timescale,
+            configs: Vec::new(),
+            samples: Vec::with_capacity(count),
+            runs: Vec::with_capacity(chosen.len()),
+            first_dts: first.dts + shift,
+            first_pts,
+            last_pts: i64::MIN,
+            last_dts: 0,
+            position: 0,
+            stated: 0,
+        })
+    }
+
+    /// Adds samples of one segment.
+    pub(crate) fn push_part(&mut self, timeline: &Timeline, part: &Chosen) {
+        let placed = &timeline.segments()[part.segment];
+        let local = &placed.index.tracks[part.local];
+        for sample in &local.samples()[part.samples.clone()] {
+            if let Some(config) = local.configs().get(usize::from(sample.config)) {
+                self.push(sample, part.shift, config);
+            }
+        }
+        let narrow = |value: usize| u32::try_from(value).unwrap_or(u32::MAX);
+        self.runs.push(Run {
+            segment: number(placed.number),
+            track: narrow(part.local),
+            first_sample: narrow(part.samples.start),
+            count: narrow(part.samples.len()),
+        });
+    }
+
+    fn push(&mut self, sample: &clipmill_media::Sample, shift: i64, config: &Arc<CodecConfig>) {
+        let config_number = self.config(config);
+        let pts = sample.pts() + shift;
+        let dts = sample.dts + shift;
+        let composition_offset = match self.timing {
+            TrackTiming::Exact { .. } => {
+                let dts = if self.samples.is_empty() {
+                    dts
+                } else {
+                    // A decoding time that does not move on is moved on; what is presented when
+                    // stays as it is.
+                    let dts = dts.max(self.last_dts + 1);
+                    self.end_last(dts - self.last_dts);
+                    dts
+                };
+                self.last_dts = dts;
+                clamp_i32(pts - dts)
+            }
+            TrackTiming::Rounded { clock } => {
+                if !self.samples.is_empty() {
+                    let due = rescale(pts - self.first_dts, clock, self.timescale);
+                    self.follow(due);
+                }
+                0
+            }
+        };
+        self.stated = self.stated_duration(sample, config);
+        self.last_pts = self.last_pts.max(pts);
+        self.samples.push(MovieSample {
+            size: sample.size,
+            duration: 0,
+            composition_offset,
+            config: config_number,
+            random_access: sample.random_access,
+            leading: sample.leading,
+        });
+    }
+
+    /// Ends the last frame of sound where the next one is `due`. Timestamps are rounded and the
+    /// frames' lengths are exact, so the lengths are believed until the two are more than half a
+    /// frame apart.
+    fn follow(&mut self, due: i64) {
+        let next = self.position + self.stated;
+        let step = if (due - next).abs() * 2 > self.stated {
+            (due - self.position).max(1)
+        } else {
+            self.stated
+        };
+        self.end_last(step);
+        self.position += step;
+    }
+
+    fn end_last(&mut self, duration: i64) {
+        if let Some(last) = self.samples.last_mut() {
+            last.duration = u32::try_from(duration).unwrap_or(u32::MAX);
+        }
+    }
+
+    fn config(&mut self, config: &Arc<CodecConfig>) -> u16 {
+        let known = self.configs.iter().rposition(|known| known == config);
+        let at = known.unwrap_or_else(|| {
+            self.configs.push(Arc::clone(config));
+            self.configs.len() - 1
+        });
+        u16::try_from(at).unwrap_or(u16::MAX)
+    }
+
+    /// 0 when the stream does not say.
+    fn stated_duration(&self, sample: &clipmill_media::Sample, config: &CodecConfig) -> i64 {
+        match self.timing {
+            TrackTiming::Exact { .. } => i64::from(sample.duration),
+            TrackTiming::Rounded { .. } => {
+                let rate = config.sample_rate().unwrap_or(self.timescale);
+                rescale(i64::from(sample.duration), rate, self.timescale)
+            }
+        }
+    }
+
+    /// Ends the last sample; gives the end of the last frame in presentation order, in ticks.
+    pub(crate) fn finish(&mut self) -> Ticks {
+        let duration = if self.stated > 0 {
+            self.stated
+        } else {
+            self.usual_duration()
+        };
+        self.end_last(duration);
+        let end = match self.timing {
+            TrackTiming::Exact { timescale } => to_ticks(self.last_pts + duration, timescale),
+            TrackTiming::Rounded { clock } => {
+                to_ticks(self.first_dts, clock) + to_ticks(self.position + duration, self.timescale)
+            }
+        };
+        self.configs.shrink_to_fit();
+        end
+    }
+
+    /// The duration of the sample before, else what the headers say, else a 25th of a second.
+    fn usual_duration(&self) -> i64 {
+        if let [.., before, _] = self.samples.as_slice() {
+            return i64::from(before.duration);
+        }
+        let rate = self
+            .configs
+            .first()
+            .and_then(|config| config.video()?.frame_rate);
+        let timescale = i64::from(self.timescale);
+        match rate {
+            Some(rate) if rate.num > 0 => timescale * i64::from(rate.den) / i64::from(rate.num),
+            _ => timescale / 25,
+        }
+        .max(1)
+    }
+}
+
+fn clamp_i32(value: i64) -> i32 {
+    i32::try_from(value).unwrap_or(if value < 0 { i32::MIN } else { i32::MAX })
+}
+
+fn millis(ticks: Ticks) -> u64 {
+    u64::try_from((ticks + 45).div_euclid(90)).unwrap_or_default()
+}
+
+/// Missing segments, and pauses that `PROGRAM-DATE-TIME` shows where the media was joined.
+fn gaps(timeline: &Timeline, used: &RangeInclusive<usize>, start: Ticks) -> Vec<Gap> {
+    let mut gaps = Vec::new();
+    let placed = timeline.segments();
+    for at in used.clone().skip(1) {
+        let segment = &placed[at];
+        let Some(ticks) = segment.first_presented else {
+            continue;
+        };
+        if segment.info.missing_before > 0 {
+            let to = segment.info.start_time;
+            let length = segment.info.missing_before;
+            gaps.push(Gap {
+                at_ms: millis(ticks - length - start),
+                from: to.and_then(|to| to.checked_sub_signed(delta(length))),
+                to,
+                reason: "segments are missing".to_owned(),
+            });
+            continue;
+        }
+        let before = &placed[at - 1];
+        let dated = before.info.start_time.zip(segment.info.start_time);
+        let (Some((earlier, later)), Some(earlier_ticks)) = (dated, before.first_presented) else {
+            continue;
+        };
+        let joined = timeline.joins().iter().any(|j| j.segment == segment.number);
+        let elapsed = crate::timeline::ticks_between(earlier, later);
+        let pause = elapsed - (ticks - earlier_ticks);
+        if joined && pause > to_ticks(1, 2) {
+            gaps.push(Gap {
+                at_ms: millis(ticks - start),
+                from: later.checked_sub_signed(delta(pause)),
+                to: Some(later),
+                reason: "the stream paused at a discontinuity".to_owned(),
+            });
+        }
+    }
+    gaps
+}
+
+fn delta(ticks: Ticks) -> TimeDelta {
+    TimeDelta::milliseconds(ticks / 90)
+}
+
+fn warnings(timeline: &Timeline, used: &RangeInclusive<usize>) -> Vec<String> {
+    let placed = timeline.segments();
+    let mut warnings = Vec::new();
+    let mut declined = Vec::new();
+    for segment in placed.range(used.clone()) {
+        let name = segment.info.name();
+        for stream in &segment.index.declined {
+            if !declined.contains(&stream) {
+                declined.push(stream);
+                warnings.push(format!("{name}: {} is left out", stream.what));
+            }
+        }
+        if let Some(first) = segment.index.damage.kept().first() {
+            let more = segment.index.damage.total().saturating_sub(1);
+            let rest = match more {
+                0 => String::new(),
+                more => format!(" (and {more} more)"),
+            };
+            warnings.push(format!("{name}: {first}{rest}"));
+        }
+    }
+    for join in timeline.joins() {
+        let inside = placed.range(used.clone()).any(|s| s.number == join.segment);
+        if join.cause == JoinCause::Jump && inside {
+            let segment = placed.iter().find(|s| s.number == join.segment);
+            let name = segment.map_or_else(String::new, |s| s.info.name());
+            warnings.push(format!(
+                "{name}: timestamps jump without EXT-X-DISCONTINUITY; joined"
+            ));
+        }
+    }
+    warnings
+}

@@ -1,0 +1,350 @@
+//! Which samples make a clip, and which part of them is presented.
+
+use std::ops::Range;
+
+use clipmill_media::{CLOCK_90K, TrackTiming};
+
+use crate::timeline::{LineSample, Ticks, Timeline, to_ticks};
+
+/// `PROGRAM-DATE-TIME` and requests are rounded to milliseconds: a frame that lies up to this far
+/// before an asked instant is the one that was meant.
+const ROUNDING: Ticks = CLOCK_90K as Ticks / 1000;
+
+/// Where a clip may begin and end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Cut {
+    /// From the first sync sample at or after the beginning to the one at or after the end:
+    /// windows that follow one another share no sample and lose none.
+    Keyframe,
+    /// On the asked frames: what decoding needs before them is in the file, hidden by its edit
+    /// list.
+    #[default]
+    Exact,
+    /// Whole segments.
+    Segment,
+}
+
+/// A window on a [`Timeline`]. An absent bound is the end of the line on that side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Bounds {
+    /// The first instant that is wanted.
+    pub from: Option<Ticks>,
+    /// The first instant that is no longer wanted.
+    pub to: Option<Ticks>,
+}
+
+/// Consecutive samples of one track of one segment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Chosen {
+    /// Position in [`Timeline::segments`].
+    pub(crate) segment: usize,
+    pub(crate) local: usize,
+    pub(crate) samples: Range<usize>,
+    /// In the track's clock.
+    pub(crate) shift: i64,
+}
+
+/// The samples of a clip.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Selection {
+    /// For each track of the timeline.
+    pub(crate) tracks: Vec<Vec<Chosen>>,
+    /// The first instant that is presented; that of the earliest sample when `None`.
+    pub(crate) start: Option<Ticks>,
+    /// The first instant that is no longer presented; the end of the media when `None`.
+    pub(crate) end: Option<Ticks>,
+}
+
+/// Chooses the samples of a window. `None` when there is nothing in it.
+pub(crate) fn select(timeline: &Timeline, bounds: Bounds, cut: Cut) -> Option<Selection> {
+    let lead = timeline.leading_track()?;
+    let edges = match cut {
+        Cut::Keyframe => keyframe_edges(timeline, lead, bounds)?,
+        Cut::Exact => exact_edges(timeline, lead, bounds)?,
+        Cut::Segment => return segments(timeline, bounds),
+    };
+    let tracks = (0..timeline.tracks().len())
+        .map(|track| {
+            if track == lead {
+                leading_samples(timeline, track, &edges.samples)
+            } else {
+                following_samples(timeline, track, edges.start, edges.end)
+            }
+        })
+        .collect();
+    Some(Selection {
+        tracks,
+        start: edges.start,
+        end: edges.end,
+    })
+}
+
+/// What the leading track decides for all.
+struct Edges {
+    /// Its samples, numbered from the start of the timeline.
+    samples: Range<usize>,
+    start: Option<Ticks>,
+    end: Option<Ticks>,
+}
+
+struct Lead {
+    clock: u32,
+}
+
+impl Lead {
+    fn of(timeline: &Timeline, track: usize) -> Self {
+        Self {
+            clock: timeline.tracks()[track].timing.clock(),
+        }
+    }
+
+    fn pts(&self, sample: &LineSample) -> Ticks {
+        to_ticks(sample.pts, self.clock)
+    }
+
+    fn dts(&self, sample: &LineSample) -> Ticks {
+        to_ticks(sample.dts, self.clock)
+    }
+}
+
+fn keyframe_edges(timeline: &Timeline, track: usize, bounds: Bounds) -> Option<Edges> {
+    let lead = Lead::of(timeline, track);
+    let mut syncs = timeline
+        .samples(track, 0)
+        .enumerate()
+        .filter(|(_, sample)| sample.sample.random_access.is_sync())
+        .map(|(at, sample)| (at, lead.pts(&sample)));
+    let mut reached = |bound: Ticks| syncs.find(|(_, pts)| pts + ROUNDING > bound);
+    let (first, start) = match bounds.from {
+        // The beginning of everything is wanted, whatever it begins with.
+        None => (0, None),
+        Some(from) => {
+            let (at, pts) = reached(from)?;
+            if bounds.to.is_some_and(|to| pts + ROUNDING > to) {
+                return None;
+            }
+            (at, Some(pts))
+        }
+    };
+    let last = bounds.to.and_then(reached);
+    let (past, end) = match last {
+        Some((at, pts)) => (at, Some(pts)),
+        None => (usize::MAX, None),
+    };
+    if past <= first {
+        return None;
+    }
+    Some(Edges {
+        samples: first..past,
+        start,
+        end,
+    })
+}
+
+fn exact_edges(timeline: &Timeline, track: usize, bounds: Bounds) -> Option<Edges> {
+    let lead = Lead::of(timeline, track);
+    let from = bounds.from.unwrap_or(Ticks::MIN);
+    let to = bounds.to.unwrap_or(Ticks::MAX);
+    let wanted = |pts: Ticks| pts.saturating_add(ROUNDING) > from;
+    let over = |pts: Ticks| pts.saturating_add(ROUNDING) > to;
+
+    let mut first_sync = None;
+    let mut start: Option<Ticks> = None;
+    let mut end: Option<Ticks> = None;
+    let mut last = None;
+    for (at, sample) in timeline.samples(track, 0).enumerate() {
+        let (pts, dts) = (lead.pts(&sample), lead.dts(&sample));
+        // Nothing that is decoded from here on is presented before the end.
+        if over(dts) && end.is_some_and(|end| dts >= end) {
+            break;
+        }
+        let is_sync = sample.sample.random_access.is_sync();
+        if is_sync && (first_sync.is_none() || pts <= from.saturating_add(ROUNDING)) {
+            first_sync = Some(at);
+        }
+        if over(pts) {
+            end = Some(end.map_or(pts, |end| end.min(pts)));
+        } else if wanted(pts) {
+            start = Some(start.map_or(pts, |start| start.min(pts)));
+            last = Some(at);
+        }
+    }
+    let (start, last) = (start?, last?);
+    let first = match bounds.from {
+        None => 0,
+        // Without a sync sample anywhere there is no better place than the beginning.
+        Some(_) => first_sync.filter(|&sync| sync <= last).unwrap_or(0),
+    };
+    let start = match bounds.from {
+        None => None,
+        Some(_) => Some(presentable_start(timeline, track, first, start)),
+    };
+    Some(Edges {
+        samples: first..last + 1,
+        start,
+        end,
+    })
+}
+
+/// A clip that can only begin later than asked is presented from its first sync sample on.
+fn presentable_start(timeline: &Timeline, track: usize, first: usize, start: Ticks) -> Ticks {
+    let lead = Lead::of(timeline, track);
+    match timeline.samples(track, 0).nth(first) {
+        Some(sample) if sample.sample.random_access.is_sync() => lead.pts(&sample).max(start),
+        _ => start,
+    }
+}
+
+/// The samples of the leading track whose numbers lie in `range`.
+fn leading_samples(timeline: &Timeline, track: usize, range: &Range<usize>) -> Vec<Chosen> {
+    let mut chosen = Vec::new();
+    let mut counted = 0_usize;
+    for (segment, placed) in timeline.segments().iter().enumerate() {
+        for stretch in placed.stretches.iter().filter(|s| s.track == track) {
+            let first = counted;
+            counted += stretch.samples.len();
+            let from = range.start.clamp(first, counted) - first;
+            let to = range.end.clamp(first, counted) - first;
+            if from < to {
+                chosen.push(Chosen {
+                    segment,
+                    local: stretch.local,
+                    samples: stretch.samples.start + from..stretch.samples.start + to,
+                    shift: stretch.shift,
+                });
+            }
+        }
+    }
+    chosen
+}
+
+/// The samples of another track that lie nearer to this window than to its neighbours: those whose
+/// middle is in it.
+fn following_samples(
+    timeline: &Timeline,
+    track: usize,
+    start: Option<Ticks>,
+    end: Option<Ticks>,
+) -> Vec<Chosen> {
+    let all = 0..timeline.segments().len();
+    all.flat_map(|segment| following_in(timeline, track, segment, start, end))
+        .collect()
+}
+
+fn following_in(
+    timeline: &Timeline,
+    track: usize,
+    segment: usize,
+    start: Option<Ticks>,
+    end: Option<Ticks>,
+) -> impl Iterator<Item = Chosen> {
+    let clock = timeline.tracks()[track].timing.clock();
+    let placed = &timeline.segments()[segment];
+    let own = placed.stretches.iter().filter(move |s| s.track == track);
+    own.filter_map(move |stretch| {
+        let local = &placed.index.tracks[stretch.local];
+        let inside = |number: usize| {
+            let sample = &local.samples()[number];
+            let unit = match local.timing() {
+                TrackTiming::Exact { timescale } => Some(timescale),
+                TrackTiming::Rounded { .. } => local
+                    .configs()
+                    .get(usize::from(sample.config))
+                    .and_then(|config| config.sample_rate()),
+            };
+            let length = unit.map_or(0, |unit| to_ticks(i64::from(sample.duration), unit));
+            let middle = to_ticks(sample.pts() + stretch.shift, clock) + length / 2;
+            start.is_none_or(|start| middle >= start) && end.is_none_or(|end| middle < end)
+        };
+        let mut numbers = stretch.samples.clone().filter(|&number| inside(number));
+        let first = numbers.next()?;
+        let last = numbers.next_back().unwrap_or(first);
+        Some(Chosen {
+            segment,
+            local: stretch.local,
+            samples: first..last + 1,
+            shift: stretch.shift,
+        })
+    })
+}
+
+impl Selection {
+    /// What a selection without an end takes of one segment of a track, however far the timeline
+    /// has grown since.
+    pub(crate) fn of_segment(
+        &self,
+        timeline: &Timeline,
+        track: usize,
+        segment: usize,
+    ) -> Vec<Chosen> {
+        let begins = self
+            .tracks
+            .iter()
+            .flatten()
+            .map(|chosen| chosen.segment)
+            .min();
+        if begins.is_none_or(|begins| segment < begins) {
+            return Vec::new();
+        }
+        if timeline.leading_track() != Some(track) {
+            return following_in(timeline, track, segment, self.start, None).collect();
+        }
+        let Some(first) = self.tracks.get(track).and_then(|chosen| chosen.first()) else {
+            return Vec::new();
+        };
+        let own = timeline.segments()[segment].stretches.iter();
+        own.filter(|stretch| stretch.track == track)
+            .filter_map(|stretch| {
+                let begin = (segment, stretch.samples.end) > (first.segment, first.samples.start);
+                let skipped = if segment == first.segment {
+                    first.samples.start
+                } else {
+                    0
+                };
+                begin.then(|| Chosen {
+                    segment,
+                    local: stretch.local,
+                    samples: stretch.samples.start.max(skipped)..stretch.samples.end,
+                    shift: stretch.shift,
+                })
+            })
+            .collect()
+    }
+}
+
+/// Every sample of the segments that the window touches.
+fn segments(timeline: &Timeline, bounds: Bounds) -> Option<Selection> {
+    let placed = timeline.segments();
+    let starts: Vec<_> = placed.iter().map(|s| s.first_presented).collect();
+    let touched = |at: usize| {
+        let Some(start) = starts[at] else {
+            return false;
+        };
+        let next = starts.iter().skip(at + 1).find_map(|next| *next);
+        let end = next.or(timeline.end()).unwrap_or(start);
+        bounds.to.is_none_or(|to| start + ROUNDING <= to)
+            && bounds.from.is_none_or(|from| end > from + ROUNDING)
+    };
+    let mut wanted = (0..placed.len()).filter(|&at| touched(at));
+    let first = wanted.next()?;
+    let last = wanted.next_back().unwrap_or(first);
+    let tracks = (0..timeline.tracks().len()).map(|track| {
+        let inside = placed.iter().enumerate().take(last + 1).skip(first);
+        inside
+            .flat_map(|(segment, placed)| {
+                let own = placed.stretches.iter().filter(|s| s.track == track);
+                own.map(move |stretch| Chosen {
+                    segment,
+                    local: stretch.local,
+                    samples: stretch.samples.clone(),
+                    shift: stretch.shift,
+                })
+            })
+            .collect()
+    });
+    Some(Selection {
+        tracks: tracks.collect(),
+        start: None,
+        end: None,
+    })
+}

@@ -1,0 +1,115 @@
+use std::io;
+use std::path::PathBuf;
+
+use clipmill_media::{GatherError, LimitExceeded};
+use clipmill_mp4::LayoutError;
+use clipmill_playlist::{LocationError, PlaylistError, VariantError, WindowError};
+use clipmill_ts::IndexError;
+
+use crate::source::SourceError;
+
+/// Why a clip could not be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClipError {
+    /// A playlist or segment could not be read.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// The playlist makes no sense, or the window does not fit it.
+    #[error("{playlist}: {error}")]
+    Playlist {
+        /// The playlist.
+        playlist: String,
+        /// What is wrong with it.
+        error: PlaylistFailure,
+    },
+    /// A segment could not be read or indexed, and there is no other.
+    #[error("{segment}: {error}")]
+    Segment {
+        /// The segment, as in `segment live12.ts (sequence 1012)`.
+        segment: String,
+        /// What is wrong with it.
+        error: SegmentError,
+    },
+    /// Something that HLS allows and this version cannot do.
+    #[error("{what}: {feature} is not supported yet")]
+    Unsupported {
+        /// The playlist or segment.
+        what: String,
+        /// What is not supported.
+        feature: String,
+    },
+    /// The window holds no sample.
+    #[error("{playlist}: nothing in the window")]
+    Empty {
+        /// The playlist.
+        playlist: String,
+    },
+    /// The samples do not make an MP4.
+    #[error("cannot lay out the clip: {0}")]
+    Layout(#[from] LayoutError),
+    /// A segment changed between being indexed and being copied.
+    #[error("{segment} changed while it was read: {error}")]
+    Changed {
+        /// The segment.
+        segment: String,
+        /// What is no longer there.
+        error: GatherError,
+    },
+    /// The output could not be written.
+    #[error("cannot write {}: {error}", path.display())]
+    Write {
+        /// The output.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// The observer asked to stop.
+    #[error("cancelled")]
+    Cancelled,
+}
+
+/// What is wrong with a playlist, or with what was asked of it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PlaylistFailure {
+    /// Its text.
+    #[error(transparent)]
+    Text(#[from] PlaylistError),
+    /// The window does not fit it.
+    #[error(transparent)]
+    Window(#[from] WindowError),
+    /// It has no such variant.
+    #[error(transparent)]
+    Variant(#[from] VariantError),
+    /// A URI in it leads nowhere.
+    #[error(transparent)]
+    Location(#[from] LocationError),
+}
+
+impl PlaylistFailure {
+    /// Whether the request contradicts itself, whatever the playlist holds.
+    #[must_use]
+    pub fn is_usage(&self) -> bool {
+        use WindowError::{EndsBeforeStart, LastWithOthers, TooManyBounds, ZeroLength};
+        matches!(
+            self,
+            Self::Window(LastWithOthers | TooManyBounds | ZeroLength | EndsBeforeStart)
+        )
+    }
+}
+
+/// Why a segment could not be indexed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SegmentError {
+    /// It could not be read.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// It holds no MPEG-TS that can be indexed.
+    #[error(transparent)]
+    Index(#[from] IndexError),
+    /// It is larger than it may be.
+    #[error(transparent)]
+    Limit(#[from] LimitExceeded),
+}

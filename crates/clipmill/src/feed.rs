@@ -1,0 +1,246 @@
+//! Segments, one after the other: read, indexed, and told what lies between them.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use clipmill_media::{Limits, SegmentIndex};
+use clipmill_playlist::{ByteRange, Location, LocationError, Segment, resolve};
+use clipmill_ts::{DemuxOptions, Demuxer};
+
+use crate::error::{ClipError, SegmentError};
+use crate::source::{SegmentSource, SourceError};
+use crate::timeline::{SegmentInfo, Ticks};
+
+/// A segment that has not been read yet.
+#[derive(Debug, Clone)]
+pub(crate) struct Item {
+    pub(crate) location: Location,
+    pub(crate) byte_range: Option<ByteRange>,
+    pub(crate) sequence: u64,
+    /// Whether `sequence` is a media sequence number that a person may know.
+    pub(crate) in_playlist: bool,
+    pub(crate) duration: Duration,
+    pub(crate) start_time: Option<DateTime<Utc>>,
+    pub(crate) discontinuity: bool,
+    pub(crate) gap: bool,
+    /// What it needs that cannot be done.
+    pub(crate) unsupported: Option<String>,
+}
+
+impl Item {
+    pub(crate) fn from_segment(
+        segment: &Segment,
+        base: &Location,
+        allow_outside: bool,
+    ) -> Result<Self, LocationError> {
+        let key = segment.key.as_ref();
+        let unsupported = if let Some(key) = key {
+            Some(format!("encryption (EXT-X-KEY METHOD={:?})", key.method))
+        } else if segment.map.is_some() {
+            Some("fragmented MP4 (EXT-X-MAP)".to_owned())
+        } else {
+            None
+        };
+        Ok(Self {
+            location: resolve(base, &segment.uri, allow_outside)?,
+            byte_range: segment.byte_range,
+            sequence: segment.sequence,
+            in_playlist: true,
+            duration: segment.duration,
+            start_time: segment.start_time,
+            discontinuity: segment.discontinuity,
+            gap: segment.gap,
+            unsupported,
+        })
+    }
+
+    pub(crate) fn from_file(location: Location) -> Self {
+        Self {
+            location,
+            byte_range: None,
+            sequence: 0,
+            in_playlist: false,
+            duration: Duration::ZERO,
+            start_time: None,
+            discontinuity: false,
+            gap: false,
+            unsupported: None,
+        }
+    }
+
+    pub(crate) fn name(&self) -> String {
+        name(&self.location, self.in_playlist.then_some(self.sequence))
+    }
+
+    fn info(&self, discontinuity: bool, missing_before: Ticks) -> SegmentInfo {
+        SegmentInfo {
+            location: self.location.clone(),
+            byte_range: self.byte_range,
+            sequence: self.sequence,
+            in_playlist: self.in_playlist,
+            duration: ticks(self.duration),
+            start_time: self.start_time,
+            discontinuity,
+            missing_before,
+        }
+    }
+}
+
+/// A segment as messages call it: `segment live12.ts (sequence 1012)`.
+pub(crate) fn name(location: &Location, sequence: Option<u64>) -> String {
+    let file = file_name(location);
+    match sequence {
+        Some(sequence) => format!("segment {file} (sequence {sequence})"),
+        None => location.to_string(),
+    }
+}
+
+/// The last part of a location's path.
+pub(crate) fn file_name(location: &Location) -> String {
+    let name = match location {
+        Location::File(path) => path
+            .file_name()
+            .map(|name| name.to_string_lossy().into_owned()),
+        Location::Url(url) => url
+            .path_segments()
+            .and_then(|mut parts| parts.next_back())
+            .map(str::to_owned),
+    };
+    name.unwrap_or_else(|| location.to_string())
+}
+
+/// A duration in 90 kHz ticks.
+pub(crate) fn ticks(duration: Duration) -> Ticks {
+    i64::try_from(duration.as_micros()).map_or(Ticks::MAX / 1000, |micros| {
+        (micros.saturating_mul(9) + 50) / 100
+    })
+}
+
+/// Reads and indexes segments in order, and keeps account of those that are missing.
+pub(crate) struct Feed<'a> {
+    source: &'a dyn SegmentSource,
+    demuxer: Demuxer,
+    limits: Limits,
+    missing: Ticks,
+    discontinuity: bool,
+    bytes: Bytes,
+}
+
+/// An indexed segment; or nothing, with the reason unless the playlist says that it is a gap.
+pub(crate) type Fed = Result<(SegmentInfo, SegmentIndex), Option<SegmentError>>;
+
+impl<'a> Feed<'a> {
+    pub(crate) fn new(
+        source: &'a dyn SegmentSource,
+        program: Option<u16>,
+        limits: &Limits,
+    ) -> Self {
+        let mut options = DemuxOptions::default();
+        options.program = program;
+        options.limits = limits.clone();
+        Self {
+            source,
+            demuxer: Demuxer::new(options),
+            limits: limits.clone(),
+            missing: 0,
+            discontinuity: false,
+            bytes: Bytes::new(),
+        }
+    }
+
+    /// The segment that was indexed last.
+    pub(crate) fn bytes(&self) -> Bytes {
+        self.bytes.clone()
+    }
+
+    /// Reads and indexes the next segment.
+    ///
+    /// # Errors
+    /// When it needs something that is not supported. That it cannot be read or indexed is no
+    /// error here, as the clip goes on without it.
+    pub(crate) fn next(&mut self, item: &Item) -> Result<Fed, ClipError> {
+        self.discontinuity |= item.discontinuity;
+        if item.gap {
+            self.miss(item);
+            return Ok(Err(None));
+        }
+        let unsupported = |feature: &str| ClipError::Unsupported {
+            what: item.name(),
+            feature: feature.to_owned(),
+        };
+        if let Some(feature) = &item.unsupported {
+            return Err(unsupported(feature));
+        }
+        self.bytes = Bytes::new();
+        let bytes = match read(self.source, &item.location, item.byte_range, &self.limits) {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                self.miss(item);
+                return Ok(Err(Some(error.into())));
+            }
+        };
+        if let Some(feature) = other_container(&bytes) {
+            return Err(unsupported(feature));
+        }
+        if self.discontinuity || self.missing > 0 {
+            self.demuxer.discontinuity();
+        }
+        match self.demuxer.index(&bytes) {
+            Ok(index) => {
+                self.bytes = bytes;
+                let info = item.info(
+                    std::mem::take(&mut self.discontinuity),
+                    std::mem::take(&mut self.missing),
+                );
+                Ok(Ok((info, index)))
+            }
+            Err(error) => {
+                self.miss(item);
+                Ok(Err(Some(error.into())))
+            }
+        }
+    }
+
+    fn miss(&mut self, item: &Item) {
+        self.missing = self.missing.saturating_add(ticks(item.duration));
+    }
+}
+
+fn read(
+    source: &dyn SegmentSource,
+    location: &Location,
+    range: Option<ByteRange>,
+    limits: &Limits,
+) -> Result<Bytes, SourceError> {
+    source.read(location, range, limits.segment_bytes)
+}
+
+impl SegmentInfo {
+    /// The segment as messages call it: `segment live12.ts (sequence 1012)`.
+    #[must_use]
+    pub fn name(&self) -> String {
+        name(&self.location, self.in_playlist.then_some(self.sequence))
+    }
+
+    /// Reads the segment again.
+    pub(crate) fn read(&self, source: &dyn SegmentSource) -> Result<Bytes, ClipError> {
+        let limits = Limits::default();
+        Ok(read(source, &self.location, self.byte_range, &limits)?)
+    }
+}
+
+/// Media that HLS allows, and that this version cannot read.
+fn other_container(bytes: &[u8]) -> Option<&'static str> {
+    match bytes {
+        [_, _, _, _, b'f', b't', b'y', b'p', ..]
+        | [_, _, _, _, b's', b't', b'y', b'p', ..]
+        | [_, _, _, _, b's', b'i', b'd', b'x', ..]
+        | [_, _, _, _, b'm', b'o', b'o', b'f', ..] => Some("fragmented MP4"),
+        [b'I', b'D', b'3', ..] => Some("packed audio"),
+        [0xff, second, ..] if second & 0xf6 == 0xf0 => Some("packed audio (AAC)"),
+        [0x0b, 0x77, ..] => Some("packed audio (AC-3)"),
+        [b'W', b'E', b'B', b'V', b'T', b'T', ..] => Some("WebVTT"),
+        _ => None,
+    }
+}

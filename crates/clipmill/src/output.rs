@@ -1,0 +1,58 @@
+//! Files that appear whole or not at all.
+
+use std::fs::File;
+use std::io;
+use std::path::Path;
+
+use crate::error::ClipError;
+
+/// Lets `write` fill a new file beside `path`, then gives it that name, in place of what may have
+/// been there. Nothing is left behind when `write` fails.
+pub(crate) fn replace(
+    path: &Path,
+    write: impl FnOnce(&mut File) -> Result<(), ClipError>,
+) -> Result<(), ClipError> {
+    let failed = |error: io::Error| ClipError::Write {
+        path: path.to_owned(),
+        error,
+    };
+    // A device or a pipe cannot be replaced; it takes the bytes as they come.
+    if std::fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir()) {
+        let mut file = File::options().write(true).open(path).map_err(failed)?;
+        return write(&mut file);
+    }
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let name = path.file_name().ok_or_else(|| {
+        failed(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "it is not the name of a file",
+        ))
+    })?;
+    let mut hidden = std::ffi::OsString::from(".");
+    hidden.push(name);
+    hidden.push(".");
+    let mut file = tempfile::Builder::new()
+        .prefix(&hidden)
+        .suffix(".part")
+        .permissions(permissions())
+        .tempfile_in(folder)
+        .map_err(failed)?;
+    write(file.as_file_mut())?;
+    file.persist(path).map_err(|error| failed(error.error))?;
+    Ok(())
+}
+
+/// Those of any new file, under the process's umask; temporary files are private otherwise.
+#[cfg(unix)]
+fn permissions() -> std::fs::Permissions {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::Permissions::from_mode(0o666)
+}
+
+#[cfg(not(unix))]
+fn permissions() -> std::fs::Permissions {
+    std::fs::metadata(".").map_or_else(|_| unreachable!(), |found| found.permissions())
+}

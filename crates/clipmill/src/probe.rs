@@ -1,0 +1,108 @@
+//! What a playlist or a segment holds.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use clipmill_media::Limits;
+use clipmill_playlist::{Location, MediaPlaylist, Playlist, PlaylistKind, Variant};
+
+use crate::clip::Clip;
+use crate::error::ClipError;
+use crate::feed::file_name;
+use crate::render::Observer;
+use crate::request::{ClipRequest, open_playlist};
+use crate::source::SegmentSource;
+
+/// What a playlist or a segment holds.
+#[derive(Debug, Clone)]
+pub struct Probe {
+    /// What the playlist says, where it was one.
+    pub playlist: Option<PlaylistSummary>,
+    /// The media: all segments of the playlist, or of its best variant.
+    pub clip: Clip,
+}
+
+/// What a playlist says.
+#[derive(Debug, Clone)]
+pub struct PlaylistSummary {
+    /// Variants of a multivariant playlist; what follows is then said of the one that was chosen.
+    pub variants: Vec<Variant>,
+    /// `EXT-X-PLAYLIST-TYPE`.
+    pub kind: Option<PlaylistKind>,
+    /// Whether nothing will be added (`EXT-X-ENDLIST`).
+    pub ended: bool,
+    /// `EXT-X-TARGETDURATION`.
+    pub target_duration: Duration,
+    /// `EXT-X-MEDIA-SEQUENCE`.
+    pub media_sequence: u64,
+    /// How many segments it lists.
+    pub segments: usize,
+    /// The sum of its `EXTINF`s.
+    pub duration: Duration,
+    /// From the start of its first segment to the end of its last, where they are dated.
+    pub dates: Option<(DateTime<Utc>, DateTime<Utc>)>,
+}
+
+impl PlaylistSummary {
+    fn new(media: &MediaPlaylist, variants: Vec<Variant>) -> Self {
+        Self {
+            variants,
+            kind: media.kind,
+            ended: media.ended,
+            target_duration: media.target_duration,
+            media_sequence: media.media_sequence,
+            segments: media.segments.len(),
+            duration: media.duration(),
+            dates: media.date_range(),
+        }
+    }
+}
+
+impl Probe {
+    /// Reads a playlist with all its segments, or a segment.
+    ///
+    /// # Errors
+    /// When it cannot be read or holds nothing, or `observer` stops the job.
+    pub fn new(
+        source: &dyn SegmentSource,
+        location: &Location,
+        request: &ClipRequest,
+        observer: Observer<'_>,
+    ) -> Result<Self, ClipError> {
+        if !is_playlist(source, location, &request.limits)? {
+            let files = std::slice::from_ref(location);
+            return Ok(Self {
+                playlist: None,
+                clip: Clip::from_files(source, files, request, observer)?,
+            });
+        }
+        let (_, playlist) = open_playlist(source, location, &request.limits)?;
+        let variants = match playlist {
+            Playlist::Media(_) => Vec::new(),
+            Playlist::Multivariant(multivariant) => multivariant.variants,
+        };
+        let opened = crate::request::open_media_playlist(source, location, request)?;
+        Ok(Self {
+            playlist: Some(PlaylistSummary::new(&opened.playlist, variants)),
+            clip: Clip::from_playlist(source, &opened.location, request, observer)?,
+        })
+    }
+}
+
+/// By its name, else by its first bytes: segments are named anyhow.
+fn is_playlist(
+    source: &dyn SegmentSource,
+    location: &Location,
+    limits: &Limits,
+) -> Result<bool, ClipError> {
+    let name = file_name(location).to_ascii_lowercase();
+    if name.ends_with(".m3u8") || name.ends_with(".m3u") {
+        return Ok(true);
+    }
+    if name.ends_with(".ts") || name.ends_with(".mts") || name.ends_with(".m2ts") {
+        return Ok(false);
+    }
+    let bytes = source.read(location, None, limits.segment_bytes)?;
+    let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
+    Ok(text.starts_with(b"#EXTM3U"))
+}

@@ -1,0 +1,223 @@
+//! A clip as bytes: the whole of it, or any range.
+
+use std::io::{self, Write};
+use std::ops::{ControlFlow, Range};
+use std::path::Path;
+
+use bytes::Bytes;
+use clipmill_mp4::{FragmentOptions, Layout, MediaSpan, Span};
+
+use crate::clip::{Clip, ClipSegment};
+use crate::error::ClipError;
+use crate::source::SegmentSource;
+
+/// How much is gathered before it is written.
+const BLOCK: usize = 1 << 20;
+
+/// The form of an MP4 file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Format {
+    /// One `moov` before the media.
+    #[default]
+    Mp4,
+    /// Movie fragments, as CMAF has them.
+    Fmp4,
+}
+
+/// How far a job has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Progress {
+    /// Segments are read and indexed.
+    Indexing {
+        /// Segments done.
+        done: usize,
+        /// Segments in all, as far as known.
+        total: usize,
+    },
+    /// The clip is written.
+    Writing {
+        /// Bytes done.
+        done: u64,
+        /// Bytes in all.
+        total: u64,
+    },
+}
+
+/// Is told how far a job has come, and says whether it shall go on.
+pub type Observer<'a> = &'a mut dyn FnMut(Progress) -> ControlFlow<()>;
+
+/// An MP4 file of which every byte is known and none is written yet.
+#[derive(Debug, Clone)]
+pub struct ClipLayout {
+    layout: Layout,
+    segments: Vec<ClipSegment>,
+}
+
+impl Clip {
+    /// Lays the clip out.
+    ///
+    /// # Errors
+    /// When its samples do not fit an MP4.
+    pub fn layout(&self, format: Format) -> Result<ClipLayout, ClipError> {
+        let movie = self.movie.clone();
+        let layout = match format {
+            Format::Mp4 => Layout::progressive(movie)?,
+            Format::Fmp4 => Layout::fragmented(movie, FragmentOptions::default())?,
+        };
+        Ok(ClipLayout {
+            layout,
+            segments: self.segments.clone(),
+        })
+    }
+}
+
+impl ClipLayout {
+    /// Length of the file in bytes.
+    #[must_use]
+    #[expect(clippy::len_without_is_empty, reason = "an MP4 is never empty")]
+    pub fn len(&self) -> u64 {
+        self.layout.len()
+    }
+
+    /// The bytes at `range` of the file; what lies past its end is left out.
+    ///
+    /// # Errors
+    /// When a segment can no longer be read.
+    pub fn read_range(
+        &self,
+        source: &dyn SegmentSource,
+        range: Range<u64>,
+    ) -> Result<Vec<u8>, ClipError> {
+        let len = range.end.min(self.len()).saturating_sub(range.start);
+        let mut out = Vec::with_capacity(usize::try_from(len).unwrap_or_default().min(BLOCK));
+        let mut renderer = Renderer::new(&self.segments, source);
+        for span in self.layout.spans(range) {
+            renderer.render(&span, &mut out)?;
+        }
+        Ok(out)
+    }
+
+    /// Writes the whole file.
+    ///
+    /// # Errors
+    /// When a segment can no longer be read, `out` does not take the bytes (reported as a failure
+    /// to write `name`), or `observer` stops it.
+    pub fn write_to(
+        &self,
+        source: &dyn SegmentSource,
+        name: &Path,
+        out: &mut dyn Write,
+        observer: Observer<'_>,
+    ) -> Result<(), ClipError> {
+        let total = self.len();
+        let mut block = Vec::with_capacity(BLOCK);
+        let mut renderer = Renderer::new(&self.segments, source);
+        let mut done = 0;
+        let failed = |error: io::Error| ClipError::Write {
+            path: name.to_owned(),
+            error,
+        };
+        for span in self.layout.spans(0..total) {
+            renderer.render(&span, &mut block)?;
+            if block.len() >= BLOCK {
+                out.write_all(&block).map_err(failed)?;
+                done += block.len() as u64;
+                block.clear();
+                if observer(Progress::Writing { done, total }).is_break() {
+                    return Err(ClipError::Cancelled);
+                }
+            }
+        }
+        out.write_all(&block).map_err(failed)?;
+        out.flush().map_err(failed)?;
+        let _ = observer(Progress::Writing { done: total, total });
+        Ok(())
+    }
+
+    /// Writes the file at `path`: whole or not at all, as it is written under another name beside
+    /// it first. Nothing is synced to the disk.
+    ///
+    /// # Errors
+    /// As [`write_to`](Self::write_to).
+    pub fn write_to_path(
+        &self,
+        source: &dyn SegmentSource,
+        path: &Path,
+        observer: Observer<'_>,
+    ) -> Result<(), ClipError> {
+        crate::output::replace(path, |file| self.write_to(source, path, file, observer))
+    }
+}
+
+/// Copies samples out of their segments, of which it keeps the last one used.
+pub(crate) struct Renderer<'a> {
+    segments: &'a [ClipSegment],
+    source: &'a dyn SegmentSource,
+    last: Option<(usize, Bytes)>,
+    /// Holds samples of which only a part is wanted.
+    scratch: Vec<u8>,
+}
+
+impl<'a> Renderer<'a> {
+    pub(crate) fn new(segments: &'a [ClipSegment], source: &'a dyn SegmentSource) -> Self {
+        Self {
+            segments,
+            source,
+            last: None,
+            scratch: Vec::new(),
+        }
+    }
+
+    /// Spares it reading a segment.
+    pub(crate) fn hold(&mut self, number: usize, bytes: Bytes) {
+        self.last = Some((number, bytes));
+    }
+
+    /// Appends a span to `out`.
+    pub(crate) fn render(&mut self, span: &Span<'_>, out: &mut Vec<u8>) -> Result<(), ClipError> {
+        match span {
+            Span::Bytes(bytes) => out.extend_from_slice(bytes),
+            Span::Media(media) => self.gather(media, out)?,
+        }
+        Ok(())
+    }
+
+    fn gather(&mut self, span: &MediaSpan, out: &mut Vec<u8>) -> Result<(), ClipError> {
+        let number = span.segment as usize;
+        let segment = &self.segments[number];
+        let bytes = self.bytes(number)?;
+        let track = &segment.index.tracks[span.track as usize];
+        let samples = span.samples.start as usize..span.samples.end as usize;
+        let changed = |error| ClipError::Changed {
+            segment: segment.info.name(),
+            error,
+        };
+        let whole = track.gathered_len(samples.clone());
+        if span.skip == 0 && span.len == whole {
+            return track.gather(&bytes, samples, out).map_err(changed);
+        }
+        self.scratch.clear();
+        let gathered = track.gather(&bytes, samples, &mut self.scratch);
+        gathered.map_err(changed)?;
+        let from = usize::try_from(span.skip).unwrap_or(usize::MAX);
+        let len = usize::try_from(span.len).unwrap_or(usize::MAX);
+        let part = self.scratch.get(from..from.saturating_add(len));
+        out.extend_from_slice(part.unwrap_or_default());
+        Ok(())
+    }
+
+    fn bytes(&mut self, number: usize) -> Result<Bytes, ClipError> {
+        if let Some((last, bytes)) = &self.last
+            && *last == number
+        {
+            return Ok(bytes.clone());
+        }
+        let info = &self.segments[number].info;
+        // Dropped first, so that two segments are never held at once.
+        self.last = None;
+        let bytes = info.read(self.source)?;
+        self.last = Some((number, bytes.clone()));
+        Ok(bytes)
+    }
+}

@@ -1,0 +1,384 @@
+//! From a playlist, or a list of files, to a [`Clip`].
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use clipmill_media::Limits;
+use clipmill_playlist::{
+    Location, MediaPlaylist, Playlist, PlaylistLimits, Position, VariantChoice, Window,
+    WindowRequest, resolve,
+};
+
+use crate::clip::Clip;
+use crate::cut::{Bounds, Cut};
+use crate::error::{ClipError, PlaylistFailure, SegmentError};
+use crate::feed::{Feed, Item, ticks};
+use crate::render::{Observer, Progress};
+use crate::source::SegmentSource;
+use crate::timeline::{Ticks, Timeline, to_ticks};
+
+/// What to cut, and how.
+#[derive(Debug, Clone, Default)]
+pub struct ClipRequest {
+    /// Which stretch of the playlist; all of it by default.
+    pub window: WindowRequest,
+    /// Where the clip may begin and end.
+    pub cut: Cut,
+    /// Which variant of a multivariant playlist.
+    pub variant: VariantChoice,
+    /// Which program of a stream with several; the one with pictures by default.
+    pub program: Option<u16>,
+    /// Whether a playlist on disk may name files outside its folder.
+    pub allow_outside: bool,
+    /// Every size that comes from outside.
+    pub limits: Limits,
+}
+
+impl Clip {
+    /// Reads a playlist and the segments of a window, and chooses the samples of the clip. A
+    /// multivariant playlist is resolved to one of its variants.
+    ///
+    /// A segment that is missing or cannot be read leaves a gap and a warning.
+    ///
+    /// # Errors
+    /// When the playlist cannot be read or makes no sense, the window does not fit it or holds
+    /// nothing, no segment can be read, or `observer` stops the job.
+    pub fn from_playlist(
+        source: &dyn SegmentSource,
+        playlist: &Location,
+        request: &ClipRequest,
+        observer: Observer<'_>,
+    ) -> Result<Self, ClipError> {
+        Loader::open(source, playlist, request)?.finish(observer)
+    }
+
+    /// Takes files as consecutive segments of one stream, whole.
+    ///
+    /// # Errors
+    /// When none of the files can be read, or `observer` stops the job.
+    pub fn from_files(
+        source: &dyn SegmentSource,
+        files: &[Location],
+        request: &ClipRequest,
+        observer: Observer<'_>,
+    ) -> Result<Self, ClipError> {
+        let items = files.iter().cloned().map(Item::from_file).collect();
+        let name = files.first().map_or_else(String::new, Location::to_string);
+        Loader::new(source, name, items, Window::default(), request).finish(observer)
+    }
+}
+
+/// A media playlist and where it was found.
+pub(crate) struct OpenedPlaylist {
+    pub(crate) location: Location,
+    pub(crate) playlist: MediaPlaylist,
+}
+
+/// Reads a playlist; of a multivariant one, the variant that the request asks for.
+pub(crate) fn open_media_playlist(
+    source: &dyn SegmentSource,
+    location: &Location,
+    request: &ClipRequest,
+) -> Result<OpenedPlaylist, ClipError> {
+    let (location, playlist) = open_playlist(source, location, &request.limits)?;
+    let multivariant = match playlist {
+        Playlist::Media(playlist) => return Ok(OpenedPlaylist { location, playlist }),
+        Playlist::Multivariant(multivariant) => multivariant,
+    };
+    let name = location.to_string();
+    let failed = |error: PlaylistFailure| ClipError::Playlist {
+        playlist: name.clone(),
+        error,
+    };
+    let variant = request
+        .variant
+        .choose(&multivariant)
+        .map_err(|error| failed(error.into()))?;
+    let chosen = resolve(&location, &variant.uri, request.allow_outside)
+        .map_err(|error| failed(error.into()))?;
+    match open_playlist(source, &chosen, &request.limits)? {
+        (location, Playlist::Media(playlist)) => Ok(OpenedPlaylist { location, playlist }),
+        (location, Playlist::Multivariant(_)) => Err(ClipError::Unsupported {
+            what: location.to_string(),
+            feature: "a multivariant playlist inside another".to_owned(),
+        }),
+    }
+}
+
+pub(crate) fn open_playlist(
+    source: &dyn SegmentSource,
+    location: &Location,
+    limits: &Limits,
+) -> Result<(Location, Playlist), ClipError> {
+    let (bytes, location) = source.read_playlist(location, limits.playlist_bytes)?;
+    let playlist_limits = PlaylistLimits {
+        bytes: limits.playlist_bytes,
+        segments: limits.playlist_segments,
+        ..PlaylistLimits::default()
+    };
+    let playlist =
+        Playlist::parse(&bytes, &playlist_limits).map_err(|error| ClipError::Playlist {
+            playlist: location.to_string(),
+            error: error.into(),
+        })?;
+    Ok((location, playlist))
+}
+
+pub(crate) fn items(
+    opened: &OpenedPlaylist,
+    request: &ClipRequest,
+) -> Result<Vec<Item>, ClipError> {
+    let segments = opened.playlist.segments.iter();
+    segments
+        .map(|segment| {
+            Item::from_segment(segment, &opened.location, request.allow_outside).map_err(|error| {
+                ClipError::Playlist {
+                    playlist: opened.location.to_string(),
+                    error: error.into(),
+                }
+            })
+        })
+        .collect()
+}
+
+/// Reads and indexes as many segments as a window needs: from one with a sync sample at or before
+/// its beginning, to one that decides its end.
+pub(crate) struct Loader<'a> {
+    source: &'a dyn SegmentSource,
+    /// The playlist, for messages.
+    name: String,
+    items: Vec<Item>,
+    window: Window,
+    request: &'a ClipRequest,
+    feed: Feed<'a>,
+    timeline: Timeline,
+    /// What the playlist itself gave reason to say.
+    said: Vec<String>,
+    /// Segments that gave nothing, and why.
+    lost: Vec<(String, Option<SegmentError>)>,
+    first: usize,
+    next: usize,
+    /// How many segments before the window's first it began.
+    back: usize,
+    /// Whether the segment last read was pushed.
+    pushed: bool,
+    /// Segments read since the end of the window was known.
+    beyond: Option<usize>,
+}
+
+impl<'a> Loader<'a> {
+    /// Reads the playlist and finds the window in it.
+    pub(crate) fn open(
+        source: &'a dyn SegmentSource,
+        playlist: &Location,
+        request: &'a ClipRequest,
+    ) -> Result<Self, ClipError> {
+        let opened = open_media_playlist(source, playlist, request)?;
+        let name = opened.location.to_string();
+        let window =
+            request
+                .window
+                .resolve(&opened.playlist)
+                .map_err(|error| ClipError::Playlist {
+                    playlist: name.clone(),
+                    error: error.into(),
+                })?;
+        let items = items(&opened, request)?;
+        let mut loader = Self::new(source, name, items, window, request);
+        loader.said = opened.playlist.warnings;
+        Ok(loader)
+    }
+
+    fn new(
+        source: &'a dyn SegmentSource,
+        name: String,
+        items: Vec<Item>,
+        window: Window,
+        request: &'a ClipRequest,
+    ) -> Self {
+        let mut loader = Self {
+            source,
+            name,
+            items,
+            window,
+            request,
+            feed: Feed::new(source, request.program, &request.limits),
+            timeline: Timeline::new(),
+            said: Vec::new(),
+            lost: Vec::new(),
+            first: 0,
+            next: 0,
+            // Sound of the window's first moments may lie one segment earlier.
+            back: 1,
+            pushed: false,
+            beyond: None,
+        };
+        loader.restart();
+        loader
+    }
+
+    fn restart(&mut self) {
+        self.feed = Feed::new(self.source, self.request.program, &self.request.limits);
+        self.timeline = Timeline::new();
+        self.lost.clear();
+        let from = self.window.from.map_or(0, |from| from.segment);
+        self.first = from.saturating_sub(self.back);
+        self.next = self.first;
+    }
+
+    /// The same, to the end of the playlist.
+    pub(crate) fn without_end(mut self) -> Self {
+        self.window.to = None;
+        self
+    }
+
+    pub(crate) fn timeline(&self) -> &Timeline {
+        &self.timeline
+    }
+
+    /// Number on the timeline and bytes of the segment last read; `None` when it gave nothing.
+    pub(crate) fn last_pushed(&self) -> Option<(u64, Bytes)> {
+        let last = self.timeline.segments().back().filter(|_| self.pushed)?;
+        Some((last.number, self.feed.bytes()))
+    }
+
+    /// Whether what the beginning of the window needs has come.
+    pub(crate) fn covers_start(&self) -> bool {
+        self.window
+            .from
+            .is_none_or(|from| self.next > from.segment + 1)
+    }
+
+    /// The window on the timeline.
+    pub(crate) fn bounds(&self) -> Bounds {
+        let place = |position: Option<Position>| position.and_then(|at| self.place(at));
+        Bounds {
+            from: place(self.window.from),
+            to: place(self.window.to),
+        }
+    }
+
+    fn place(&self, position: Position) -> Option<Ticks> {
+        match self.items.get(position.segment) {
+            Some(item) => {
+                let start = self.timeline.at_sequence(item.sequence)?;
+                Some(start.saturating_add(ticks(position.offset)))
+            }
+            None => self.timeline.end(),
+        }
+    }
+
+    /// Reads one more segment. `None` when no more are needed; else how many are done, of how
+    /// many.
+    pub(crate) fn advance(&mut self) -> Result<Option<(usize, usize)>, ClipError> {
+        if self.beyond.is_some_and(|beyond| beyond > 1) {
+            return Ok(None);
+        }
+        let number = self.next;
+        let Some(item) = self.items.get(number) else {
+            return Ok(None);
+        };
+        let fed = self.feed.next(item)?;
+        self.next += 1;
+        self.pushed = fed.is_ok();
+        match fed {
+            Ok((info, index)) => {
+                self.timeline.push(info, Arc::new(index));
+            }
+            Err(why) => self.lost.push((item.name(), why)),
+        }
+        let begins_here = self.window.from.filter(|from| from.segment == number);
+        if let Some(from) = begins_here
+            && self.first > 0
+            && self.request.cut == Cut::Exact
+            && !self.decodable_at(from)
+        {
+            self.back *= 2;
+            self.restart();
+        } else if let Some(to) = self.window.to
+            && number >= to.segment
+        {
+            // Sound of the window's last moments may lie one segment later.
+            self.beyond = match (self.beyond, self.request.cut) {
+                (_, Cut::Segment) => Some(2),
+                (Some(beyond), _) => Some(beyond + 1),
+                (None, _) => self.reached(to).then_some(1),
+            };
+        }
+        let last = match self.window.to {
+            Some(to) => (to.segment + 1).clamp(self.next, self.items.len()),
+            None => self.items.len(),
+        };
+        Ok(Some((self.next - self.first, last - self.first)))
+    }
+
+    /// Whether a sync sample lies at or before a position.
+    fn decodable_at(&self, position: Position) -> bool {
+        let (Some(lead), Some(at)) = (self.timeline.leading_track(), self.place(position)) else {
+            return false;
+        };
+        let clock = self.timeline.tracks()[lead].timing.clock();
+        let mut samples = self.timeline.samples(lead, 0);
+        samples.any(|s| s.sample.random_access.is_sync() && to_ticks(s.pts, clock) <= at)
+    }
+
+    /// Whether the end of the window is known: something lies at or after it.
+    fn reached(&self, position: Position) -> bool {
+        let (Some(lead), Some(at)) = (self.timeline.leading_track(), self.place(position)) else {
+            return false;
+        };
+        let clock = self.timeline.tracks()[lead].timing.clock();
+        let any = self.request.cut == Cut::Exact;
+        let last = self.timeline.segments().len().saturating_sub(1);
+        let mut samples = self.timeline.samples(lead, last);
+        samples.any(|s| (any || s.sample.random_access.is_sync()) && to_ticks(s.pts, clock) >= at)
+    }
+
+    /// Reads all that is needed, and makes the clip.
+    fn finish(mut self, observer: Observer<'_>) -> Result<Clip, ClipError> {
+        while let Some((done, total)) = self.advance()? {
+            if observer(Progress::Indexing { done, total }) == ControlFlow::Break(()) {
+                return Err(ClipError::Cancelled);
+            }
+        }
+        self.into_clip()
+    }
+
+    /// Makes the clip of what was read.
+    pub(crate) fn into_clip(mut self) -> Result<Clip, ClipError> {
+        let Some(mut clip) = Clip::new(&self.timeline, self.bounds(), self.request.cut) else {
+            return Err(self.failure());
+        };
+        let lost: Vec<_> = self
+            .lost
+            .drain(..)
+            .map(|(name, why)| match why {
+                Some(error) => format!("{name}: {error}"),
+                None => format!("{name}: marked as a gap"),
+            })
+            .collect();
+        if let ([only], [gap]) = (lost.as_slice(), clip.gaps.as_mut_slice()) {
+            gap.reason.clone_from(only);
+        }
+        clip.lost_segments = lost.len() as u64;
+        self.said.extend(lost);
+        clip.warnings.splice(0..0, self.said);
+        Ok(clip)
+    }
+
+    /// Why there is no clip: what was wrong with the first segment that gave nothing, if all did.
+    fn failure(self) -> ClipError {
+        let nothing = self.timeline.segments().is_empty();
+        let wrong = self
+            .lost
+            .into_iter()
+            .find_map(|(name, why)| Some((name, why?)));
+        match wrong.filter(|_| nothing) {
+            Some((segment, error)) => ClipError::Segment { segment, error },
+            None => ClipError::Empty {
+                playlist: self.name,
+            },
+        }
+    }
+}

@@ -1,0 +1,584 @@
+//! Consecutive segments laid on one continuous line of time.
+//!
+//! A demuxer gives timestamps that no longer wrap; what they may still do is jump: at an
+//! `EXT-X-DISCONTINUITY`, when an encoder restarts, when segments are missing. A [`Timeline`] finds
+//! for every stretch of samples the shift that makes the whole continuous, the same for all tracks,
+//! so that sound and picture keep their offset.
+//!
+//! Instants on the line are [`Ticks`]: 90 kHz, and as the first segment has them.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::sync::Arc;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use clipmill_media::{
+    CLOCK_90K, Language, Sample, SegmentIndex, TrackIndex, TrackKind, TrackTiming,
+};
+use clipmill_playlist::{ByteRange, Location};
+
+/// An instant on a [`Timeline`], in 90 kHz ticks.
+pub type Ticks = i64;
+
+/// A forward step that no missing segment explains is taken for a jump from here on. Live sources
+/// stall for seconds and go on in real time; ten seconds is where other tools draw the line too.
+const JUMP_FORWARD: Ticks = 10 * CLOCK_90K as Ticks;
+
+/// Sound may overlap what came before by this much and still be the same stretch: encoders repeat
+/// a frame at a segment's edge.
+const OVERLAP: Ticks = CLOCK_90K as Ticks / 2;
+
+/// Tracks whose new stretches begin within this of each other jumped together.
+const TOGETHER: Ticks = 5 * CLOCK_90K as Ticks;
+
+/// What is known of a segment besides its media.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SegmentInfo {
+    /// Where it is found.
+    pub location: Location,
+    /// Which bytes of that; all by default.
+    pub byte_range: Option<ByteRange>,
+    /// Whether `sequence` is a media sequence number that a person may know.
+    pub in_playlist: bool,
+    /// Media sequence number (RFC 8216, 3).
+    pub sequence: u64,
+    /// `EXTINF`, in 90 kHz ticks; 0 when unknown.
+    pub duration: Ticks,
+    /// The instant of its first video frame in presentation order (its first sample where there
+    /// is no video), from `EXT-X-PROGRAM-DATE-TIME`.
+    pub start_time: Option<DateTime<Utc>>,
+    /// `EXT-X-DISCONTINUITY` stands before it.
+    pub discontinuity: bool,
+    /// Length of the segments missing between it and the one pushed before it, in 90 kHz ticks.
+    pub missing_before: Ticks,
+}
+
+/// Where the line does not simply follow the timestamps.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Join {
+    /// The segment, by its number on the timeline, in which the new stretch begins.
+    pub segment: u64,
+    /// Where on the line it begins.
+    pub at: Ticks,
+    /// Why.
+    pub cause: JoinCause,
+}
+
+/// Why a [`Join`] was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JoinCause {
+    /// The playlist said so.
+    Tagged,
+    /// Timestamps jumped without a word.
+    Jump,
+}
+
+/// Samples of one track of one segment that share a shift.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Stretch {
+    /// Which of the timeline's tracks they belong to.
+    pub(crate) track: usize,
+    /// Which of the segment's tracks they are found in.
+    pub(crate) local: usize,
+    /// Which samples of that track.
+    pub(crate) samples: Range<usize>,
+    /// What to add to their timestamps, in the track's own clock.
+    pub(crate) shift: i64,
+}
+
+/// A segment on the line.
+#[derive(Debug, Clone)]
+pub struct PlacedSegment {
+    /// Counts the segments pushed, from 0.
+    pub number: u64,
+    /// What is known of it.
+    pub info: SegmentInfo,
+    /// Where its samples lie.
+    pub index: Arc<SegmentIndex>,
+    /// Instant of the first frame in presentation order of the leading track; `None` when the
+    /// segment has no sample of it.
+    pub first_presented: Option<Ticks>,
+    pub(crate) stretches: Vec<Stretch>,
+}
+
+/// A track of the whole timeline.
+#[derive(Debug, Clone)]
+pub(crate) struct LineTrack {
+    pub(crate) kind: TrackKind,
+    pub(crate) language: Language,
+    pub(crate) timing: TrackTiming,
+    /// PID or track identifier in the segment last seen.
+    pub(crate) id: u32,
+    /// End of the last sample in presentation order.
+    end: Option<Ticks>,
+    /// Decoding timestamp of the last sample.
+    last_dts: Ticks,
+    /// Duration of the last sample whose duration is known.
+    last_duration: Ticks,
+}
+
+/// One sample as it lies on the line, in its track's clock.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LineSample {
+    pub(crate) dts: i64,
+    pub(crate) pts: i64,
+    pub(crate) sample: Sample,
+}
+
+/// Segments on one continuous line of time.
+#[derive(Debug, Clone, Default)]
+pub struct Timeline {
+    segments: VecDeque<PlacedSegment>,
+    tracks: Vec<LineTrack>,
+    joins: Vec<Join>,
+    shift: Ticks,
+    pushed: u64,
+}
+
+impl Timeline {
+    /// An empty line.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The segments on the line, oldest first.
+    #[must_use]
+    pub fn segments(&self) -> &VecDeque<PlacedSegment> {
+        &self.segments
+    }
+
+    /// Where timestamps jumped, oldest first.
+    #[must_use]
+    pub fn joins(&self) -> &[Join] {
+        &self.joins
+    }
+
+    pub(crate) fn tracks(&self) -> &[LineTrack] {
+        &self.tracks
+    }
+
+    /// The track that decides where a clip may begin: the first with pictures, else the first.
+    pub(crate) fn leading_track(&self) -> Option<usize> {
+        let video = self
+            .tracks
+            .iter()
+            .position(|track| track.kind == TrackKind::Video);
+        video.or(if self.tracks.is_empty() {
+            None
+        } else {
+            Some(0)
+        })
+    }
+
+    /// End of the last frame of the leading track: the live edge.
+    #[must_use]
+    pub fn end(&self) -> Option<Ticks> {
+        self.tracks.get(self.leading_track()?)?.end
+    }
+
+    /// Forgets the segments whose number is less than `number`.
+    pub fn forget_before(&mut self, number: u64) {
+        while self.segments.front().is_some_and(|s| s.number < number) {
+            self.segments.pop_front();
+        }
+        self.joins.retain(|join| join.segment >= number);
+    }
+
+    /// Adds the segment that follows.
+    pub fn push(&mut self, info: SegmentInfo, index: Arc<SegmentIndex>) -> &PlacedSegment {
+        let number = self.pushed;
+        self.pushed += 1;
+        let mut runs = self.runs(&index);
+        let mut stretches = Vec::new();
+        let mut tagged = info.discontinuity && number > 0;
+        let edge = self.latest_end().or(first_head(&runs));
+        loop {
+            if !tagged {
+                for run in &mut runs {
+                    while run.next().is_some() && self.fits(run, edge, info.missing_before) {
+                        stretches.push(self.place(run, &index));
+                    }
+                }
+            }
+            if runs.iter().all(|run| run.next().is_none()) {
+                break;
+            }
+            let join = self.join(&runs, tagged, info.missing_before);
+            self.joins.extend(join.map(|(at, cause)| Join {
+                segment: number,
+                at,
+                cause,
+            }));
+            self.place_heads(&mut runs, &index, &mut stretches);
+            tagged = false;
+        }
+        stretches.sort_by_key(|stretch| (stretch.track, stretch.samples.start));
+        let first_presented = self.first_presented(&index, &stretches);
+        self.segments.push_back(PlacedSegment {
+            number,
+            info,
+            index,
+            first_presented,
+            stretches,
+        });
+        &self.segments[self.segments.len() - 1]
+    }
+
+    /// Splits each track of a segment where its own timestamps jump.
+    fn runs(&mut self, index: &SegmentIndex) -> Vec<Runs> {
+        let mut taken = Vec::new();
+        let mut all = Vec::new();
+        for (local, track) in index.tracks.iter().enumerate() {
+            if track.samples().is_empty() {
+                continue;
+            }
+            let line_track = self.line_track(track, &taken);
+            taken.push(line_track);
+            let clock = track.timing().clock();
+            let mut pieces = Vec::new();
+            let mut start = 0;
+            let samples = track.samples();
+            for (at, pair) in samples.windows(2).enumerate() {
+                let [a, b] = pair else { continue };
+                let step = to_ticks(b.dts - a.dts, clock);
+                if step > JUMP_FORWARD || step < -OVERLAP {
+                    pieces.push(Piece::new(track, start..at + 1));
+                    start = at + 1;
+                }
+            }
+            pieces.push(Piece::new(track, start..samples.len()));
+            all.push(Runs {
+                track: line_track,
+                local,
+                pieces,
+                at: 0,
+            });
+        }
+        all
+    }
+
+    /// The track of the line that continues in `track`: the one with its identifier, else the
+    /// first of its kind (and language, if one has it) that nothing else in the segment claims.
+    fn line_track(&mut self, track: &TrackIndex, taken: &[usize]) -> usize {
+        let free = |at: &usize, known: &LineTrack| {
+            !taken.contains(at) && known.kind == track.kind() && known.timing == track.timing()
+        };
+        let candidates = || self.tracks.iter().enumerate().filter(|(at, t)| free(at, t));
+        let found = candidates()
+            .find(|(_, known)| known.id == track.id())
+            .or_else(|| candidates().find(|(_, known)| known.language == track.language()))
+            .or_else(|| candidates().next())
+            .map(|(at, _)| at);
+        if let Some(at) = found {
+            self.tracks[at].id = track.id();
+            return at;
+        }
+        self.tracks.push(LineTrack {
+            kind: track.kind(),
+            language: track.language(),
+            timing: track.timing(),
+            id: track.id(),
+            end: None,
+            last_dts: Ticks::MIN,
+            last_duration: 0,
+        });
+        self.tracks.len() - 1
+    }
+
+    /// Whether the next piece of a run may follow with the present shift. `edge` is where the line
+    /// ended before this segment, or where the first segment begins.
+    fn fits(&self, run: &Runs, edge: Option<Ticks>, missing: Ticks) -> bool {
+        let (Some(piece), Some(edge)) = (run.next(), edge) else {
+            return false;
+        };
+        let track = &self.tracks[run.track];
+        let missing = if run.at == 0 { missing } else { 0 };
+        let slack = JUMP_FORWARD.max(missing / 2);
+        let start = piece.first_pts + self.shift;
+        let reach = self.latest_end().unwrap_or(edge).max(edge + missing) + slack;
+        let Some(end) = track.end else {
+            // A track that appears late, beside others that go on.
+            return (edge + missing - TOGETHER..=reach).contains(&start);
+        };
+        let early = if missing > 0 {
+            slack.min(missing)
+        } else {
+            OVERLAP
+        };
+        let decodes =
+            track.kind == TrackKind::Audio || piece.first_dts + self.shift > track.last_dts;
+        let near = start <= end + missing + slack;
+        // A track that paused while others went on comes back where they are.
+        let beside = start >= edge + missing - TOGETHER && start <= reach;
+        decodes && start >= end + missing - early && (near || beside)
+    }
+
+    fn latest_end(&self) -> Option<Ticks> {
+        self.tracks.iter().filter_map(|track| track.end).max()
+    }
+
+    /// Chooses the shift of a new stretch, for all tracks that jump here. Says where it begins,
+    /// unless the timestamps simply go on.
+    fn join(&mut self, runs: &[Runs], tagged: bool, missing: Ticks) -> Option<(Ticks, JoinCause)> {
+        let first = first_head(runs)?;
+        let missing_before = |run: &Runs| if run.at == 0 { missing } else { 0 };
+        let heads = runs.iter().filter_map(|run| Some((run, run.next()?)));
+        let together = heads.filter(|(_, piece)| piece.first_pts - first <= TOGETHER);
+        let after_own = together.filter_map(|(run, piece)| {
+            let track = &self.tracks[run.track];
+            let by_pts = track.end? + missing_before(run) - piece.first_pts;
+            let by_dts = (track.last_dts + 1) - piece.first_dts;
+            Some(match track.kind {
+                TrackKind::Video => by_pts.max(by_dts),
+                TrackKind::Audio => by_pts,
+            })
+        });
+        let after_all = || self.latest_end().map(|end| end + missing - first);
+        let shift = after_own.max().or_else(after_all).unwrap_or(self.shift);
+        let moved = shift != self.shift;
+        self.shift = shift;
+        match (tagged, moved) {
+            (true, _) => Some((first + shift, JoinCause::Tagged)),
+            (false, true) => Some((first + shift, JoinCause::Jump)),
+            (false, false) => None,
+        }
+    }
+
+    /// Puts the next pieces that begin together on the line.
+    fn place_heads(
+        &mut self,
+        runs: &mut [Runs],
+        index: &SegmentIndex,
+        stretches: &mut Vec<Stretch>,
+    ) {
+        let Some(first) = first_head(runs) else {
+            return;
+        };
+        for run in runs {
+            if run
+                .next()
+                .is_some_and(|piece| piece.first_pts - first <= TOGETHER)
+            {
+                stretches.push(self.place(run, index));
+            }
+        }
+    }
+
+    /// Puts the next piece of a run on the line with the present shift.
+    fn place(&mut self, run: &mut Runs, index: &SegmentIndex) -> Stretch {
+        let piece = run.pieces[run.at].clone();
+        run.at += 1;
+        let local = &index.tracks[run.local];
+        let track = &mut self.tracks[run.track];
+        track.last_duration = piece.last_duration.unwrap_or(track.last_duration);
+        track.last_dts = piece.last_dts + self.shift;
+        let end = piece.last_pts + self.shift + track.last_duration;
+        // Sound that overlaps does not move the end of the line back.
+        track.end = Some(track.end.map_or(end, |before| before.max(end)));
+        Stretch {
+            track: run.track,
+            local: run.local,
+            samples: piece.samples,
+            shift: from_ticks(self.shift, local.timing().clock()),
+        }
+    }
+
+    fn first_presented(&self, index: &SegmentIndex, stretches: &[Stretch]) -> Option<Ticks> {
+        let leading = self.leading_track()?;
+        let of_leading = stretches.iter().filter(|s| s.track == leading);
+        let pts = of_leading.flat_map(|stretch| {
+            let track = &index.tracks[stretch.local];
+            let clock = track.timing().clock();
+            track.samples()[stretch.samples.clone()]
+                .iter()
+                .map(move |sample| to_ticks(sample.pts() + stretch.shift, clock))
+        });
+        pts.min()
+    }
+
+    /// The samples of one track, in decode order, from the segment at position `from` on.
+    pub(crate) fn samples(
+        &self,
+        track: usize,
+        from: usize,
+    ) -> impl Iterator<Item = LineSample> + '_ {
+        let segments = self.segments.iter().skip(from);
+        segments.flat_map(move |segment| {
+            let own = segment.stretches.iter().filter(move |s| s.track == track);
+            own.flat_map(move |stretch| {
+                let samples = segment.index.tracks[stretch.local].samples();
+                let numbers = stretch.samples.clone();
+                numbers.map(move |number| {
+                    let sample = samples[number];
+                    LineSample {
+                        dts: sample.dts + stretch.shift,
+                        pts: sample.pts() + stretch.shift,
+                        sample,
+                    }
+                })
+            })
+        })
+    }
+
+    /// Where on the line an instant lies that `PROGRAM-DATE-TIME` dates; `None` when no segment
+    /// is dated. Instants between two segments go to the later one, instants outside to the ends.
+    #[must_use]
+    pub fn at_time(&self, instant: DateTime<Utc>) -> Option<Ticks> {
+        let mut dated = self.segments.iter().filter_map(Anchor::of).peekable();
+        let mut last = *dated.peek()?;
+        for anchor in dated {
+            if anchor.time > instant {
+                // Before the first segment, or in the pause between two.
+                let end = last.ticks + last.duration;
+                let asked = last.ticks + ticks_between(last.time, instant);
+                if last.time > instant || asked > end {
+                    return Some(anchor.ticks);
+                }
+                break;
+            }
+            last = anchor;
+        }
+        Some(last.ticks + ticks_between(last.time, instant))
+    }
+
+    /// The instant that `PROGRAM-DATE-TIME` gives to a place on the line, to the nearest
+    /// millisecond.
+    #[must_use]
+    pub fn time_at(&self, ticks: Ticks) -> Option<DateTime<Utc>> {
+        let dated = self.segments.iter().filter_map(Anchor::of);
+        let mut found: Option<Anchor> = None;
+        for anchor in dated {
+            if found.is_some() && anchor.ticks > ticks {
+                break;
+            }
+            found = Some(anchor);
+        }
+        let anchor = found?;
+        let millis = (ticks - anchor.ticks + 45).div_euclid(90);
+        anchor
+            .time
+            .checked_add_signed(TimeDelta::milliseconds(millis))
+    }
+
+    /// Where on the line the segment with this media sequence number presents its first frame;
+    /// the next one that has a frame, where it has none.
+    #[must_use]
+    pub fn at_sequence(&self, sequence: u64) -> Option<Ticks> {
+        let from = self.segments.iter().filter(|s| s.info.sequence >= sequence);
+        from.filter_map(|segment| segment.first_presented).next()
+    }
+}
+
+/// A segment that has both an instant on the line and one on the clock on the wall.
+#[derive(Clone, Copy)]
+struct Anchor {
+    ticks: Ticks,
+    time: DateTime<Utc>,
+    duration: Ticks,
+}
+
+impl Anchor {
+    fn of(segment: &PlacedSegment) -> Option<Self> {
+        Some(Self {
+            ticks: segment.first_presented?,
+            time: segment.info.start_time?,
+            duration: segment.info.duration,
+        })
+    }
+}
+
+/// The stretches of one track of one segment that are still to be placed.
+struct Runs {
+    track: usize,
+    local: usize,
+    pieces: Vec<Piece>,
+    at: usize,
+}
+
+/// Where the earliest of the next pieces begins, without any shift.
+fn first_head(runs: &[Runs]) -> Option<Ticks> {
+    let heads = runs.iter().filter_map(Runs::next);
+    heads.map(|piece| piece.first_pts).min()
+}
+
+impl Runs {
+    fn next(&self) -> Option<&Piece> {
+        self.pieces.get(self.at)
+    }
+}
+
+/// Consecutive samples without a jump; times in ticks, without any shift.
+#[derive(Clone)]
+struct Piece {
+    samples: Range<usize>,
+    first_dts: Ticks,
+    /// Least presentation timestamp: with B-frames not that of the first sample.
+    first_pts: Ticks,
+    last_dts: Ticks,
+    /// Greatest presentation timestamp.
+    last_pts: Ticks,
+    last_duration: Option<Ticks>,
+}
+
+impl Piece {
+    fn new(track: &TrackIndex, samples: Range<usize>) -> Self {
+        let clock = track.timing().clock();
+        let own = &track.samples()[samples.clone()];
+        let dts = |sample: Option<&Sample>| sample.map_or(0, |s| to_ticks(s.dts, clock));
+        let pts = || own.iter().map(|sample| to_ticks(sample.pts(), clock));
+        Self {
+            samples,
+            first_dts: dts(own.first()),
+            first_pts: pts().min().unwrap_or_default(),
+            last_dts: dts(own.last()),
+            last_pts: pts().max().unwrap_or_default(),
+            last_duration: last_duration(track, own),
+        }
+    }
+}
+
+/// How long the last sample lasts: what it says, else as long as the samples before it did.
+fn last_duration(track: &TrackIndex, samples: &[Sample]) -> Option<Ticks> {
+    let last = samples.last()?;
+    let clock = track.timing().clock();
+    if last.duration > 0 {
+        let config = track.configs().get(usize::from(last.config));
+        let unit = match track.timing() {
+            TrackTiming::Exact { timescale } => timescale,
+            TrackTiming::Rounded { .. } => config.and_then(|c| c.sample_rate())?,
+        };
+        return Some(to_ticks(i64::from(last.duration), unit));
+    }
+    let [.., before, last] = samples else {
+        let rate = track.configs().first()?.video()?.frame_rate?;
+        return Some(i64::from(CLOCK_90K) * i64::from(rate.den) / i64::from(rate.num.max(1)));
+    };
+    Some(to_ticks(last.dts - before.dts, clock).max(1))
+}
+
+/// Ticks from `from` to `to`.
+pub(crate) fn ticks_between(from: DateTime<Utc>, to: DateTime<Utc>) -> Ticks {
+    let micros = (to - from).num_microseconds().unwrap_or(i64::MAX / 90);
+    (i128::from(micros) * 90 / 1000) as Ticks
+}
+
+/// `time`, in units of 1/`clock` s, as ticks, to the nearest.
+pub(crate) fn to_ticks(time: i64, clock: u32) -> Ticks {
+    rescale(time, clock, CLOCK_90K)
+}
+
+/// Ticks in units of 1/`clock` s, to the nearest.
+pub(crate) fn from_ticks(ticks: Ticks, clock: u32) -> i64 {
+    rescale(ticks, CLOCK_90K, clock)
+}
+
+/// `time` in units of 1/`from` s as units of 1/`to` s, to the nearest.
+pub(crate) fn rescale(time: i64, from: u32, to: u32) -> i64 {
+    if from == to || from == 0 {
+        return time;
+    }
+    let scaled = i128::from(time) * i128::from(to) * 2 + i128::from(from);
+    let rounded = scaled.div_euclid(i128::from(from) * 2);
+    rounded.clamp(i128::from(i64::MIN), i128::from(i64::MAX)) as i64
+}
