@@ -239,10 +239,11 @@ fn count_before(cursor: &Cursor<'_>, segment: u32, end: i128) -> u32 {
     if end == i128::MAX {
         return u32::try_from(samples.len()).unwrap_or(u32::MAX);
     }
+    let end = cursor.plan.decoded_at(end);
     let mut time = cursor.time;
     let mut count = 0u32;
     for sample in samples {
-        if cursor.plan.presented_at(time) >= end {
+        if i128::from(time) >= end {
             break;
         }
         count = count.saturating_add(1);

@@ -176,13 +176,17 @@ impl<'a> TrackPlan<'a> {
 
     /// When media time `time` is presented, in nanoseconds: the edit list applied.
     pub(crate) fn presented_at(&self, time: u64) -> i128 {
-        let nanos = |ticks: u64, timescale: u32| {
-            i128::from(ticks)
-                .saturating_mul(1_000_000_000)
-                .checked_div(i128::from(timescale))
-                .unwrap_or_default()
-        };
         nanos(time, self.track.timescale).saturating_add(self.shift(nanos))
+    }
+
+    /// The first media time that is presented at or after `time` nanoseconds.
+    pub(crate) fn decoded_at(&self, time: i128) -> i128 {
+        let media = time.saturating_sub(self.shift(nanos));
+        let ticks = media.saturating_mul(self.track.timescale.into());
+        // Rounded up; what is negative only has to be no more than zero.
+        ticks
+            .saturating_add(NANOS.saturating_sub(1))
+            .div_euclid(NANOS)
     }
 
     /// What the edit list adds to a composition time, in the track's timescale.
@@ -231,6 +235,16 @@ impl<'a> TrackPlan<'a> {
         let first = self.track.configs.first();
         matches!(first.map(|c| &**c), Some(CodecConfig::Opus(_)))
     }
+}
+
+const NANOS: i128 = 1_000_000_000;
+
+/// Ticks in nanoseconds.
+fn nanos(ticks: u64, timescale: u32) -> i128 {
+    i128::from(ticks)
+        .saturating_mul(NANOS)
+        .checked_div(i128::from(timescale))
+        .unwrap_or_default()
 }
 
 /// Ticks of a track in ticks of the movie, rounded up so that nothing is cut off.
