@@ -323,7 +323,7 @@ impl Demuxer {
             if section == program.section {
                 return;
             }
-            match Program::parse(section, pid, Some(program.number)) {
+            match Program::parse(section, pid, program.number) {
                 Ok(Some(parsed)) => new = Some(parsed),
                 Ok(None) => {}
                 Err(reason) => bad |= reason == Unusable::BadCrc,

@@ -210,10 +210,10 @@ impl Program {
     pub(crate) fn parse(
         section: &[u8],
         pmt_pid: u16,
-        wanted: Option<u16>,
+        wanted: u16,
     ) -> Result<Option<Self>, Unusable> {
         let opened = open(section, PMT_TABLE_ID)?;
-        if wanted.is_some_and(|wanted| wanted != opened.id) {
+        if wanted != opened.id {
             return Ok(None);
         }
         let map = PmtSection::from_bytes(opened.body).map_err(|_| Unusable::BadCrc)?;
@@ -352,12 +352,15 @@ fn maps(
             continue;
         }
         assembling.entry(pid).or_default().push(packet, |section| {
-            if let Ok(Some(program)) = Program::parse(section, pid, None) {
-                let key = (program.number, pid);
-                if waiting.contains(&key) {
-                    waiting.retain(|&other| other != key);
-                    programs.push(program);
-                }
+            let number = section.get(3..).and_then(<[u8]>::first_chunk);
+            let key = number.map(|&number| (u16::from_be_bytes(number), pid));
+            // Reading a map costs more than asking whether it is wanted.
+            let Some(key) = key.filter(|key| waiting.contains(key)) else {
+                return;
+            };
+            if let Ok(Some(program)) = Program::parse(section, pid, key.0) {
+                waiting.retain(|&other| other != key);
+                programs.push(program);
             }
         });
     }

@@ -4,6 +4,8 @@
 //! annex A, and A/53 part 3; the Blu-ray application format; Apple's "MPEG-2 Stream Encryption
 //! Format for HTTP Live Streaming"; ETSI TS 103 491 and the Opus-in-TS convention of FFmpeg.
 
+use std::fmt;
+
 use clipmill_media::{DeclinedStream, Language};
 use mpeg2ts_reader::descriptor::{Descriptor, DescriptorError};
 use mpeg2ts_reader::psi::pmt::StreamInfo;
@@ -45,9 +47,22 @@ pub(crate) struct Elementary {
     /// Its PID.
     pub(crate) pid: u16,
     /// How it is coded, or why it cannot be carried.
-    pub(crate) coding: Result<Coding, String>,
+    pub(crate) coding: Result<Coding, Unsupported>,
     /// Its language.
     pub(crate) language: Language,
+}
+
+/// A stream that cannot be carried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Unsupported {
+    name: &'static str,
+    stream_type: u8,
+}
+
+impl fmt::Display for Unsupported {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (stream type {:#04x})", self.name, self.stream_type)
+    }
 }
 
 /// A `format_identifier`, as in `HDMV` or `CUEI` (2.6.8).
@@ -122,7 +137,7 @@ impl Elementary {
         let what = self.coding.as_ref().err()?;
         Some(DeclinedStream {
             id: u32::from(self.pid),
-            what: what.clone(),
+            what: what.to_string(),
         })
     }
 }
@@ -131,13 +146,13 @@ fn classify(
     stream_type: u8,
     descriptors: &[RawDescriptor<'_>],
     context: Option<Registration>,
-) -> Result<Coding, String> {
+) -> Result<Coding, Unsupported> {
     let registered = descriptors
         .iter()
         .filter(|descriptor| descriptor.tag == tag::REGISTRATION)
         .find_map(|descriptor| descriptor.data.first_chunk::<4>().copied());
     let blu_ray = [registered, context].contains(&Some(*b"HDMV"));
-    let declined = |what: &str| Err(format!("{what} (stream type {stream_type:#04x})"));
+    let declined = |name| Err(Unsupported { name, stream_type });
     match stream_type {
         0x01 | 0x02 => Ok(Coding::Mpeg2Video),
         0x03 | 0x04 => Ok(Coding::MpegAudio),
@@ -264,7 +279,7 @@ mod tests {
             .iter()
             .map(|&(tag, data)| RawDescriptor { tag, data })
             .collect();
-        classify(stream_type, &descriptors, None)
+        classify(stream_type, &descriptors, None).map_err(|unsupported| unsupported.to_string())
     }
 
     #[test]
