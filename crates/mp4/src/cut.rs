@@ -43,8 +43,8 @@ pub(crate) fn lay_out(movie: &Movie, options: &FragmentOptions) -> Result<Parts>
     }
     let mut b = Boxes::default();
     b.bytes(&fragmenter.init());
-    let earliest = earliest(leader, &index);
-    segment_index(&mut b, leader, &index, &earliest)?;
+    let (earliest, end) = earliest(leader, &index);
+    segment_index(&mut b, leader, &index, &earliest, end)?;
     let head = b.into_bytes();
     let before = head.len() as u64;
     let mut whole = Parts::default();
@@ -85,6 +85,8 @@ struct Indexed {
     moof: u64,
     /// The earliest composition time of the leader, in its media; `None` where it has no sample.
     earliest: Option<i128>,
+    /// When its last sample to be shown ends, by the same measure.
+    latest: Option<i128>,
     /// `SAP_type`: 0 where it does not begin with a random access point of the leader.
     sap_type: u8,
 }
@@ -290,18 +292,26 @@ fn add_fragment(
         size,
         moof,
         earliest: cut.and_then(|cut| earliest_composition(cut.start, cut.samples)),
+        latest: cut.and_then(|cut| {
+            composition(cut.start, cut.samples)
+                .map(|(_, end)| end)
+                .max()
+        }),
         sap_type: cut.map_or(0, |cut| sap_type(cut.start, cut.samples)),
     })
 }
 
-/// The earliest composition time of samples of which the first is decoded at `time`.
-fn earliest_composition(mut time: u64, samples: &[MovieSample]) -> Option<i128> {
-    let times = samples.iter().map(|sample| {
-        let composed = i128::from(time).saturating_add(sample.composition_offset.into());
+/// From when to when each sample is shown, the first of them decoded at `time`.
+fn composition(mut time: u64, samples: &[MovieSample]) -> impl Iterator<Item = (i128, i128)> {
+    samples.iter().map(move |sample| {
+        let begin = i128::from(time).saturating_add(sample.composition_offset.into());
         time = time.saturating_add(sample.duration.into());
-        composed
-    });
-    times.min()
+        (begin, begin.saturating_add(sample.duration.into()))
+    })
+}
+
+fn earliest_composition(time: u64, samples: &[MovieSample]) -> Option<i128> {
+    composition(time, samples).map(|(begin, _)| begin).min()
 }
 
 /// `SAP_type` (annex I) of the first sample.
@@ -320,25 +330,25 @@ fn sap_type(start: u64, samples: &[MovieSample]) -> u8 {
     }
 }
 
-/// When each fragment begins in the presentation of the leader, in its timescale.
-fn earliest(leader: &TrackPlan<'_>, index: &[Indexed]) -> Vec<u64> {
-    let end = i128::from(leader.start.saturating_add(leader.facts.duration));
+/// When each fragment begins in the presentation of the leader, in its timescale, and when the
+/// last one ends.
+fn earliest(leader: &TrackPlan<'_>, index: &[Indexed]) -> (Vec<u64>, u64) {
+    let shift = leader.presentation_shift();
+    let shown = |time: i128| u64::try_from(time.saturating_add(shift)).unwrap_or(0);
+    let latest = index.iter().filter_map(|entry| entry.latest).max();
+    let end = shown(latest.unwrap_or_default());
     // A fragment without samples of the leader lasts for no time.
     let mut next = end;
-    let mut times: Vec<i128> = index
+    let mut times: Vec<u64> = index
         .iter()
         .rev()
         .map(|entry| {
-            next = entry.earliest.unwrap_or(next).min(next);
+            next = entry.earliest.map_or(next, shown).min(next);
             next
         })
         .collect();
     times.reverse();
-    let shift = leader.presentation_shift();
-    times
-        .into_iter()
-        .map(|time| u64::try_from(time.saturating_add(shift)).unwrap_or(0))
-        .collect()
+    (times, end)
 }
 
 /// `sidx` over all fragments. Where there are too many for its count, several make one reference.
@@ -347,11 +357,8 @@ fn segment_index(
     leader: &TrackPlan<'_>,
     index: &[Indexed],
     earliest: &[u64],
+    end: u64,
 ) -> Result<()> {
-    let end = i128::from(leader.start)
-        .saturating_add(leader.facts.duration.into())
-        .saturating_add(leader.presentation_shift());
-    let end = u64::try_from(end).unwrap_or(0);
     let group = index.len().div_ceil(MOST_REFERENCES).max(1);
     let begins: Vec<u64> = earliest.iter().step_by(group).copied().collect();
     let ends = begins.iter().skip(1).copied().chain([end]);
