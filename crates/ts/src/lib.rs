@@ -41,6 +41,7 @@ mod psi;
 mod stream;
 mod stream_type;
 mod testing;
+mod video;
 
 pub use demux::{DemuxOptions, Demuxer};
 pub use error::IndexError;

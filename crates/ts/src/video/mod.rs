@@ -1,0 +1,24 @@
+//! Video elementary streams turned into access units, one type for each codec.
+//!
+//! `scan` finds start codes, `stamps` knows which timestamp belongs to what begins where, `nal`
+//! makes access units of NAL units with what `h264` and `h265` know of them, `mpeg2` makes them of
+//! picture headers, and `pictures` gathers them until `timing` can tell when each is due.
+
+mod h264;
+mod h265;
+mod mpeg2;
+mod nal;
+mod pictures;
+mod scan;
+mod stamps;
+#[cfg(test)]
+mod tests;
+mod timing;
+
+pub(crate) use mpeg2::Mpeg2Assembler;
+
+/// Access units of H.264 (Rec. ITU-T H.264, 7.4.1.2).
+pub(crate) type H264Assembler = nal::NalAssembler<h264::H264>;
+
+/// Access units of H.265 (Rec. ITU-T H.265, 7.4.2.4).
+pub(crate) type H265Assembler = nal::NalAssembler<h265::H265>;

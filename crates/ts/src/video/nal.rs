@@ -1,0 +1,538 @@
+//! Access units of NAL units: the byte stream format of annex B (Rec. ITU-T H.264, B.1; Rec. ITU-T
+//! H.265, B.2) and the order of NAL units (7.4.1.2.3; 7.4.2.4.4).
+
+use std::fmt::Debug;
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use clipmill_media::{
+    CLOCK_90K, CodecConfig, Damage, DamageKind, DamageLog, Leading, LimitExceeded, Limits,
+    RandomAccess, TrackBuilder, TrackIndex, TrackKind, TrackTiming,
+};
+
+use super::pictures::{Picture, Pictures};
+use super::scan::Scanner;
+use super::stamps::{Pes, Stamps};
+use super::timing::Stamp;
+use crate::assemble::{Assemble, PesStart};
+
+/// Enough for the beginning of any slice header.
+const SLICE_BYTES: usize = 64;
+/// Enough for a recovery point message, even behind closed captions.
+const SEI_BYTES: usize = 4096;
+
+/// What a NAL unit is to an access unit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// The access unit delimiter: an access unit begins with it. Not kept.
+    Delimiter,
+    /// End of sequence or of stream. Not kept.
+    EndOfSequence,
+    /// Filler data. Not kept.
+    Filler,
+    /// A parameter set that goes into the configuration.
+    ParameterSet,
+    /// Supplemental enhancement information before a picture.
+    Sei,
+    /// Anything else that, after a picture, begins the next access unit.
+    Prefix,
+    /// Anything that, after a picture, still belongs to it.
+    Suffix,
+    /// A slice of a primary picture in the base layer.
+    Slice,
+}
+
+/// How a slice stands to the slice before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Relation {
+    SamePicture,
+    /// The other field of the same frame.
+    SecondField,
+    NewPicture,
+}
+
+/// What is known of a picture from its first slice and the SEI before it.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct PictureFacts {
+    /// Its place in output order, where it could be computed.
+    pub(super) order: Option<i64>,
+    /// It begins a coded video sequence: output order counts anew.
+    pub(super) begins_sequence: bool,
+    pub(super) random_access: RandomAccess,
+    pub(super) leading: Option<Leading>,
+}
+
+/// What differs between the codecs.
+pub(crate) trait Syntax: Debug + Default + Send {
+    /// Bytes of a NAL unit header.
+    const HEADER_BYTES: usize;
+    /// What is read of a slice.
+    type Slice: Copy + Debug + Send;
+
+    /// What the NAL unit with this header is; `None` where `forbidden_zero_bit` is set.
+    fn role(header: &[u8]) -> Option<Role>;
+    /// Reads and keeps a parameter set. `None` where it cannot be read.
+    fn parameter_set(&mut self, nal: &[u8]) -> Option<Bytes>;
+    /// The configuration for a picture: its own parameter sets, with those kept where it has none.
+    fn config(&mut self, own: &[Bytes], slice: &Self::Slice) -> Option<CodecConfig>;
+    /// Whether `config` has exactly this parameter set.
+    fn holds(config: &CodecConfig, set: &Bytes) -> bool;
+    /// The random access that a recovery point message promises.
+    fn recovery(sei: &[u8]) -> Option<RandomAccess>;
+    /// Reads a slice; `None` where it is too short to be one.
+    fn slice(&self, nal: &[u8]) -> Option<Self::Slice>;
+    fn relation(&self, previous: &Self::Slice, next: &Self::Slice) -> Relation;
+    /// A picture begins; called once for each, in decoding order.
+    fn picture(&mut self, slice: &Self::Slice, recovery: Option<RandomAccess>) -> PictureFacts;
+    /// The second field of the last picture begins.
+    fn second_field(&mut self, first: &Self::Slice, second: &Self::Slice);
+    fn end_of_sequence(&mut self) {}
+    /// Something is missing between the last slice and the next.
+    fn lost(&mut self) {}
+}
+
+/// A NAL unit that has begun.
+#[derive(Debug, Clone, Copy)]
+struct Begun {
+    /// Position of its first byte.
+    start: u64,
+    place: Place,
+}
+
+/// Where a NAL unit begins.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    /// Byte offset in the segment.
+    offset: u64,
+    pes: Pes,
+}
+
+/// NAL units that may be the beginning of the next access unit.
+#[derive(Debug, Default)]
+struct Ahead {
+    place: Option<Place>,
+    units: Vec<(Range<u64>, Option<Bytes>)>,
+    recovery: Option<RandomAccess>,
+    /// An access unit begins here, whatever its first slice says.
+    boundary: bool,
+    /// Bytes were lost after the first of these NAL units.
+    lost: bool,
+}
+
+/// An access unit of which slices have come.
+#[derive(Debug)]
+struct Open<S> {
+    picture: Picture,
+    first_slice: S,
+    last_slice: S,
+    second_field: bool,
+}
+
+/// See the types in the parent module.
+#[derive(Debug)]
+pub(crate) struct NalAssembler<S: Syntax> {
+    pid: u16,
+    limits: Limits,
+    syntax: S,
+    track: Option<TrackBuilder>,
+    scanner: Scanner,
+    stamps: Stamps,
+    nal: Option<Begun>,
+    /// The first bytes of the NAL unit: as many as are `wanted`.
+    head: Vec<u8>,
+    wanted: usize,
+    /// Position and place of the first byte that belongs to no NAL unit.
+    stray: Option<(u64, u64)>,
+    ahead: Ahead,
+    open: Option<Open<S::Slice>>,
+    sequence: u32,
+    pictures: Pictures,
+    config: Option<Arc<CodecConfig>>,
+    /// A parameter set has come that `config` does not hold.
+    stale: bool,
+}
+
+impl<S: Syntax> NalAssembler<S> {
+    pub(crate) fn new(pid: u16, limits: &Limits) -> Self {
+        Self {
+            pid,
+            limits: limits.clone(),
+            syntax: S::default(),
+            track: None,
+            scanner: Scanner::new(),
+            stamps: Stamps::default(),
+            nal: None,
+            head: Vec::new(),
+            wanted: 0,
+            stray: None,
+            ahead: Ahead::default(),
+            open: None,
+            sequence: 0,
+            pictures: Pictures::default(),
+            config: None,
+            stale: false,
+        }
+    }
+
+    fn position(&self) -> u64 {
+        self.track.as_ref().map_or(0, TrackBuilder::position)
+    }
+
+    fn damaged(&self, damage: &mut DamageLog, offset: u64, kind: DamageKind) {
+        damage.push(Damage {
+            offset,
+            pid: Some(self.pid),
+            kind,
+        });
+    }
+
+    fn dropped(&self, damage: &mut DamageLog, offset: u64, dropped: u64) {
+        if dropped > 0 {
+            self.damaged(damage, offset, DamageKind::LostBytes { dropped });
+        }
+    }
+
+    fn begin_nal(&mut self, start: u64, offset: u64) {
+        let pes = self.stamps.at(start.saturating_sub(3));
+        self.nal = Some(Begun {
+            start,
+            place: Place { offset, pes },
+        });
+        self.head.clear();
+        self.wanted = S::HEADER_BYTES;
+    }
+
+    /// Keeps as much of the NAL unit's beginning as its type asks for.
+    fn keep_head(&mut self, bytes: &[u8]) {
+        if self.head.len() >= self.wanted || self.nal.is_none() {
+            return;
+        }
+        let mut rest = bytes;
+        if self.head.len() < S::HEADER_BYTES {
+            let missing = S::HEADER_BYTES.saturating_sub(self.head.len());
+            let Some((header, after)) = rest.split_at_checked(missing) else {
+                self.head.extend_from_slice(rest);
+                return;
+            };
+            self.head.extend_from_slice(header);
+            rest = after;
+            self.wanted = match S::role(&self.head) {
+                Some(Role::Slice) => SLICE_BYTES,
+                Some(Role::Sei) => SEI_BYTES,
+                Some(Role::ParameterSet) => self.limits.parameter_set_bytes.saturating_add(1),
+                _ => S::HEADER_BYTES,
+            };
+        }
+        let take = self.wanted.saturating_sub(self.head.len()).min(rest.len());
+        self.head
+            .extend_from_slice(rest.get(..take).unwrap_or_default());
+    }
+
+    /// Ends the NAL unit in the making at `end`; `cut` where what follows is missing.
+    fn end_nal(
+        &mut self,
+        end: u64,
+        cut: bool,
+        damage: &mut DamageLog,
+    ) -> Result<(), LimitExceeded> {
+        let Some(nal) = self.nal.take() else {
+            if let Some((from, offset)) = self.stray.take() {
+                self.dropped(damage, offset, end.saturating_sub(from));
+            }
+            return Ok(());
+        };
+        let len = end.saturating_sub(nal.start);
+        // The beginning of the next start code may be in it.
+        self.head.truncate(usize::try_from(len).unwrap_or(usize::MAX));
+        let mut head = std::mem::take(&mut self.head);
+        let done = self.take_nal(nal, end, &head, cut, damage);
+        head.clear();
+        self.head = head;
+        done
+    }
+
+    fn take_nal(
+        &mut self,
+        nal: Begun,
+        end: u64,
+        head: &[u8],
+        cut: bool,
+        damage: &mut DamageLog,
+    ) -> Result<(), LimitExceeded> {
+        let unit = nal.start..end;
+        let len = end.saturating_sub(nal.start);
+        let role = match S::role(head) {
+            Some(role) if head.len() >= S::HEADER_BYTES => role,
+            _ => {
+                self.dropped(damage, nal.place.offset, len);
+                return Ok(());
+            }
+        };
+        if cut && role != Role::Slice {
+            self.dropped(damage, nal.place.offset, len);
+            return Ok(());
+        }
+        match role {
+            Role::Delimiter => {
+                // Whatever waited for a slice has lost it.
+                let waiting = std::mem::take(&mut self.ahead);
+                self.drop_units(&waiting, damage);
+                self.ahead.boundary = true;
+                self.ahead.place = Some(nal.place);
+            }
+            Role::EndOfSequence => {
+                self.syntax.end_of_sequence();
+                self.ahead.boundary = true;
+            }
+            Role::Filler => {}
+            Role::ParameterSet => {
+                let set = if head.len() as u64 == len {
+                    self.syntax.parameter_set(head)
+                } else {
+                    None
+                };
+                match &set {
+                    None => {
+                        self.damaged(damage, nal.place.offset, DamageKind::BadParameterSet);
+                    }
+                    Some(set) => {
+                        let held = self
+                            .config
+                            .as_ref()
+                            .is_some_and(|config| S::holds(config, set));
+                        self.stale |= !held;
+                    }
+                }
+                self.add_ahead(nal.place, unit, set);
+            }
+            Role::Sei => {
+                if let Some(recovery) = S::recovery(head) {
+                    self.ahead.recovery = Some(recovery);
+                }
+                self.add_ahead(nal.place, unit, None);
+            }
+            Role::Prefix => self.add_ahead(nal.place, unit, None),
+            Role::Suffix => {
+                if self.open.is_some() && self.ahead.place.is_none() {
+                    self.pictures.add_unit(unit, &self.limits)?;
+                } else {
+                    self.add_ahead(nal.place, unit, None);
+                }
+            }
+            Role::Slice => match self.syntax.slice(head) {
+                Some(slice) => self.take_slice(nal.place, unit, slice)?,
+                None => self.dropped(damage, nal.place.offset, len),
+            },
+        }
+        Ok(())
+    }
+
+    fn add_ahead(&mut self, place: Place, unit: Range<u64>, set: Option<Bytes>) {
+        self.ahead.place.get_or_insert(place);
+        self.ahead.units.push((unit, set));
+    }
+
+    fn drop_units(&self, ahead: &Ahead, damage: &mut DamageLog) {
+        let Some(place) = ahead.place else {
+            return;
+        };
+        // A parameter set that was read has not been lost.
+        let dropped = ahead
+            .units
+            .iter()
+            .filter(|(_, set)| set.is_none())
+            .map(|(unit, _)| unit.end.saturating_sub(unit.start))
+            .sum();
+        self.dropped(damage, place.offset, dropped);
+    }
+
+    fn take_slice(
+        &mut self,
+        place: Place,
+        unit: Range<u64>,
+        slice: S::Slice,
+    ) -> Result<(), LimitExceeded> {
+        let ahead = std::mem::take(&mut self.ahead);
+        let relation = match &self.open {
+            None => Relation::NewPicture,
+            Some(open) => match self.syntax.relation(&open.last_slice, &slice) {
+                Relation::SecondField if open.second_field => Relation::NewPicture,
+                Relation::SamePicture if ahead.boundary => Relation::NewPicture,
+                relation => relation,
+            },
+        };
+        let start = match ahead.place {
+            // What comes after a loss need not belong to what came before it.
+            Some(first) if !ahead.lost || first.pes.is(place.pes) => first,
+            _ => place,
+        };
+        match relation {
+            Relation::NewPicture => self.begin_picture(start, &ahead, &slice)?,
+            Relation::SecondField => {
+                self.stamps.claim(start.pes);
+                if let Some(open) = self.open.as_mut() {
+                    self.syntax.second_field(&open.first_slice, &slice);
+                    open.second_field = true;
+                }
+            }
+            Relation::SamePicture => {}
+        }
+        if let Some(open) = self.open.as_mut() {
+            open.last_slice = slice;
+        }
+        for (unit, set) in ahead.units {
+            let held = match (&self.config, &set) {
+                (Some(config), Some(set)) => S::holds(config, set),
+                _ => false,
+            };
+            if !held {
+                self.pictures.add_unit(unit, &self.limits)?;
+            }
+        }
+        self.pictures.add_unit(unit, &self.limits)
+    }
+
+    fn begin_picture(
+        &mut self,
+        start: Place,
+        ahead: &Ahead,
+        slice: &S::Slice,
+    ) -> Result<(), LimitExceeded> {
+        self.end_picture()?;
+        let (pts, dts) = self.stamps.claim(start.pes);
+        let facts = self.syntax.picture(slice, ahead.recovery);
+        if facts.begins_sequence {
+            self.sequence = self.sequence.wrapping_add(1);
+        }
+        self.update_config(ahead, slice, facts.random_access);
+        self.open = Some(Open {
+            picture: Picture {
+                stamp: Stamp {
+                    pts,
+                    dts,
+                    order: facts.order.map(|order| (self.sequence, order)),
+                },
+                random_access: facts.random_access,
+                leading: facts.leading,
+                offset: start.offset,
+            },
+            first_slice: *slice,
+            last_slice: *slice,
+            second_field: false,
+        });
+        Ok(())
+    }
+
+    /// A configuration begins at a random access point alone: before the next one, what it does
+    /// not hold stays in the samples.
+    fn update_config(&mut self, ahead: &Ahead, slice: &S::Slice, random_access: RandomAccess) {
+        let own: Vec<Bytes> = ahead
+            .units
+            .iter()
+            .filter_map(|(_, set)| set.clone())
+            .collect();
+        let due = random_access.is_sync() && (self.stale || !own.is_empty());
+        if !due && self.config.is_some() {
+            return;
+        }
+        if let Some(config) = self.syntax.config(&own, slice) {
+            if self.config.as_deref() != Some(&config) {
+                self.config = Some(Arc::new(config));
+            }
+            self.stale = false;
+        }
+    }
+
+    fn end_picture(&mut self) -> Result<(), LimitExceeded> {
+        match self.open.take() {
+            Some(open) => self
+                .pictures
+                .end(open.picture, self.config.as_ref(), &self.limits),
+            None => Ok(()),
+        }
+    }
+}
+
+impl<S: Syntax> Assemble for NalAssembler<S> {
+    fn begin_segment(&mut self, segment_len: u64, stride: u16) -> Result<(), LimitExceeded> {
+        self.track = Some(TrackBuilder::new(
+            u32::from(self.pid),
+            TrackKind::Video,
+            TrackTiming::Exact {
+                timescale: CLOCK_90K,
+            },
+            segment_len,
+            stride,
+            true,
+            &self.limits,
+        )?);
+        self.scanner.restart(0);
+        self.stamps.restart();
+        self.nal = None;
+        self.stray = None;
+        self.open = None;
+        self.ahead = Ahead::default();
+        self.pictures.clear();
+        Ok(())
+    }
+
+    fn pes(&mut self, start: PesStart, _damage: &mut DamageLog) -> Result<(), LimitExceeded> {
+        self.stamps.begin(self.position(), start);
+        Ok(())
+    }
+
+    fn payload(
+        &mut self,
+        offset: u64,
+        bytes: &[u8],
+        damage: &mut DamageLog,
+    ) -> Result<(), LimitExceeded> {
+        let Some(track) = self.track.as_mut() else {
+            return Ok(());
+        };
+        let position = track.position();
+        track.push_piece(offset, bytes.len())?;
+        if self.nal.is_none() {
+            self.stray.get_or_insert((position, offset));
+        }
+        let mut from = 0;
+        while let Some(code) = self.scanner.next(position, bytes, from) {
+            self.keep_head(bytes.get(from..code.after).unwrap_or_default());
+            self.end_nal(code.content_end, false, damage)?;
+            let after = code.after as u64;
+            self.begin_nal(position.saturating_add(after), offset.saturating_add(after));
+            from = code.after;
+        }
+        self.keep_head(bytes.get(from..).unwrap_or_default());
+        Ok(())
+    }
+
+    fn lost(&mut self, damage: &mut DamageLog) -> Result<(), LimitExceeded> {
+        if let Some(nal) = self.nal {
+            self.damaged(damage, nal.place.offset, DamageKind::TruncatedAccessUnit);
+        }
+        let position = self.position();
+        self.end_nal(position, true, damage)?;
+        self.scanner.restart(position);
+        self.syntax.lost();
+        self.ahead.lost |= self.ahead.place.is_some();
+        Ok(())
+    }
+
+    fn end_segment(&mut self, damage: &mut DamageLog) -> Result<TrackIndex, LimitExceeded> {
+        self.end_nal(self.scanner.content_end(), false, damage)?;
+        self.end_picture()?;
+        let waiting = std::mem::take(&mut self.ahead);
+        self.drop_units(&waiting, damage);
+        let track = match self.track.take() {
+            Some(track) => track,
+            None => {
+                self.begin_segment(0, 188)?;
+                return self.end_segment(damage);
+            }
+        };
+        self.pictures
+            .finish(track, self.pid, self.config.as_ref(), damage)
+    }
+}

@@ -1,0 +1,75 @@
+//! To which access unit the timestamps of a PES header belong: the first one that begins in that
+//! PES packet (ISO/IEC 13818-1, 2.4.3.7).
+
+use crate::assemble::PesStart;
+
+/// A PES packet, as far as what begins in it is concerned.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Pes {
+    /// Counts the PES packets of the stream.
+    number: u64,
+    /// Position in the elementary stream of its first byte.
+    start: u64,
+    pts: Option<i64>,
+    dts: Option<i64>,
+}
+
+impl Pes {
+    /// Whether both are the same packet.
+    pub(super) fn is(self, other: Self) -> bool {
+        self.number == other.number
+    }
+}
+
+/// The PES packets last begun.
+#[derive(Debug, Default)]
+pub(super) struct Stamps {
+    /// A start code may begin at the end of the packet before.
+    previous: Pes,
+    current: Pes,
+    /// Number of the last packet whose timestamps have found their access unit.
+    claimed: u64,
+}
+
+impl Stamps {
+    /// A segment begins: positions count from 0 again.
+    pub(super) fn restart(&mut self) {
+        let number = self.current.number;
+        self.claimed = number;
+        self.current = Pes {
+            number,
+            ..Pes::default()
+        };
+        self.previous = self.current;
+    }
+
+    /// A PES packet begins at `position` of the elementary stream.
+    pub(super) fn begin(&mut self, position: u64, start: PesStart) {
+        self.previous = self.current;
+        self.current = Pes {
+            number: self.current.number.saturating_add(1),
+            start: position,
+            pts: start.pts,
+            dts: start.dts,
+        };
+    }
+
+    /// The packet in which `position` lies, which is at most a start code ago.
+    pub(super) fn at(&self, position: u64) -> Pes {
+        if position < self.current.start {
+            self.previous
+        } else {
+            self.current
+        }
+    }
+
+    /// The timestamps of `pes` for an access unit that begins in it: `pts` and `dts`, none
+    /// where they belong to another one.
+    pub(super) fn claim(&mut self, pes: Pes) -> (Option<i64>, Option<i64>) {
+        if pes.number <= self.claimed {
+            return (None, None);
+        }
+        self.claimed = pes.number;
+        (pes.pts, pes.dts)
+    }
+}
