@@ -8,6 +8,8 @@
 mod file;
 #[cfg(feature = "http")]
 mod http;
+#[cfg(feature = "http")]
+mod spool;
 
 use std::io;
 use std::path::PathBuf;
@@ -52,12 +54,15 @@ pub trait SegmentSource: Send + Sync {
 
 /// Files and, with the feature `http`, web resources.
 ///
-/// Nothing is set up before the first read of its kind.
+/// Segments that come over the web are kept in an unnamed temporary file as long as this source
+/// lives, so that indexing and copying fetch them once. Nothing is set up before the first read of its kind.
 #[derive(Debug, Default)]
 pub struct AnySource {
     file: FileSource,
     #[cfg(feature = "http")]
     http: HttpSource,
+    #[cfg(feature = "http")]
+    spool: spool::Spool,
 }
 
 impl AnySource {
@@ -76,7 +81,11 @@ impl AnySource {
     #[cfg(feature = "http")]
     #[must_use]
     pub fn new(file: FileSource, http: HttpSource) -> Self {
-        Self { file, http }
+        Self {
+            file,
+            http,
+            spool: spool::Spool::default(),
+        }
     }
 
     #[cfg(feature = "http")]
@@ -100,6 +109,16 @@ impl SegmentSource for AnySource {
         range: Option<ByteRange>,
         max_bytes: u64,
     ) -> Result<Bytes, SourceError> {
+        #[cfg(feature = "http")]
+        if matches!(location, Location::Url(_)) {
+            let key = (location.clone(), range);
+            if let Some(bytes) = self.spool.get(&key) {
+                return Ok(bytes);
+            }
+            let bytes = self.http.read(location, range, max_bytes)?;
+            self.spool.put(key, &bytes);
+            return Ok(bytes);
+        }
         self.source(location).read(location, range, max_bytes)
     }
 
