@@ -502,6 +502,7 @@ impl<'a> Iterator for Syncframes<'a> {
 }
 
 #[cfg(test)]
+#[allow(clippy::arithmetic_side_effects)]
 mod tests {
     use super::*;
     use proptest::prelude::*;

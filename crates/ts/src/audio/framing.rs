@@ -34,6 +34,12 @@ pub(super) enum Probe {
 
 impl AudioKind {
     pub(super) fn probe(self, bytes: &[u8]) -> Probe {
+        if bytes
+            .first()
+            .is_some_and(|&first| first != self.sync_byte())
+        {
+            return Probe::Nothing;
+        }
         let (header, len) = match self {
             Self::Adts => (AdtsHeader::parse(bytes).map(Header::Adts), AdtsHeader::LEN),
             Self::MpegAudio => (
