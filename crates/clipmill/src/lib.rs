@@ -42,6 +42,8 @@ mod render;
 mod request;
 pub mod source;
 mod stream;
+#[cfg(test)]
+mod testing;
 mod timeline;
 
 pub use clip::{Clip, ClipSegment, Gap, TrackSummary};

@@ -582,3 +582,157 @@ pub(crate) fn rescale(time: i64, from: u32, to: u32) -> i64 {
     let rounded = scaled.div_euclid(i128::from(from) * 2);
     rounded.clamp(i128::from(i64::MIN), i128::from(i64::MAX)) as i64
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{FRAME, SOUND, audio, info, segment, video};
+
+    fn starts(timeline: &Timeline) -> Vec<Option<Ticks>> {
+        let segments = timeline.segments().iter();
+        segments.map(|segment| segment.first_presented).collect()
+    }
+
+    #[test]
+    fn what_follows_keeps_its_timestamps() {
+        let mut timeline = Timeline::new();
+        for number in 0..3 {
+            let start = 7_000 + number * 50 * FRAME;
+            let tracks = [video(start, 50, 25), audio(start - 900, 83)];
+            timeline.push(info(number as u64), segment(tracks));
+        }
+        assert_eq!(
+            starts(&timeline),
+            [Some(7_000), Some(187_000), Some(367_000)]
+        );
+        assert!(timeline.joins().is_empty());
+        assert_eq!(timeline.end(), Some(7_000 + 150 * FRAME));
+    }
+
+    #[test]
+    fn a_tag_joins_without_a_pause_and_keeps_the_offset_of_sound() {
+        let mut timeline = Timeline::new();
+        timeline.push(
+            info(0),
+            segment([video(1_000_000, 50, 25), audio(998_000, 83)]),
+        );
+        let mut next = info(1);
+        next.discontinuity = true;
+        let placed = timeline.push(next, segment([video(5_000, 50, 25), audio(3_000, 83)]));
+        assert_eq!(placed.first_presented, Some(1_000_000 + 50 * FRAME));
+        assert_eq!(placed.stretches[0].shift, placed.stretches[1].shift);
+        assert_eq!(timeline.joins().len(), 1);
+        assert_eq!(timeline.joins()[0].cause, JoinCause::Tagged);
+    }
+
+    #[test]
+    fn an_untagged_jump_is_found_in_both_directions() {
+        for jump in [600 * 90_000, -600 * 90_000] {
+            let mut timeline = Timeline::new();
+            let start = 100_000_000;
+            timeline.push(info(0), segment([video(start, 50, 25), audio(start, 83)]));
+            let after = start + 50 * FRAME + jump;
+            let placed = timeline.push(info(1), segment([video(after, 50, 25), audio(after, 83)]));
+            assert_eq!(placed.first_presented, Some(start + 50 * FRAME));
+            assert_eq!(timeline.joins()[0].cause, JoinCause::Jump);
+        }
+    }
+
+    #[test]
+    fn a_stall_of_seconds_is_real_time() {
+        let mut timeline = Timeline::new();
+        timeline.push(info(0), segment([video(0, 50, 25), audio(0, 83)]));
+        let later = 50 * FRAME + 8 * 90_000;
+        timeline.push(info(1), segment([video(later, 50, 25), audio(later, 83)]));
+        assert_eq!(starts(&timeline)[1], Some(later));
+        assert!(timeline.joins().is_empty());
+    }
+
+    #[test]
+    fn missing_segments_leave_their_length() {
+        // Timestamps that went on meanwhile stay; those that did not are put behind the gap.
+        let went_on = 50 * FRAME + 120 * 90_000;
+        for start in [went_on, 77] {
+            let mut timeline = Timeline::new();
+            timeline.push(info(0), segment([video(0, 50, 25), audio(0, 83)]));
+            let mut next = info(61);
+            next.missing_before = 120 * 90_000;
+            timeline.push(next, segment([video(start, 50, 25), audio(start, 83)]));
+            assert_eq!(starts(&timeline)[1], Some(went_on));
+        }
+    }
+
+    #[test]
+    fn sound_that_comes_back_after_a_minute_is_where_the_pictures_are() {
+        let mut timeline = Timeline::new();
+        let second = 25 * FRAME;
+        timeline.push(info(0), segment([video(0, 50, 25), audio(0, 83)]));
+        for number in 1..30_u64 {
+            let start = number as i64 * 2 * second;
+            timeline.push(info(number), segment([video(start, 50, 25)]));
+        }
+        let start = 60 * second;
+        let placed = timeline.push(info(30), segment([video(start, 50, 25), audio(start, 83)]));
+        assert!(placed.stretches.iter().all(|stretch| stretch.shift == 0));
+        assert!(timeline.joins().is_empty());
+    }
+
+    #[test]
+    fn a_jump_inside_one_segment_moves_both_tracks_alike() {
+        let one = [video(0, 75, 25), audio(500, 125)];
+        let two = [video(597 * 90_000, 75, 25), audio(597 * 90_000 + 500, 125)];
+        let mut both = Vec::new();
+        for (first, second) in one.iter().zip(&two) {
+            both.push(concat(first, second));
+        }
+        let mut timeline = Timeline::new();
+        let placed = timeline.push(info(0), segment(both));
+        assert_eq!(placed.stretches.len(), 4);
+        assert_eq!(placed.stretches[1].shift, placed.stretches[3].shift);
+        let begins = 597 * 90_000 + placed.stretches[1].shift;
+        let sound_ends = 500 + 125 * SOUND;
+        assert_eq!(begins + 500, sound_ends.max(75 * FRAME + 500));
+    }
+
+    fn concat(first: &TrackIndex, second: &TrackIndex) -> TrackIndex {
+        let mut track = clipmill_media::TrackBuilder::new(
+            first.id(),
+            first.kind(),
+            first.timing(),
+            1 << 20,
+            188,
+            false,
+            &clipmill_media::Limits::default(),
+        )
+        .unwrap();
+        let config = track.config(&first.configs()[0]).unwrap();
+        for sample in first.samples().iter().chain(second.samples()) {
+            let start = track.position();
+            track.push_piece(0, 100).unwrap();
+            track.push_unit(start..start + 100).unwrap();
+            track.push_sample(Sample { config, ..*sample }).unwrap();
+        }
+        track.finish()
+    }
+
+    #[test]
+    fn the_clock_on_the_wall() {
+        let noon = DateTime::parse_from_rfc3339("2026-11-22T12:00:00Z").unwrap();
+        let noon = noon.with_timezone(&Utc);
+        let at = |millis| noon + TimeDelta::milliseconds(millis);
+        let mut timeline = Timeline::new();
+        for number in 0..2_u64 {
+            let mut dated = info(number);
+            // The stream pauses for an hour between the two.
+            dated.start_time = Some(at(number as i64 * 3_602_000));
+            dated.discontinuity = number == 1;
+            timeline.push(dated, segment([video(9_000, 50, 25)]));
+        }
+        assert_eq!(timeline.at_time(at(0)), Some(9_000));
+        assert_eq!(timeline.at_time(at(1_000)), Some(99_000));
+        assert_eq!(timeline.at_time(at(60_000)), Some(189_000), "in the pause");
+        assert_eq!(timeline.at_time(at(3_603_000)), Some(279_000));
+        assert_eq!(timeline.time_at(99_000), Some(at(1_000)));
+        assert_eq!(timeline.time_at(279_000), Some(at(3_603_000)));
+    }
+}

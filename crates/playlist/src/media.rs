@@ -132,7 +132,7 @@ impl Segment {
 }
 
 /// A stretch of a resource, in bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ByteRange {
     /// First byte.
     pub offset: u64,

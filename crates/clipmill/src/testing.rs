@@ -1,0 +1,111 @@
+//! Segments made of numbers, for tests.
+
+use std::sync::Arc;
+
+use clipmill_media::{
+    CodecConfig, Leading, Limits, Mpeg2VideoConfig, MpegAudioConfig, RandomAccess, Sample,
+    SegmentIndex, TrackBuilder, TrackIndex, TrackKind, TrackTiming, VideoFormat,
+};
+use clipmill_playlist::Location;
+
+use crate::timeline::{SegmentInfo, Ticks};
+
+pub(crate) const FRAME: Ticks = 3_600;
+pub(crate) const SOUND: Ticks = 2_160;
+
+fn builder(id: u32, kind: TrackKind, timing: TrackTiming) -> TrackBuilder {
+    TrackBuilder::new(id, kind, timing, 1 << 20, 188, false, &Limits::default()).unwrap()
+}
+
+fn push(track: &mut TrackBuilder, sample: Sample) {
+    let start = track.position();
+    track.push_piece(0, 100).unwrap();
+    track.push_unit(start..start + 100).unwrap();
+    track.push_sample(sample).unwrap();
+}
+
+/// 25 pictures a second from `start` on; each of `gop` is a sync sample. Displayed in decode order.
+pub(crate) fn video(start: Ticks, frames: usize, gop: usize) -> TrackIndex {
+    let timing = TrackTiming::Exact { timescale: 90_000 };
+    let mut track = builder(0x100, TrackKind::Video, timing);
+    let config = Arc::new(CodecConfig::Mpeg2Video(Mpeg2VideoConfig {
+        sequence_header: bytes::Bytes::from_static(b"\0\0\x01\xb3"),
+        object_type: 0x61,
+        video: VideoFormat {
+            width: 320,
+            height: 180,
+            ..VideoFormat::default()
+        },
+    }));
+    let config = track.config(&config).unwrap();
+    for number in 0..frames {
+        push(
+            &mut track,
+            Sample {
+                dts: start + number as i64 * FRAME,
+                composition_offset: 0,
+                duration: 0,
+                size: 0,
+                first_unit: 0,
+                config,
+                random_access: if number % gop == 0 {
+                    RandomAccess::Closed
+                } else {
+                    RandomAccess::None
+                },
+                leading: Leading::No,
+            },
+        );
+    }
+    track.finish()
+}
+
+/// Frames of 24 ms (1152 samples at 48 kHz) from `start` on.
+pub(crate) fn audio(start: Ticks, frames: usize) -> TrackIndex {
+    let timing = TrackTiming::Rounded { clock: 90_000 };
+    let mut track = builder(0x101, TrackKind::Audio, timing);
+    let config = Arc::new(CodecConfig::MpegAudio(MpegAudioConfig {
+        layer: 2,
+        sample_rate: 48_000,
+        channels: 2,
+        frame_samples: 1152,
+    }));
+    let config = track.config(&config).unwrap();
+    for number in 0..frames {
+        push(
+            &mut track,
+            Sample {
+                dts: start + number as i64 * SOUND,
+                composition_offset: 0,
+                duration: 1152,
+                size: 0,
+                first_unit: 0,
+                config,
+                random_access: RandomAccess::Closed,
+                leading: Leading::No,
+            },
+        );
+    }
+    track.finish()
+}
+
+pub(crate) fn segment(tracks: impl IntoIterator<Item = TrackIndex>) -> Arc<SegmentIndex> {
+    Arc::new(SegmentIndex {
+        segment_len: 1 << 20,
+        tracks: tracks.into_iter().collect(),
+        ..SegmentIndex::default()
+    })
+}
+
+pub(crate) fn info(sequence: u64) -> SegmentInfo {
+    SegmentInfo {
+        location: Location::File(format!("{sequence}.ts").into()),
+        byte_range: None,
+        sequence,
+        in_playlist: true,
+        duration: 50 * FRAME,
+        start_time: None,
+        discontinuity: false,
+        missing_before: 0,
+    }
+}
