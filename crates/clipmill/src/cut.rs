@@ -175,10 +175,9 @@ fn exact_edges(timeline: &Timeline, track: usize, bounds: Bounds) -> Option<Edge
         // Without a sync sample anywhere there is no better place than the beginning.
         Some(_) => first_sync.filter(|&sync| sync <= last).unwrap_or(0),
     };
-    let start = match bounds.from {
-        None => None,
-        Some(_) => Some(presentable_start(timeline, track, first, start)),
-    };
+    let start = bounds
+        .from
+        .map(|_| presentable_start(timeline, track, first, start));
     Some(Edges {
         samples: first..last + 1,
         start,

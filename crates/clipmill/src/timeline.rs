@@ -242,7 +242,7 @@ impl Timeline {
             for (at, pair) in samples.windows(2).enumerate() {
                 let [a, b] = pair else { continue };
                 let step = to_ticks(b.dts - a.dts, clock);
-                if step > JUMP_FORWARD || step < -OVERLAP {
+                if !(-OVERLAP..=JUMP_FORWARD).contains(&step) {
                     pieces.push(Piece::new(track, start..at + 1));
                     start = at + 1;
                 }
