@@ -24,6 +24,10 @@ use crate::assemble::{Assemble, PesStart};
 /// E-AC-3 allows fit in.
 const MAX_UNIT: u64 = 1 << 20;
 
+/// PES packets beginning inside one frame that are looked at: an honest frame spans a few at most,
+/// and a crafted stream must not buy much work with little payload.
+const MAX_MARKS: usize = 16;
+
 /// Finds the frames of one audio stream by their headers, and when they are due.
 ///
 /// A frame is believed when it begins where one must begin (behind the last one, or with a PES
@@ -178,7 +182,7 @@ impl AudioAssembler {
             return believed;
         }
         let span = self.at..self.at.saturating_add(frame.len() as u64);
-        for mark in self.window.marks_within(span) {
+        for mark in self.window.marks_within(span).take(MAX_MARKS) {
             // A frame that begins with a PES packet, where this one should go on: its end got lost
             // with nobody noticing, as between segments that do not follow each other.
             match self.kind.probe(self.window.from(mark)) {

@@ -11,21 +11,24 @@ use std::ops::Range;
 #[derive(Debug, Default)]
 pub(super) struct Window {
     bytes: Vec<u8>,
-    /// Position of the first byte.
+    /// How many of them are forgotten, yet not removed: moving the others each time would cost the
+    /// square of what a long frame takes.
+    forgotten: usize,
+    /// Position of the first byte that is not forgotten.
     start: u64,
     /// Position and offset in the segment of each piece.
     origins: VecDeque<(u64, u64)>,
-    /// PES packets, by the position at which their payload begins, and their timestamps.
+    /// PES packets in order, by the position at which their payload begins, and their timestamps.
     marks: VecDeque<(u64, Option<i64>)>,
 }
 
 impl Window {
     pub(super) fn end(&self) -> u64 {
-        self.start.saturating_add(self.bytes.len() as u64)
+        self.start.saturating_add(self.bytes().len() as u64)
     }
 
     pub(super) fn bytes(&self) -> &[u8] {
-        &self.bytes
+        self.bytes.get(self.forgotten..).unwrap_or_default()
     }
 
     pub(super) fn push(&mut self, offset: u64, bytes: &[u8]) {
@@ -42,7 +45,7 @@ impl Window {
     /// The bytes at `range`, as far as they are here.
     pub(super) fn get(&self, range: Range<u64>) -> &[u8] {
         let index = |at: u64| usize::try_from(at.saturating_sub(self.start)).unwrap_or(usize::MAX);
-        self.bytes
+        self.bytes()
             .get(index(range.start)..index(range.end))
             .unwrap_or_default()
     }
@@ -61,21 +64,23 @@ impl Window {
     pub(super) fn mark(&mut self, pts: Option<i64>) {
         let end = self.end();
         // Of packets without payload only the last one can be that of the frame to come.
-        self.marks.retain(|&(at, _)| at < end);
+        if self.marks.back().is_some_and(|&(at, _)| at == end) {
+            self.marks.pop_back();
+        }
         self.marks.push_back((end, pts));
     }
 
     /// Whether the payload of a PES packet begins at `position`.
     pub(super) fn is_marked(&self, position: u64) -> bool {
-        self.marks.iter().any(|&(at, _)| at == position)
+        let found = self.marks.binary_search_by_key(&position, |&(at, _)| at);
+        found.is_ok()
     }
 
     /// Where PES packets begin inside `range`, its ends excluded.
     pub(super) fn marks_within(&self, range: Range<u64>) -> impl Iterator<Item = u64> {
-        self.marks
-            .iter()
-            .map(|&(at, _)| at)
-            .filter(move |&at| range.start < at && at < range.end)
+        let first = self.marks.partition_point(|&(at, _)| at <= range.start);
+        let marks = self.marks.range(first..).map(|&(at, _)| at);
+        marks.take_while(move |&at| at < range.end)
     }
 
     /// The timestamp of the PES packet in which `position` lies, unless it was taken before.
@@ -94,8 +99,13 @@ impl Window {
     pub(super) fn drop_before(&mut self, position: u64) {
         let gone = position.clamp(self.start, self.end());
         let count = gone.saturating_sub(self.start);
-        self.bytes
-            .drain(..usize::try_from(count).unwrap_or_default());
+        self.forgotten = self
+            .forgotten
+            .saturating_add(usize::try_from(count).unwrap_or_default());
+        if self.forgotten >= self.bytes().len() {
+            self.bytes.drain(..self.forgotten.min(self.bytes.len()));
+            self.forgotten = 0;
+        }
         self.start = gone;
         while self.origins.get(1).is_some_and(|&(at, _)| at <= gone) {
             self.origins.pop_front();
