@@ -40,6 +40,7 @@ mod probe;
 mod psi;
 mod stream;
 mod stream_type;
+#[cfg(test)]
 mod testing;
 mod video;
 

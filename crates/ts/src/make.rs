@@ -5,23 +5,22 @@ use clipmill_media::Limits;
 use crate::assemble::Assemble;
 use crate::audio::{AudioAssembler, AudioKind};
 use crate::stream_type::{Coding, Elementary};
+use crate::video::{H264Assembler, H265Assembler, Mpeg2Assembler};
 
 /// The assembler of a stream that is coded as `coding`.
 pub(crate) fn assembler(entry: &Elementary, coding: Coding, limits: &Limits) -> Box<dyn Assemble> {
-    let audio = |kind| -> Box<dyn Assemble> {
-        Box::new(AudioAssembler::new(entry.pid, kind, entry.language, limits))
-    };
-    match coding {
-        Coding::H264 | Coding::H265 | Coding::Mpeg2Video => {
-            crate::testing::recorder(entry, coding, limits)
-        }
-        Coding::Adts => audio(AudioKind::Adts),
-        Coding::MpegAudio => audio(AudioKind::MpegAudio),
-        Coding::Ac3 => audio(AudioKind::Ac3),
+    let kind = match coding {
+        Coding::H264 => return Box::new(H264Assembler::new(entry.pid, limits)),
+        Coding::H265 => return Box::new(H265Assembler::new(entry.pid, limits)),
+        Coding::Mpeg2Video => return Box::new(Mpeg2Assembler::new(entry.pid, limits)),
+        Coding::Adts => AudioKind::Adts,
+        Coding::MpegAudio => AudioKind::MpegAudio,
+        Coding::Ac3 => AudioKind::Ac3,
         Coding::Opus {
             channel_config_code,
-        } => audio(AudioKind::Opus {
+        } => AudioKind::Opus {
             channel_config_code,
-        }),
-    }
+        },
+    };
+    Box::new(AudioAssembler::new(entry.pid, kind, entry.language, limits))
 }

@@ -3,8 +3,7 @@
     clippy::indexing_slicing,
     clippy::arithmetic_side_effects,
     clippy::unwrap_used,
-    clippy::expect_used,
-    dead_code
+    clippy::expect_used
 )]
 
 use clipmill_media::{
