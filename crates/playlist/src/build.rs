@@ -92,7 +92,11 @@ impl<'a> Builder<'a> {
             "INF" => self.inf(line, value),
             "-X-PROGRAM-DATE-TIME" => self.program_date_time(line, value),
             "-X-BYTERANGE" => self.byte_range(line, value),
-            "-X-DISCONTINUITY" => self.next.discontinuity = true,
+            "-X-DISCONTINUITY" => {
+                self.next.discontinuity = true;
+                // Each tag counts, two in a row as well (RFC 8216, 6.2.2).
+                self.discontinuities = self.discontinuities.saturating_add(1);
+            }
             "-X-GAP" => self.next.gap = true,
             "-X-KEY" => self.key(line, value),
             "-X-MAP" => self.map(line, value),
@@ -190,9 +194,6 @@ impl<'a> Builder<'a> {
             );
             self.target_duration.unwrap_or_default()
         });
-        if pending.discontinuity {
-            self.discontinuities = self.discontinuities.saturating_add(1);
-        }
         let byte_range = pending.range.and_then(|range| {
             let resolved = follow(&mut self.range_end, &uri, range);
             if resolved.is_none() {
@@ -231,10 +232,13 @@ impl<'a> Builder<'a> {
         // Channel lists add attributes behind the number: `-1 tvg-id="…"`.
         let numeric = |next: char| !matches!(next, '0'..='9' | '.' | '+' | '-' | 'e' | 'E');
         let number = length.split(numeric).next().unwrap_or_default();
-        self.next.duration = seconds(number);
-        if self.next.duration.is_none() {
-            self.warn(line, &format!("a duration of {length:?}"));
-        }
+        self.next.duration = seconds(number).or_else(|| {
+            self.warn(
+                line,
+                &format!("a duration of {length:?}, taken as the target duration"),
+            );
+            Some(self.target_duration.unwrap_or_default())
+        });
         let title = title.trim();
         self.next.title = (!title.is_empty()).then(|| title.to_owned());
     }
@@ -261,9 +265,13 @@ impl<'a> Builder<'a> {
     fn key(&mut self, line: usize, value: &str) {
         let attributes = Attributes::parse(value);
         let method = match attributes.get("METHOD") {
-            None | Some("" | "NONE") => {
+            Some("NONE") => {
                 self.keys.clear();
                 return;
+            }
+            None | Some("") => {
+                self.warn(line, "a key without METHOD, taken as AES-128");
+                KeyMethod::Aes128
             }
             Some("AES-128") => KeyMethod::Aes128,
             Some("SAMPLE-AES") => KeyMethod::SampleAes,
@@ -494,11 +502,11 @@ impl<'a> Builder<'a> {
     }
 
     pub(crate) fn finish(mut self) -> Playlist {
-        let no_media = self.media.segments.is_empty() && !self.media_tags;
         let is_multivariant = !self.multivariant.variants.is_empty()
             || !self.multivariant.renditions.is_empty()
             || self.variant.is_some();
-        if is_multivariant && no_media {
+        if is_multivariant && !self.media_tags {
+            self.warn_of_strays();
             self.multivariant.version = self.media.version;
             self.multivariant.independent_segments = self.media.independent_segments;
             self.multivariant.warnings = self.warnings;
@@ -512,6 +520,13 @@ impl<'a> Builder<'a> {
         Playlist::Media(self.media)
     }
 
+    fn warn_of_strays(&mut self) {
+        let strays: Vec<_> = self.media.segments.iter().map(|one| one.line).collect();
+        for line in strays.into_iter().take(self.limits.warnings) {
+            self.warn(line, "a URI that belongs to no variant, ignored");
+        }
+    }
+
     fn finish_media(&mut self) {
         let waiting = self.next.duration.is_some();
         let media = &mut self.media;
@@ -523,8 +538,8 @@ impl<'a> Builder<'a> {
         });
         let first = media.media_sequence.saturating_add(media.skipped_segments);
         let base = media.discontinuity_sequence;
-        for (segment, sequence) in media.segments.iter_mut().zip(first..) {
-            segment.sequence = sequence;
+        for (segment, number) in media.segments.iter_mut().zip(0u64..) {
+            segment.sequence = first.saturating_add(number);
             segment.discontinuity_sequence = base.saturating_add(segment.discontinuity_sequence);
         }
         dating::date_segments(&mut media.segments);
@@ -534,6 +549,8 @@ impl<'a> Builder<'a> {
 /// `n[@o]` (RFC 8216, 4.3.2.2).
 fn parse_range(text: &str) -> Option<(u64, Option<u64>)> {
     let (length, offset) = match text.split_once('@') {
+        // `n@` is written by some who mean that there is no offset.
+        Some((length, "")) => (length, None),
         Some((length, offset)) => (length, Some(offset.trim().parse().ok()?)),
         None => (text, None),
     };

@@ -188,10 +188,14 @@ impl VariantChoice {
                 (!video, bandwidth, pixels)
             }),
             Self::Name(name) => best(&|one| is_called(playlist, one, name)),
-            Self::Height(height) => best(&|one| {
-                one.resolution
-                    .is_some_and(|size| size.height == u64::from(*height))
-            }),
+            Self::Height(height) => {
+                let wanted = u64::from(*height);
+                let of_height =
+                    |one: &Variant| one.resolution.is_some_and(|size| size.height == wanted);
+                // Without RESOLUTION, `720p` may still be what a variant is called.
+                let name = self.to_string();
+                best(&of_height).or_else(|| best(&|one| is_called(playlist, one, &name)))
+            }
             Self::MaxBandwidth(limit) => best(&|one| one.bandwidth <= *limit),
         };
         found.ok_or_else(|| VariantError {

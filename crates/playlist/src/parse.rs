@@ -79,12 +79,18 @@ impl Playlist {
     }
 }
 
-/// Blank lines before the header are let pass, as players do.
+/// The first tag of all (RFC 8216, 4.3.1.1). Blank lines and comments before it are let pass, as
+/// some players do.
 fn check_header(text: &str) -> Result<(), PlaylistError> {
-    let first = text.trim_start().lines().next().unwrap_or_default();
+    let mut lines = text.lines().map(str::trim);
+    let is_content = |line: &&str| {
+        let is_comment = line.starts_with('#') && !line.starts_with("#EXT");
+        !line.is_empty() && !is_comment
+    };
+    let first = lines.find(is_content).unwrap_or_default();
     let rest = first.strip_prefix("#EXTM3U");
     // `#EXTM3U url-tvg="…"` is common in channel lists.
-    if rest.is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '\r', ':'])) {
+    if rest.is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t', ':'])) {
         return Ok(());
     }
     let printable = first.chars().filter(|one| !one.is_control());

@@ -235,11 +235,15 @@ fn place_offset(playlist: &MediaPlaylist, after: Duration) -> Place {
 fn place_instant(segments: &[Segment], instant: DateTime<Utc>) -> Place {
     for (index, segment) in segments.iter().enumerate() {
         let next = segments.get(index.saturating_add(1));
-        if let Some(offset) = offset_inside(segment, next, instant) {
-            return Place::Inside(Position {
-                segment: index,
-                offset,
-            });
+        match offset_inside(segment, next, instant) {
+            Some(Duration::ZERO) if index == 0 => return Place::Before,
+            Some(offset) => {
+                return Place::Inside(Position {
+                    segment: index,
+                    offset,
+                });
+            }
+            None => {}
         }
     }
     // In no segment, so between two of them: what begins after a pause is where it ends.
