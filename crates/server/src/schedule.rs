@@ -1,0 +1,341 @@
+//! Who works when: a few threads for everything that reads or writes media.
+//!
+//! All blocking work of all streams goes through one [`Pool`] of a few workers, so that the number
+//! of streams decides how long the queue is and never how many disks heads, files and buffers are in
+//! use at once.
+//!
+//! **How simultaneous clips are spread.** Streams that were started at the same instant reach
+//! their boundaries at the same instant. Where a boundary lies is decided by media time alone; when
+//! the work is done is decided here, and by three rules:
+//!
+//! 1. A clip's work is due a little after the clip is complete: by a share of a tenth of the
+//!    interval, ten seconds at most, that is derived from the stream's name ([`spread`]). 500
+//!    streams with clips of ten minutes are so cut over ten seconds rather than at once, each
+//!    stream always at the same place in the row.
+//! 2. Periodic clips never take all workers: one at least stays free for segments that appear and
+//!    for somebody who waits for an answer.
+//! 3. What is due is done in the order of urgency ([`Urgency`]), and then of its due time. Nobody
+//!    waits for a stream, only for a worker.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io;
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// Clips that become complete at the same instant are cut over at most this much time.
+const LONGEST_SPREAD: Duration = Duration::from_secs(10);
+
+/// What goes first when several things are due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Urgency {
+    /// Segments that appear: they may soon be deleted, and cost little.
+    Segments,
+    /// Somebody waits for the answer.
+    Asked,
+    /// A periodic clip.
+    Periodic,
+}
+
+type Job = Box<dyn FnOnce() + Send>;
+
+/// A few threads and what they have to do.
+///
+/// The queue is bounded by those who fill it: each stream has at most one look at its playlist and
+/// one periodic clip in it, and the clips that are asked for are counted.
+#[derive(Debug)]
+pub struct Pool {
+    shared: Arc<Shared>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+    /// How many workers may be busy with periodic clips at once.
+    periodic_limit: usize,
+    asked_limit: usize,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").finish_non_exhaustive()
+    }
+}
+
+#[derive(Default)]
+struct State {
+    /// By urgency, then due time, then order of arrival.
+    queues: [BTreeMap<(Instant, u64), Job>; 3],
+    running: [usize; 3],
+    submitted: u64,
+    closed: bool,
+}
+
+impl Pool {
+    /// Starts `workers` threads, at least two.
+    ///
+    /// # Errors
+    /// When the system starts no more threads.
+    pub fn new(workers: usize) -> io::Result<Self> {
+        let workers = workers.max(2);
+        let shared = Arc::new(Shared {
+            state: Mutex::default(),
+            changed: Condvar::new(),
+            periodic_limit: (workers / 2).max(1),
+            asked_limit: workers - 1,
+        });
+        let mut threads = Vec::new();
+        for number in 0..workers {
+            let shared = Arc::clone(&shared);
+            let thread = std::thread::Builder::new()
+                .name(format!("worker-{number}"))
+                .spawn(move || shared.work())?;
+            threads.push(thread);
+        }
+        Ok(Self {
+            shared,
+            threads: Mutex::new(threads),
+        })
+    }
+
+    /// Has `job` done as soon as a worker is free after `due`.
+    pub fn submit(&self, urgency: Urgency, due: Instant, job: impl FnOnce() + Send + 'static) {
+        let mut state = self.shared.lock();
+        if state.closed {
+            return;
+        }
+        state.submitted += 1;
+        let key = (due, state.submitted);
+        state.queues[urgency as usize].insert(key, Box::new(job));
+        drop(state);
+        self.shared.changed.notify_one();
+    }
+
+    /// How many jobs wait.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.shared.lock().queues.iter().map(BTreeMap::len).sum()
+    }
+
+    /// Drops what waits and returns when what runs has ended.
+    pub fn close(&self) {
+        let dropped = {
+            let mut state = self.shared.lock();
+            state.closed = true;
+            std::mem::take(&mut state.queues)
+        };
+        drop(dropped);
+        self.shared.changed.notify_all();
+        let threads = std::mem::take(&mut *lock(&self.threads));
+        for thread in threads {
+            // A worker may be the one that closes.
+            if thread.thread().id() != std::thread::current().id() {
+                let _ = thread.join();
+            }
+        }
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
+    }
+
+    fn work(&self) {
+        let mut state = self.lock();
+        while !state.closed {
+            let now = Instant::now();
+            if let Some((urgency, job)) = state.take(now, self) {
+                state.running[urgency] += 1;
+                drop(state);
+                // One job that fails must not take a worker away from all others.
+                if std::panic::catch_unwind(AssertUnwindSafe(job)).is_err() {
+                    tracing::error!("a job ended in a panic; its worker goes on");
+                }
+                state = self.lock();
+                state.running[urgency] -= 1;
+                // A limit may have stood in the way of a job for which no one else woke up.
+                self.changed.notify_one();
+                continue;
+            }
+            let wait = state.next_due().map(|due| due.saturating_duration_since(now));
+            state = match wait {
+                // Due, but over a limit: whoever ends next wakes somebody up.
+                Some(Duration::ZERO) | None => self
+                    .changed
+                    .wait(state)
+                    .unwrap_or_else(PoisonError::into_inner),
+                Some(wait) => {
+                    let woken = self.changed.wait_timeout(state, wait);
+                    woken.unwrap_or_else(PoisonError::into_inner).0
+                }
+            };
+        }
+    }
+}
+
+impl State {
+    fn take(&mut self, now: Instant, shared: &Shared) -> Option<(usize, Job)> {
+        let limits = [usize::MAX, shared.asked_limit, shared.periodic_limit];
+        for (urgency, limit) in limits.into_iter().enumerate() {
+            let (running, queue) = (self.running[urgency], &mut self.queues[urgency]);
+            if running < limit
+                && let Some(first) = queue.first_entry()
+                && first.key().0 <= now
+            {
+                return Some((urgency, first.remove()));
+            }
+        }
+        None
+    }
+
+    /// When the next job is due that is not due yet; zero waits where only limits hold jobs back.
+    fn next_due(&self) -> Option<Instant> {
+        let firsts = self.queues.iter().filter_map(|queue| queue.first_key_value());
+        let future = firsts.map(|((due, _), _)| *due);
+        let now = Instant::now();
+        let (mut later, mut held) = (None, None);
+        for due in future {
+            if due > now {
+                later = Some(later.map_or(Reverse(due), |known: Reverse<Instant>| known.max(Reverse(due))));
+            } else {
+                held = Some(due);
+            }
+        }
+        later.map(|Reverse(due)| due).or(held)
+    }
+}
+
+/// How long after it is complete a periodic clip of this stream is cut.
+#[must_use]
+pub fn spread(app: &str, stream: &str, interval: Duration) -> Duration {
+    let mut hasher = DefaultHasher::new();
+    (app, stream).hash(&mut hasher);
+    let share = (hasher.finish() % 1000) as u32;
+    (interval / 10).min(LONGEST_SPREAD) * share / 1000
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::mpsc;
+
+    const PATIENCE: Duration = Duration::from_secs(10);
+
+    #[test]
+    fn everything_is_done_once() {
+        let pool = Pool::new(3).unwrap();
+        let (done, results) = mpsc::channel();
+        for number in 0..200_u64 {
+            let done = done.clone();
+            let due = Instant::now() + Duration::from_millis(number % 7);
+            let urgency = [Urgency::Segments, Urgency::Asked, Urgency::Periodic];
+            pool.submit(urgency[(number % 3) as usize], due, move || done.send(number).unwrap());
+        }
+        let mut all: Vec<_> = (0..200).map(|_| results.recv_timeout(PATIENCE).unwrap()).collect();
+        all.sort_unstable();
+        assert_eq!(all, (0..200).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn periodic_clips_leave_a_worker_free() {
+        let pool = Pool::new(2).unwrap();
+        let (release, gate) = mpsc::channel::<()>();
+        let gate = Arc::new(Mutex::new(gate));
+        let now = Instant::now();
+        for _ in 0..4 {
+            let gate = Arc::clone(&gate);
+            pool.submit(Urgency::Periodic, now, move || {
+                gate.lock().unwrap().recv_timeout(PATIENCE).unwrap();
+            });
+        }
+        let (done, result) = mpsc::channel();
+        for urgency in [Urgency::Segments, Urgency::Asked] {
+            let done = done.clone();
+            pool.submit(urgency, now, move || done.send(urgency).unwrap());
+            assert_eq!(result.recv_timeout(PATIENCE), Ok(urgency));
+        }
+        for _ in 0..4 {
+            release.send(()).unwrap();
+        }
+        while pool.waiting() > 0 {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    #[test]
+    fn a_job_is_not_done_before_it_is_due() {
+        let pool = Pool::new(2).unwrap();
+        let (done, result) = mpsc::channel();
+        let due = Instant::now() + Duration::from_millis(50);
+        pool.submit(Urgency::Segments, due, move || done.send(Instant::now()).unwrap());
+        assert!(result.recv_timeout(PATIENCE).unwrap() >= due);
+    }
+
+    #[test]
+    fn a_panic_costs_no_worker() {
+        let pool = Pool::new(2).unwrap();
+        let ended = Arc::new(AtomicUsize::new(0));
+        for _ in 0..8 {
+            pool.submit(Urgency::Segments, Instant::now(), || panic!("on purpose"));
+        }
+        for _ in 0..8 {
+            let ended = Arc::clone(&ended);
+            pool.submit(Urgency::Segments, Instant::now(), move || {
+                ended.fetch_add(1, Ordering::Relaxed);
+            });
+        }
+        let begun = Instant::now();
+        while ended.load(Ordering::Relaxed) < 8 && begun.elapsed() < PATIENCE {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        assert_eq!(ended.load(Ordering::Relaxed), 8);
+    }
+
+    #[test]
+    fn closing_waits_for_what_runs_and_drops_the_rest() {
+        let pool = Pool::new(2).unwrap();
+        let ended = Arc::new(AtomicUsize::new(0));
+        let (started, wait) = mpsc::channel();
+        let count = Arc::clone(&ended);
+        pool.submit(Urgency::Asked, Instant::now(), move || {
+            started.send(()).unwrap();
+            std::thread::sleep(Duration::from_millis(20));
+            count.fetch_add(1, Ordering::Relaxed);
+        });
+        wait.recv_timeout(PATIENCE).unwrap();
+        let count = Arc::clone(&ended);
+        pool.submit(Urgency::Asked, Instant::now() + PATIENCE, move || {
+            count.fetch_add(1, Ordering::Relaxed);
+        });
+        pool.close();
+        assert_eq!(ended.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn five_hundred_clips_are_spread() {
+        let interval = Duration::from_secs(600);
+        let mut seconds = [0; 10];
+        for number in 0..500 {
+            let after = spread("live", &format!("cam{number}"), interval);
+            seconds[after.as_secs() as usize] += 1;
+        }
+        assert!(seconds.iter().all(|&count| (25..=80).contains(&count)), "{seconds:?}");
+        assert!(spread("live", "x", Duration::from_secs(5)) < Duration::from_millis(500));
+    }
+}

@@ -1,0 +1,4 @@
+//! Placeholder.
+
+pub(crate) mod names;
+pub(crate) mod session;

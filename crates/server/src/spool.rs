@@ -1,0 +1,522 @@
+//! Segments kept from deletion until every clip that needs them has been cut.
+//!
+//! A media server deletes a segment when it slides out of the playlist, which may be long before
+//! its clip is complete. So each segment gets a second name in the data folder as soon as it is
+//! listed: a hard link, which costs nothing while the server still has the first; a copy where
+//! links are impossible (another file system, no permission) or unsafe (see [`Keep`]).
+//!
+//! ```text
+//! {data_dir}/spool/{app}/{stream}/{session}/{sequence}_{duration}_{start}_{flags}_{missing}.seg
+//! ```
+//!
+//! What the playlist said about a segment is in its name, so that the two appear in one step and a
+//! server that was killed finds everything it needs to go on.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use chrono::{DateTime, Utc};
+use clipmill::{ByteRange, Ticks};
+
+use crate::sources::session::FileMark;
+
+const SUFFIX: &str = ".seg";
+const PARTIAL: &str = ".part";
+
+/// Why a segment could not be kept.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SpoolError {
+    /// The disk is full.
+    #[error("cannot keep {}: no space left on the disk", path.display())]
+    DiskFull {
+        /// The segment.
+        path: PathBuf,
+    },
+    /// The spool has as many bytes as it may.
+    #[error("cannot keep {}: the spool holds {used} bytes, over its limit of {limit}", path.display())]
+    OverLimit {
+        /// The segment.
+        path: PathBuf,
+        /// Bytes kept.
+        used: u64,
+        /// Bytes allowed.
+        limit: u64,
+    },
+    /// It could not be linked, read or written.
+    #[error("cannot keep {}: {error}", path.display())]
+    Io {
+        /// The segment.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+}
+
+impl SpoolError {
+    fn new(path: &Path, error: io::Error) -> Self {
+        let path = path.to_owned();
+        match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull { path },
+            _ => Self::Io { path, error },
+        }
+    }
+
+    /// Whether the segment itself is not there.
+    pub(crate) fn is_missing(&self) -> bool {
+        matches!(self, Self::Io { error, .. } if error.kind() == io::ErrorKind::NotFound)
+    }
+}
+
+/// How a segment is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Keep {
+    /// By a hard link where possible.
+    Link,
+    /// By a copy. An encoder that restarts opens its old files again and truncates them, and a link
+    /// would lose its content with them: the first segments of a session, whose names come back
+    /// first, are copied. When the first of them is written again there is time to turn the links
+    /// of the others into copies.
+    Copy,
+}
+
+/// What the playlist says about a segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Label {
+    pub(crate) sequence: u64,
+    /// `EXTINF` in 90 kHz ticks.
+    pub(crate) duration: Ticks,
+    pub(crate) start_time: Option<DateTime<Utc>>,
+    pub(crate) discontinuity: bool,
+    /// Length of the segments missing before it, in 90 kHz ticks.
+    pub(crate) missing_before: Ticks,
+    /// Which bytes of the file; all of them when absent.
+    pub(crate) byte_range: Option<ByteRange>,
+}
+
+impl Label {
+    fn file_name(&self) -> String {
+        let start = self.start_time.map_or_else(
+            || "x".to_owned(),
+            |time| time.timestamp_micros().to_string(),
+        );
+        let range = self.byte_range.map_or_else(String::new, |range| {
+            format!("_{}+{}", range.offset, range.length)
+        });
+        format!(
+            "{:020}_{}_{start}_{}_{}{range}{SUFFIX}",
+            self.sequence,
+            self.duration,
+            u8::from(self.discontinuity),
+            self.missing_before,
+        )
+    }
+
+    fn parse(name: &str) -> Option<Self> {
+        let mut fields = name.strip_suffix(SUFFIX)?.split('_');
+        let sequence = fields.next()?.parse().ok()?;
+        let duration = fields.next()?.parse().ok()?;
+        let start_time = match fields.next()? {
+            "x" => None,
+            micros => Some(DateTime::from_timestamp_micros(micros.parse().ok()?)?),
+        };
+        let discontinuity = fields.next()? == "1";
+        let missing_before = fields.next()?.parse().ok()?;
+        let byte_range = match fields.next() {
+            None => None,
+            Some(range) => {
+                let (offset, length) = range.split_once('+')?;
+                Some(ByteRange {
+                    offset: offset.parse().ok()?,
+                    length: length.parse().ok()?,
+                })
+            }
+        };
+        Some(Self {
+            sequence,
+            duration,
+            start_time,
+            discontinuity,
+            missing_before,
+            byte_range,
+        })
+    }
+}
+
+/// A segment in the spool.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Kept {
+    pub(crate) label: Label,
+    pub(crate) path: PathBuf,
+    pub(crate) mark: FileMark,
+    /// It shares its content with a file of the media server.
+    pub(crate) linked: bool,
+}
+
+impl Kept {
+    fn bytes(&self) -> u64 {
+        self.label.byte_range.map_or(self.mark.len, |range| range.length)
+    }
+}
+
+/// The folder in which segments are kept.
+#[derive(Debug)]
+pub struct Spool {
+    root: PathBuf,
+    limit: u64,
+    used: AtomicU64,
+}
+
+impl Spool {
+    /// Opens the spool of a data folder, and removes what a crash left half done.
+    ///
+    /// # Errors
+    /// When the folder cannot be made or read.
+    pub fn open(data_dir: &Path, limit: u64) -> io::Result<Self> {
+        let root = data_dir.join("spool");
+        fs::create_dir_all(&root)?;
+        let spool = Self {
+            root,
+            limit,
+            used: AtomicU64::new(0),
+        };
+        let mut used = 0;
+        walk(&spool.root, &mut |path, metadata| {
+            if path.extension().is_some_and(|suffix| suffix == "part") {
+                let _ = fs::remove_file(path);
+            } else {
+                used += metadata.len();
+            }
+        })?;
+        spool.used.store(used, Ordering::Relaxed);
+        Ok(spool)
+    }
+
+    /// Bytes of all segments kept. Those whose first name still exists cost no space.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    /// Bytes that may be kept.
+    #[must_use]
+    pub fn limit(&self) -> u64 {
+        self.limit
+    }
+
+    /// The folder of a stream.
+    fn stream(&self, app: &str, stream: &str) -> PathBuf {
+        self.root.join(app).join(stream)
+    }
+
+    /// The folder of one session of a stream.
+    pub(crate) fn session(&self, app: &str, stream: &str, session: &str) -> PathBuf {
+        self.stream(app, stream).join(session)
+    }
+
+    /// The streams of an app of which something is kept.
+    pub(crate) fn streams(&self, app: &str) -> Vec<String> {
+        names(&self.root.join(app))
+    }
+
+    /// The sessions of a stream of which something is kept, oldest first.
+    pub(crate) fn sessions(&self, app: &str, stream: &str) -> Vec<String> {
+        names(&self.stream(app, stream))
+    }
+
+    /// What is kept of a session, in order.
+    pub(crate) fn kept(&self, session: &Path) -> Vec<Kept> {
+        let mut all = Vec::new();
+        for name in names(session) {
+            let path = session.join(&name);
+            let (Some(label), Ok(metadata)) = (Label::parse(&name), fs::metadata(&path)) else {
+                continue;
+            };
+            all.push(Kept {
+                label,
+                mark: FileMark::of(&metadata),
+                linked: links(&metadata) > 1,
+                path,
+            });
+        }
+        all.sort_by_key(|kept| kept.label.sequence);
+        all
+    }
+
+    /// Keeps a segment. `from` is its file as the media server has it, links resolved.
+    pub(crate) fn keep(
+        &self,
+        session: &Path,
+        from: &Path,
+        label: Label,
+        how: Keep,
+    ) -> Result<Kept, SpoolError> {
+        let failed = |error| SpoolError::new(from, error);
+        let metadata = fs::metadata(from).map_err(failed)?;
+        let bytes = label.byte_range.map_or(metadata.len(), |range| range.length);
+        let used = self.bytes();
+        if used.saturating_add(bytes) > self.limit {
+            return Err(SpoolError::OverLimit {
+                path: from.to_owned(),
+                used,
+                limit: self.limit,
+            });
+        }
+        fs::create_dir_all(session).map_err(failed)?;
+        let path = session.join(label.file_name());
+        let partial = session.join(format!("{:020}{PARTIAL}", label.sequence));
+        let _ = fs::remove_file(&partial);
+        // In two steps, so that what a crash left under the name is replaced in one.
+        let linked = how == Keep::Link && fs::hard_link(from, &partial).is_ok();
+        if !linked {
+            copy(from, &partial).map_err(failed)?;
+        }
+        let replaced = fs::metadata(&path).map_or(0, |metadata| metadata.len());
+        // Nothing happens where both are links to one file, hence the removal after.
+        fs::rename(&partial, &path).map_err(failed)?;
+        let _ = fs::remove_file(&partial);
+        let metadata = fs::metadata(&path).map_err(failed)?;
+        let kept = Kept {
+            label,
+            path,
+            mark: FileMark::of(&metadata),
+            linked,
+        };
+        self.used.fetch_add(kept.bytes(), Ordering::Relaxed);
+        self.forget_bytes(replaced);
+        Ok(kept)
+    }
+
+    /// Turns a link into a copy, before its content is overwritten under its other name.
+    pub(crate) fn harden(&self, kept: &mut Kept) -> Result<(), SpoolError> {
+        if !kept.linked {
+            return Ok(());
+        }
+        let failed = |error| SpoolError::new(&kept.path, error);
+        let partial = kept.path.with_extension("part");
+        copy(&kept.path, &partial).map_err(failed)?;
+        fs::rename(&partial, &kept.path).map_err(failed)?;
+        let metadata = fs::metadata(&kept.path).map_err(failed)?;
+        kept.mark = FileMark::of(&metadata);
+        kept.linked = false;
+        Ok(())
+    }
+
+    /// Lets go of a segment.
+    pub(crate) fn release(&self, kept: &Kept) {
+        match fs::remove_file(&kept.path) {
+            Ok(()) => self.forget_bytes(kept.bytes()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => {
+                tracing::warn!(path = %kept.path.display(), %error, "cannot remove a kept segment");
+            }
+        }
+    }
+
+    /// Removes a session's folder with all that is in it.
+    pub(crate) fn remove(&self, session: &Path) {
+        for kept in self.kept(session) {
+            self.release(&kept);
+        }
+        let _ = fs::remove_dir_all(session);
+        // The stream's folder goes with its last session; the app's stays.
+        if let Some(stream) = session.parent() {
+            let _ = fs::remove_dir(stream);
+        }
+    }
+
+    fn forget_bytes(&self, bytes: u64) {
+        let less = |used: u64| Some(used.saturating_sub(bytes));
+        let _ = self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+    }
+}
+
+/// Copies with the date of the last change, which tells files of one name apart.
+fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    let copied = (|| {
+        let mut source = fs::File::open(from)?;
+        let mut target = fs::File::create(to)?;
+        io::copy(&mut source, &mut target)?;
+        let modified = source.metadata()?.modified()?;
+        target.set_modified(modified)
+    })();
+    if copied.is_err() {
+        let _ = fs::remove_file(to);
+    }
+    copied
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut names: Vec<_> = entries
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .collect();
+    names.sort_unstable();
+    names
+}
+
+fn walk(folder: &Path, each: &mut dyn FnMut(&Path, &fs::Metadata)) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let metadata = entry.metadata()?;
+        if metadata.is_dir() {
+            walk(&entry.path(), each)?;
+        } else {
+            each(&entry.path(), &metadata);
+        }
+    }
+    Ok(())
+}
+
+#[cfg(unix)]
+fn links(metadata: &fs::Metadata) -> u64 {
+    std::os::unix::fs::MetadataExt::nlink(metadata)
+}
+
+#[cfg(not(unix))]
+fn links(_: &fs::Metadata) -> u64 {
+    1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn label(sequence: u64) -> Label {
+        Label {
+            sequence,
+            duration: 180_000,
+            start_time: DateTime::from_timestamp_micros(1_795_356_300_000_001),
+            discontinuity: sequence == 3,
+            missing_before: 0,
+            byte_range: None,
+        }
+    }
+
+    struct Place {
+        folder: tempfile::TempDir,
+        spool: Spool,
+        session: PathBuf,
+    }
+
+    fn place(limit: u64) -> Place {
+        let folder = tempfile::tempdir().unwrap();
+        let spool = Spool::open(&folder.path().join("data"), limit).unwrap();
+        let session = spool.session("live", "cam", "1-0");
+        fs::write(folder.path().join("seg.ts"), "0123456789").unwrap();
+        Place {
+            folder,
+            spool,
+            session,
+        }
+    }
+
+    impl Place {
+        fn segment(&self) -> PathBuf {
+            self.folder.path().join("seg.ts")
+        }
+
+        fn keep(&self, sequence: u64, how: Keep) -> Result<Kept, SpoolError> {
+            let label = label(sequence);
+            self.spool.keep(&self.session, &self.segment(), label, how)
+        }
+    }
+
+    #[test]
+    fn labels_survive_as_names() {
+        let mut all = vec![label(0), label(3), label(u64::MAX)];
+        all.push(Label {
+            start_time: None,
+            missing_before: 90_000,
+            byte_range: Some(ByteRange {
+                offset: 5,
+                length: 1 << 40,
+            }),
+            ..label(7)
+        });
+        all.push(Label {
+            start_time: DateTime::from_timestamp_micros(-1),
+            ..label(8)
+        });
+        for label in all {
+            assert_eq!(Label::parse(&label.file_name()), Some(label));
+        }
+        for nothing in ["", "x.seg", "1_2_3.seg", "00000000000000000001.part"] {
+            assert_eq!(Label::parse(nothing), None);
+        }
+    }
+
+    #[test]
+    fn what_is_kept_outlives_its_file() {
+        let place = place(1000);
+        let linked = place.keep(1, Keep::Link).unwrap();
+        let copied = place.keep(2, Keep::Copy).unwrap();
+        assert!(linked.linked && !copied.linked);
+        assert_eq!(place.spool.bytes(), 20);
+        fs::remove_file(place.segment()).unwrap();
+        assert_eq!(fs::read_to_string(&linked.path).unwrap(), "0123456789");
+        let again = Spool::open(&place.folder.path().join("data"), 1000).unwrap();
+        assert_eq!(again.bytes(), 20);
+        assert_eq!(again.streams("live"), ["cam"]);
+        assert_eq!(again.sessions("live", "cam"), ["1-0"]);
+        let kept = again.kept(&place.session);
+        assert_eq!(kept.iter().map(|kept| kept.label).collect::<Vec<_>>(), [label(1), label(2)]);
+        assert_eq!(kept[1], copied);
+        for kept in &kept {
+            again.release(kept);
+        }
+        assert_eq!(again.bytes(), 0);
+        again.remove(&place.session);
+        assert!(again.streams("live").is_empty());
+    }
+
+    #[test]
+    fn an_encoder_that_truncates_its_files_takes_no_copy_along() {
+        let place = place(1000);
+        let mut hardened = place.keep(1, Keep::Link).unwrap();
+        let copied = place.keep(2, Keep::Copy).unwrap();
+        let lost = place.keep(3, Keep::Link).unwrap();
+        place.spool.harden(&mut hardened).unwrap();
+        fs::write(place.segment(), "new").unwrap();
+        assert_eq!(fs::read_to_string(&hardened.path).unwrap(), "0123456789");
+        assert_eq!(fs::read_to_string(&copied.path).unwrap(), "0123456789");
+        assert_eq!(fs::read_to_string(&lost.path).unwrap(), "new");
+        let mark = FileMark::of(&fs::metadata(&lost.path).unwrap());
+        assert_ne!(mark, lost.mark, "and it is noticed");
+    }
+
+    #[test]
+    fn keeping_twice_is_keeping_once() {
+        let place = place(1000);
+        for _ in 0..2 {
+            place.keep(1, Keep::Link).unwrap();
+            place.keep(1, Keep::Copy).unwrap();
+        }
+        assert_eq!(place.spool.kept(&place.session).len(), 1);
+        assert_eq!(place.spool.bytes(), 10);
+        assert_eq!(fs::read_dir(&place.session).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn no_more_than_the_limit() {
+        let place = place(25);
+        place.keep(1, Keep::Link).unwrap();
+        place.keep(2, Keep::Copy).unwrap();
+        let error = place.keep(3, Keep::Link).unwrap_err();
+        assert!(matches!(error, SpoolError::OverLimit { used: 20, .. }), "{error}");
+        place.spool.remove(&place.session);
+        place.keep(3, Keep::Link).unwrap();
+    }
+
+    #[test]
+    fn leftovers_of_a_crash_go() {
+        let place = place(1000);
+        place.keep(1, Keep::Copy).unwrap();
+        fs::write(place.session.join("00000000000000000002.part"), "half").unwrap();
+        let again = Spool::open(&place.folder.path().join("data"), 1000).unwrap();
+        assert_eq!(again.bytes(), 10);
+        assert_eq!(fs::read_dir(&place.session).unwrap().count(), 1);
+    }
+}
