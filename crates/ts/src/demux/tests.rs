@@ -649,9 +649,9 @@ proptest! {
             bytes.remove(at);
         }
         bytes.truncate(end.index(bytes.len() + 1));
-        let mut demuxer = demuxer();
-        for _ in 0..2 {
-            if let Ok(index) = demuxer.index(&bytes) {
+        for mut demuxer in [demuxer(), Demuxer::new(DemuxOptions::default())] {
+            for _ in 0..2 {
+                let Ok(index) = demuxer.index(&bytes) else { continue };
                 for track in &index.tracks {
                     let samples = 0..track.samples().len();
                     track.gather(&bytes, samples, &mut Vec::new()).unwrap();
