@@ -66,6 +66,12 @@ impl Syntax for H264 {
         })
     }
 
+    fn is_ready(&self) -> bool {
+        self.pps
+            .values()
+            .any(|(_, pps)| self.sps.contains_key(&pps.sps_id))
+    }
+
     fn parameter_set(&mut self, nal: &[u8]) -> Option<Bytes> {
         let kind = nal_type(*nal.first()?);
         // The same set again, as with every random access point, is not read again.

@@ -67,6 +67,12 @@ impl Syntax for H265 {
         })
     }
 
+    fn is_ready(&self) -> bool {
+        self.pps
+            .values()
+            .any(|(_, pps)| self.sps.contains_key(&pps.sps_id))
+    }
+
     fn parameter_set(&mut self, nal: &[u8]) -> Option<Bytes> {
         let kind = NalType::of(*nal.first()?).number();
         // The same set again, as with every random access point, is not read again.

@@ -146,7 +146,7 @@ impl Mpeg2Assembler {
         code.sliced = true;
         let code = *code;
         if self.ahead.picture.is_some() {
-            self.begin_picture()?;
+            self.begin_picture(damage)?;
         }
         let lost = std::mem::take(&mut self.lost);
         match self.open.as_mut() {
@@ -219,11 +219,12 @@ impl Mpeg2Assembler {
         }
     }
 
-    fn begin_picture(&mut self) -> Result<(), LimitExceeded> {
+    fn begin_picture(&mut self, damage: &mut DamageLog) -> Result<(), LimitExceeded> {
         let ahead = std::mem::take(&mut self.ahead);
         let (Some((header, pes)), Some((start, offset))) = (ahead.picture, ahead.begin) else {
             return Ok(());
         };
+        self.report_stray(start, damage);
         let (pts, dts) = self.stamps.claim(pes);
         if let Some(open) = self.open.as_mut() {
             if ahead.sequence.is_empty() && ahead.group.is_none() && open.is_completed_by(&ahead) {

@@ -21,6 +21,8 @@ use crate::assemble::{Assemble, PesStart};
 const SLICE_BYTES: usize = 64;
 /// Enough for a recovery point message, even behind closed captions.
 const SEI_BYTES: usize = 4096;
+/// What may wait for the first parameter sets.
+const HELD_BYTES: usize = 16 << 20;
 
 /// What a NAL unit is to an access unit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +43,18 @@ pub(crate) enum Role {
     Suffix,
     /// A slice of a primary picture in the base layer.
     Slice,
+}
+
+/// What waits for the first parameter sets: without them no slice header can be read.
+#[derive(Debug)]
+enum Held {
+    Nal {
+        nal: Begun,
+        end: u64,
+        head: Box<[u8]>,
+        cut: bool,
+    },
+    Lost,
 }
 
 /// How a slice stands to the slice before it.
@@ -72,6 +86,8 @@ pub(crate) trait Syntax: Debug + Default + Send {
 
     /// What the NAL unit with this header is; `None` where `forbidden_zero_bit` is set.
     fn role(header: &[u8]) -> Option<Role>;
+    /// Whether there are parameter sets with which slices can be read.
+    fn is_ready(&self) -> bool;
     /// Reads and keeps a parameter set. `None` where it cannot be read.
     fn parameter_set(&mut self, nal: &[u8]) -> Option<Bytes>;
     /// The configuration for a picture: its own parameter sets, with those kept where it has none.
@@ -144,6 +160,8 @@ pub(crate) struct NalAssembler<S: Syntax> {
     wanted: usize,
     /// Position and place of the first byte that belongs to no NAL unit.
     stray: Option<(u64, u64)>,
+    held: Vec<Held>,
+    held_bytes: usize,
     ahead: Ahead,
     open: Option<Open<S::Slice>>,
     sequence: u32,
@@ -166,6 +184,8 @@ impl<S: Syntax> NalAssembler<S> {
             head: Vec::new(),
             wanted: 0,
             stray: None,
+            held: Vec::new(),
+            held_bytes: 0,
             ahead: Ahead::default(),
             open: None,
             sequence: 0,
@@ -246,10 +266,61 @@ impl<S: Syntax> NalAssembler<S> {
         // The beginning of the next start code may be in it.
         self.head.truncate(usize::try_from(len).unwrap_or(usize::MAX));
         let mut head = std::mem::take(&mut self.head);
-        let done = self.take_nal(nal, end, &head, cut, damage);
+        let done = self.take_or_hold(nal, end, &head, cut, damage);
         head.clear();
         self.head = head;
         done
+    }
+
+    fn take_or_hold(
+        &mut self,
+        nal: Begun,
+        end: u64,
+        head: &[u8],
+        cut: bool,
+        damage: &mut DamageLog,
+    ) -> Result<(), LimitExceeded> {
+        if self.syntax.is_ready() || self.held_bytes > HELD_BYTES {
+            return self.take_nal(nal, end, head, cut, damage);
+        }
+        self.held_bytes = self
+            .held_bytes
+            .saturating_add(head.len())
+            .saturating_add(size_of::<Held>());
+        self.held.push(Held::Nal {
+            nal,
+            end,
+            head: head.into(),
+            cut,
+        });
+        if !cut && S::role(head) == Some(Role::ParameterSet) {
+            self.syntax.parameter_set(head);
+        }
+        if self.syntax.is_ready() || self.held_bytes > HELD_BYTES {
+            self.release_held(damage)?;
+        }
+        Ok(())
+    }
+
+    /// Takes what was held as if it came now.
+    fn release_held(&mut self, damage: &mut DamageLog) -> Result<(), LimitExceeded> {
+        for held in std::mem::take(&mut self.held) {
+            match held {
+                Held::Nal {
+                    nal,
+                    end,
+                    head,
+                    cut,
+                } => self.take_nal(nal, end, &head, cut, damage)?,
+                Held::Lost => self.note_loss(),
+            }
+        }
+        Ok(())
+    }
+
+    fn note_loss(&mut self) {
+        self.syntax.lost();
+        self.ahead.lost |= self.ahead.place.is_some();
     }
 
     fn take_nal(
@@ -472,6 +543,8 @@ impl<S: Syntax> Assemble for NalAssembler<S> {
         self.nal = None;
         self.stray = None;
         self.open = None;
+        self.held.clear();
+        self.held_bytes = 0;
         self.ahead = Ahead::default();
         self.pictures.clear();
         Ok(())
@@ -515,13 +588,17 @@ impl<S: Syntax> Assemble for NalAssembler<S> {
         let position = self.position();
         self.end_nal(position, true, damage)?;
         self.scanner.restart(position);
-        self.syntax.lost();
-        self.ahead.lost |= self.ahead.place.is_some();
+        if self.held.is_empty() {
+            self.note_loss();
+        } else {
+            self.held.push(Held::Lost);
+        }
         Ok(())
     }
 
     fn end_segment(&mut self, damage: &mut DamageLog) -> Result<TrackIndex, LimitExceeded> {
         self.end_nal(self.scanner.content_end(), false, damage)?;
+        self.release_held(damage)?;
         self.end_picture()?;
         let waiting = std::mem::take(&mut self.ahead);
         self.drop_units(&waiting, damage);
