@@ -167,9 +167,6 @@ impl Movie {
                     faults.push(format!("{name}: sample {n} is no list of NAL units"));
                 }
             }
-            if track.samples.first().is_some_and(|first| !first.sync) {
-                faults.push(format!("{name} does not begin with a sync sample"));
-            }
         }
         spans.sort_unstable();
         if spans.windows(2).any(|pair| pair[1].0 < pair[0].1) {

@@ -113,6 +113,28 @@ impl Plan {
         Duration::from_micros(ticks * 100 / 9)
     }
 
+    /// A VOD playlist of the segments `0.ts`, `1.ts` and so on, the first of which begins at
+    /// 2026-11-22T14:00:00Z.
+    #[must_use]
+    pub fn playlist(&self, segments: &[Segment]) -> String {
+        let duration = self.segment_duration();
+        let mut text = format!(
+            "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:{}\n#EXT-X-PLAYLIST-TYPE:VOD\n",
+            duration.as_secs() + 1
+        );
+        for n in 0..segments.len() {
+            let at = duration * u32::try_from(n).unwrap_or(u32::MAX);
+            let (minutes, seconds) = (at.as_secs() / 60, at.as_secs() % 60);
+            text.push_str(&format!(
+                "#EXT-X-PROGRAM-DATE-TIME:2026-11-22T14:{minutes:02}:{seconds:02}.{:03}Z\n#EXTINF:{:.6},\n{n}.ts\n",
+                at.subsec_millis(),
+                duration.as_secs_f64()
+            ));
+        }
+        text.push_str("#EXT-X-ENDLIST\n");
+        text
+    }
+
     fn picture(&self, group: usize, n: usize) -> Unit {
         let serial = (group * self.group + n) as u64;
         let dts = self.start + serial * self.picture_ticks;
@@ -419,32 +441,4 @@ fn crc(bytes: &[u8]) -> u32 {
                 }
         })
     })
-}
-
-/// Writes the segments beside a VOD playlist, `index.m3u8`, whose first segment begins at
-/// 2026-11-22T14:00:00Z; gives the playlist's path.
-///
-/// # Panics
-/// When `folder` cannot be written to.
-#[must_use]
-pub fn store(folder: &std::path::Path, plan: &Plan, segments: &[Segment]) -> std::path::PathBuf {
-    let duration = plan.segment_duration();
-    let mut text = format!(
-        "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:{}\n#EXT-X-PLAYLIST-TYPE:VOD\n",
-        duration.as_secs() + 1
-    );
-    for (n, segment) in segments.iter().enumerate() {
-        let at = duration * u32::try_from(n).unwrap_or(u32::MAX);
-        let (minutes, seconds) = (at.as_secs() / 60, at.as_secs() % 60);
-        text.push_str(&format!(
-            "#EXT-X-PROGRAM-DATE-TIME:2026-11-22T14:{minutes:02}:{seconds:02}.{:03}Z\n#EXTINF:{:.6},\n{n}.ts\n",
-            at.subsec_millis(),
-            duration.as_secs_f64()
-        ));
-        std::fs::write(folder.join(format!("{n}.ts")), &segment.bytes).unwrap();
-    }
-    text.push_str("#EXT-X-ENDLIST\n");
-    let playlist = folder.join("index.m3u8");
-    std::fs::write(&playlist, text).unwrap();
-    playlist
 }

@@ -48,13 +48,14 @@ fn ffprobe_sees_three_languages() {
             ])
         })
         .collect();
+    // An `esds` does not say which layer of MPEG audio it is: ffprobe takes it for the third.
     assert_eq!(
         json!(seen),
         json!([
             ["h264", "avc1", "und"],
             ["aac", "mp4a", "eng"],
             ["ac3", "ac-3", "fra"],
-            ["mp2", "mp4a", "deu"],
+            ["mp3", "mp4a", "deu"],
         ])
     );
 }
