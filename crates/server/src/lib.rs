@@ -1,1 +1,8 @@
-//! placeholder
+//! The clip server: cuts MP4 clips out of live HLS, periodically and on demand.
+#![forbid(unsafe_code)]
+
+pub mod catalog;
+pub mod config;
+pub mod model;
+pub mod recorder;
+pub mod storage;

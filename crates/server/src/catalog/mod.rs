@@ -1,0 +1,179 @@
+//! What is known of clips, streams and webhooks, kept where a restart finds it.
+//!
+//! The catalog is an index. The files are the truth: each clip carries the record that makes its
+//! entry, so that a catalog that is lost can be made again ([`rebuild`]).
+
+//mod rebuild;
+//mod sled;
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
+
+use crate::model::{Broadcast, QueuedHook, Vod};
+use crate::storage::ClipRecord;
+
+//pub use self::rebuild::{Reconciled, rebuild, reconcile};
+//pub use self::sled::{Opened, SledCatalog};
+
+/// What a catalog gives.
+pub type Result<T, E = CatalogError> = std::result::Result<T, E>;
+
+/// Why the catalog did not answer.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CatalogError {
+    /// The store failed.
+    #[error("catalog: {0}")]
+    Store(String),
+    /// The disk is full.
+    #[error("catalog: no space left on the disk")]
+    DiskFull,
+    /// An entry makes no sense.
+    #[error("catalog: entry {key} cannot be read: {error}")]
+    Entry {
+        /// Which.
+        key: String,
+        /// Why.
+        error: serde_json::Error,
+    },
+}
+
+/// Where a stream's last periodic clip ended.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Boundary {
+    /// Counts the periodic clips of the stream: of two boundaries, the later one has the greater.
+    pub ordinal: u64,
+    /// The session of the stream.
+    pub session: String,
+    /// The instant, in milliseconds since the Unix epoch, on the stream's own clock.
+    pub time_ms: Option<i64>,
+    /// Media sequence number of the segment that it lies in.
+    pub sequence: u64,
+    /// Name of that segment.
+    pub segment: String,
+    /// Ticks of 90 kHz from that segment's first presented frame.
+    pub offset: i64,
+}
+
+/// What REST asked of periodic recording. It holds until the configuration says something new.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeriodicState {
+    /// Whether it runs.
+    pub enabled: bool,
+    /// How long an interval is.
+    pub interval_seconds: u64,
+    /// What the configuration said when REST was called.
+    pub configured: (bool, u64),
+}
+
+/// In which order entries are listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SortBy {
+    /// As they were made.
+    #[default]
+    Creation,
+    /// By `vodName`.
+    Name,
+    /// By `creationDate`.
+    Date,
+}
+
+/// Which entries are listed.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct VodQuery {
+    /// How many to skip.
+    pub offset: usize,
+    /// How many at most.
+    pub size: usize,
+    /// In which order.
+    pub sort_by: SortBy,
+    /// The other way round.
+    pub descending: bool,
+    /// Of this stream alone.
+    pub stream_id: Option<String>,
+    /// With this text in them, in whatever case.
+    pub search: Option<String>,
+}
+
+/// A webhook with its place in the queue: a later one has the greater.
+pub type Ticket = (u64, QueuedHook);
+
+/// The catalog. Everything blocks; what a call has changed is on the disk when it returns.
+pub trait Catalog: Send + Sync {
+    /// A clip that is whole on the disk becomes known: its entry, the boundary that it moved and
+    /// the webhooks that tell of it, all of them or none.
+    fn commit_clip(
+        &self,
+        app: &str,
+        vod: &Vod,
+        boundary: Option<(&str, &Boundary)>,
+        hooks: &[QueuedHook],
+    ) -> Result<()>;
+
+    /// An entry.
+    fn vod(&self, app: &str, vod_id: &str) -> Result<Option<Vod>>;
+    /// Some entries.
+    fn vods(&self, app: &str, query: &VodQuery) -> Result<Vec<Vod>>;
+    /// How many entries match.
+    fn count_vods(&self, app: &str, search: Option<&str>) -> Result<u64>;
+    /// Removes an entry; gives what it was. Its file is doomed from then on: whatever happens, it
+    /// is removed sooner or later.
+    fn delete_vod(&self, app: &str, vod_id: &str) -> Result<Option<Vod>>;
+    /// The entries that were removed and whose files may still be there.
+    fn doomed(&self, app: &str) -> Result<Vec<Vod>>;
+    /// The file of a removed entry is gone.
+    fn bury(&self, app: &str, vod_id: &str) -> Result<()>;
+    /// Makes entries of clips that were found, in this order, unless they have one. A boundary
+    /// counts only where it is later than the one that is known.
+    fn import(&self, clips: &[ClipRecord]) -> Result<()>;
+    /// Forgets all entries of an application, and nothing else.
+    fn clear_vods(&self, app: &str) -> Result<()>;
+
+    /// A broadcast.
+    fn broadcast(&self, app: &str, stream_id: &str) -> Result<Option<Broadcast>>;
+    /// Adds a broadcast, unless there is one of this id: then false.
+    fn create_broadcast(&self, app: &str, broadcast: &Broadcast) -> Result<bool>;
+    /// Changes a broadcast, while nobody else does; gives what it is then. `None` when there is
+    /// none.
+    fn change_broadcast(
+        &self,
+        app: &str,
+        stream_id: &str,
+        change: &mut dyn FnMut(&mut Broadcast),
+    ) -> Result<Option<Broadcast>>;
+    /// Some broadcasts, in the order of their ids.
+    fn broadcasts(&self, app: &str, offset: usize, size: usize) -> Result<Vec<Broadcast>>;
+    /// How many broadcasts there are.
+    fn count_broadcasts(&self, app: &str) -> Result<u64>;
+    /// Removes a broadcast; false when there is none.
+    fn delete_broadcast(&self, app: &str, stream_id: &str) -> Result<bool>;
+
+    /// Where a stream's last periodic clip ended.
+    fn boundary(&self, app: &str, stream_id: &str) -> Result<Option<Boundary>>;
+    /// Sets that, where no clip does.
+    fn set_boundary(&self, app: &str, stream_id: &str, boundary: Option<&Boundary>) -> Result<()>;
+    /// What REST asked of periodic recording.
+    fn periodic(&self, app: &str) -> Result<Option<PeriodicState>>;
+    /// Sets that.
+    fn set_periodic(&self, app: &str, state: Option<&PeriodicState>) -> Result<()>;
+
+    /// Adds webhooks to the queue.
+    fn enqueue_hooks(&self, hooks: &[QueuedHook]) -> Result<()>;
+    /// Queued webhooks whose place is greater than `after`, at most `limit` of them.
+    fn hooks_after(&self, after: u64, limit: usize) -> Result<Vec<Ticket>>;
+    /// A queued webhook.
+    fn hook(&self, place: u64) -> Result<Option<QueuedHook>>;
+    /// Keeps a webhook for another try.
+    fn retry_hook(&self, place: u64, hook: &QueuedHook) -> Result<()>;
+    /// Forgets a webhook that was delivered.
+    fn finish_hook(&self, place: u64) -> Result<()>;
+    /// Lists a webhook as failed.
+    fn fail_hook(&self, place: u64, hook: &QueuedHook) -> Result<()>;
+    /// The webhooks that were given up, the latest last.
+    fn failed_hooks(&self) -> Result<Vec<QueuedHook>>;
+    /// Is notified when webhooks were added.
+    fn hooks_added(&self) -> Arc<Notify>;
+}

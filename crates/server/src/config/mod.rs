@@ -1,0 +1,280 @@
+//! The settings: a TOML file, `CLIPMILL_…` variables over it, flags over both.
+//!
+//! [`Settings::load`] either gives settings that can be used or says in one line what is wrong and
+//! where ([`ConfigError`]).
+
+mod error;
+mod file;
+mod units;
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use self::error::ConfigError;
+use self::file::{File, Retained};
+pub use self::units::{parse_age, parse_size};
+use crate::storage::AppPaths;
+
+/// First path segments that are not applications.
+const RESERVED: [&str; 4] = ["healthz", "readyz", "metrics", "openapi.json"];
+
+/// What the server was told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// Where it listens: `HOST:PORT`.
+    pub listen: String,
+    /// The catalog, queued webhooks, and segments that are kept from deletion.
+    pub data_dir: PathBuf,
+    /// How the world reaches it, without a slash at the end.
+    pub public_base_url: String,
+    /// Connections open at once.
+    pub max_connections: usize,
+    /// How long a client may take over the head of a request.
+    pub header_timeout: Duration,
+    /// Clips that are cut at once; `None`: one for each core.
+    pub workers: Option<usize>,
+    /// Bytes of segments that are kept from deletion for clips to come, over all streams.
+    pub spool_max_bytes: u64,
+    /// The applications.
+    pub apps: Vec<Arc<AppSettings>>,
+}
+
+/// What the server was told about one application.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AppSettings {
+    /// Its name: the first segment of its URLs.
+    pub name: String,
+    /// Where the media server writes its playlists, at whatever depth.
+    pub streams_dir: PathBuf,
+    /// Where clips go; `None`: beside the playlist.
+    pub clips_dir: Option<PathBuf>,
+    /// Periodic clips from the start.
+    pub enabled: bool,
+    /// How long a periodic clip is.
+    pub interval: Duration,
+    /// Remove segments that no later clip needs.
+    pub delete_hls_after_clip: bool,
+    /// The longest clip that may be asked for by range.
+    pub max_clip: Duration,
+    /// Whom to tell, where a broadcast names nobody else.
+    pub listener_hook_url: Option<String>,
+    /// How webhooks are written.
+    pub webhook_content_type: WebhookContentType,
+    /// Signs webhooks.
+    pub webhook_secret: Option<String>,
+    /// How long a receiver may take.
+    pub webhook_timeout: Duration,
+    /// How long a webhook is tried.
+    pub webhook_max_age: Duration,
+    /// REST calls carry a token signed with it.
+    pub jwt_secret: Option<String>,
+    /// How long clips are kept.
+    pub retention: Retention,
+}
+
+/// How webhooks are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum WebhookContentType {
+    /// `application/json`.
+    #[default]
+    Json,
+    /// `application/x-www-form-urlencoded`.
+    Form,
+}
+
+/// How long clips are kept. Nothing said: for ever.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Retention {
+    /// No longer than this.
+    pub max_age: Option<Duration>,
+    /// No more bytes than this, over all clips of the application.
+    pub max_bytes: Option<u64>,
+}
+
+/// What the command line says.
+#[derive(Debug, Clone, Default)]
+pub struct Flags {
+    /// The file.
+    pub config: Option<PathBuf>,
+    /// [`Settings::listen`].
+    pub listen: Option<String>,
+    /// [`Settings::data_dir`].
+    pub data_dir: Option<PathBuf>,
+    /// [`Settings::public_base_url`].
+    pub public_base_url: Option<String>,
+    /// `NAME=STREAMS_DIR`, each an application.
+    pub apps: Vec<String>,
+    /// [`AppSettings::interval`] of every application.
+    pub interval: Option<Duration>,
+}
+
+/// The `CLIPMILL_…` variables.
+pub type Variables = BTreeMap<String, String>;
+
+/// The `CLIPMILL_…` variables of this process.
+///
+/// # Errors
+/// When one of them is not UTF-8.
+pub fn variables() -> Result<Variables, ConfigError> {
+    let ours = |(name, value): (OsString, OsString)| {
+        let name = name.into_string().ok()?;
+        name.starts_with("CLIPMILL_").then_some((name, value))
+    };
+    std::env::vars_os()
+        .filter_map(ours)
+        .map(|(name, value)| match value.into_string() {
+            Ok(value) => Ok((name, value)),
+            Err(_) => Err(ConfigError::of(&name, "is not UTF-8")),
+        })
+        .collect()
+}
+
+impl Settings {
+    /// Reads the settings.
+    ///
+    /// # Errors
+    /// When the file cannot be read, says something that makes no sense, or no application is
+    /// named at all.
+    pub fn load(flags: &Flags, variables: &Variables) -> Result<Self, ConfigError> {
+        let named = variables.get("CLIPMILL_CONFIG").map(PathBuf::from);
+        let file = match flags.config.clone().or(named) {
+            Some(path) => File::read(&path)?,
+            None => File::default(),
+        };
+        Self::merge(file, flags, variables)
+    }
+
+    /// Reads the settings from a text.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn from_toml(text: &str) -> Result<Self, ConfigError> {
+        let file = File::parse(Path::new("clipmill.toml"), text)?;
+        Self::merge(file, &Flags::default(), &Variables::new())
+    }
+
+    /// An application.
+    #[must_use]
+    pub fn app(&self, name: &str) -> Option<&Arc<AppSettings>> {
+        self.apps.iter().find(|app| app.name == name)
+    }
+
+    fn merge(file: File, flags: &Flags, variables: &Variables) -> Result<Self, ConfigError> {
+        let mut file = file;
+        file.override_with(variables)?;
+        for text in &flags.apps {
+            file.add_app("--app", text)?;
+        }
+        let listen = flags.listen.clone().or(file.listen);
+        let listen = listen.unwrap_or_else(|| "127.0.0.1:5080".to_owned());
+        let base = flags.public_base_url.clone().or(file.public_base_url);
+        let base = base.unwrap_or_else(|| format!("http://{listen}"));
+        let mut apps = Vec::<Arc<AppSettings>>::new();
+        for mut app in file.app {
+            if let Some(interval) = flags.interval {
+                app.interval_seconds = Some(interval.as_secs().max(1));
+            }
+            let (line, app) = (app.line, AppSettings::from(app));
+            let misnamed = if apps.iter().any(|other| other.name == app.name) {
+                Some("is named twice")
+            } else if !crate::model::is_stream_id(&app.name) {
+                Some("may have letters, digits, `.`, `_` and `-` in its name, and no dot first")
+            } else if RESERVED.contains(&app.name.as_str()) {
+                Some("has a name that means something else in a URL")
+            } else {
+                None
+            };
+            if let Some(misnamed) = misnamed {
+                let message = format!("application `{}` {misnamed}", app.name);
+                return Err(ConfigError::at(file.path.as_deref(), line, message));
+            }
+            apps.push(Arc::new(app));
+        }
+        if apps.is_empty() {
+            let message = "no application: name one with --app NAME=STREAMS_DIR, or [[app]]";
+            return Err(ConfigError::at(file.path.as_deref(), None, message));
+        }
+        Ok(Self {
+            listen,
+            data_dir: flags
+                .data_dir
+                .clone()
+                .or(file.data_dir)
+                .unwrap_or_else(|| PathBuf::from("clipmill-data")),
+            public_base_url: base.trim_end_matches('/').to_owned(),
+            max_connections: file.max_connections.unwrap_or(4096),
+            header_timeout: file.header_timeout.unwrap_or(Duration::from_secs(10)),
+            workers: file.workers,
+            spool_max_bytes: file.spool_max_bytes.unwrap_or(20_000_000_000),
+            apps,
+        })
+    }
+}
+
+impl AppSettings {
+    /// An application with nothing but defaults.
+    #[must_use]
+    pub fn new(name: &str, streams_dir: &Path) -> Self {
+        Self {
+            name: name.to_owned(),
+            streams_dir: streams_dir.to_owned(),
+            clips_dir: None,
+            enabled: true,
+            interval: Duration::from_secs(600),
+            delete_hls_after_clip: false,
+            max_clip: Duration::from_secs(21_600),
+            listener_hook_url: None,
+            webhook_content_type: WebhookContentType::Json,
+            webhook_secret: None,
+            webhook_timeout: Duration::from_secs(5),
+            webhook_max_age: Duration::from_secs(24 * 3600),
+            jwt_secret: None,
+            retention: Retention::default(),
+        }
+    }
+
+    /// Where its files lie.
+    #[must_use]
+    pub fn paths(&self) -> AppPaths {
+        AppPaths {
+            app: self.name.clone(),
+            streams_dir: self.streams_dir.clone(),
+            clips_dir: self.clips_dir.clone(),
+        }
+    }
+}
+
+impl From<file::App> for AppSettings {
+    fn from(app: file::App) -> Self {
+        let usual = Self::new(&app.name, &app.streams_dir);
+        let secret = |text: Option<String>| text.filter(|text| !text.is_empty());
+        let Retained { max_age, max_bytes } = app.retention.unwrap_or_default();
+        Self {
+            clips_dir: app.clips_dir,
+            enabled: app.enabled.unwrap_or(usual.enabled),
+            interval: app
+                .interval_seconds
+                .map_or(usual.interval, Duration::from_secs),
+            delete_hls_after_clip: app
+                .delete_hls_after_clip
+                .unwrap_or(usual.delete_hls_after_clip),
+            max_clip: app
+                .max_clip_seconds
+                .map_or(usual.max_clip, Duration::from_secs),
+            listener_hook_url: secret(app.listener_hook_url),
+            webhook_content_type: app.webhook_content_type.unwrap_or_default(),
+            webhook_secret: secret(app.webhook_secret),
+            webhook_timeout: app.webhook_timeout.unwrap_or(usual.webhook_timeout),
+            webhook_max_age: app.webhook_max_age.unwrap_or(usual.webhook_max_age),
+            jwt_secret: secret(app.jwt_secret),
+            retention: Retention { max_age, max_bytes },
+            ..usual
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

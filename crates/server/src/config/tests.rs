@@ -1,0 +1,130 @@
+use super::*;
+
+fn fault(text: &str) -> String {
+    Settings::from_toml(text).unwrap_err().to_string()
+}
+
+#[test]
+fn one_flag_is_enough() {
+    let flags = Flags {
+        apps: vec!["live=/srv/streams".into()],
+        ..Flags::default()
+    };
+    let settings = Settings::load(&flags, &Variables::new()).unwrap();
+    assert_eq!(settings.listen, "127.0.0.1:5080");
+    assert_eq!(settings.public_base_url, "http://127.0.0.1:5080");
+    let app = settings.app("live").unwrap();
+    assert_eq!(**app, AppSettings::new("live", Path::new("/srv/streams")));
+    assert_eq!(app.interval, Duration::from_secs(600));
+    assert!(app.enabled && !app.delete_hls_after_clip);
+}
+
+#[test]
+fn the_whole_file_is_understood() {
+    let settings = Settings::from_toml(
+        r#"
+        listen = "0.0.0.0:80"
+        data_dir = "/var/lib/clipmill"
+        public_base_url = "https://clips.example/"
+        [[app]]
+        name = "live"
+        streams_dir = "/streams"
+        clips_dir = "/clips"
+        enabled = false
+        interval_seconds = 60
+        delete_hls_after_clip = true
+        max_clip_seconds = 3600
+        listener_hook_url = "http://hooks.example/x"
+        webhook_content_type = "application/x-www-form-urlencoded"
+        webhook_secret = "s"
+        webhook_timeout = "2s"
+        webhook_max_age = "1h"
+        jwt_secret = "j"
+        retention = { max_age = "30d", max_bytes = "500GB" }
+        "#,
+    )
+    .unwrap();
+    assert_eq!(settings.public_base_url, "https://clips.example");
+    let app = settings.app("live").unwrap();
+    assert_eq!(app.webhook_content_type, WebhookContentType::Form);
+    assert_eq!(app.webhook_timeout, Duration::from_secs(2));
+    assert_eq!(app.retention.max_bytes, Some(500_000_000_000));
+    assert_eq!(app.interval, Duration::from_secs(60));
+}
+
+#[test]
+fn flags_win_over_variables_and_variables_over_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("c.toml");
+    let text = "listen = \"127.0.0.1:1\"\ndata_dir = \"file\"\n\
+                [[app]]\nname = \"live\"\nstreams_dir = \"/a\"\ninterval_seconds = 5\n";
+    std::fs::write(&path, text).unwrap();
+    let variables: Variables = [
+        ("CLIPMILL_LISTEN", "127.0.0.1:2"),
+        ("CLIPMILL_DATA_DIR", "variable"),
+        ("CLIPMILL_INTERVAL", "1m"),
+        ("CLIPMILL_JWT_SECRET", "secret"),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .into();
+    let flags = Flags {
+        config: Some(path),
+        listen: Some("127.0.0.1:3".into()),
+        apps: vec!["live=/b".into(), "more=/c".into()],
+        ..Flags::default()
+    };
+    let settings = Settings::load(&flags, &variables).unwrap();
+    assert_eq!(settings.listen, "127.0.0.1:3");
+    assert_eq!(settings.data_dir, Path::new("variable"));
+    let live = settings.app("live").unwrap();
+    assert_eq!(live.interval, Duration::from_secs(60));
+    assert_eq!(live.jwt_secret.as_deref(), Some("secret"));
+    assert_eq!(live.streams_dir, Path::new("/b"));
+    assert!(settings.app("more").is_some());
+}
+
+#[test]
+fn faults_are_one_line_that_says_where() {
+    let app = "[[app]]\nname = \"live\"\nstreams_dir = \"/a\"\n";
+    let found = fault(&format!("lisen = \"x\"\n{app}"));
+    assert_eq!(found, "clipmill.toml:1: unknown key `lisen`; did you mean `listen`?");
+    let found = fault(&format!("{app}interval_second = 5\n"));
+    assert_eq!(
+        found,
+        "clipmill.toml:4: unknown key `interval_second`; did you mean `interval_seconds`?"
+    );
+    let found = fault(&format!("{app}retention = {{ max_bites = \"1GB\" }}\n"));
+    assert!(found.starts_with("clipmill.toml:4: unknown key `max_bites`"), "{found}");
+    let found = fault(&format!("{app}listen = \"x\"\n"));
+    assert!(found.contains("belongs to the top level"), "{found}");
+    let found = fault(&format!("{app}interval_seconds = 0\n"));
+    assert!(found.starts_with("clipmill.toml:4: "), "{found}");
+    let found = fault(&format!("{app}interval_seconds = -3\n"));
+    assert!(found.starts_with("clipmill.toml:4: "), "{found}");
+    let found = fault(&format!("{app}webhook_timeout = \"soon\"\n"));
+    assert!(found.starts_with("clipmill.toml:4: ") && found.contains("soon"), "{found}");
+    let found = fault(&format!("{app}enabled = \"maybe\"\n"));
+    assert!(found.starts_with("clipmill.toml:4: "), "{found}");
+    let found = fault(&format!("{app}listener_hook_url = \"ftp://x\"\n"));
+    assert!(found.starts_with("clipmill.toml:4: "), "{found}");
+    let found = fault("[[app]]\nname = \"live\"\n");
+    assert!(found.contains("clipmill.toml:1") && found.contains("streams_dir"), "{found}");
+    let found = fault(&format!("{app}{app}"));
+    assert_eq!(found, "clipmill.toml:4: application `live` is named twice");
+    let found = fault("= 3");
+    assert!(found.starts_with("clipmill.toml:1: ") && !found.contains('\n'), "{found}");
+    let found = fault("");
+    assert!(found.contains("no application"), "{found}");
+    let found = fault("[[app]]\nname = \"metrics\"\nstreams_dir = \"/a\"\n");
+    assert!(found.contains("something else"), "{found}");
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    let flags = Flags {
+        config: Some("/does/not/exist.toml".into()),
+        ..Flags::default()
+    };
+    let found = Settings::load(&flags, &Variables::new()).unwrap_err();
+    assert!(found.to_string().starts_with("/does/not/exist.toml: "), "{found}");
+}

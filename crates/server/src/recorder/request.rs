@@ -1,0 +1,73 @@
+//! What is asked of the recorders, and what they answer.
+
+use crate::model::{Instant, Vod};
+use crate::storage::ClipBody;
+
+/// Which part of a stream is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClipWindow {
+    /// From the end of the last periodic clip, or an interval ago where there is none, to the
+    /// live edge.
+    SinceBoundary,
+    /// From one instant to another, in milliseconds since the Unix epoch.
+    Range {
+        /// The first instant that is wanted.
+        from_ms: i64,
+        /// The first that is no longer wanted.
+        to_ms: i64,
+    },
+}
+
+/// A clip that was asked for.
+#[derive(Debug)]
+pub struct MadeClip {
+    /// Its entry. Where there is a body, it may still be on its way into the catalog.
+    pub vod: Vod,
+    /// Its bytes, where they were asked for.
+    pub body: Option<ClipBody>,
+}
+
+/// Why there is no clip.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OnDemandError {
+    /// Nobody knows the stream.
+    #[error("No broadcast exists for stream {0}")]
+    NoBroadcast(String),
+    /// The stream is known, and has no playlist.
+    #[error("No m3u8 file found for stream {0}")]
+    NoPlaylist(String),
+    /// It has a file with a playlist's name, which is none.
+    #[error("No HLS playlist found for stream {0}")]
+    NoHlsPlaylist(String),
+    /// There is no media in the window.
+    #[error("No segment file found for stream {stream} between {} and {}", Instant(*from_ms), Instant(*to_ms))]
+    NoSegment {
+        /// The stream.
+        stream: String,
+        /// The window's beginning, in milliseconds since the Unix epoch.
+        from_ms: i64,
+        /// Its end.
+        to_ms: i64,
+    },
+    /// There is no room for the clip.
+    #[error("No space left on the disk")]
+    DiskFull,
+    /// The server is shutting down.
+    #[error("The server is shutting down")]
+    Draining,
+    /// Anything else.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// How the recorders stand.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RecorderStatus {
+    /// Streams that are live.
+    pub live_streams: u64,
+    /// Bytes of segments that are kept from deletion.
+    pub spool_bytes: u64,
+    /// Why recording stands still, where it does: the disk is full, a folder cannot be read.
+    pub trouble: Option<String>,
+}

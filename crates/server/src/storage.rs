@@ -1,0 +1,415 @@
+//! Clip files: whole under their final name, or not there at all.
+//!
+//! A clip is written under a temporary dot-name, synced, renamed, and its folder synced. It carries
+//! the [`ClipRecord`] that makes its catalog entry, in the `uuid` box between `ftyp` and `moov`,
+//! so that one sync makes both last and the catalog can be made again from the files alone.
+
+mod body;
+mod leases;
+mod record;
+
+use std::collections::HashSet;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use clipmill::{ClipError, ClipLayout, SegmentSource};
+
+pub use self::body::{BodySender, ClipBody, body};
+pub use self::leases::Lease;
+pub use self::record::{ClipRecord, read_record};
+use crate::model::{Vod, is_vod_id};
+
+/// How deep below an application's folder clips are looked for.
+const DEEPEST: usize = 8;
+
+/// Why a clip was not stored. Nothing of it is left.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StorageError {
+    /// There is no room.
+    #[error("no space left on the disk for {}", path.display())]
+    DiskFull {
+        /// What was being written.
+        path: PathBuf,
+    },
+    /// The file system refused.
+    #[error("cannot store {}: {error}", path.display())]
+    Io {
+        /// What was being written.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// The clip's bytes could not be had.
+    #[error(transparent)]
+    Clip(ClipError),
+}
+
+impl StorageError {
+    fn of(path: &Path, error: io::Error) -> Self {
+        let path = path.to_owned();
+        if is_full(&error) {
+            Self::DiskFull { path }
+        } else {
+            Self::Io { path, error }
+        }
+    }
+
+    /// Whether it is for want of room.
+    #[must_use]
+    pub fn is_disk_full(&self) -> bool {
+        matches!(self, Self::DiskFull { .. })
+    }
+}
+
+/// Whether an error is for want of room.
+#[must_use]
+pub fn is_full(error: &io::Error) -> bool {
+    use io::ErrorKind::{QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded)
+}
+
+/// Where an application's files lie.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AppPaths {
+    /// The application.
+    pub app: String,
+    /// Its playlists and segments.
+    pub streams_dir: PathBuf,
+    /// Its clips; beside the playlists when absent.
+    pub clips_dir: Option<PathBuf>,
+}
+
+impl AppPaths {
+    /// The folder that clips go to.
+    #[must_use]
+    pub fn clip_root(&self) -> &Path {
+        self.clips_dir.as_deref().unwrap_or(&self.streams_dir)
+    }
+
+    /// The folder that the clips of a stream go to, whose playlist lies in `sub_folder`.
+    #[must_use]
+    pub fn clip_folder(&self, sub_folder: Option<&str>) -> PathBuf {
+        match sub_folder {
+            Some(folder) => self.clip_root().join(folder),
+            None => self.clip_root().to_owned(),
+        }
+    }
+
+    /// The folders in which clips are looked for.
+    pub fn roots(&self) -> impl Iterator<Item = &Path> {
+        let beside = Some(self.streams_dir.as_path());
+        self.clips_dir.as_deref().into_iter().chain(beside)
+    }
+
+    /// The file of an entry: where it would be written today, else where it lies.
+    #[must_use]
+    pub fn clip_path(&self, vod: &Vod) -> PathBuf {
+        let relative = vod.file_path.strip_prefix("streams/");
+        let relative = relative.unwrap_or(&vod.vod_name);
+        let mut all = self.roots().map(|root| root.join(relative));
+        let found = all.find(|path| path.is_file());
+        found.unwrap_or_else(|| self.clip_root().join(relative))
+    }
+}
+
+/// A clip that is whole on the disk. Until it is dropped, nobody takes it for one that nothing
+/// points to: drop it after its entry is in the catalog.
+#[derive(Debug)]
+pub struct StoredClip {
+    /// Where it lies.
+    pub path: PathBuf,
+    /// How long it is.
+    pub bytes: u64,
+    _making: Making,
+}
+
+impl StoredClip {
+    /// Takes the file away again, as its entry could not be made.
+    pub fn discard(self) {
+        if let Err(error) = fs::remove_file(&self.path) {
+            tracing::error!(path = %self.path.display(), %error, "cannot remove a clip");
+        }
+    }
+}
+
+/// Stores clips, and knows which are in the making or in use.
+#[derive(Debug, Clone, Default)]
+pub struct ClipStore {
+    making: Arc<Mutex<HashSet<PathBuf>>>,
+    leases: leases::Leases,
+}
+
+/// A clip in the making.
+#[derive(Debug)]
+struct Making {
+    path: PathBuf,
+    all: Arc<Mutex<HashSet<PathBuf>>>,
+}
+
+impl Drop for Making {
+    fn drop(&mut self) {
+        lock(&self.all).remove(&self.path);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // What is kept behind these locks is whole between any two statements.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl ClipStore {
+    /// Writes a clip, whole and synced, and tells `tee` of every byte as it comes.
+    ///
+    /// # Errors
+    /// When it could not be written; then nothing of it is left.
+    pub fn store(
+        &self,
+        app: &AppPaths,
+        vod_id: &str,
+        sub_folder: Option<&str>,
+        layout: &ClipLayout,
+        source: &dyn SegmentSource,
+        tee: Option<BodySender>,
+    ) -> Result<StoredClip, StorageError> {
+        let folder = app.clip_folder(sub_folder);
+        let path = folder.join(format!("{vod_id}.mp4"));
+        let making = self.make(&path);
+        let io = |error| StorageError::of(&path, error);
+        create_folder(&folder).map_err(io)?;
+        let temporary = Temporary(folder.join(format!(".{vod_id}.mp4.part")));
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .open(&temporary.0)
+            .map_err(io)?;
+        // A disk without room for it says so before anything is written.
+        reserve(&file, layout.len()).map_err(io)?;
+        let file = Arc::new(file);
+        let mut out = Teed {
+            file: Arc::clone(&file),
+            written: 0,
+            tee: tee.map(|tee| tee.begin(Arc::clone(&file))),
+        };
+        let mut go_on = |_| ControlFlow::Continue(());
+        let written = layout.write_to(source, &path, &mut out, &mut go_on);
+        written.map_err(|error| match error {
+            ClipError::Write { path, error } => StorageError::of(&path, error),
+            error => StorageError::Clip(error),
+        })?;
+        file.sync_all().map_err(io)?;
+        fs::rename(&temporary.0, &path).map_err(io)?;
+        if let Err(error) = sync_folder(&folder) {
+            let _ = fs::remove_file(&path);
+            return Err(io(error));
+        }
+        out.done();
+        Ok(StoredClip {
+            path,
+            bytes: layout.len(),
+            _making: making,
+        })
+    }
+
+    /// Whether a file is a clip whose entry is still to come.
+    #[must_use]
+    pub fn in_making(&self, path: &Path) -> bool {
+        lock(&self.making).contains(path)
+    }
+
+    /// Says that a file is being read: it is not swept while the lease lives.
+    #[must_use]
+    pub fn lease(&self, path: &Path) -> Lease {
+        self.leases.take(path)
+    }
+
+    /// Whether a file is being read.
+    #[must_use]
+    pub fn in_use(&self, path: &Path) -> bool {
+        self.leases.holds(path)
+    }
+
+    fn make(&self, path: &Path) -> Making {
+        lock(&self.making).insert(path.to_owned());
+        Making {
+            path: path.to_owned(),
+            all: Arc::clone(&self.making),
+        }
+    }
+}
+
+/// A clip found in an application's folders.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoundClip {
+    /// Where it lies.
+    pub path: PathBuf,
+    /// Its identifier, from its name.
+    pub vod_id: String,
+    /// `streams/…`, as an entry that points to it has it.
+    pub file_path: String,
+    /// Whether it bears the name of one that is still being written.
+    pub temporary: bool,
+}
+
+/// The clips in an application's folders: regular files with the names that clips have. No link
+/// is followed.
+///
+/// # Errors
+/// When a folder cannot be read.
+pub fn find_clips(app: &AppPaths) -> io::Result<Vec<FoundClip>> {
+    let mut found = Vec::new();
+    for root in app.roots() {
+        walk(root, "streams/", DEEPEST, &mut found)?;
+    }
+    // One root may lie in the other; the file is then known by its shorter path.
+    found.sort_by(|a, b| (&a.path, a.file_path.len()).cmp(&(&b.path, b.file_path.len())));
+    found.dedup_by(|a, b| a.path == b.path);
+    Ok(found)
+}
+
+fn walk(
+    folder: &Path,
+    relative: &str,
+    depth: usize,
+    found: &mut Vec<FoundClip>,
+) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let (Some(name), Ok(kind)) = (name.to_str(), entry.file_type()) else {
+            continue;
+        };
+        if kind.is_dir() && depth > 0 && !name.starts_with('.') {
+            let below = format!("{relative}{name}/");
+            match walk(&entry.path(), &below, depth - 1, found) {
+                // Removed while we looked, or none of our business.
+                Err(error) if depth < DEEPEST => {
+                    tracing::warn!(folder = %entry.path().display(), %error, "cannot look for clips");
+                }
+                other => other?,
+            }
+        }
+        if !kind.is_file() {
+            continue;
+        }
+        let temporary = name
+            .strip_prefix('.')
+            .and_then(|name| name.strip_suffix(".mp4.part"));
+        let Some(vod_id) = temporary
+            .or(name.strip_suffix(".mp4"))
+            .filter(|id| is_vod_id(id))
+        else {
+            continue;
+        };
+        found.push(FoundClip {
+            path: entry.path(),
+            vod_id: vod_id.to_owned(),
+            file_path: format!("{relative}{name}"),
+            temporary: temporary.is_some(),
+        });
+    }
+    Ok(())
+}
+
+/// Removes a file that may be gone already; says whether it was there.
+///
+/// # Errors
+/// When it cannot be removed.
+pub fn remove(path: &Path) -> io::Result<bool> {
+    match fs::remove_file(path) {
+        Ok(()) => {
+            if let Some(folder) = path.parent() {
+                sync_folder(folder)?;
+            }
+            Ok(true)
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Makes the names in a folder last.
+///
+/// # Errors
+/// When the folder cannot be opened or synced.
+pub fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+/// Makes a folder and those above it, and makes their names last.
+fn create_folder(folder: &Path) -> io::Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    fs::create_dir_all(folder)?;
+    for above in folder.ancestors().skip(1).take(DEEPEST) {
+        if !above.as_os_str().is_empty() {
+            sync_folder(above)?;
+        }
+    }
+    Ok(())
+}
+
+/// Sets room aside. File systems that cannot say so are believed to have it.
+#[cfg(target_os = "linux")]
+fn reserve(file: &File, bytes: u64) -> io::Result<()> {
+    use rustix::fs::{FallocateFlags, fallocate};
+    match fallocate(file, FallocateFlags::KEEP_SIZE, 0, bytes.max(1)) {
+        Err(error) => {
+            let error = io::Error::from(error);
+            if is_full(&error) { Err(error) } else { Ok(()) }
+        }
+        Ok(()) => Ok(()),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn reserve(_: &File, _: u64) -> io::Result<()> {
+    Ok(())
+}
+
+/// Is taken away when it is dropped, unless it has another name by then.
+struct Temporary(PathBuf);
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+/// A file that tells how far it has come.
+struct Teed {
+    file: Arc<File>,
+    written: u64,
+    tee: Option<body::Growing>,
+}
+
+impl Teed {
+    fn done(self) {
+        if let Some(tee) = self.tee {
+            tee.done();
+        }
+    }
+}
+
+impl Write for Teed {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = (&*self.file).write(bytes)?;
+        self.written += count as u64;
+        if let Some(tee) = &self.tee {
+            tee.reached(self.written);
+        }
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        (&*self.file).flush()
+    }
+}
+
+#[cfg(test)]
+mod tests;
