@@ -118,9 +118,8 @@ fn failed(path: &Path, error: io::Error) -> SourceError {
 /// Only what comes after the last folder that exists is read as part of a URI: a folder that the
 /// user named may hold a `%` of its own.
 fn existing(path: &Path) -> io::Result<PathBuf> {
-    let missing = match fs::symlink_metadata(path) {
-        Ok(_) => return Ok(path.to_owned()),
-        Err(error) => error,
+    let Err(missing) = fs::symlink_metadata(path) else {
+        return Ok(path.to_owned());
     };
     let folder = path.ancestors().skip(1).find(|folder| folder.is_dir());
     // A relative path ends with the empty one, which stands for the current folder.
