@@ -70,8 +70,10 @@ impl Fragment {
 ///
 /// A configuration that is not in the header can have no sample entry. For video its parameter
 /// sets then go in band, before the first sample that needs them and before every random access
-/// point from there on. Decoders cope, though `avc1` and `hvc1` promise otherwise (ISO/IEC
-/// 14496-15, 5.4.2.1); there is no conforming way but a new file. For audio it is an error.
+/// point from there on; for audio it is an error. Video tracks whose header has several
+/// configurations carry them both ways from the start, as many players do not look at the sample
+/// entry of a fragment. Decoders cope, though `avc1` and `hvc1` promise otherwise (ISO/IEC
+/// 14496-15, 5.4.2.1).
 #[derive(Debug, Clone)]
 pub struct Fragmenter {
     tracks: Vec<Option<TrackState>>,
@@ -93,7 +95,8 @@ struct TrackState {
     current: Option<u16>,
     /// The sample entry of the last sample; counts from 1.
     description: u32,
-    /// Whether parameter sets went in band, so that the sample entry no longer tells.
+    /// Whether random access points begin with their parameter sets: those of sample entries are
+    /// not enough, or no longer.
     in_band: bool,
 }
 
@@ -143,7 +146,8 @@ impl Fragmenter {
                 configs: plan.track.configs.clone(),
                 current: None,
                 description: 1,
-                in_band: false,
+                // Many players, ffmpeg among them, keep to the first sample entry in fragments.
+                in_band: plan.track.kind == TrackKind::Video && plan.track.configs.len() > 1,
             };
             if let Some(track) = tracks.get_mut(plan.index) {
                 *track = Some(state);

@@ -229,7 +229,8 @@ pub(crate) fn sample_groups(
         description(b, b"roll", 2, 1, |b| b.bytes(&distance.to_be_bytes()))?;
         return assignment(b, b"roll", samples, |_| index);
     }
-    if facts.any_open {
+    // In a fragment the flags of leading pictures tell, and ffmpeg has room for one `rap ` alone.
+    if facts.any_open && groups.index_base == 0 {
         let index = groups.index_base.saturating_add(1);
         // num_leading_samples_known = 0.
         description(b, b"rap ", 1, 1, |b| b.u8(0))?;

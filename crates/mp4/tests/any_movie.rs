@@ -137,7 +137,7 @@ proptest! {
     #[test]
     fn parsers_read_back_what_went_in(specs in prop::collection::vec(track(), 1..4)) {
         let world = World::new(&specs);
-        let payloads = world.payloads();
+        let payloads = [world.payloads(), world.fragment_payloads()];
         for layout in layouts(&world).into_iter().flatten() {
             let file = world.render(&layout, 0..layout.len());
             let fragmented = !judge::find(&file, "moof").is_empty();
@@ -146,7 +146,7 @@ proptest! {
             } else {
                 judge::progressive(&file)
             };
-            let tracks = world.movie.tracks.iter().zip(&payloads);
+            let tracks = world.movie.tracks.iter().zip(&payloads[usize::from(fragmented)]);
             let tracks: Vec<_> = tracks.filter(|(track, _)| !track.samples.is_empty()).collect();
             prop_assert_eq!(read.len(), tracks.len());
             for (read, (track, payloads)) in read.iter().zip(tracks) {

@@ -12,7 +12,7 @@ use common::judge::{self, Read};
 use common::{SampleSpec, TrackSpec, World};
 
 fn expected(world: &World) -> Vec<Vec<Read>> {
-    let tracks = world.movie.tracks.iter().zip(world.payloads());
+    let tracks = world.movie.tracks.iter().zip(world.fragment_payloads());
     tracks
         .filter(|(track, _)| !track.samples.is_empty())
         .map(|(track, payloads)| {
@@ -244,19 +244,16 @@ fn late_parameter_sets_go_in_band() {
     let read = judge::fragmented(&file);
     let expected = expected(&world);
     assert_eq!(read[1], expected[1]);
-    let sets = |level| {
-        let mut sets = vec![0, 0, 0, 5, 0x67, 100, 0, level, 0xac];
-        sets.extend([0, 0, 0, 4, 0x68, 0xee, 0x3c, 0x80]);
-        sets
-    };
-    for (at, (read, expected)) in read[0].iter().zip(&expected[0]).enumerate() {
+    let payloads = world.payloads().remove(0);
+    let samples = read[0].iter().zip(&expected[0]).zip(payloads);
+    for (at, ((read, expected), payload)) in samples.enumerate() {
         let mut bytes = match at {
-            25 | 50 => sets(0x1f),
+            25 | 50 => common::in_band(&common::h264_with(0x1f)),
             // Back to the first, which a decoder has forgotten by now.
-            75 => sets(0x28),
+            75 => common::in_band(&common::h264()),
             _ => Vec::new(),
         };
-        bytes.extend(&expected.bytes);
+        bytes.extend(payload);
         assert_eq!(read.bytes, bytes, "sample {at}");
         assert_eq!(read.time, expected.time);
         assert_eq!(read.description, 1);

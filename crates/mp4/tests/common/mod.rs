@@ -113,6 +113,26 @@ impl World {
         self.movie.tracks.iter().map(track).collect()
     }
 
+    /// What the samples of each track are in a fragmented file: pictures with several
+    /// configurations bring their parameter sets along.
+    pub(crate) fn fragment_payloads(&self) -> Vec<Vec<Vec<u8>>> {
+        let mut payloads = self.payloads();
+        for (track, payloads) in self.movie.tracks.iter().zip(&mut payloads) {
+            if track.kind == TrackKind::Audio || track.configs.len() == 1 {
+                continue;
+            }
+            let mut last = None;
+            for (sample, payload) in track.samples.iter().zip(payloads) {
+                if last != Some(sample.config) || sample.random_access.is_sync() {
+                    let config = &track.configs[usize::from(sample.config)];
+                    payload.splice(0..0, in_band(config));
+                }
+                last = Some(sample.config);
+            }
+        }
+        payloads
+    }
+
     pub(crate) fn render(&self, layout: &Layout, range: Range<u64>) -> Vec<u8> {
         self.render_spans(layout.spans(range))
     }
@@ -257,6 +277,16 @@ fn segment(at: usize, specs: &[TrackSpec]) -> (Vec<u8>, Vec<TrackIndex>) {
     });
     let tracks = tracks.collect();
     (bytes, tracks)
+}
+
+/// The parameter sets of an H.264 configuration, each behind its length.
+pub(crate) fn in_band(config: &CodecConfig) -> Vec<u8> {
+    let CodecConfig::H264(config) = config else {
+        panic!("not H.264");
+    };
+    let sets = config.sps.iter().chain(&config.pps);
+    sets.flat_map(|set| [&(set.len() as u32).to_be_bytes(), &set[..]].concat())
+        .collect()
 }
 
 pub(crate) fn video_format() -> VideoFormat {
