@@ -1,5 +1,6 @@
 //! A clip: the chosen samples as a movie, and what is known of them.
 
+use std::mem::{Discriminant, discriminant};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
@@ -100,8 +101,9 @@ impl Clip {
         let mut made: Vec<(usize, MadeTrack)> = Vec::new();
         for (track, chosen) in selection.tracks.iter().enumerate() {
             let line_track = &timeline.tracks()[track];
-            if let Some(one) = make_track(timeline, line_track, chosen, first_number) {
-                made.push((track, one));
+            for chosen in by_coding(timeline, chosen) {
+                let one = make_track(timeline, line_track, &chosen, first_number);
+                made.extend(one.map(|one| (track, one)));
             }
         }
         // Sound alone, in a stream with pictures, is not what was asked for; but where the window
@@ -204,6 +206,60 @@ fn used_segments(selection: &Selection) -> Option<RangeInclusive<usize>> {
             .map(|chosen| chosen.segment)
     };
     Some(all().min()?..=all().max()?)
+}
+
+/// Parts samples of different codecs: they could share a track by the standard, as sample entries of
+/// their own, but players and tools take a track for one codec.
+fn by_coding(timeline: &Timeline, chosen: &[Chosen]) -> Vec<Vec<Chosen>> {
+    let mut parted: Vec<(Discriminant<CodecConfig>, Vec<Chosen>)> = Vec::new();
+    for (piece, config) in by_config(timeline, chosen) {
+        let coding = discriminant(config);
+        match parted.iter_mut().find(|(known, _)| *known == coding) {
+            Some((_, own)) => join_or_push(own, piece),
+            None => parted.push((coding, vec![piece])),
+        }
+    }
+    parted.into_iter().map(|(_, chosen)| chosen).collect()
+}
+
+/// Parts samples where their configuration changes.
+pub(crate) fn by_config<'a>(
+    timeline: &'a Timeline,
+    chosen: &[Chosen],
+) -> Vec<(Chosen, &'a CodecConfig)> {
+    let mut parted = Vec::new();
+    for part in chosen {
+        let local = &timeline.segments()[part.segment].index.tracks[part.local];
+        let samples = &local.samples()[part.samples.clone()];
+        let mut start = part.samples.start;
+        for run in samples.chunk_by(|a, b| a.config == b.config) {
+            let end = start + run.len();
+            let config = run.first().map_or(0, |sample| usize::from(sample.config));
+            if let Some(config) = local.configs().get(config) {
+                let piece = Chosen {
+                    samples: start..end,
+                    ..part.clone()
+                };
+                parted.push((piece, config.as_ref()));
+            }
+            start = end;
+        }
+    }
+    parted
+}
+
+fn join_or_push(chosen: &mut Vec<Chosen>, piece: Chosen) {
+    match chosen.last_mut() {
+        Some(last)
+            if last.segment == piece.segment
+                && last.local == piece.local
+                && last.shift == piece.shift
+                && last.samples.end == piece.samples.start =>
+        {
+            last.samples.end = piece.samples.end;
+        }
+        _ => chosen.push(piece),
+    }
 }
 
 /// A track in the making, with what is known of it on the timeline.

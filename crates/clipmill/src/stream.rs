@@ -1,16 +1,18 @@
 //! A fragmented MP4 that flows as its segments are read.
 
 use std::io::{self, Write};
+use std::mem::discriminant;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use clipmill_media::{CodecConfig, TrackKind};
 use clipmill_mp4::{FragmentOptions, FragmentTrack, Fragmenter, Run};
 use clipmill_playlist::Location;
 
-use crate::clip::{Clip, ClipSegment, TrackWriter};
-use crate::cut::{Bounds, Selection, select};
+use crate::clip::{Clip, ClipSegment, TrackWriter, by_config};
+use crate::cut::{Bounds, Chosen, Selection, select};
 use crate::error::ClipError;
 use crate::render::{Observer, Progress, Renderer};
 use crate::request::{ClipRequest, Loader};
@@ -26,7 +28,8 @@ impl Clip {
     /// An end that the window may have is not heeded: its last frame would have to be known
     /// before anything is written, so lay such a clip out instead.
     ///
-    /// A track that begins later than the second segment is left out, and says so.
+    /// What begins later than the second segment and needs a description of its own (a track,
+    /// another codec, sound of another rate) is left out, with a warning.
     ///
     /// # Errors
     /// As [`from_playlist`](Self::from_playlist), and when `out` does not take the bytes (reported
@@ -82,7 +85,16 @@ impl Clip {
             out.write_all(&more).map_err(failed)?;
         }
         out.flush().map_err(failed)?;
-        loader.into_clip()
+        let written = writer.map_or(0, |writer| writer.written);
+        let mut clip = loader.into_clip()?;
+        let held: u64 = clip.tracks.iter().map(|track| track.samples).sum();
+        if let Some(left @ 1..) = held.checked_sub(written) {
+            clip.warnings.push(format!(
+                "{left} samples that the header could not describe are left out: \
+                 a file, instead of a stream, holds them"
+            ));
+        }
+        Ok(clip)
     }
 }
 
@@ -92,10 +104,14 @@ struct StreamWriter {
     tracks: Vec<StreamTrack>,
     /// Number on the timeline of the first segment that has not been given to the writers.
     next: u64,
+    /// Samples written.
+    written: u64,
 }
 
 struct StreamTrack {
     line_track: usize,
+    /// Those that the header describes.
+    configs: Vec<Arc<CodecConfig>>,
     writer: TrackWriter,
     /// Decode time of the first sample that is not written yet.
     start: u64,
@@ -126,14 +142,16 @@ impl StreamWriter {
             track.runs.clear();
         }
         let mut tracks = Vec::new();
-        for line_track in clip.line_tracks {
-            let chosen = &selection.tracks[line_track];
-            let described = &timeline.tracks()[line_track];
-            let Some(writer) = TrackWriter::new(timeline, described, chosen) else {
+        for (line_track, described) in clip.line_tracks.into_iter().zip(&movie.tracks) {
+            let configs = described.configs.clone();
+            let chosen = carried(timeline, &selection.tracks[line_track], &configs);
+            let line = &timeline.tracks()[line_track];
+            let Some(writer) = TrackWriter::new(timeline, line, &chosen) else {
                 continue;
             };
             tracks.push(StreamTrack {
                 line_track,
+                configs,
                 writer,
                 start: 0,
             });
@@ -143,6 +161,7 @@ impl StreamWriter {
             selection,
             tracks,
             next: 0,
+            written: 0,
         }))
     }
 
@@ -165,7 +184,7 @@ impl StreamWriter {
             let marks: Vec<_> = self.tracks.iter().map(|t| t.writer.samples.len()).collect();
             for track in &mut self.tracks {
                 let chosen = self.selection.of_segment(timeline, track.line_track, at);
-                for part in &chosen {
+                for part in &carried(timeline, &chosen, &track.configs) {
                     track.writer.push_part(timeline, part);
                 }
             }
@@ -236,6 +255,7 @@ impl StreamWriter {
             }
             for &(at, mark) in &parts {
                 self.tracks[at].take(mark);
+                self.written += mark as u64;
             }
         }
         for track in &mut self.tracks {
@@ -256,6 +276,20 @@ impl StreamTrack {
             .map(|sample| u64::from(sample.duration))
             .sum::<u64>();
     }
+}
+
+/// Those of the samples that can follow a header with these configurations: pictures of the same
+/// codec, as parameter sets can be put between them, and sound of the very same kind.
+fn carried(timeline: &Timeline, chosen: &[Chosen], configs: &[Arc<CodecConfig>]) -> Vec<Chosen> {
+    let fits = |config: &CodecConfig| {
+        configs.iter().any(|known| match config.kind() {
+            TrackKind::Video => discriminant(known.as_ref()) == discriminant(config),
+            TrackKind::Audio => known.as_ref() == config,
+        })
+    };
+    let parted = by_config(timeline, chosen).into_iter();
+    let parted = parted.filter(|(_, config)| fits(config));
+    parted.map(|(chosen, _)| chosen).collect()
 }
 
 /// The runs of one segment, which the renderer knows as number 0.
