@@ -8,7 +8,7 @@ use crate::timeline::{LineSample, Ticks, Timeline, to_ticks};
 
 /// `PROGRAM-DATE-TIME` and requests are rounded to milliseconds: a frame that lies up to this far
 /// before an asked instant is the one that was meant.
-const ROUNDING: Ticks = CLOCK_90K as Ticks / 1000;
+pub(crate) const ROUNDING: Ticks = CLOCK_90K as Ticks / 1000;
 
 /// Where a clip may begin and end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

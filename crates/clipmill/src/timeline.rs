@@ -177,6 +177,29 @@ impl Timeline {
         self.tracks.get(self.leading_track()?)?.end
     }
 
+    /// Up to where every track has come: what lies before is complete, as the samples of a track
+    /// follow one another. A track that stopped ten seconds before the others is not waited for.
+    #[must_use]
+    pub fn complete_until(&self) -> Option<Ticks> {
+        let latest = self.latest_end()?;
+        let ends = self.tracks.iter().filter_map(|track| track.end);
+        ends.filter(|end| latest - end <= JUMP_FORWARD).min()
+    }
+
+    /// The first sync sample of the leading track at or after `from`: where a clip that is cut at
+    /// keyframes begins, and the one before it ends.
+    #[must_use]
+    pub fn next_sync(&self, from: Ticks) -> Option<Ticks> {
+        let lead = self.leading_track()?;
+        let clock = self.tracks[lead].timing.clock();
+        let begun = |segment: &PlacedSegment| segment.first_presented.is_some_and(|at| at <= from);
+        let segment = self.segments.iter().rposition(begun).unwrap_or(0);
+        self.samples(lead, segment)
+            .filter(|sample| sample.sample.random_access.is_sync())
+            .map(|sample| to_ticks(sample.pts, clock))
+            .find(|pts| pts + crate::cut::ROUNDING > from)
+    }
+
     /// Forgets the segments whose number is less than `number`.
     pub fn forget_before(&mut self, number: u64) {
         while self.segments.front().is_some_and(|s| s.number < number) {
@@ -607,6 +630,35 @@ mod tests {
         );
         assert!(timeline.joins().is_empty());
         assert_eq!(timeline.end(), Some(7_000 + 150 * FRAME));
+    }
+
+    #[test]
+    fn the_next_sync_sample_and_what_is_complete() {
+        let mut timeline = Timeline::new();
+        assert_eq!(timeline.next_sync(0), None);
+        assert_eq!(timeline.complete_until(), None);
+        for number in 0..3 {
+            let start = number * 50 * FRAME;
+            // Sound comes half a second late.
+            let tracks = [video(start, 50, 25), audio(start - 45_000, 83)];
+            timeline.push(info(number as u64), segment(tracks));
+        }
+        assert_eq!(timeline.next_sync(Ticks::MIN), Some(0));
+        assert_eq!(timeline.next_sync(0), Some(0));
+        assert_eq!(timeline.next_sync(1), Some(0), "to the nearest millisecond");
+        assert_eq!(timeline.next_sync(FRAME), Some(25 * FRAME));
+        assert_eq!(timeline.next_sync(100 * FRAME), Some(100 * FRAME));
+        assert_eq!(timeline.next_sync(126 * FRAME), None);
+        let sound = 100 * FRAME - 45_000 + 83 * SOUND;
+        assert_eq!(timeline.complete_until(), Some(sound));
+        // Sound that ended long ago holds up nothing.
+        for number in 3..10 {
+            timeline.push(
+                info(number as u64),
+                segment([video(number * 50 * FRAME, 50, 25)]),
+            );
+        }
+        assert_eq!(timeline.complete_until(), timeline.end());
     }
 
     #[test]
