@@ -129,7 +129,11 @@ pub fn rbsp(nal: &[u8], limit: usize) -> Vec<u8> {
             zeros = 0;
             continue;
         }
-        zeros = if byte == 0 { zeros.saturating_add(1) } else { 0 };
+        zeros = if byte == 0 {
+            zeros.saturating_add(1)
+        } else {
+            0
+        };
         out.push(byte);
     }
     out

@@ -256,7 +256,10 @@ impl Sequence {
         video.sample_aspect_ratio = if self.object_type == MPEG1 {
             mpeg1_aspect(self.aspect)
         } else {
-            mpeg2_aspect(self.aspect, self.display.unwrap_or((video.width, video.height)))
+            mpeg2_aspect(
+                self.aspect,
+                self.display.unwrap_or((video.width, video.height)),
+            )
         };
         (video, self.object_type)
     }
@@ -352,8 +355,7 @@ mod tests {
 
     #[test]
     fn reads_a_sequence() {
-        let config =
-            Mpeg2VideoConfig::from_sequence_header(Bytes::from_static(&HEADER)).unwrap();
+        let config = Mpeg2VideoConfig::from_sequence_header(Bytes::from_static(&HEADER)).unwrap();
         assert_eq!(config.object_type, 0x61);
         assert_eq!((config.video.width, config.video.height), (720, 576));
         assert_eq!(config.video.frame_rate, Some(Rational { num: 25, den: 1 }));

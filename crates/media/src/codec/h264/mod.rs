@@ -7,6 +7,8 @@
 mod order;
 mod parameter_sets;
 mod slice;
+#[cfg(test)]
+mod tests;
 
 pub use order::OrderCounter;
 pub use parameter_sets::{OrderType, Pps, Sps, sps_extension_id};
@@ -64,19 +66,4 @@ pub fn recovery_point(sei: &[u8]) -> Option<u16> {
         }
     });
     count.map(|count| u16::try_from(count).unwrap_or(u16::MAX))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn finds_the_recovery_point_behind_other_messages() {
-        // A user data message of two bytes, then recovery_frame_cnt = 3 (00100).
-        let sei = [0x06, 4, 2, 0xaa, 0xbb, 6, 1, 0b0010_0100, 0x80];
-        assert_eq!(recovery_point(&sei), Some(3));
-        assert_eq!(recovery_point(&[0x06, 4, 2, 0xaa, 0xbb, 0x80]), None);
-        assert_eq!(recovery_point(&[0x06]), None);
-        assert_eq!(recovery_point(&[]), None);
-    }
 }

@@ -97,7 +97,11 @@ fn cycle(number: i64, reference: bool, offsets: &[i32]) -> i64 {
     let total: i64 = offsets.iter().copied().map(i64::from).sum();
     let part: i64 = offsets
         .iter()
-        .take(usize::try_from(within).unwrap_or_default().saturating_add(1))
+        .take(
+            usize::try_from(within)
+                .unwrap_or_default()
+                .saturating_add(1),
+        )
         .copied()
         .map(i64::from)
         .sum();

@@ -135,8 +135,8 @@ impl Sps {
         }
         // Intra profiles (E.2.1, inference of max_num_reorder_frames), and a count that cannot
         // differ from decoding order.
-        let intra = matches!(profile_idc, 44 | 86 | 100 | 110 | 122 | 244)
-            && constraint_flags & 0x10 != 0;
+        let intra =
+            matches!(profile_idc, 44 | 86 | 100 | 110 | 122 | 244) && constraint_flags & 0x10 != 0;
         if intra || sps.order == OrderType::Decoding {
             sps.reorder_depth = Some(0);
         }
@@ -226,7 +226,11 @@ impl SampleFormat {
         format.chroma_bits = bit_depth(bits)?;
         bits.skip(1)?;
         if bits.flag()? {
-            let lists = if format.chroma == Chroma::Yuv444 { 12 } else { 8 };
+            let lists = if format.chroma == Chroma::Yuv444 {
+                12
+            } else {
+                8
+            };
             for list in 0..lists {
                 if bits.flag()? {
                     skip_scaling_list(bits, if list < 6 { 16 } else { 64 })?;
@@ -252,9 +256,7 @@ impl OrderType {
                     delta_always_zero,
                     offset_for_non_ref_pic,
                     offset_for_top_to_bottom_field,
-                    offsets_for_ref_frame: (0..count)
-                        .map(|_| bits.se())
-                        .collect::<Option<_>>()?,
+                    offsets_for_ref_frame: (0..count).map(|_| bits.se()).collect::<Option<_>>()?,
                 })
             }
             2 => Some(Self::Decoding),

@@ -8,6 +8,8 @@
 mod order;
 mod parameter_sets;
 mod slice;
+#[cfg(test)]
+mod tests;
 mod usability;
 
 pub use order::OrderCounter;

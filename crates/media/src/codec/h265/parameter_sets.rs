@@ -272,8 +272,12 @@ fn window(bits: &mut BitReader<'_>, coded: (u32, u32), chroma: Chroma) -> Option
             Chroma::Monochrome | Chroma::Yuv444 => (1, 1),
         };
         let mut edge = |unit: u32| bits.ue()?.checked_mul(unit);
-        width = width.checked_sub(edge(unit_x)?)?.checked_sub(edge(unit_x)?)?;
-        height = height.checked_sub(edge(unit_y)?)?.checked_sub(edge(unit_y)?)?;
+        width = width
+            .checked_sub(edge(unit_x)?)?
+            .checked_sub(edge(unit_x)?)?;
+        height = height
+            .checked_sub(edge(unit_y)?)?
+            .checked_sub(edge(unit_y)?)?;
     }
     (width > 0 && height > 0).then_some((width, height))
 }
