@@ -8,7 +8,7 @@ use clipmill_media::codec::h264::{
 };
 use clipmill_media::{CodecConfig, H264Config, RandomAccess};
 
-use super::nal::{PictureFacts, Relation, Role, Syntax};
+use super::syntax::{PictureFacts, Relation, Role, Syntax};
 
 /// The parameter sets last received, and the state of what counts pictures.
 #[derive(Debug, Default)]
@@ -136,9 +136,7 @@ impl Syntax for H264 {
         let CodecConfig::H264(config) = config else {
             return false;
         };
-        config.sps.contains(set)
-            || config.pps.contains(set)
-            || config.sps_extensions.contains(set)
+        config.sps.contains(set) || config.pps.contains(set) || config.sps_extensions.contains(set)
     }
 
     fn recovery(sei: &[u8]) -> Option<RandomAccess> {

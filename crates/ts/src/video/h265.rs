@@ -9,7 +9,7 @@ use clipmill_media::codec::h265::{
 };
 use clipmill_media::{CodecConfig, H265Config, Leading, RandomAccess};
 
-use super::nal::{PictureFacts, Relation, Role, Syntax};
+use super::syntax::{PictureFacts, Relation, Role, Syntax};
 
 const VPS: u8 = 32;
 const SPS: u8 = 33;

@@ -1,8 +1,8 @@
 //! Video elementary streams turned into access units, one type for each codec.
 //!
 //! `scan` finds start codes, `stamps` knows which timestamp belongs to what begins where, `nal`
-//! makes access units of NAL units with what `h264` and `h265` know of them, `mpeg2` makes them of
-//! picture headers, and `pictures` gathers them until `timing` can tell when each is due.
+//! makes access units of NAL units with the `syntax` that `h264` and `h265` know, `mpeg2` makes them
+//! of picture headers, and `pictures` gathers them until `timing` can tell when each is due.
 
 mod h264;
 mod h265;
@@ -11,6 +11,7 @@ mod nal;
 mod pictures;
 mod scan;
 mod stamps;
+mod syntax;
 #[cfg(test)]
 mod tests;
 mod timing;

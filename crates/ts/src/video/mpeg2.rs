@@ -127,10 +127,7 @@ impl Mpeg2Assembler {
                 _ => 1,
             };
         }
-        let take = self
-            .wanted
-            .saturating_sub(self.head.len())
-            .min(bytes.len());
+        let take = self.wanted.saturating_sub(self.head.len()).min(bytes.len());
         self.head
             .extend_from_slice(bytes.get(..take).unwrap_or_default());
     }
@@ -177,7 +174,8 @@ impl Mpeg2Assembler {
             return Ok(());
         };
         let len = end.saturating_sub(code.start).saturating_sub(3);
-        self.head.truncate(usize::try_from(len).unwrap_or(usize::MAX));
+        self.head
+            .truncate(usize::try_from(len).unwrap_or(usize::MAX));
         let head = std::mem::take(&mut self.head);
         if !cut {
             self.take_header(code, &head);
@@ -226,18 +224,18 @@ impl Mpeg2Assembler {
         };
         self.report_stray(start, damage);
         let (pts, dts) = self.stamps.claim(pes);
-        if let Some(open) = self.open.as_mut() {
-            if ahead.sequence.is_empty() && ahead.group.is_none() && open.is_completed_by(&ahead) {
-                open.second_field = true;
-                open.last_slice = 0;
-                if let Some(cut) = ahead.cut {
-                    let from = open.from.take().unwrap_or(start);
-                    self.pictures.add_unit(from..cut, &self.limits)?;
-                } else {
-                    open.from.get_or_insert(start);
-                }
-                return Ok(());
+        if let Some(open) = self.open.as_mut()
+            && open.is_completed_by(&ahead)
+        {
+            open.second_field = true;
+            open.last_slice = 0;
+            if let Some(cut) = ahead.cut {
+                let from = open.from.take().unwrap_or(start);
+                self.pictures.add_unit(from..cut, &self.limits)?;
+            } else {
+                open.from.get_or_insert(start);
             }
+            return Ok(());
         }
         self.end_picture(Some(start))?;
         if !ahead.sequence.is_empty() {
@@ -355,7 +353,8 @@ impl Open {
         let same_frame = ahead
             .picture
             .is_some_and(|(header, _)| header.temporal_reference == self.header.temporal_reference);
-        opposite && same_frame && !self.second_field
+        let alone = ahead.sequence.is_empty() && ahead.group.is_none();
+        opposite && same_frame && alone && !self.second_field
     }
 }
 
@@ -404,9 +403,7 @@ impl Assemble for Mpeg2Assembler {
         }
         let mut from = 0;
         while let Some(code) = self.scanner.next(position, bytes, from) {
-            let start = position
-                .saturating_add(code.after as u64)
-                .saturating_sub(3);
+            let start = position.saturating_add(code.after as u64).saturating_sub(3);
             self.keep_head(bytes.get(from..code.after).unwrap_or_default());
             self.end_code(start, false, damage)?;
             self.code = Some(Begun {

@@ -1,19 +1,19 @@
 //! Access units of NAL units: the byte stream format of annex B (Rec. ITU-T H.264, B.1; Rec. ITU-T
 //! H.265, B.2) and the order of NAL units (7.4.1.2.3; 7.4.2.4.4).
 
-use std::fmt::Debug;
 use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use clipmill_media::{
-    CLOCK_90K, CodecConfig, Damage, DamageKind, DamageLog, Leading, LimitExceeded, Limits,
-    RandomAccess, TrackBuilder, TrackIndex, TrackKind, TrackTiming,
+    CLOCK_90K, CodecConfig, Damage, DamageKind, DamageLog, LimitExceeded, Limits, RandomAccess,
+    TrackBuilder, TrackIndex, TrackKind, TrackTiming,
 };
 
 use super::pictures::{Picture, Pictures};
 use super::scan::Scanner;
 use super::stamps::{Pes, Stamps};
+use super::syntax::{Relation, Role, Syntax};
 use super::timing::Stamp;
 use crate::assemble::{Assemble, PesStart};
 
@@ -23,27 +23,6 @@ const SLICE_BYTES: usize = 64;
 const SEI_BYTES: usize = 4096;
 /// What may wait for the first parameter sets.
 const HELD_BYTES: usize = 16 << 20;
-
-/// What a NAL unit is to an access unit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Role {
-    /// The access unit delimiter: an access unit begins with it. Not kept.
-    Delimiter,
-    /// End of sequence or of stream. Not kept.
-    EndOfSequence,
-    /// Filler data. Not kept.
-    Filler,
-    /// A parameter set that goes into the configuration.
-    ParameterSet,
-    /// Supplemental enhancement information before a picture.
-    Sei,
-    /// Anything else that, after a picture, begins the next access unit.
-    Prefix,
-    /// Anything that, after a picture, still belongs to it.
-    Suffix,
-    /// A slice of a primary picture in the base layer.
-    Slice,
-}
 
 /// What waits for the first parameter sets: without them no slice header can be read.
 #[derive(Debug)]
@@ -55,57 +34,6 @@ enum Held {
         cut: bool,
     },
     Lost,
-}
-
-/// How a slice stands to the slice before it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Relation {
-    SamePicture,
-    /// The other field of the same frame.
-    SecondField,
-    NewPicture,
-}
-
-/// What is known of a picture from its first slice and the SEI before it.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct PictureFacts {
-    /// Its place in output order, where it could be computed.
-    pub(super) order: Option<i64>,
-    /// It begins a coded video sequence: output order counts anew.
-    pub(super) begins_sequence: bool,
-    pub(super) random_access: RandomAccess,
-    pub(super) leading: Option<Leading>,
-}
-
-/// What differs between the codecs.
-pub(crate) trait Syntax: Debug + Default + Send {
-    /// Bytes of a NAL unit header.
-    const HEADER_BYTES: usize;
-    /// What is read of a slice.
-    type Slice: Copy + Debug + Send;
-
-    /// What the NAL unit with this header is; `None` where `forbidden_zero_bit` is set.
-    fn role(header: &[u8]) -> Option<Role>;
-    /// Whether there are parameter sets with which slices can be read.
-    fn is_ready(&self) -> bool;
-    /// Reads and keeps a parameter set. `None` where it cannot be read.
-    fn parameter_set(&mut self, nal: &[u8]) -> Option<Bytes>;
-    /// The configuration for a picture: its own parameter sets, with those kept where it has none.
-    fn config(&mut self, own: &[Bytes], slice: &Self::Slice) -> Option<CodecConfig>;
-    /// Whether `config` has exactly this parameter set.
-    fn holds(config: &CodecConfig, set: &Bytes) -> bool;
-    /// The random access that a recovery point message promises.
-    fn recovery(sei: &[u8]) -> Option<RandomAccess>;
-    /// Reads a slice; `None` where it is too short to be one.
-    fn slice(&self, nal: &[u8]) -> Option<Self::Slice>;
-    fn relation(&self, previous: &Self::Slice, next: &Self::Slice) -> Relation;
-    /// A picture begins; called once for each, in decoding order.
-    fn picture(&mut self, slice: &Self::Slice, recovery: Option<RandomAccess>) -> PictureFacts;
-    /// The second field of the last picture begins.
-    fn second_field(&mut self, first: &Self::Slice, second: &Self::Slice);
-    fn end_of_sequence(&mut self) {}
-    /// Something is missing between the last slice and the next.
-    fn lost(&mut self) {}
 }
 
 /// A NAL unit that has begun.
@@ -160,6 +88,7 @@ pub(crate) struct NalAssembler<S: Syntax> {
     wanted: usize,
     /// Position and place of the first byte that belongs to no NAL unit.
     stray: Option<(u64, u64)>,
+    holding: bool,
     held: Vec<Held>,
     held_bytes: usize,
     ahead: Ahead,
@@ -184,6 +113,7 @@ impl<S: Syntax> NalAssembler<S> {
             head: Vec::new(),
             wanted: 0,
             stray: None,
+            holding: true,
             held: Vec::new(),
             held_bytes: 0,
             ahead: Ahead::default(),
@@ -264,7 +194,8 @@ impl<S: Syntax> NalAssembler<S> {
         };
         let len = end.saturating_sub(nal.start);
         // The beginning of the next start code may be in it.
-        self.head.truncate(usize::try_from(len).unwrap_or(usize::MAX));
+        self.head
+            .truncate(usize::try_from(len).unwrap_or(usize::MAX));
         let mut head = std::mem::take(&mut self.head);
         let done = self.take_or_hold(nal, end, &head, cut, damage);
         head.clear();
@@ -280,8 +211,18 @@ impl<S: Syntax> NalAssembler<S> {
         cut: bool,
         damage: &mut DamageLog,
     ) -> Result<(), LimitExceeded> {
-        if self.syntax.is_ready() || self.held_bytes > HELD_BYTES {
+        if !self.holding {
             return self.take_nal(nal, end, head, cut, damage);
+        }
+        let role = S::role(head);
+        // The first slice behind the first parameter sets has all sets of its access unit
+        // before it.
+        if self.held_bytes > HELD_BYTES || role == Some(Role::Slice) && self.syntax.is_ready() {
+            self.release_held(damage)?;
+            return self.take_nal(nal, end, head, cut, damage);
+        }
+        if !cut && role == Some(Role::ParameterSet) {
+            self.syntax.parameter_set(head);
         }
         self.held_bytes = self
             .held_bytes
@@ -293,17 +234,12 @@ impl<S: Syntax> NalAssembler<S> {
             head: head.into(),
             cut,
         });
-        if !cut && S::role(head) == Some(Role::ParameterSet) {
-            self.syntax.parameter_set(head);
-        }
-        if self.syntax.is_ready() || self.held_bytes > HELD_BYTES {
-            self.release_held(damage)?;
-        }
         Ok(())
     }
 
     /// Takes what was held as if it came now.
     fn release_held(&mut self, damage: &mut DamageLog) -> Result<(), LimitExceeded> {
+        self.holding = false;
         for held in std::mem::take(&mut self.held) {
             match held {
                 Held::Nal {
@@ -543,6 +479,7 @@ impl<S: Syntax> Assemble for NalAssembler<S> {
         self.nal = None;
         self.stray = None;
         self.open = None;
+        self.holding = !self.syntax.is_ready();
         self.held.clear();
         self.held_bytes = 0;
         self.ahead = Ahead::default();
@@ -588,10 +525,10 @@ impl<S: Syntax> Assemble for NalAssembler<S> {
         let position = self.position();
         self.end_nal(position, true, damage)?;
         self.scanner.restart(position);
-        if self.held.is_empty() {
-            self.note_loss();
-        } else {
+        if self.holding {
             self.held.push(Held::Lost);
+        } else {
+            self.note_loss();
         }
         Ok(())
     }
@@ -602,12 +539,9 @@ impl<S: Syntax> Assemble for NalAssembler<S> {
         self.end_picture()?;
         let waiting = std::mem::take(&mut self.ahead);
         self.drop_units(&waiting, damage);
-        let track = match self.track.take() {
-            Some(track) => track,
-            None => {
-                self.begin_segment(0, 188)?;
-                return self.end_segment(damage);
-            }
+        let Some(track) = self.track.take() else {
+            self.begin_segment(0, 188)?;
+            return self.end_segment(damage);
         };
         self.pictures
             .finish(track, self.pid, self.config.as_ref(), damage)

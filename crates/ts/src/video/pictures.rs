@@ -158,11 +158,10 @@ impl Pictures {
                 RandomAccess::None => {}
             }
             let leads = open_since.is_some_and(|since| due.pts < since);
-            let leading = picture.leading.unwrap_or(if leads {
-                Leading::Skipped
-            } else {
-                Leading::No
-            });
+            let leading =
+                picture
+                    .leading
+                    .unwrap_or(if leads { Leading::Skipped } else { Leading::No });
             let config = ended.config.and_then(|at| configs.get(at));
             let config = track.config(config.unwrap_or(first))?;
             let offset = due.pts.saturating_sub(due.dts);

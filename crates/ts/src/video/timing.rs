@@ -234,10 +234,11 @@ fn fill_by_order(stamps: &[Stamp], dts: &[i64], ticks: i64) -> Vec<i64> {
             .unwrap_or(rest.len());
         let end = begin.saturating_add(len);
         let (stamps, after) = rest.split_at_checked(len).unwrap_or((rest, &[]));
-        if let (Some(pts), Some(dts)) = (pts.get_mut(begin..end), dts.get(begin..end)) {
-            if pts.iter().any(Option::is_none) && sequence.is_some() {
-                fill_sequence(stamps, dts, pts, ticks);
-            }
+        if let (Some(pts), Some(dts)) = (pts.get_mut(begin..end), dts.get(begin..end))
+            && sequence.is_some()
+            && pts.iter().any(Option::is_none)
+        {
+            fill_sequence(stamps, dts, pts, ticks);
         }
         begin = end;
         rest = after;
@@ -365,7 +366,9 @@ mod tests {
             stamp(Some(21600), Some(14400), 8),
         ];
         let rate = Rational { num: 25, den: 1 };
-        let dues = Timing::default().resolve(&stamps, Some(rate), None).unwrap();
+        let dues = Timing::default()
+            .resolve(&stamps, Some(rate), None)
+            .unwrap();
         assert_eq!(
             pairs(&dues),
             [
@@ -387,7 +390,9 @@ mod tests {
             stamp(None, None, 6),
         ];
         let rate = Rational { num: 50, den: 1 };
-        let dues = Timing::default().resolve(&stamps, Some(rate), None).unwrap();
+        let dues = Timing::default()
+            .resolve(&stamps, Some(rate), None)
+            .unwrap();
         assert_eq!(
             pairs(&dues),
             [
