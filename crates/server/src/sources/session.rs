@@ -28,8 +28,6 @@ pub(crate) struct FileMark {
     pub(crate) len: u64,
     /// Time of the last change, in nanoseconds since 1970.
     pub(crate) modified_ns: i128,
-    /// 0 where there is none.
-    pub(crate) inode: u64,
 }
 
 impl FileMark {
@@ -38,27 +36,23 @@ impl FileMark {
             .modified()
             .ok()
             .and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
-        #[cfg(unix)]
-        let inode = std::os::unix::fs::MetadataExt::ino(metadata);
-        #[cfg(not(unix))]
-        let inode = 0;
         Self {
             len: metadata.len(),
             modified_ns: since.map_or(0, |since| since.as_nanos() as i128),
-            inode,
         }
     }
 
-    /// Whether a file was only appended to since it looked like `self`.
+    /// Whether a file may only have been appended to since it looked like `self`.
     pub(crate) fn grew_to(&self, now: &Self) -> bool {
-        now.len > self.len && now.inode == self.inode
+        now.len > self.len && now.modified_ns >= self.modified_ns
     }
 }
 
 /// A segment that has been seen.
 #[derive(Debug, Clone, Copy)]
 struct Known {
-    uri: u64,
+    /// `None` when it is not known, after a restart of ours.
+    uri: Option<u64>,
     start_time: Option<DateTime<Utc>>,
     mark: Option<FileMark>,
 }
@@ -106,17 +100,36 @@ impl Tracker {
     /// Remembers a segment. Those before it that were never listed are remembered as such.
     pub(crate) fn saw(&mut self, segment: &Segment, mark: Option<FileMark>) {
         let known = Known {
-            uri: hash(&segment.uri),
+            uri: Some(hash(&segment.uri)),
             start_time: segment.start_time,
             mark,
         };
+        self.remember(segment.sequence, known);
+    }
+
+    /// Remembers a segment of which only this is known.
+    pub(crate) fn saw_before(
+        &mut self,
+        sequence: u64,
+        start_time: Option<DateTime<Utc>>,
+        mark: FileMark,
+    ) {
+        let known = Known {
+            uri: None,
+            start_time,
+            mark: Some(mark),
+        };
+        self.remember(sequence, known);
+    }
+
+    fn remember(&mut self, sequence: u64, known: Known) {
         let Some(next) = self.next() else {
-            self.base = segment.sequence;
+            self.base = sequence;
             self.known.push_back(Some(known));
             return;
         };
-        if let Some(at) = segment.sequence.checked_sub(self.base)
-            && segment.sequence < next
+        if let Some(at) = sequence.checked_sub(self.base)
+            && sequence < next
         {
             let at = usize::try_from(at).unwrap_or(usize::MAX);
             if let Some(place) = self.known.get_mut(at) {
@@ -124,11 +137,11 @@ impl Tracker {
             }
             return;
         }
-        if segment.sequence.saturating_sub(next) >= REMEMBERED as u64 {
+        if sequence.saturating_sub(next) >= REMEMBERED as u64 {
             self.known.clear();
-            self.base = segment.sequence;
+            self.base = sequence;
         } else {
-            for _ in next..segment.sequence {
+            for _ in next..sequence {
                 self.known.push_back(None);
             }
         }
@@ -188,7 +201,7 @@ impl Tracker {
         let mut marks_left = 2;
         let overlap = segments.iter().rev().filter_map(|s| Some((s, self.get(s.sequence)?)));
         for (segment, known) in overlap {
-            if hash(&segment.uri) != known.uri {
+            if known.uri.is_some_and(|uri| uri != hash(&segment.uri)) {
                 return true;
             }
             if let (Some(now), Some(then)) = (segment.start_time, known.start_time)
@@ -265,7 +278,6 @@ mod tests {
         FileMark {
             len,
             modified_ns: version,
-            inode: 7,
         }
     }
 

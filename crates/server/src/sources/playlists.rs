@@ -1,0 +1,424 @@
+//! The playlists under an app's streams folder, and which of them serves a stream.
+
+use std::collections::{BTreeSet, HashMap};
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use clipmill_playlist::{
+    Location, MultivariantPlaylist, Playlist, PlaylistLimits, VariantChoice, resolve,
+};
+
+use super::names::{PlaylistName, Role};
+
+/// Folders are looked into this deep.
+const DEEPEST: usize = 8;
+
+/// A playlist says within this many bytes whether it lists segments or other playlists.
+const HEAD: u64 = 64 << 10;
+
+/// Of playlists that changed within this of one another, the role decides which one serves.
+const TOGETHER: Duration = Duration::from_secs(30);
+
+/// What a playlist lists.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Lists {
+    /// It has not said yet: it is empty, half-written, or no playlist.
+    Unknown,
+    /// Segments.
+    Media,
+    /// Other playlists.
+    Playlists {
+        /// The one of the best quality.
+        best: PathBuf,
+        /// All of them.
+        all: Vec<PathBuf>,
+    },
+}
+
+/// A file that is named as a playlist.
+#[derive(Debug, Clone)]
+struct Known {
+    name: PlaylistName,
+    modified: SystemTime,
+    len: u64,
+    lists: Lists,
+}
+
+/// The playlist that segments of a stream are taken from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Serving {
+    pub(crate) path: PathBuf,
+    pub(crate) sub_folder: Option<String>,
+}
+
+/// All playlists under one folder.
+#[derive(Debug)]
+pub(crate) struct Playlists {
+    root: PathBuf,
+    known: HashMap<PathBuf, Known>,
+}
+
+impl Playlists {
+    /// Knows nothing yet; see [`scan`](Self::scan).
+    pub(crate) fn new(root: PathBuf) -> Self {
+        Self {
+            root,
+            known: HashMap::new(),
+        }
+    }
+
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Looks at everything under the folder; gives the streams whose playlists changed.
+    ///
+    /// # Errors
+    /// When the folder cannot be read. A folder below it that cannot be read is passed over.
+    pub(crate) fn scan(&mut self) -> io::Result<BTreeSet<String>> {
+        let mut found = HashMap::new();
+        walk(&self.root, DEEPEST, &mut found)?;
+        let gone = self.known.keys().filter(|path| !found.contains_key(*path));
+        let gone: Vec<_> = gone.cloned().collect();
+        let mut changed: BTreeSet<_> = gone
+            .iter()
+            .filter_map(|path| self.known.remove(path))
+            .map(|known| known.name.stream)
+            .collect();
+        for (path, metadata) in found {
+            changed.extend(self.look(&path, &metadata));
+        }
+        Ok(changed)
+    }
+
+    /// Looks at one path; gives the stream whose playlist it is, if it changed.
+    pub(crate) fn update(&mut self, path: &Path) -> Option<String> {
+        match fs::symlink_metadata(path) {
+            Ok(metadata) if metadata.is_file() => self.look(path, &metadata),
+            _ => self.known.remove(path).map(|known| known.name.stream),
+        }
+    }
+
+    fn look(&mut self, path: &Path, metadata: &fs::Metadata) -> Option<String> {
+        let modified = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
+        let len = metadata.len();
+        let before = self.known.get(path);
+        if before.is_some_and(|known| known.modified == modified && known.len == len) {
+            return None;
+        }
+        let name = match before {
+            Some(known) => known.name.clone(),
+            None => PlaylistName::of(path.strip_prefix(&self.root).ok()?)?,
+        };
+        // One that lists segments goes on to do so; there is no need to read it again and again.
+        let lists = match before.map(|known| &known.lists) {
+            Some(Lists::Media) => Lists::Media,
+            _ => read_head(path),
+        };
+        let stream = name.stream.clone();
+        let known = Known {
+            name,
+            modified,
+            len,
+            lists,
+        };
+        self.known.insert(path.to_owned(), known);
+        // What it lists belongs to it; whose stream a rendition was taken for is told.
+        Some(self.owner(path).map_or(stream, |owner| owner.name.stream.clone()))
+    }
+
+    /// Forgets what a playlist lists, as it turned out to be something else.
+    pub(crate) fn reconsider(&mut self, path: &Path) {
+        if let Some(known) = self.known.get_mut(path) {
+            known.lists = read_head(path);
+        }
+    }
+
+    /// The multivariant playlist that lists `path`.
+    fn owner(&self, path: &Path) -> Option<&Known> {
+        self.known.values().find(|known| match &known.lists {
+            Lists::Playlists { all, .. } => all.iter().any(|listed| listed == path),
+            Lists::Media | Lists::Unknown => false,
+        })
+    }
+
+    /// Every stream that has a playlist.
+    pub(crate) fn streams(&self) -> BTreeSet<String> {
+        let own = |(path, _): &(&PathBuf, &Known)| self.owner(path).is_none();
+        let all = self.known.iter().filter(own);
+        all.map(|(_, known)| known.name.stream.clone()).collect()
+    }
+
+    /// Whether a file with a playlist's name belongs to the stream, readable or not.
+    pub(crate) fn has_any(&self, stream: &str) -> bool {
+        self.known.values().any(|known| known.name.stream == stream)
+    }
+
+    /// The playlist that serves a stream. `present` is the one that does so now and still lives:
+    /// it goes on while it is there.
+    pub(crate) fn serving(&self, stream: &str, present: Option<&Path>) -> Option<Serving> {
+        let own = self.known.iter().filter(|(path, known)| {
+            known.name.stream == stream && self.owner(path).is_none_or(|o| o.name.stream == stream)
+        });
+        let mut candidates: Vec<(Role, SystemTime, &Path, &Known)> = Vec::new();
+        for (path, known) in own {
+            match &known.lists {
+                Lists::Unknown => {}
+                Lists::Media => {
+                    candidates.push((known.name.role, known.modified, path, known));
+                }
+                Lists::Playlists { best, .. } => {
+                    // It is as fresh as what it lists.
+                    if let Ok(metadata) = fs::symlink_metadata(best)
+                        && metadata.is_file()
+                    {
+                        let modified = metadata.modified().unwrap_or(known.modified);
+                        let role = known.name.role;
+                        candidates.push((role, modified.max(known.modified), best, known));
+                    }
+                }
+            }
+        }
+        let newest = candidates.iter().map(|(_, modified, ..)| *modified).max()?;
+        let fresh = |modified: SystemTime| {
+            newest
+                .duration_since(modified)
+                .is_ok_and(|behind| behind <= TOGETHER)
+        };
+        let rank = |(role, modified, ..): &(Role, SystemTime, &Path, &Known)| {
+            (!fresh(*modified), *role, newest.duration_since(*modified).ok())
+        };
+        let serving = |(_, _, path, known): &(Role, SystemTime, &Path, &Known)| Serving {
+            path: (*path).to_owned(),
+            sub_folder: known.name.sub_folder.clone(),
+        };
+        let stays = candidates
+            .iter()
+            .find(|(_, _, path, _)| present.is_some_and(|present| present == *path));
+        stays
+            .or_else(|| candidates.iter().min_by_key(|one| rank(one)))
+            .map(serving)
+    }
+}
+
+fn walk(
+    folder: &Path,
+    depth: usize,
+    found: &mut HashMap<PathBuf, fs::Metadata>,
+) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let Some(name) = name.to_str().filter(|name| !name.starts_with('.')) else {
+            continue;
+        };
+        let Ok(kind) = entry.file_type() else {
+            continue;
+        };
+        if kind.is_dir() && depth > 0 {
+            if let Err(error) = walk(&entry.path(), depth - 1, found)
+                && error.kind() != io::ErrorKind::NotFound
+            {
+                tracing::debug!(folder = %entry.path().display(), %error, "cannot be looked into");
+            }
+        } else if kind.is_file()
+            && name.ends_with(".m3u8")
+            && let Ok(metadata) = entry.metadata()
+        {
+            found.insert(entry.path(), metadata);
+        }
+    }
+    Ok(())
+}
+
+/// Reads as much of a playlist as tells what it lists.
+fn read_head(path: &Path) -> Lists {
+    let mut text = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(HEAD).read_to_end(&mut text));
+    if read.is_err() {
+        return Lists::Unknown;
+    }
+    match Playlist::parse(&text, &PlaylistLimits::default()) {
+        Ok(Playlist::Multivariant(playlist)) => lists(path, &playlist),
+        Ok(Playlist::Media(playlist)) if !playlist.segments.is_empty() => Lists::Media,
+        Ok(Playlist::Media(_)) | Err(_) => Lists::Unknown,
+    }
+}
+
+fn lists(path: &Path, playlist: &MultivariantPlaylist) -> Lists {
+    let base = Location::File(path.to_owned());
+    let file = |uri: &str| match resolve(&base, uri, false) {
+        Ok(Location::File(path)) => Some(path),
+        _ => None,
+    };
+    let best = VariantChoice::Best.choose(playlist).ok();
+    let variants = playlist.variants.iter().map(|variant| Some(variant.uri.as_str()));
+    let renditions = playlist.renditions.iter().map(|one| one.uri.as_deref());
+    let all = variants.chain(renditions).flatten().filter_map(file).collect();
+    match best.and_then(|variant| file(&variant.uri)) {
+        Some(best) => Lists::Playlists { best, all },
+        None => Lists::Unknown,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MEDIA: &str = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\na.ts\n";
+
+    struct Folder {
+        folder: tempfile::TempDir,
+        playlists: Playlists,
+    }
+
+    impl Folder {
+        fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let playlists = Playlists::new(folder.path().to_owned());
+            Self { folder, playlists }
+        }
+
+        fn path(&self, name: &str) -> PathBuf {
+            self.folder.path().join(name)
+        }
+
+        /// Writes a file that looks as if it had changed `age` seconds ago.
+        fn write(&self, name: &str, text: &str, age: u64) {
+            let path = self.path(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(&path, text).unwrap();
+            let then = SystemTime::now() - Duration::from_secs(age);
+            File::options()
+                .write(true)
+                .open(&path)
+                .unwrap()
+                .set_modified(then)
+                .unwrap();
+        }
+
+        fn scan(&mut self) -> Vec<String> {
+            self.playlists.scan().unwrap().into_iter().collect()
+        }
+
+        fn serving(&self, stream: &str, present: Option<&str>) -> Option<String> {
+            let present = present.map(|name| self.path(name));
+            let serving = self.playlists.serving(stream, present.as_deref())?;
+            let relative = serving.path.strip_prefix(self.folder.path()).unwrap();
+            Some(relative.to_str().unwrap().to_owned())
+        }
+    }
+
+    fn multivariant(variants: &[(&str, u64)]) -> String {
+        let mut text = "#EXTM3U\n".to_owned();
+        for (uri, bandwidth) in variants {
+            text.push_str(&format!("#EXT-X-STREAM-INF:BANDWIDTH={bandwidth}\n{uri}\n"));
+        }
+        text
+    }
+
+    #[test]
+    fn what_appears_changes_and_goes() {
+        let mut folder = Folder::new();
+        folder.write("a.m3u8", MEDIA, 10);
+        folder.write("deep/er/b/index.m3u8", MEDIA, 10);
+        folder.write(".hidden/c.m3u8", MEDIA, 10);
+        folder.write("a.ts", "media", 10);
+        assert_eq!(folder.scan(), ["a", "b"]);
+        assert!(folder.scan().is_empty());
+        folder.write("a.m3u8", MEDIA, 5);
+        assert_eq!(folder.scan(), ["a"]);
+        let serving = folder.playlists.serving("b", None).unwrap();
+        assert_eq!(serving.sub_folder.as_deref(), Some("deep/er/b"));
+        fs::remove_file(folder.path("a.m3u8")).unwrap();
+        assert_eq!(folder.scan(), ["a"]);
+        assert_eq!(folder.serving("a", None), None);
+        let path = folder.path("a.m3u8");
+        assert_eq!(folder.playlists.update(&path), None);
+        folder.write("a.m3u8", MEDIA, 0);
+        assert_eq!(folder.playlists.update(&path).as_deref(), Some("a"));
+    }
+
+    #[test]
+    fn the_best_rendition_serves_where_there_is_no_other() {
+        let mut folder = Folder::new();
+        let names = [("cam_480p800kbps.m3u8", 800), ("cam_720p2000kbps.m3u8", 2000)];
+        folder.write("cam_adaptive.m3u8", &multivariant(&names), 100);
+        folder.write(names[0].0, MEDIA, 1);
+        folder.write(names[1].0, MEDIA, 2);
+        assert_eq!(folder.scan(), ["cam"]);
+        assert_eq!(folder.playlists.streams().len(), 1);
+        assert_eq!(folder.serving("cam", None).as_deref(), Some(names[1].0));
+        folder.write("cam.m3u8", MEDIA, 3);
+        folder.scan();
+        assert_eq!(folder.serving("cam", None).as_deref(), Some("cam.m3u8"));
+        assert_eq!(
+            folder.serving("cam", Some(names[1].0)).as_deref(),
+            Some(names[1].0),
+            "it goes on with what it has"
+        );
+        folder.write("cam.m3u8", MEDIA, 3600);
+        folder.scan();
+        assert_eq!(folder.serving("cam", None).as_deref(), Some(names[1].0));
+    }
+
+    #[test]
+    fn what_a_multivariant_playlist_lists_is_no_stream() {
+        let mut folder = Folder::new();
+        folder.write("show_0.m3u8", MEDIA, 1);
+        folder.write("show_1.m3u8", MEDIA, 1);
+        folder.scan();
+        assert_eq!(folder.playlists.streams().len(), 2);
+        let names = [("show_0.m3u8", 100), ("show_1.m3u8", 900)];
+        folder.write("show.m3u8", &multivariant(&names), 1);
+        folder.scan();
+        let streams: Vec<_> = folder.playlists.streams().into_iter().collect();
+        assert_eq!(streams, ["show"]);
+        assert_eq!(folder.serving("show", None).as_deref(), Some("show_1.m3u8"));
+        assert_eq!(folder.serving("show_0", None), None);
+    }
+
+    #[test]
+    fn of_two_folders_the_one_that_changed_last() {
+        let mut folder = Folder::new();
+        folder.write("x/cam.m3u8", MEDIA, 5);
+        folder.write("y/cam.m3u8", MEDIA, 2);
+        folder.write("cam-2026-11-22_14-00-00.000.m3u8", MEDIA, 90);
+        folder.scan();
+        assert_eq!(folder.serving("cam", None).as_deref(), Some("y/cam.m3u8"));
+        folder.write("cam-2026-11-22_14-00-00.000.m3u8", MEDIA, 0);
+        folder.scan();
+        assert_eq!(
+            folder.serving("cam", None).as_deref(),
+            Some("cam-2026-11-22_14-00-00.000.m3u8")
+        );
+    }
+
+    #[test]
+    fn an_empty_playlist_serves_nobody_yet() {
+        let mut folder = Folder::new();
+        folder.write("cam.m3u8", "", 1);
+        folder.scan();
+        assert_eq!(folder.serving("cam", None), None);
+        assert!(folder.playlists.has_any("cam"));
+        folder.write("cam.m3u8", MEDIA, 0);
+        folder.scan();
+        assert_eq!(folder.serving("cam", None).as_deref(), Some("cam.m3u8"));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn no_link_is_followed() {
+        let mut folder = Folder::new();
+        let other = tempfile::tempdir().unwrap();
+        fs::write(other.path().join("out.m3u8"), MEDIA).unwrap();
+        std::os::unix::fs::symlink(other.path(), folder.path("link")).unwrap();
+        let target = other.path().join("out.m3u8");
+        std::os::unix::fs::symlink(target, folder.path("out.m3u8")).unwrap();
+        assert!(folder.scan().is_empty());
+        let path = folder.path("out.m3u8");
+        assert_eq!(folder.playlists.update(&path), None);
+    }
+}
