@@ -505,6 +505,52 @@ fn recovery_points_tell_how_soon_all_is_well() {
     assert_eq!(track.samples()[1].leading, Leading::Skipped);
 }
 
+/// A picture of one slice: `structure` 1 top field, 2 bottom field, 3 frame.
+fn mpeg2_picture(temporal_reference: u8, kind: u8, structure: u8) -> Vec<u8> {
+    let mut picture = vec![0, 0, 1, 0x00, temporal_reference >> 2];
+    picture.extend([temporal_reference << 6 | kind << 3, 0xff, 0xf8]);
+    picture.extend([0, 0, 1, 0xb5, 0x8f, 0xff, 0xf4 | structure, 0x80, 0x80]);
+    picture.extend([0, 0, 1, 1, 0x12, 0x34, 0x56, 0x00]);
+    picture
+}
+
+#[test]
+fn mpeg2_samples_are_stretches_with_all_their_headers() {
+    const SEQUENCE: [u8; 22] = [
+        0, 0, 1, 0xb3, 0x2d, 0x02, 0x40, 0x33, 0x24, 0x9f, 0x23, 0x80, 0, 0, 1, 0xb5, 0x14, 0x82,
+        0x00, 0x01, 0x00, 0x00,
+    ];
+    const GROUP: [u8; 8] = [0, 0, 1, 0xb8, 0, 8, 0, 0x00];
+    let (i_top, p_bottom) = (mpeg2_picture(2, 1, 1), mpeg2_picture(2, 2, 2));
+    let (b, next) = (mpeg2_picture(0, 3, 3), mpeg2_picture(1, 3, 3));
+    let stream = Stream::default()
+        .raw(&[0x55; 10])
+        .pes(10800, 0)
+        .raw(&SEQUENCE)
+        .raw(&GROUP)
+        .raw(&i_top)
+        .raw(&p_bottom)
+        .pes(3600, 3600)
+        .raw(&b)
+        .raw(&next);
+    for lens in [&[184][..], &[1], &[3, 2, 5]] {
+        let mut assembler = Mpeg2Assembler::new(0x100, &Limits::default());
+        let (track, damage) = stream.feed(&mut assembler, lens);
+        assert_eq!(times(&track), [(10800, 0), (3600, 3600), (7200, 7200)]);
+        assert_eq!(track.samples()[0].random_access, RandomAccess::Open);
+        assert_eq!(track.samples()[1].leading, Leading::Skipped);
+        let mut out = Vec::new();
+        track.gather(&stream.bytes, 0..1, &mut out).unwrap();
+        assert_eq!(out, [&SEQUENCE[..], &GROUP, &i_top, &p_bottom].concat());
+        let CodecConfig::Mpeg2Video(config) = &*track.configs()[0] else {
+            panic!("MPEG-2 video");
+        };
+        assert_eq!(config.sequence_header, SEQUENCE[..]);
+        assert_eq!(damage.kept()[0].kind, DamageKind::LostBytes { dropped: 10 });
+        assert_eq!(damage.total(), 1);
+    }
+}
+
 proptest! {
     #[test]
     fn how_a_stream_is_cut_into_packets_makes_no_difference(
