@@ -3,6 +3,7 @@
 
 pub mod catalog;
 pub mod config;
+pub mod housekeeping;
 pub mod model;
 pub mod recorder;
 pub mod storage;

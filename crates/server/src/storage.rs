@@ -139,20 +139,20 @@ impl StoredClip {
 /// Stores clips, and knows which are in the making or in use.
 #[derive(Debug, Clone, Default)]
 pub struct ClipStore {
-    making: Arc<Mutex<HashSet<PathBuf>>>,
+    making: Arc<Mutex<HashSet<String>>>,
     leases: leases::Leases,
 }
 
 /// A clip in the making.
 #[derive(Debug)]
 struct Making {
-    path: PathBuf,
-    all: Arc<Mutex<HashSet<PathBuf>>>,
+    vod_id: String,
+    all: Arc<Mutex<HashSet<String>>>,
 }
 
 impl Drop for Making {
     fn drop(&mut self) {
-        lock(&self.all).remove(&self.path);
+        lock(&self.all).remove(&self.vod_id);
     }
 }
 
@@ -177,7 +177,7 @@ impl ClipStore {
     ) -> Result<StoredClip, StorageError> {
         let folder = app.clip_folder(sub_folder);
         let path = folder.join(format!("{vod_id}.mp4"));
-        let making = self.make(&path);
+        let making = self.make(vod_id);
         let io = |error| StorageError::of(&path, error);
         create_folder(&folder).map_err(io)?;
         let temporary = Temporary(folder.join(format!(".{vod_id}.mp4.part")));
@@ -215,10 +215,10 @@ impl ClipStore {
         })
     }
 
-    /// Whether a file is a clip whose entry is still to come.
+    /// Whether the entry of a clip is still to come.
     #[must_use]
-    pub fn in_making(&self, path: &Path) -> bool {
-        lock(&self.making).contains(path)
+    pub fn in_making(&self, vod_id: &str) -> bool {
+        lock(&self.making).contains(vod_id)
     }
 
     /// Says that a file is being read: it is not swept while the lease lives.
@@ -233,10 +233,10 @@ impl ClipStore {
         self.leases.holds(path)
     }
 
-    fn make(&self, path: &Path) -> Making {
-        lock(&self.making).insert(path.to_owned());
+    fn make(&self, vod_id: &str) -> Making {
+        lock(&self.making).insert(vod_id.to_owned());
         Making {
-            path: path.to_owned(),
+            vod_id: vod_id.to_owned(),
             all: Arc::clone(&self.making),
         }
     }

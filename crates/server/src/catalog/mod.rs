@@ -3,8 +3,8 @@
 //! The catalog is an index. The files are the truth: each clip carries the record that makes its
 //! entry, so that a catalog that is lost can be made again ([`rebuild`]).
 
-//mod rebuild;
-//mod sled;
+mod rebuild;
+mod sled;
 
 use std::sync::Arc;
 
@@ -14,8 +14,9 @@ use tokio::sync::Notify;
 use crate::model::{Broadcast, QueuedHook, Vod};
 use crate::storage::ClipRecord;
 
-//pub use self::rebuild::{Reconciled, rebuild, reconcile};
-//pub use self::sled::{Opened, SledCatalog};
+pub(crate) use self::rebuild::bury_doomed;
+pub use self::rebuild::{ReconcileError, Reconciled, rebuild, reconcile};
+pub use self::sled::{Opened, SledCatalog};
 
 /// What a catalog gives.
 pub type Result<T, E = CatalogError> = std::result::Result<T, E>;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::de::{self, Deserializer, Visitor};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -314,14 +314,13 @@ fn distance(a: &str, b: &str) -> usize {
     row.last().copied().unwrap_or_default()
 }
 
-/// A text, or a whole number that is one. Texts are what variables have.
-#[derive(Serialize)]
+/// What a variable holds.
 struct Value<'a>(&'a str);
 
-type Said = serde::de::value::Error;
+type Said = de::value::Error;
 
 impl<'a> Value<'a> {
-    fn of(text: &'a str) -> serde::de::value::StrDeserializer<'a, Said> {
+    fn of(text: &'a str) -> de::value::StrDeserializer<'a, Said> {
         de::IntoDeserializer::into_deserializer(Self(text).0)
     }
 }

@@ -1,0 +1,140 @@
+//! Making the catalog agree with the files.
+
+use std::io;
+
+use super::{Catalog, CatalogError};
+use crate::model::{QueuedHook, Vod};
+use crate::storage::{self, AppPaths, ClipRecord, find_clips, read_record};
+
+/// A crash leaves no more clips without an entry than were being made; where there are more, the
+/// catalog has lost them, and their webhooks were delivered long ago.
+const IN_FLIGHT: usize = 64;
+
+/// What was done to make the catalog and the files agree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Reconciled {
+    /// Clips that had no entry and got one.
+    pub adopted: usize,
+    /// Clips whose entry had been removed, and now the file too.
+    pub buried: usize,
+    /// Files of clips that were never finished.
+    pub unfinished: usize,
+}
+
+/// Why the catalog and the files could not be made to agree.
+#[derive(Debug, thiserror::Error)]
+pub enum ReconcileError {
+    /// The catalog.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    /// The folders.
+    #[error("cannot look for clips: {0}")]
+    Folder(#[from] io::Error),
+}
+
+/// Finishes what a crash interrupted: clips get the entry, the boundary and the webhooks (those
+/// that `hooks` makes) that they had not got yet; those that were removed go; what was never
+/// finished goes too. `fresh` says that the catalog knew nothing: then no webhook is queued.
+///
+/// To be called before any clip is made.
+///
+/// # Errors
+/// When the catalog or a folder cannot be read.
+pub fn reconcile(
+    catalog: &dyn Catalog,
+    app: &AppPaths,
+    fresh: bool,
+    hooks: &dyn Fn(&Vod) -> Vec<QueuedHook>,
+) -> Result<Reconciled, ReconcileError> {
+    let mut done = Reconciled {
+        buried: bury_doomed(catalog, app)?,
+        ..Reconciled::default()
+    };
+    let mut orphans = Vec::new();
+    for found in find_clips(app)? {
+        if found.temporary {
+            done.unfinished += usize::from(storage::remove(&found.path)?);
+        } else if catalog.vod(&app.app, &found.vod_id)?.is_none() {
+            orphans.extend(record_of(app, &found)?);
+        }
+    }
+    // What could not be removed is not to come back.
+    let doomed = catalog.doomed(&app.app)?;
+    orphans.retain(|orphan| doomed.iter().all(|vod| vod.vod_id != orphan.vod.vod_id));
+    orphans.sort_by_key(order);
+    done.adopted = orphans.len();
+    if fresh || orphans.len() > IN_FLIGHT {
+        catalog.import(&orphans)?;
+        return Ok(done);
+    }
+    for ClipRecord { vod, boundary, .. } in &orphans {
+        let known = catalog.boundary(&app.app, &vod.stream_id)?;
+        let boundary = boundary.as_ref().filter(|boundary| {
+            known
+                .as_ref()
+                .is_none_or(|known| known.ordinal < boundary.ordinal)
+        });
+        let moved = boundary.map(|boundary| (vod.stream_id.as_str(), boundary));
+        catalog.commit_clip(&app.app, vod, moved, &hooks(vod))?;
+    }
+    Ok(done)
+}
+
+/// Makes all entries of an application anew, from the files alone. Says how many there are.
+///
+/// # Errors
+/// When the catalog or a folder cannot be read.
+pub fn rebuild(catalog: &dyn Catalog, app: &AppPaths) -> Result<usize, ReconcileError> {
+    bury_doomed(catalog, app)?;
+    let mut clips = Vec::new();
+    for found in find_clips(app)? {
+        if !found.temporary {
+            clips.extend(record_of(app, &found)?);
+        }
+    }
+    clips.sort_by_key(order);
+    catalog.clear_vods(&app.app)?;
+    catalog.import(&clips)?;
+    Ok(clips.len())
+}
+
+/// Removes the files of removed entries. Says how many were still there.
+pub(crate) fn bury_doomed(catalog: &dyn Catalog, app: &AppPaths) -> Result<usize, CatalogError> {
+    let mut buried = 0;
+    for vod in catalog.doomed(&app.app)? {
+        let path = app.clip_path(&vod);
+        match storage::remove(&path) {
+            Ok(was_there) => {
+                catalog.bury(&app.app, &vod.vod_id)?;
+                buried += usize::from(was_there);
+            }
+            Err(error) => {
+                tracing::error!(path = %path.display(), %error, "cannot remove a clip");
+            }
+        }
+    }
+    Ok(buried)
+}
+
+fn record_of(app: &AppPaths, found: &storage::FoundClip) -> io::Result<Option<ClipRecord>> {
+    let record = match read_record(&found.path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => {
+            tracing::warn!(path = %found.path.display(), %error, "cannot read a clip");
+            None
+        }
+        Ok(record) => record,
+    };
+    // A copy under another name, or another application's, is nobody's clip.
+    let ours = |record: &ClipRecord| record.app == app.app && record.vod.vod_id == found.vod_id;
+    Ok(record.filter(ours).map(|mut record| {
+        record.vod.file_path.clone_from(&found.file_path);
+        record
+    }))
+}
+
+/// The order in which clips were made.
+fn order(record: &ClipRecord) -> (i64, Option<u64>, i64) {
+    let ordinal = record.boundary.as_ref().map(|boundary| boundary.ordinal);
+    (record.vod.creation_date, ordinal, record.vod.start_time)
+}

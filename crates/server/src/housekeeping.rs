@@ -1,0 +1,121 @@
+//! Clips that go: removed by REST, by age, for want of room, or because nothing points to them.
+
+use std::time::Duration;
+
+use crate::catalog::{Catalog, CatalogError, ReconcileError, VodQuery, bury_doomed};
+use crate::config::{AppSettings, Retention};
+use crate::model::now_ms;
+use crate::storage::{self, AppPaths, ClipStore, find_clips};
+
+/// Entries looked at together.
+const PAGE: usize = 500;
+
+/// Removes a clip, entry and file; false when there is no such entry.
+///
+/// # Errors
+/// When the catalog fails. A file that cannot be removed now is removed later.
+pub fn delete_clip(
+    catalog: &dyn Catalog,
+    app: &AppPaths,
+    vod_id: &str,
+) -> Result<bool, CatalogError> {
+    let Some(vod) = catalog.delete_vod(&app.app, vod_id)? else {
+        return Ok(false);
+    };
+    let path = app.clip_path(&vod);
+    match storage::remove(&path) {
+        Ok(_) => catalog.bury(&app.app, vod_id)?,
+        Err(error) => {
+            tracing::error!(path = %path.display(), %error, "cannot remove a clip yet");
+        }
+    }
+    Ok(true)
+}
+
+/// Removes the clip files that no entry points to; says how many.
+///
+/// # Errors
+/// When the catalog or a folder cannot be read.
+pub fn remove_unlisted(
+    catalog: &dyn Catalog,
+    store: &ClipStore,
+    app: &AppPaths,
+) -> Result<u64, ReconcileError> {
+    let mut removed = 0;
+    for found in find_clips(app)? {
+        // In this order: a clip that is no longer in the making has its entry by now.
+        if found.temporary || store.in_making(&found.vod_id) {
+            continue;
+        }
+        let entry = catalog.vod(&app.app, &found.vod_id)?;
+        if entry.is_some_and(|vod| vod.file_path == found.file_path) {
+            continue;
+        }
+        removed += u64::from(storage::remove(&found.path)?);
+        tracing::info!(path = %found.path.display(), "removed a clip that no entry points to");
+    }
+    Ok(removed)
+}
+
+/// Removes the oldest clips as far as the settings want it, but none that is being read. Says how
+/// many.
+///
+/// # Errors
+/// When the catalog fails.
+pub fn retain(
+    catalog: &dyn Catalog,
+    store: &ClipStore,
+    app: &AppSettings,
+) -> Result<u64, CatalogError> {
+    let Retention { max_age, max_bytes } = app.retention;
+    let paths = app.paths();
+    bury_doomed(catalog, &paths)?;
+    if max_age.is_none() && max_bytes.is_none() {
+        return Ok(0);
+    }
+    let mut clips = Vec::new();
+    loop {
+        let query = VodQuery {
+            offset: clips.len(),
+            size: PAGE,
+            ..VodQuery::default()
+        };
+        let page = catalog.vods(&app.name, &query)?;
+        let last = page.len() < PAGE;
+        clips.extend(page);
+        if last {
+            break;
+        }
+    }
+    let oldest_kept = max_age.map(|age| now_ms().saturating_sub(millis(age)));
+    let size = |bytes: i64| u64::try_from(bytes).unwrap_or_default();
+    let mut total: u64 = clips.iter().map(|clip| size(clip.file_size)).sum();
+    let mut removed = 0;
+    for clip in clips {
+        let too_old = oldest_kept.is_some_and(|oldest| clip.creation_date < oldest);
+        let too_much = max_bytes.is_some_and(|most| total > most);
+        if !too_old && !too_much {
+            // Later clips are neither, but for a clock that was set back.
+            if max_age.is_none() {
+                break;
+            }
+            continue;
+        }
+        if store.in_use(&paths.clip_path(&clip)) {
+            continue;
+        }
+        if delete_clip(catalog, &paths, &clip.vod_id)? {
+            removed += 1;
+            total = total.saturating_sub(size(clip.file_size));
+            tracing::info!(app = app.name, vod = clip.vod_id, too_old, "retention removed a clip");
+        }
+    }
+    Ok(removed)
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,76 @@
+use std::fs;
+use std::path::Path;
+
+use super::*;
+use crate::catalog::SledCatalog;
+use crate::model::Vod;
+
+fn clip(catalog: &dyn Catalog, folder: &Path, number: i64, age_ms: i64) -> Vod {
+    let vod_id = format!("{number:024}");
+    let vod = Vod {
+        vod_name: format!("{vod_id}.mp4"),
+        file_path: format!("streams/{vod_id}.mp4"),
+        vod_id,
+        creation_date: now_ms() - age_ms,
+        file_size: 10,
+        ..Vod::default()
+    };
+    fs::write(folder.join(&vod.vod_name), [0; 10]).unwrap();
+    catalog.commit_clip("live", &vod, None, &[]).unwrap();
+    vod
+}
+
+#[test]
+fn the_oldest_go_first_and_none_that_is_read() {
+    let data = tempfile::tempdir().unwrap();
+    let streams = tempfile::tempdir().unwrap();
+    let catalog = SledCatalog::open(data.path()).unwrap().catalog;
+    let store = ClipStore::default();
+    let clips: Vec<_> = (0..5)
+        .map(|n| clip(&catalog, streams.path(), n, 10_000 - n * 1000))
+        .collect();
+    let mut app = AppSettings::new("live", streams.path());
+    assert_eq!(retain(&catalog, &store, &app).unwrap(), 0);
+
+    app.retention.max_bytes = Some(30);
+    let lease = store.lease(&streams.path().join(&clips[0].vod_name));
+    assert_eq!(retain(&catalog, &store, &app).unwrap(), 2);
+    let left = |n: usize| streams.path().join(&clips[n].vod_name).exists();
+    assert_eq!([0, 1, 2, 3, 4].map(left), [true, false, false, true, true]);
+    drop(lease);
+    app.retention = Retention {
+        max_age: Some(Duration::from_millis(6500)),
+        max_bytes: None,
+    };
+    assert_eq!(retain(&catalog, &store, &app).unwrap(), 2);
+    assert_eq!([0, 1, 2, 3, 4].map(left), [false, false, false, false, true]);
+    assert_eq!(catalog.count_vods("live", None).unwrap(), 1);
+    assert!(catalog.doomed("live").unwrap().is_empty());
+}
+
+#[test]
+fn only_clips_that_nothing_points_to_are_cleaned_up() {
+    let data = tempfile::tempdir().unwrap();
+    let streams = tempfile::tempdir().unwrap();
+    let catalog = SledCatalog::open(data.path()).unwrap().catalog;
+    let known = clip(&catalog, streams.path(), 1, 0);
+    let sub = streams.path().join("sub");
+    fs::create_dir(&sub).unwrap();
+    let stray = format!("{}.mp4", "s".repeat(24));
+    let part = format!(".{}.mp4.part", "s".repeat(24));
+    for name in [stray.as_str(), &part, "recording.mp4", "cam.m3u8"] {
+        fs::write(streams.path().join(name), b"x").unwrap();
+        fs::write(sub.join(name), b"x").unwrap();
+    }
+    let app = AppSettings::new("live", streams.path()).paths();
+    let store = ClipStore::default();
+    assert_eq!(remove_unlisted(&catalog, &store, &app).unwrap(), 2);
+    assert_eq!(remove_unlisted(&catalog, &store, &app).unwrap(), 0);
+    assert!(streams.path().join(&known.vod_name).exists());
+    for name in [&part, "recording.mp4", "cam.m3u8"] {
+        assert!(streams.path().join(name).exists() && sub.join(name).exists());
+    }
+    assert!(delete_clip(&catalog, &app, &known.vod_id).unwrap());
+    assert!(!streams.path().join(&known.vod_name).exists());
+    assert!(!delete_clip(&catalog, &app, &known.vod_id).unwrap());
+}
