@@ -120,21 +120,17 @@ impl<'a> BitReader<'a> {
 #[must_use]
 pub fn rbsp(nal: &[u8], limit: usize) -> Vec<u8> {
     let mut out = Vec::with_capacity(nal.len().min(limit));
-    let mut zeros = 0u8;
-    for &byte in nal {
-        if out.len() >= limit {
+    // A byte of 3 is rarer than one of 0, so it is what to look for.
+    for piece in nal.split_inclusive(|&byte| byte == 3) {
+        let kept = match piece {
+            [kept @ .., 3] if kept.ends_with(&[0, 0]) => kept,
+            piece => piece,
+        };
+        let left = limit.saturating_sub(out.len());
+        if left == 0 {
             break;
         }
-        if zeros >= 2 && byte == 3 {
-            zeros = 0;
-            continue;
-        }
-        zeros = if byte == 0 {
-            zeros.saturating_add(1)
-        } else {
-            0
-        };
-        out.push(byte);
+        out.extend_from_slice(kept.get(..left).unwrap_or(kept));
     }
     out
 }
@@ -196,6 +192,25 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn emulation_prevention_goes_as_the_standard_says(
+            nal in prop::collection::vec(prop::sample::select(vec![0u8, 0, 0, 3, 1]), 0..40),
+            limit in 0usize..40,
+        ) {
+            let mut expected = Vec::new();
+            let mut zeros = 0u8;
+            for &byte in &nal {
+                if zeros >= 2 && byte == 3 {
+                    zeros = 0;
+                    continue;
+                }
+                zeros = if byte == 0 { zeros.min(2).saturating_add(1) } else { 0 };
+                expected.push(byte);
+            }
+            expected.truncate(limit);
+            prop_assert_eq!(rbsp(&nal, limit), expected);
+        }
+
         #[test]
         fn never_reads_past_the_end(bytes: Vec<u8>, widths: Vec<u32>) {
             let mut bits = BitReader::new(&bytes);

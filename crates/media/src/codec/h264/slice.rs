@@ -3,8 +3,10 @@
 use super::{OrderType, Pps, Sps, nal_ref_idc, nal_type};
 use crate::codec::bits::{BitReader, rbsp};
 
-/// More than the fields below can take, emulation prevention included.
-const HEADER_BYTES: usize = 64;
+/// More than the fields below can take.
+const HEADER_BYTES: usize = 40;
+/// More than the first three can take.
+const PEEK_BYTES: usize = 16;
 
 /// A slice header, down to the picture order count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,7 +42,7 @@ impl SliceHeader {
     /// can be read without parameter sets.
     #[must_use]
     pub fn peek(nal: &[u8]) -> Option<(u32, u8)> {
-        let data = rbsp(nal.get(1..)?, HEADER_BYTES);
+        let data = rbsp(nal.get(1..)?, PEEK_BYTES);
         let bits = &mut BitReader::new(&data);
         let first_mb = bits.ue()?;
         bits.ue()?;

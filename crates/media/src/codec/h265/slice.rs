@@ -3,8 +3,10 @@
 use super::{NalType, Pps, Sps, temporal_id};
 use crate::codec::bits::{BitReader, rbsp};
 
-/// More than the fields below can take, emulation prevention included.
-const HEADER_BYTES: usize = 48;
+/// More than the fields below can take.
+const HEADER_BYTES: usize = 40;
+/// More than the first three can take.
+const PEEK_BYTES: usize = 16;
 
 /// A slice segment header, down to the picture order count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,7 +27,7 @@ impl SliceHeader {
     /// without parameter sets.
     #[must_use]
     pub fn peek(nal: &[u8]) -> Option<(bool, u8)> {
-        let data = rbsp(nal.get(2..)?, HEADER_BYTES);
+        let data = rbsp(nal.get(2..)?, PEEK_BYTES);
         Self::begin(&mut BitReader::new(&data), NalType::of(*nal.first()?))
     }
 
