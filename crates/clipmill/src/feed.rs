@@ -36,7 +36,7 @@ impl Item {
     ) -> Result<Self, LocationError> {
         let key = segment.key.as_ref();
         let unsupported = if let Some(key) = key {
-            Some(format!("encryption (EXT-X-KEY METHOD={:?})", key.method))
+            Some(format!("encryption (EXT-X-KEY METHOD={})", key.method))
         } else if segment.map.is_some() {
             Some("fragmented MP4 (EXT-X-MAP)".to_owned())
         } else {

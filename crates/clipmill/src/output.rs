@@ -25,6 +25,8 @@ pub(crate) fn replace(
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     };
+    // Without this the message would name the temporary file.
+    std::fs::metadata(folder).map_err(failed)?;
     let name = path.file_name().ok_or_else(|| {
         failed(io::Error::new(
             io::ErrorKind::InvalidInput,
@@ -34,25 +36,16 @@ pub(crate) fn replace(
     let mut hidden = std::ffi::OsString::from(".");
     hidden.push(name);
     hidden.push(".");
-    let mut file = tempfile::Builder::new()
-        .prefix(&hidden)
-        .suffix(".part")
-        .permissions(permissions())
-        .tempfile_in(folder)
-        .map_err(failed)?;
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(&hidden).suffix(".part");
+    #[cfg(unix)]
+    {
+        // Those of any new file, under the process's umask; temporary files are private otherwise.
+        use std::os::unix::fs::PermissionsExt;
+        builder.permissions(std::fs::Permissions::from_mode(0o666));
+    }
+    let mut file = builder.tempfile_in(folder).map_err(failed)?;
     write(file.as_file_mut())?;
     file.persist(path).map_err(|error| failed(error.error))?;
     Ok(())
-}
-
-/// Those of any new file, under the process's umask; temporary files are private otherwise.
-#[cfg(unix)]
-fn permissions() -> std::fs::Permissions {
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::Permissions::from_mode(0o666)
-}
-
-#[cfg(not(unix))]
-fn permissions() -> std::fs::Permissions {
-    std::fs::metadata(".").map_or_else(|_| unreachable!(), |found| found.permissions())
 }

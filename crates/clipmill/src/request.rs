@@ -6,8 +6,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use clipmill_media::Limits;
 use clipmill_playlist::{
-    Location, MediaPlaylist, Playlist, PlaylistLimits, Position, VariantChoice, Window,
-    WindowRequest, resolve,
+    Location, MediaPlaylist, Playlist, PlaylistLimits, Position, RenditionKind, VariantChoice,
+    Window, WindowRequest, resolve,
 };
 
 use crate::clip::Clip;
@@ -95,6 +95,16 @@ pub(crate) fn open_media_playlist(
         .variant
         .choose(&multivariant)
         .map_err(|error| failed(error.into()))?;
+    if let Some(group) = &variant.audio {
+        let renditions = multivariant.group(RenditionKind::Audio, group);
+        // One without a URI is in the variant's own segments (RFC 8216, 4.3.4.2.1).
+        if !renditions.is_empty() && renditions.iter().all(|one| one.uri.is_some()) {
+            return Err(ClipError::Unsupported {
+                what: name,
+                feature: format!("sound in a playlist of its own (EXT-X-MEDIA group {group:?})"),
+            });
+        }
+    }
     let chosen = resolve(&location, &variant.uri, request.allow_outside)
         .map_err(|error| failed(error.into()))?;
     match open_playlist(source, &chosen, &request.limits)? {
@@ -142,6 +152,10 @@ pub(crate) fn items(
         .collect()
 }
 
+fn window_begins(window: &WindowRequest) -> bool {
+    window.from.is_some() || window.last.is_some() || window.duration.is_some()
+}
+
 /// Reads and indexes as many segments as a window needs: from one with a sync sample at or before
 /// its beginning, to one that decides its end.
 pub(crate) struct Loader<'a> {
@@ -150,6 +164,8 @@ pub(crate) struct Loader<'a> {
     name: String,
     items: Vec<Item>,
     window: Window,
+    /// Whether a beginning was asked for, wherever it lies.
+    asked_from: bool,
     request: &'a ClipRequest,
     feed: Feed<'a>,
     timeline: Timeline,
@@ -202,6 +218,7 @@ impl<'a> Loader<'a> {
             name,
             items,
             window,
+            asked_from: window_begins(&request.window),
             request,
             feed: Feed::new(source, request.program, &request.limits),
             timeline: Timeline::new(),
@@ -252,9 +269,16 @@ impl<'a> Loader<'a> {
 
     /// The window on the timeline.
     pub(crate) fn bounds(&self) -> Bounds {
+        // A beginning that lies before the playlist is still an edge that sound is cut at.
+        let from_start = self.asked_from.then(|| {
+            let segments = self.timeline.segments().iter();
+            segments
+                .filter_map(|segment| segment.first_presented)
+                .next()
+        });
         let place = |position: Option<Position>| position.and_then(|at| self.place(at));
         Bounds {
-            from: place(self.window.from),
+            from: place(self.window.from).or(from_start.flatten()),
             to: place(self.window.to),
         }
     }

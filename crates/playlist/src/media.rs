@@ -1,5 +1,6 @@
 //! The model of a media playlist (RFC 8216, 4.3.2 and 4.3.3).
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -191,6 +192,18 @@ pub enum KeyMethod {
     SampleAesCtr,
     /// One that no specification names.
     Other(String),
+}
+
+/// As playlists write it (RFC 8216, 4.3.2.4).
+impl fmt::Display for KeyMethod {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Aes128 => "AES-128",
+            Self::SampleAes => "SAMPLE-AES",
+            Self::SampleAesCtr => "SAMPLE-AES-CTR",
+            Self::Other(name) => name,
+        })
+    }
 }
 
 /// `EXT-X-MAP` (RFC 8216, 4.3.2.5): what must stand before segments to parse them.
