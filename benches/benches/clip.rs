@@ -42,9 +42,13 @@ fn clip(criterion: &mut Criterion) {
     for sequence in 0..1_800 {
         let info = SegmentInfo {
             sequence,
+            location: Location::File(files[sequence as usize % files.len()].clone()),
+            byte_range: None,
+            in_playlist: true,
             duration: 180_000,
+            start_time: None,
+            missing_before: 0,
             discontinuity: sequence % indexes.len() as u64 == 0,
-            ..SegmentInfo::default()
         };
         hour.push(
             info,
