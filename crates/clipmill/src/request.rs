@@ -171,8 +171,8 @@ pub(crate) struct Loader<'a> {
     timeline: Timeline,
     /// What the playlist itself gave reason to say.
     said: Vec<String>,
-    /// Segments that gave nothing, and why.
-    lost: Vec<(String, Option<SegmentError>)>,
+    /// Segments that gave nothing: where in the playlist, their names, and why.
+    lost: Vec<(usize, String, Option<SegmentError>)>,
     first: usize,
     next: usize,
     /// How many segments before the window's first it began.
@@ -310,7 +310,7 @@ impl<'a> Loader<'a> {
             Ok((info, index)) => {
                 self.timeline.push(info, Arc::new(index));
             }
-            Err(why) => self.lost.push((item.name(), why)),
+            Err(why) => self.lost.push((number, item.name(), why)),
         }
         let begins_here = self.window.from.filter(|from| from.segment == number);
         if let Some(from) = begins_here
@@ -374,10 +374,10 @@ impl<'a> Loader<'a> {
         let Some(mut clip) = Clip::new(&self.timeline, self.bounds(), self.request.cut) else {
             return Err(self.failure());
         };
-        let lost: Vec<_> = self
-            .lost
-            .drain(..)
-            .map(|(name, why)| match why {
+        let lost: Vec<_> = std::mem::take(&mut self.lost)
+            .into_iter()
+            .filter(|(number, ..)| self.concerns(&clip, *number))
+            .map(|(_, name, why)| match why {
                 Some(error) => format!("{name}: {error}"),
                 None => format!("{name}: marked as a gap"),
             })
@@ -391,13 +391,29 @@ impl<'a> Loader<'a> {
         Ok(clip)
     }
 
+    /// Whether a segment is one of those that a clip was to be made of: segments around its window
+    /// are read only to find its edges.
+    fn concerns(&self, clip: &Clip, number: usize) -> bool {
+        let after_start = self.window.from.is_none_or(|from| number >= from.segment);
+        let before_end = self
+            .window
+            .to
+            .is_none_or(|to| number < to.segment || (number == to.segment && !to.offset.is_zero()));
+        let sequence = self.items.get(number).map(|item| item.sequence);
+        let mut used = clip.segments().iter().map(|segment| segment.info.sequence);
+        let inside = used.next().zip(used.next_back()).zip(sequence);
+        let between =
+            inside.is_some_and(|((first, last), sequence)| (first..=last).contains(&sequence));
+        between || (after_start && before_end)
+    }
+
     /// Why there is no clip: what was wrong with the first segment that gave nothing, if all did.
     fn failure(self) -> ClipError {
         let nothing = self.timeline.segments().is_empty();
         let wrong = self
             .lost
             .into_iter()
-            .find_map(|(name, why)| Some((name, why?)));
+            .find_map(|(_, name, why)| Some((name, why?)));
         match wrong.filter(|_| nothing) {
             Some((segment, error)) => ClipError::Segment { segment, error },
             None => ClipError::Empty {
