@@ -158,7 +158,7 @@ fn both_forms(plan: &Plan, segments: &[Segment], memory: &Memory, clip: &Clip) -
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// A clip of everything holds everything.
     #[test]
