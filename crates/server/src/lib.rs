@@ -4,6 +4,9 @@
 pub mod catalog;
 pub mod config;
 pub mod housekeeping;
+pub mod http;
+pub mod metrics;
 pub mod model;
 pub mod recorder;
 pub mod storage;
+pub mod webhooks;

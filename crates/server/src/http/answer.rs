@@ -1,0 +1,210 @@
+//! Answers, and what is taken from requests.
+
+use axum::body::Body;
+use axum::extract::{FromRequestParts, Request};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http_body_util::{BodyExt, Limited};
+use serde::Serialize;
+
+use crate::catalog::{CatalogError, ReconcileError};
+use crate::model::ApiResult;
+
+/// The longest body of a request.
+const LONGEST_BODY: usize = 256 << 10;
+
+/// How long a client may take over it.
+const BODY_PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);
+
+/// Why a call was not done.
+#[derive(Debug, Clone)]
+pub(super) struct Fault {
+    status: StatusCode,
+    message: String,
+}
+
+impl Fault {
+    pub(super) fn new(status: StatusCode, message: impl Into<String>) -> Self {
+        Self {
+            status,
+            message: message.into(),
+        }
+    }
+
+    pub(super) fn bad(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, message)
+    }
+
+    pub(super) fn missing(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, message)
+    }
+
+    /// Our own failure: the log says what it is, the answer does not.
+    pub(super) fn internal(error: impl std::fmt::Display) -> Self {
+        tracing::error!(%error, "a request failed");
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "The server failed; its log says why")
+    }
+}
+
+impl IntoResponse for Fault {
+    fn into_response(self) -> Response {
+        refusal(self.status, self.message)
+    }
+}
+
+impl From<CatalogError> for Fault {
+    fn from(error: CatalogError) -> Self {
+        match error {
+            CatalogError::DiskFull => {
+                Self::new(StatusCode::INSUFFICIENT_STORAGE, "No space left on the disk")
+            }
+            error => Self::internal(error),
+        }
+    }
+}
+
+impl From<ReconcileError> for Fault {
+    fn from(error: ReconcileError) -> Self {
+        Self::internal(error)
+    }
+}
+
+impl From<std::io::Error> for Fault {
+    fn from(error: std::io::Error) -> Self {
+        Self::internal(error)
+    }
+}
+
+/// A `Result` that says no.
+pub(super) fn refusal(status: StatusCode, message: impl Into<String>) -> Response {
+    (status, Json(ApiResult::refused(message))).into_response()
+}
+
+/// A value as JSON.
+pub(super) struct Json<T>(pub(super) T);
+
+impl<T: Serialize> IntoResponse for Json<T> {
+    fn into_response(self) -> Response {
+        match serde_json::to_vec(&self.0) {
+            Ok(bytes) => {
+                let kind = HeaderValue::from_static("application/json");
+                let fresh = HeaderValue::from_static("no-store");
+                let headers = [(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, fresh)];
+                (headers, Body::from(bytes)).into_response()
+            }
+            Err(error) => {
+                tracing::error!(%error, "an answer has no JSON form");
+                StatusCode::INTERNAL_SERVER_ERROR.into_response()
+            }
+        }
+    }
+}
+
+/// The query's parameters: each one's last value, by name.
+pub(super) struct Query(Vec<(String, String)>);
+
+impl Query {
+    /// A parameter that is there and not blank.
+    pub(super) fn text(&self, name: &str) -> Option<&str> {
+        let mut found = self.0.iter().rev().filter(|(other, _)| other == name);
+        let value = found.next()?.1.as_str();
+        Some(value).filter(|value| !value.trim().is_empty())
+    }
+
+    /// A parameter that is true or false; false when it is not there.
+    pub(super) fn flag(&self, name: &str) -> Result<bool, Fault> {
+        match self.text(name).map(str::to_ascii_lowercase).as_deref() {
+            None | Some("false") => Ok(false),
+            Some("true") => Ok(true),
+            Some(_) => Err(Fault::bad(format!("{name} is neither true nor false"))),
+        }
+    }
+
+    /// A number that must be there.
+    pub(super) fn number(&self, name: &str) -> Result<i64, Fault> {
+        let text = self
+            .text(name)
+            .ok_or_else(|| Fault::bad(format!("{name} is missing")))?;
+        text.trim()
+            .parse()
+            .map_err(|_| Fault::bad(format!("{name} is not a whole number")))
+    }
+
+    /// A parameter that is one of a few words.
+    pub(super) fn choice<T: Copy>(
+        &self,
+        name: &str,
+        choices: &[(&str, T)],
+    ) -> Result<Option<T>, Fault> {
+        let Some(text) = self.text(name) else {
+            return Ok(None);
+        };
+        let found = choices.iter().find(|(word, _)| word.eq_ignore_ascii_case(text));
+        match found {
+            Some((_, value)) => Ok(Some(*value)),
+            None => {
+                let words: Vec<_> = choices.iter().map(|(word, _)| *word).collect();
+                Err(Fault::bad(format!("{name} is none of: {}", words.join(", "))))
+            }
+        }
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Query {
+    type Rejection = Fault;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Fault> {
+        let query = parts.uri.query().unwrap_or_default();
+        let pairs = url::form_urlencoded::parse(query.as_bytes());
+        Ok(Self(pairs.into_owned().collect()))
+    }
+}
+
+/// The headers, where a call needs them beside what it takes out of the request.
+pub(super) struct Head(pub(super) HeaderMap);
+
+impl<S: Sync> FromRequestParts<S> for Head {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        Ok(Self(parts.headers.clone()))
+    }
+}
+
+/// The parameters of the path, decoded. Those that cannot be decoded lead nowhere.
+pub(super) struct Path<T>(pub(super) T);
+
+impl<S, T> FromRequestParts<S> for Path<T>
+where
+    S: Send + Sync,
+    T: serde::de::DeserializeOwned + Send,
+{
+    type Rejection = Fault;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Fault> {
+        let path = <axum::extract::Path<T> as FromRequestParts<S>>::from_request_parts(parts, state);
+        match path.await {
+            Ok(path) => Ok(Self(path.0)),
+            Err(_) => Err(Fault::missing("There is nothing here")),
+        }
+    }
+}
+
+/// The body of a request.
+pub(super) async fn body(request: Request) -> Result<Bytes, Fault> {
+    let body = Limited::new(request.into_body(), LONGEST_BODY).collect();
+    match tokio::time::timeout(BODY_PATIENCE, body).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => Err(Fault::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            format!("The body is longer than {LONGEST_BODY} bytes"),
+        )),
+        Ok(Err(_)) => Err(Fault::bad("The body cannot be read")),
+        Err(_) => Err(Fault::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "The body takes too long to come",
+        )),
+    }
+}

@@ -1,0 +1,194 @@
+//! The calls on streams.
+
+use axum::Extension;
+use axum::extract::{Request, State};
+use serde_json::{Map, Value};
+
+use super::answer::{Fault, Json, Path, body};
+use super::vods::page;
+use super::{App, Shared};
+use crate::model::{ApiResult, Broadcast, BroadcastStatus, Count, is_stream_id, now_ms, vod_id};
+
+/// Fields that only what happens on the disk can change.
+const OURS: [&str; 5] = ["streamId", "status", "startTime", "date", "subFolder"];
+
+/// Announces a stream.
+#[utoipa::path(
+    post, path = "/{app}/rest/v2/broadcasts/create", tag = "broadcasts",
+    params(("app" = String, Path)), request_body = Broadcast,
+    responses(
+        (status = 200, body = Broadcast), (status = 400, body = ApiResult),
+        (status = 403, body = String), (status = 404, body = ApiResult)
+    )
+)]
+pub(super) async fn create(
+    State(web): Shared,
+    Extension(app): App,
+    request: Request,
+) -> Result<Json<Broadcast>, Fault> {
+    let mut broadcast: Broadcast = read(request).await?;
+    let given = broadcast.stream_id.trim().to_owned();
+    broadcast.stream_id = if given.is_empty() { vod_id() } else { given };
+    if !is_stream_id(&broadcast.stream_id) {
+        return Err(Fault::bad(
+            "A streamId has 1 to 128 letters, digits, dots, underscores and hyphens, no dot first",
+        ));
+    }
+    check(&broadcast)?;
+    broadcast.status = BroadcastStatus::Created;
+    broadcast.start_time = 0;
+    broadcast.date = now_ms();
+    let added = broadcast.clone();
+    let added = web.catalog(move |catalog| catalog.create_broadcast(&app.name, &added));
+    if added.await? {
+        Ok(Json(broadcast))
+    } else {
+        let id = broadcast.stream_id;
+        Err(Fault::bad(format!("There is a broadcast with the id {id} already")))
+    }
+}
+
+/// A stream.
+#[utoipa::path(
+    get, path = "/{app}/rest/v2/broadcasts/{id}", tag = "broadcasts",
+    params(("app" = String, Path), ("id" = String, Path)),
+    responses((status = 200, body = Broadcast), (status = 403, body = String), (status = 404, body = ApiResult))
+)]
+pub(super) async fn get(
+    State(web): Shared,
+    Extension(app): App,
+    Path((_, id)): Path<(String, String)>,
+) -> Result<Json<Broadcast>, Fault> {
+    let found = web.catalog(move |catalog| catalog.broadcast(&app.name, &id));
+    let found = found.await?;
+    found
+        .map(Json)
+        .ok_or_else(|| Fault::missing("There is no such broadcast"))
+}
+
+/// Changes the fields that are given.
+#[utoipa::path(
+    put, path = "/{app}/rest/v2/broadcasts/{id}", tag = "broadcasts",
+    params(("app" = String, Path), ("id" = String, Path)), request_body = Broadcast,
+    responses(
+        (status = 200, body = ApiResult), (status = 400, body = ApiResult),
+        (status = 403, body = String), (status = 404, body = ApiResult)
+    )
+)]
+pub(super) async fn change(
+    State(web): Shared,
+    Extension(app): App,
+    Path((_, id)): Path<(String, String)>,
+    request: Request,
+) -> Result<Json<ApiResult>, Fault> {
+    let mut fields: Map<String, Value> = read(request).await?;
+    for name in OURS {
+        fields.remove(name);
+    }
+    // Whether they make sense can be said before anything is changed.
+    check(&with(&Broadcast::default(), &fields)?)?;
+    let unknown = format!("There is no broadcast with the id {id}");
+    let changed = web.catalog(move |catalog| {
+        catalog.change_broadcast(&app.name, &id, &mut |broadcast| {
+            if let Ok(changed) = with(broadcast, &fields) {
+                *broadcast = changed;
+            }
+        })
+    });
+    Ok(Json(match changed.await? {
+        Some(_) => ApiResult::done("broadcast updated"),
+        None => ApiResult::refused(unknown),
+    }))
+}
+
+/// Forgets a stream. Its clips stay.
+#[utoipa::path(
+    delete, path = "/{app}/rest/v2/broadcasts/{id}", tag = "broadcasts",
+    params(("app" = String, Path), ("id" = String, Path)),
+    responses((status = 200, body = ApiResult), (status = 403, body = String), (status = 404, body = ApiResult))
+)]
+pub(super) async fn delete(
+    State(web): Shared,
+    Extension(app): App,
+    Path((_, id)): Path<(String, String)>,
+) -> Result<Json<ApiResult>, Fault> {
+    let unknown = format!("There is no broadcast with the id {id}");
+    let removed = web.catalog(move |catalog| catalog.delete_broadcast(&app.name, &id));
+    Ok(Json(if removed.await? {
+        ApiResult::done("broadcast deleted")
+    } else {
+        ApiResult::refused(unknown)
+    }))
+}
+
+/// Streams.
+#[utoipa::path(
+    get, path = "/{app}/rest/v2/broadcasts/list/{offset}/{size}", tag = "broadcasts",
+    params(("app" = String, Path), ("offset" = i64, Path), ("size" = i64, Path, description = "250 at most")),
+    responses((status = 200, body = Vec<Broadcast>), (status = 403, body = String), (status = 404, body = ApiResult))
+)]
+pub(super) async fn list(
+    State(web): Shared,
+    Extension(app): App,
+    Path((_, offset, size)): Path<(String, i64, i64)>,
+) -> Result<Json<Vec<Broadcast>>, Fault> {
+    let (offset, size) = page(offset, size);
+    let found = web.catalog(move |catalog| catalog.broadcasts(&app.name, offset, size));
+    found.await.map(Json)
+}
+
+/// How many streams are known.
+#[utoipa::path(
+    get, path = "/{app}/rest/v2/broadcasts/count", tag = "broadcasts", params(("app" = String, Path)),
+    responses((status = 200, body = Count), (status = 403, body = String), (status = 404, body = ApiResult))
+)]
+pub(super) async fn count(State(web): Shared, Extension(app): App) -> Result<Json<Count>, Fault> {
+    let number = web.catalog(move |catalog| catalog.count_broadcasts(&app.name));
+    Ok(Json(Count {
+        number: number.await?,
+    }))
+}
+
+/// How many streams are live.
+#[utoipa::path(
+    get, path = "/{app}/rest/v2/broadcasts/active-live-stream-count", tag = "broadcasts",
+    params(("app" = String, Path)),
+    responses((status = 200, body = Count), (status = 403, body = String), (status = 404, body = ApiResult))
+)]
+pub(super) async fn count_live(
+    State(web): Shared,
+    Extension(app): App,
+) -> Result<Json<Count>, Fault> {
+    let all = web.catalog(move |catalog| catalog.broadcasts(&app.name, 0, usize::MAX));
+    let live = |broadcast: &&Broadcast| broadcast.status == BroadcastStatus::Broadcasting;
+    let number = all.await?.iter().filter(live).count();
+    Ok(Json(Count {
+        number: number as u64,
+    }))
+}
+
+async fn read<T: serde::de::DeserializeOwned>(request: Request) -> Result<T, Fault> {
+    let body = body(request).await?;
+    let text = if body.trim_ascii().is_empty() { b"{}".as_slice() } else { &body };
+    serde_json::from_slice(text).map_err(|error| Fault::bad(format!("The body: {error}")))
+}
+
+/// A broadcast with some fields changed.
+fn with(broadcast: &Broadcast, fields: &Map<String, Value>) -> Result<Broadcast, Fault> {
+    let mut whole = serde_json::to_value(broadcast).map_err(Fault::internal)?;
+    if let Value::Object(whole) = &mut whole {
+        whole.extend(fields.clone());
+    }
+    serde_json::from_value(whole).map_err(|error| Fault::bad(format!("The body: {error}")))
+}
+
+fn check(broadcast: &Broadcast) -> Result<(), Fault> {
+    let Some(url) = broadcast.listener_hook_url.as_deref().filter(|url| !url.trim().is_empty())
+    else {
+        return Ok(());
+    };
+    match url::Url::parse(url) {
+        Ok(url) if matches!(url.scheme(), "http" | "https") => Ok(()),
+        _ => Err(Fault::bad("listenerHookURL is not an http(s) address")),
+    }
+}

@@ -1,0 +1,250 @@
+//! The Clip Creator's calls.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Extension;
+use axum::extract::State;
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use clipmill::Cut;
+
+use super::answer::{Fault, Json, Path, Query};
+use super::{App, Shared, Web, blocking, files};
+use crate::catalog::PeriodicState;
+use crate::config::AppSettings;
+use crate::housekeeping::remove_unlisted;
+use crate::model::{ApiResult, now_ms};
+use crate::recorder::{ClipWindow, MadeClip, OnDemandError};
+
+/// Names the clip of an answer that is the clip itself.
+pub(super) const VOD_ID: HeaderName = HeaderName::from_static("x-vodid");
+
+/// The words for where a clip may begin and end.
+const CUTS: [(&str, Cut); 3] = [
+    ("exact", Cut::Exact),
+    ("keyframe", Cut::Keyframe),
+    ("segment", Cut::Segment),
+];
+
+/// Starts periodic clips of every live stream; replaces those that run.
+#[utoipa::path(
+    post, path = "/{app}/rest/clip-creator/periodic-recording/{periodSeconds}", tag = "clips",
+    params(("app" = String, Path), ("periodSeconds" = i32, Path, description = "From 1 up")),
+    responses(
+        (status = 200, body = ApiResult), (status = 400, body = ApiResult),
+        (status = 403, body = String), (status = 404, body = ApiResult)
+    )
+)]
+pub(super) async fn start_periodic(
+    State(web): Shared,
+    Extension(app): App,
+    Path((_, period)): Path<(String, String)>,
+) -> Result<Json<ApiResult>, Fault> {
+    let Ok(seconds) = period.parse::<i32>() else {
+        return Err(Fault::missing("There is nothing here"));
+    };
+    let seconds = match u64::try_from(seconds) {
+        Ok(seconds) if seconds > 0 => seconds,
+        _ => return Err(Fault::bad("periodSeconds must be greater than 0")),
+    };
+    remember(&web, &app, true, seconds).await?;
+    let interval = Duration::from_secs(seconds);
+    let replaced = web.clipping.start_periodic(&app.name, interval).await;
+    let message = if replaced {
+        let name = &app.name;
+        format!("Old clip-creator timer is cancelled for app: {name} and new one will be created")
+    } else {
+        format!("Clip creator timer is created for app: {}", app.name)
+    };
+    Ok(Json(ApiResult::done(message)))
+}
+
+/// Stops periodic clips; every live stream gets a last one.
+#[utoipa::path(
+    delete, path = "/{app}/rest/clip-creator/periodic-recording", tag = "clips",
+    params(("app" = String, Path)),
+    responses((status = 200, body = ApiResult), (status = 403, body = String), (status = 404, body = ApiResult))
+)]
+pub(super) async fn stop_periodic(
+    State(web): Shared,
+    Extension(app): App,
+) -> Result<Json<ApiResult>, Fault> {
+    let before = app.interval.as_secs();
+    let known = {
+        let name = app.name.clone();
+        web.catalog(move |catalog| catalog.periodic(&name)).await?
+    };
+    let interval = known.map_or(before, |state| state.interval_seconds);
+    remember(&web, &app, false, interval).await?;
+    let name = &app.name;
+    Ok(Json(if web.clipping.stop_periodic(name).await {
+        ApiResult::done(format!("Clip creator timer is stopped for app: {name}"))
+    } else {
+        ApiResult::refused(format!(
+            "There is no active timer for Clip Creator Plugin in app: {name}"
+        ))
+    }))
+}
+
+/// What REST asks survives a restart, and comes before it is done: a crash between the two leaves
+/// what was asked.
+async fn remember(
+    web: &Web,
+    app: &AppSettings,
+    enabled: bool,
+    interval_seconds: u64,
+) -> Result<(), Fault> {
+    let state = PeriodicState {
+        enabled,
+        interval_seconds,
+        configured: (app.enabled, app.interval.as_secs()),
+    };
+    let name = app.name.clone();
+    web.catalog(move |catalog| catalog.set_periodic(&name, Some(&state)))
+        .await
+}
+
+/// Cuts a clip from the end of the stream's last periodic clip to now.
+#[utoipa::path(
+    post, path = "/{app}/rest/clip-creator/mp4/{streamId}", tag = "clips",
+    params(
+        ("app" = String, Path), ("streamId" = String, Path),
+        ("returnFile" = Option<bool>, Query, description = "Answer with the MP4 itself"),
+        ("cut" = Option<String>, Query, description = "`exact` (the default), `keyframe` or `segment`")
+    ),
+    responses(
+        (status = 200, content((ApiResult = "application/json"), (String = "video/mp4"))),
+        (status = 400, body = ApiResult), (status = 403, body = String),
+        (status = 404, body = ApiResult), (status = 417, body = ApiResult)
+    )
+)]
+pub(super) async fn on_demand(
+    State(web): Shared,
+    Extension(app): App,
+    Path((_, stream)): Path<(String, String)>,
+    query: Query,
+) -> Result<Response, Fault> {
+    cut(&web, &app, &stream, ClipWindow::SinceBoundary, &query).await
+}
+
+/// Cuts a clip from one instant to another.
+#[utoipa::path(
+    post, path = "/{app}/rest/clip-creator/mp4/{streamId}/range", tag = "clips",
+    params(
+        ("app" = String, Path), ("streamId" = String, Path),
+        ("startTimestamp" = i64, Query, description = "Milliseconds since the Unix epoch"),
+        ("endTimestamp" = i64, Query, description = "Milliseconds since the Unix epoch"),
+        ("returnFile" = Option<bool>, Query, description = "Answer with the MP4 itself"),
+        ("cut" = Option<String>, Query, description = "`exact` (the default), `keyframe` or `segment`")
+    ),
+    responses(
+        (status = 200, content((ApiResult = "application/json"), (String = "video/mp4"))),
+        (status = 400, body = ApiResult), (status = 403, body = String),
+        (status = 404, body = ApiResult), (status = 417, body = ApiResult)
+    )
+)]
+pub(super) async fn by_range(
+    State(web): Shared,
+    Extension(app): App,
+    Path((_, stream)): Path<(String, String)>,
+    query: Query,
+) -> Result<Response, Fault> {
+    let from_ms = query.number("startTimestamp")?;
+    let to_ms = query.number("endTimestamp")?;
+    if to_ms <= from_ms {
+        return Err(Fault::bad("endTimestamp must be greater than startTimestamp"));
+    }
+    // An encoder's clock may be ahead of ours: what it has sent is not in the future.
+    let edge = web.clipping.live_edge(&app.name, &stream);
+    let edge = edge.map_or(i64::MIN, |(edge, target)| edge.saturating_add(target));
+    if to_ms > edge.max(now_ms()) {
+        return Err(Fault::bad("endTimestamp must not be in the future"));
+    }
+    let seconds = to_ms.saturating_sub(from_ms) / 1000;
+    let most = app.max_clip.as_secs();
+    if u64::try_from(seconds).unwrap_or_default() > most {
+        return Err(Fault::bad(format!(
+            "Requested clip duration {seconds}s exceeds maxClipDurationSeconds={most}. \
+             Raise the plugin setting if you need longer clips."
+        )));
+    }
+    cut(&web, &app, &stream, ClipWindow::Range { from_ms, to_ms }, &query).await
+}
+
+async fn cut(
+    web: &Web,
+    app: &Arc<AppSettings>,
+    stream: &str,
+    window: ClipWindow,
+    query: &Query,
+) -> Result<Response, Fault> {
+    let return_file = query.flag("returnFile")?;
+    let cut = query.choice("cut", &CUTS)?;
+    if !crate::model::is_stream_id(stream) {
+        return Err(refused(OnDemandError::NoBroadcast(stream.to_owned()), window));
+    }
+    let made = web
+        .clipping
+        .on_demand(&app.name, stream, window, cut, return_file)
+        .await;
+    let MadeClip { vod, body } = made.map_err(|error| refused(error, window))?;
+    let Some(body) = body else {
+        let message = format!("MP4 created successfully for stream {stream}");
+        return Ok(Json(ApiResult::done(message).with_data(vod.vod_id)).into_response());
+    };
+    let text = |text: String| HeaderValue::try_from(text).map_err(Fault::internal);
+    let name = text(format!("attachment; filename=\"{}.mp4\"", vod.vod_id))?;
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static("video/mp4")),
+        (header::CONTENT_LENGTH, HeaderValue::from(body.len)),
+        (header::CONTENT_DISPOSITION, name),
+        (VOD_ID, text(vod.vod_id)?),
+    ];
+    Ok((headers, files::stream(body)).into_response())
+}
+
+/// A refusal as the contract words it.
+fn refused(error: OnDemandError, window: ClipWindow) -> Fault {
+    let message = error.to_string();
+    match error {
+        OnDemandError::NoSegment { .. } if matches!(window, ClipWindow::Range { .. }) => Fault::new(
+            StatusCode::EXPECTATION_FAILED,
+            format!(
+                "{message} (the requested range may be outside the HLS retention window or the \
+                 stream had no data then)"
+            ),
+        ),
+        OnDemandError::NoBroadcast(_)
+        | OnDemandError::NoPlaylist(_)
+        | OnDemandError::NoHlsPlaylist(_)
+        | OnDemandError::NoSegment { .. } => Fault::new(StatusCode::EXPECTATION_FAILED, message),
+        OnDemandError::DiskFull => Fault::new(StatusCode::INSUFFICIENT_STORAGE, message),
+        OnDemandError::Draining => Fault::new(StatusCode::SERVICE_UNAVAILABLE, message),
+        error => Fault::internal(error),
+    }
+}
+
+/// Removes the clip files that no VoD entry points to.
+#[utoipa::path(
+    delete, path = "/{app}/rest/clip-creator/mp4-not-in-db", tag = "clips",
+    params(("app" = String, Path)),
+    responses((status = 200, body = ApiResult), (status = 403, body = String), (status = 404, body = ApiResult))
+)]
+pub(super) async fn clean_up(
+    State(web): Shared,
+    Extension(app): App,
+) -> Result<Json<ApiResult>, Fault> {
+    let paths = app.paths();
+    let removed = blocking(move || remove_unlisted(&*web.catalog, &web.store, &paths)).await?;
+    let message = if removed == 0 {
+        "MP4 files and database is in synch".to_owned()
+    } else {
+        format!(
+            "All files - not in the database - in the streams directory are deleted successfully \
+             for app:{} deleted file count:{removed}",
+            app.name
+        )
+    };
+    Ok(Json(ApiResult::done(message).with_data(removed.to_string())))
+}

@@ -1,0 +1,237 @@
+//! The HTTP interface: every call of the contract, playback, and what operators look at.
+//!
+//! - [`server`]: connections, their limits, and how they end;
+//! - [`auth`]: who may call;
+//! - [`clips`], [`vods`], [`broadcasts`]: the calls;
+//! - [`files`]: clips, playlists and segments;
+//! - [`status`]: health, metrics, and the description of all this.
+
+mod answer;
+mod auth;
+mod broadcasts;
+mod clips;
+mod files;
+mod server;
+mod status;
+mod vods;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{Method, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use tokio::sync::watch;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::cors::{Any, CorsLayer};
+use utoipa::OpenApi;
+use utoipa::openapi::OpenApi as Description;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use self::answer::{Fault, refusal};
+pub use self::auth::self_test;
+pub use self::server::{Gate, HttpServer};
+use crate::catalog::{Catalog, CatalogError};
+use crate::config::Settings;
+use crate::metrics;
+use crate::recorder::{ClipWindow, MadeClip, OnDemandError, RecorderStatus};
+use crate::storage::ClipStore;
+
+/// An answer that is on its way.
+pub type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// What the calls ask of whoever cuts.
+pub trait Clipping: Send + Sync {
+    /// Cuts a clip.
+    fn on_demand<'a>(
+        &'a self,
+        app: &'a str,
+        stream: &'a str,
+        window: ClipWindow,
+        cut: Option<clipmill::Cut>,
+        return_file: bool,
+    ) -> Pending<'a, Result<MadeClip, OnDemandError>>;
+    /// Starts periodic recording; true when it replaced one that ran.
+    fn start_periodic<'a>(&'a self, app: &'a str, interval: Duration) -> Pending<'a, bool>;
+    /// Stops periodic recording; false when none ran.
+    fn stop_periodic<'a>(&'a self, app: &'a str) -> Pending<'a, bool>;
+    /// The live edge of a stream and its target duration, in milliseconds.
+    fn live_edge(&self, app: &str, stream: &str) -> Option<(i64, i64)>;
+    /// How it stands.
+    fn status(&self) -> RecorderStatus;
+}
+
+/// What the calls work on.
+#[derive(Clone)]
+pub struct Web {
+    /// The settings, as they are now.
+    pub settings: watch::Receiver<Arc<Settings>>,
+    /// Clips, broadcasts and webhooks.
+    pub catalog: Arc<dyn Catalog>,
+    /// The clip files.
+    pub store: ClipStore,
+    /// Who cuts.
+    pub clipping: Arc<dyn Clipping>,
+}
+
+impl Web {
+    /// Has the catalog do something, beside the threads that serve connections.
+    async fn catalog<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&dyn Catalog) -> Result<T, CatalogError> + Send + 'static,
+    ) -> Result<T, Fault> {
+        let catalog = Arc::clone(&self.catalog);
+        blocking(move || job(&*catalog)).await
+    }
+}
+
+/// Does something that blocks.
+async fn blocking<T: Send + 'static, E: Into<Fault> + Send + 'static>(
+    job: impl FnOnce() -> Result<T, E> + Send + 'static,
+) -> Result<T, Fault> {
+    match tokio::task::spawn_blocking(job).await {
+        Ok(done) => done.map_err(Into::into),
+        Err(error) => Err(Fault::internal(error)),
+    }
+}
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Clipmill",
+        description = "Cuts MP4 clips out of live HLS, periodically and on demand.",
+        license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0")
+    ),
+    components(schemas(crate::model::ApiResult))
+)]
+struct Api;
+
+/// The routes, and their description.
+pub fn router(web: Web) -> (Router, Description) {
+    let rest = OpenApiRouter::new()
+        .routes(routes!(clips::start_periodic))
+        .routes(routes!(clips::stop_periodic))
+        .routes(routes!(clips::on_demand))
+        .routes(routes!(clips::by_range))
+        .routes(routes!(clips::clean_up))
+        .routes(routes!(vods::get, vods::delete))
+        .routes(routes!(vods::list))
+        .routes(routes!(vods::count))
+        .routes(routes!(vods::count_matching))
+        .routes(routes!(vods::delete_many))
+        .routes(routes!(vods::delete_many_slash))
+        .routes(routes!(broadcasts::create))
+        .routes(routes!(broadcasts::get, broadcasts::change, broadcasts::delete))
+        .routes(routes!(broadcasts::list))
+        .routes(routes!(broadcasts::count))
+        .routes(routes!(broadcasts::count_live))
+        .route_layer(middleware::from_fn_with_state(web.clone(), auth::check));
+    let open = OpenApiRouter::with_openapi(Api::openapi())
+        .routes(routes!(files::get))
+        .routes(routes!(status::healthz))
+        .routes(routes!(status::readyz))
+        .routes(routes!(status::metrics))
+        .routes(routes!(status::openapi));
+    let (router, mut description) = open.merge(rest).with_state(web).split_for_parts();
+    // The router's way to say that a parameter spans several segments is not OpenAPI's.
+    let paths = std::mem::take(&mut description.paths.paths);
+    description.paths.paths = paths
+        .into_iter()
+        .map(|(path, item)| (path.replace("{*", "{"), item))
+        .collect();
+    let router = router
+        .layer(axum::Extension(Arc::new(description.clone())))
+        .fallback(unknown)
+        .method_not_allowed_fallback(not_allowed);
+    (around(router), description)
+}
+
+/// What surrounds all routes.
+fn around(router: Router) -> Router {
+    let cors = CorsLayer::new()
+        .allow_origin(Any)
+        .allow_methods([
+            Method::GET,
+            Method::HEAD,
+            Method::POST,
+            Method::PUT,
+            Method::DELETE,
+        ])
+        .allow_headers([
+            header::AUTHORIZATION,
+            header::CONTENT_TYPE,
+            header::RANGE,
+            header::IF_RANGE,
+            header::IF_NONE_MATCH,
+            header::IF_MODIFIED_SINCE,
+            auth::PROXY_AUTHORIZATION,
+        ])
+        .expose_headers([
+            header::ACCEPT_RANGES,
+            header::CONTENT_DISPOSITION,
+            header::CONTENT_LENGTH,
+            header::CONTENT_RANGE,
+            header::ETAG,
+            header::LAST_MODIFIED,
+            clips::VOD_ID,
+        ])
+        .max_age(Duration::from_secs(86_400));
+    router
+        .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| {
+            Fault::internal("a request stopped unexpectedly").into_response()
+        }))
+        .layer(middleware::from_fn(count))
+        .layer(cors)
+}
+
+/// Counts a request. The route, not the path, so that there are only as many numbers as routes.
+async fn count(request: Request, next: Next) -> Response {
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let method = match *request.method() {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::DELETE => "DELETE",
+        Method::OPTIONS => "OPTIONS",
+        _ => "other",
+    };
+    let begun = Instant::now();
+    let answer = next.run(request).await;
+    let route = route.as_ref().map_or("none", MatchedPath::as_str);
+    metrics::http_request(method, route, answer.status().as_u16(), begun.elapsed());
+    answer
+}
+
+async fn unknown() -> Response {
+    refusal(StatusCode::NOT_FOUND, "There is nothing here")
+}
+
+async fn not_allowed() -> Response {
+    refusal(StatusCode::METHOD_NOT_ALLOWED, "This is not done here with this method")
+}
+
+/// What is answered until the catalog is open.
+pub fn not_ready() -> Router {
+    async fn later() -> Response {
+        refusal(StatusCode::SERVICE_UNAVAILABLE, "The catalog is not open yet")
+    }
+    let router = Router::new()
+        .route("/healthz", axum::routing::get(status::healthz))
+        .route("/metrics", axum::routing::get(status::metrics))
+        .fallback(later);
+    around(router)
+}
+
+/// The settings of the application that a request names.
+type App = axum::Extension<Arc<crate::config::AppSettings>>;
+
+type Shared = State<Web>;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,154 @@
+//! Connections: how many, how patient we are with them, and how they end.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tower::ServiceExt;
+
+use super::not_ready;
+use crate::metrics;
+
+/// The pause after a connection could not be accepted: what is short then (files, memory) is not
+/// there again at once.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// The largest head of a request.
+const LONGEST_HEAD: usize = 32 << 10;
+
+/// What is asked while nothing else can be answered yet, and all the rest from then on.
+#[derive(Clone)]
+pub struct Gate {
+    closed: Router,
+    open: Arc<OnceLock<Router>>,
+}
+
+impl Default for Gate {
+    fn default() -> Self {
+        Self {
+            closed: not_ready(),
+            open: Arc::default(),
+        }
+    }
+}
+
+impl Gate {
+    /// From now on requests go to these routes.
+    pub fn open(&self, router: Router) {
+        // The first opening counts; there is only one.
+        let _ = self.open.set(router);
+    }
+
+    fn router(&self) -> Router {
+        self.open.get().unwrap_or(&self.closed).clone()
+    }
+}
+
+/// Accepts connections and serves them.
+pub struct HttpServer {
+    listener: TcpListener,
+    gate: Gate,
+    header_timeout: Duration,
+    max_connections: usize,
+}
+
+impl HttpServer {
+    /// Binds `listen`.
+    ///
+    /// # Errors
+    /// When that cannot be done.
+    pub async fn bind(
+        listen: &str,
+        gate: Gate,
+        header_timeout: Duration,
+        max_connections: usize,
+    ) -> io::Result<Self> {
+        Ok(Self {
+            listener: TcpListener::bind(listen).await?,
+            gate,
+            header_timeout,
+            max_connections,
+        })
+    }
+
+    /// Where it listens.
+    ///
+    /// # Errors
+    /// When the system does not say.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Serves until `stop` changes; then takes no more requests, and lets those that run come to
+    /// their end.
+    pub async fn run(self, mut stop: watch::Receiver<bool>) {
+        let graceful = GracefulShutdown::new();
+        let room = Arc::new(Semaphore::new(self.max_connections));
+        while !*stop.borrow() {
+            // Those that find no room wait in the system's queue.
+            let Ok(permit) = Arc::clone(&room).acquire_owned().await else {
+                break;
+            };
+            let accepted = tokio::select! {
+                accepted = self.listener.accept() => accepted,
+                _ = stop.changed() => break,
+            };
+            match accepted {
+                Ok((stream, _)) => {
+                    self.serve(stream, permit, &graceful);
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+        drop(self.listener);
+        graceful.shutdown().await;
+    }
+
+    fn serve(
+        &self,
+        stream: TcpStream,
+        permit: OwnedSemaphorePermit,
+        graceful: &GracefulShutdown,
+    ) {
+        // Answers are written in one piece, or are long: nothing is gained by waiting for more.
+        let _ = stream.set_nodelay(true);
+        let gate = self.gate.clone();
+        let service = service_fn(move |request: hyper::Request<Incoming>| {
+            let router = gate.router();
+            async move {
+                let request: Request = request.map(Body::new);
+                let Ok(answer) = router.oneshot(request).await;
+                Ok::<_, Infallible>(answer)
+            }
+        });
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(self.header_timeout)
+            .max_buf_size(LONGEST_HEAD)
+            .serve_connection(TokioIo::new(stream), service);
+        let connection = graceful.watch(connection);
+        metrics::connection_opened();
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "a connection ended early");
+            }
+            metrics::connection_closed();
+            drop(permit);
+        });
+    }
+}

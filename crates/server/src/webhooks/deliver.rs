@@ -1,0 +1,310 @@
+//! The delivery of queued webhooks.
+//!
+//! The queue lies in the catalog. A dispatcher reads what is new in it and hands each webhook to
+//! the task of its receiver (scheme, host and port), which tries a few at a time, each at its own
+//! due time: a receiver that hangs holds up only what is meant for it. In memory there are only
+//! places and due times; what is sent is read when it is sent.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use rand::RngExt;
+use reqwest::Client;
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+use reqwest::redirect::Policy;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+use super::request::{body, signature};
+use crate::catalog::{Catalog, CatalogError};
+use crate::config::{AppSettings, Settings};
+use crate::metrics;
+use crate::model::{QueuedHook, now_ms};
+
+/// Tries of one receiver at the same time.
+const AT_ONCE: usize = 4;
+
+/// Queue entries read at a time.
+const PAGE: usize = 256;
+
+/// The pause after the first failed try, and the longest.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+
+/// A receiver's task ends after so long without work.
+const IDLE: Duration = Duration::from_secs(60);
+
+/// How often the queue is looked at even though nobody says that something was added.
+const LOOK: Duration = Duration::from_secs(5);
+
+/// Delivers what is queued in the catalog.
+#[derive(Clone)]
+pub struct Deliveries {
+    catalog: Arc<dyn Catalog>,
+    settings: watch::Receiver<Arc<Settings>>,
+    client: Client,
+    waiting: Arc<AtomicI64>,
+}
+
+/// When a webhook is due, and its place in the queue.
+type Due = (i64, u64);
+
+impl Deliveries {
+    /// Deliveries of what is queued in `catalog`.
+    ///
+    /// # Errors
+    /// When no connection could be secured.
+    pub fn new(
+        catalog: Arc<dyn Catalog>,
+        settings: watch::Receiver<Arc<Settings>>,
+    ) -> Result<Self, String> {
+        let client = Client::builder()
+            .tls_backend_preconfigured(tls()?)
+            .user_agent(concat!("clipmill/", env!("CARGO_PKG_VERSION")))
+            .redirect(Policy::none())
+            .build()
+            .map_err(|error| error.to_string())?;
+        Ok(Self {
+            catalog,
+            settings,
+            client,
+            waiting: Arc::default(),
+        })
+    }
+
+    /// Delivers until `stop` changes; tries that are under way come to their end.
+    pub async fn run(self, mut stop: watch::Receiver<bool>) {
+        let added = self.catalog.hooks_added();
+        let mut receivers: HashMap<String, mpsc::UnboundedSender<Due>> = HashMap::new();
+        let mut tasks = JoinSet::new();
+        let mut last = 0;
+        while !*stop.borrow() {
+            let page = match self.blocking(move |c| c.hooks_after(last, PAGE)).await {
+                Ok(page) => page,
+                Err(error) => {
+                    tracing::error!(%error, "cannot read the webhook queue");
+                    Vec::new()
+                }
+            };
+            let more = page.len() == PAGE;
+            for (place, hook) in page {
+                last = place;
+                self.count(1);
+                let receiver = receiver(&hook.url);
+                let due = (hook.next_ms, place);
+                let known = receivers.get(&receiver);
+                if known.is_some_and(|known| known.send(due).is_ok()) {
+                    continue;
+                }
+                let (sender, queue) = mpsc::unbounded_channel();
+                let _ = sender.send(due);
+                receivers.insert(receiver, sender);
+                tasks.spawn(self.clone().serve(queue, stop.clone()));
+            }
+            while tasks.try_join_next().is_some() {}
+            receivers.retain(|_, sender| !sender.is_closed());
+            if !more {
+                tokio::select! {
+                    () = added.notified() => {}
+                    () = tokio::time::sleep(LOOK) => {}
+                    _ = stop.changed() => {}
+                }
+            }
+        }
+        drop(receivers);
+        while tasks.join_next().await.is_some() {}
+    }
+
+    /// Serves one receiver.
+    async fn serve(
+        self,
+        mut queue: mpsc::UnboundedReceiver<Due>,
+        mut stop: watch::Receiver<bool>,
+    ) {
+        let mut due = BTreeSet::<Due>::new();
+        let mut tries = JoinSet::new();
+        loop {
+            while tries.len() < AT_ONCE && due.first().is_some_and(|(at, _)| *at <= now_ms()) {
+                if let Some((_, place)) = due.pop_first() {
+                    tries.spawn(self.clone().attempt(place));
+                }
+            }
+            let full = tries.len() >= AT_ONCE;
+            let next = due.first().filter(|_| !full).map(|(at, _)| at - now_ms());
+            let idle = due.is_empty() && tries.is_empty();
+            let pause = match next {
+                Some(millis) => Duration::from_millis(u64::try_from(millis).unwrap_or_default()),
+                None => IDLE,
+            };
+            tokio::select! {
+                arrived = queue.recv() => match arrived {
+                    Some(one) => {
+                        due.insert(one);
+                    }
+                    None if idle => return,
+                    None if *stop.borrow() => break,
+                    None => tokio::time::sleep(pause.min(LOOK)).await,
+                },
+                Some(tried) = tries.join_next() => {
+                    due.extend(tried.ok().flatten());
+                }
+                () = tokio::time::sleep(pause) => {
+                    // Nothing more is taken in; what was handed over meanwhile is still done.
+                    if idle {
+                        queue.close();
+                    }
+                }
+                _ = stop.changed() => break,
+            }
+        }
+        while tries.join_next().await.is_some() {}
+    }
+
+    /// Tries once; gives when to try again.
+    async fn attempt(self, place: u64) -> Option<Due> {
+        let hook = match self.blocking(move |c| c.hook(place)).await {
+            Ok(Some(hook)) => hook,
+            Ok(None) => {
+                self.count(-1);
+                return None;
+            }
+            Err(error) => {
+                tracing::error!(%error, "cannot read a webhook");
+                return Some((now_ms() + 5000, place));
+            }
+        };
+        let app = self.settings.borrow().app(&hook.app).cloned();
+        let sent = self.send(&hook, app.as_deref()).await;
+        let action = hook.payload.get("action").and_then(|action| action.as_str());
+        let action = action.unwrap_or_default().to_owned();
+        let Err(error) = sent else {
+            metrics::webhook_delivered(&hook.app);
+            tracing::info!(app = hook.app, url = hook.url, action, delivery = hook.delivery,
+                attempts = hook.attempts + 1, "webhook delivered");
+            self.settle(place, move |c| c.finish_hook(place)).await;
+            return None;
+        };
+        let mut hook = hook;
+        hook.attempts += 1;
+        hook.last_error = Some(error.clone());
+        metrics::webhook_try_failed(&hook.app);
+        let max_age = app.map_or(Duration::from_secs(24 * 3600), |app| app.webhook_max_age);
+        let last_ms = hook.created_ms.saturating_add(millis(max_age));
+        if now_ms() >= last_ms {
+            metrics::webhook_given_up(&hook.app);
+            tracing::error!(app = hook.app, url = hook.url, action, delivery = hook.delivery,
+                attempts = hook.attempts, error, "webhook given up");
+            self.settle(place, move |c| c.fail_hook(place, &hook)).await;
+            return None;
+        }
+        // The last try comes when the time is up, not a pause later.
+        hook.next_ms = (now_ms() + millis(pause(hook.attempts))).min(last_ms);
+        tracing::warn!(app = hook.app, url = hook.url, action, delivery = hook.delivery,
+            attempts = hook.attempts, error, "webhook not delivered yet");
+        let due = (hook.next_ms, place);
+        if let Err(error) = self.blocking(move |c| c.retry_hook(place, &hook)).await {
+            tracing::error!(%error, "cannot keep a webhook's tries");
+        }
+        Some(due)
+    }
+
+    async fn send(&self, hook: &QueuedHook, app: Option<&AppSettings>) -> Result<(), String> {
+        let kind = app.map(|app| app.webhook_content_type).unwrap_or_default();
+        let timeout = app.map_or(Duration::from_secs(5), |app| app.webhook_timeout);
+        let (body, content_type) = body(hook, kind);
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        let mut own = |name: &'static str, value: String| {
+            if let Ok(value) = HeaderValue::try_from(value) {
+                headers.insert(name, value);
+            }
+        };
+        own("x-clipmill-delivery", hook.delivery.clone());
+        if let Some(signature) = signature(app, now_ms() / 1000, &body) {
+            own("x-clipmill-signature", signature);
+        }
+        let request = self.client.post(&hook.url).headers(headers).body(body);
+        match request.timeout(timeout).send().await {
+            Ok(answer) if answer.status().is_success() => Ok(()),
+            Ok(answer) => Err(format!("the receiver answered {}", answer.status())),
+            Err(error) => Err(in_full(&error.without_url())),
+        }
+    }
+
+    /// A webhook leaves the queue.
+    async fn settle(
+        &self,
+        place: u64,
+        done: impl FnOnce(&dyn Catalog) -> Result<(), CatalogError> + Send + 'static,
+    ) {
+        self.count(-1);
+        if let Err(error) = self.blocking(done).await {
+            tracing::error!(place, %error, "cannot take a webhook off the queue");
+        }
+    }
+
+    fn count(&self, change: i64) {
+        let waiting = self.waiting.fetch_add(change, Ordering::Relaxed) + change;
+        metrics::webhook_queue(waiting);
+    }
+
+    async fn blocking<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&dyn Catalog) -> Result<T, CatalogError> + Send + 'static,
+    ) -> Result<T, CatalogError> {
+        let catalog = Arc::clone(&self.catalog);
+        let done = tokio::task::spawn_blocking(move || job(&*catalog)).await;
+        done.unwrap_or_else(|error| Err(CatalogError::Store(error.to_string())))
+    }
+}
+
+/// Whom a URL reaches.
+fn receiver(url: &str) -> String {
+    url::Url::parse(url).map_or_else(
+        |_| url.to_owned(),
+        |url| url.origin().ascii_serialization(),
+    )
+}
+
+/// One second after the first failed try, doubled with each further one up to five minutes, and
+/// shortened by up to half, so that receivers that come back are not met by all at once.
+fn pause(attempts: u32) -> Duration {
+    let doubled = FIRST_PAUSE.saturating_mul(1 << attempts.saturating_sub(1).min(16));
+    doubled
+        .min(LONGEST_PAUSE)
+        .mul_f64(rand::rng().random_range(0.5..=1.0))
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// An error with its causes, in one line.
+fn in_full(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+/// Certificates are checked against those of the system and those that Mozilla trusts.
+fn tls() -> Result<rustls::ClientConfig, String> {
+    let mut roots = rustls::RootCertStore {
+        roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
+    };
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?;
+    Ok(config.with_root_certificates(roots).with_no_client_auth())
+}
+
+#[cfg(test)]
+mod tests;
