@@ -77,7 +77,7 @@ fn clip(criterion: &mut Criterion) {
     let out = folder.path().join("clip.mp4");
     let cut = |window: &WindowRequest, format| {
         let request = ClipRequest {
-            window: window.clone(),
+            window: *window,
             ..ClipRequest::default()
         };
         let go_on = &mut |_| ControlFlow::Continue(());
@@ -99,7 +99,7 @@ fn clip(criterion: &mut Criterion) {
         ..WindowRequest::default()
     };
     group.bench_function("the last 5 s", |bencher| {
-        bencher.iter(|| cut(&last, Format::Mp4))
+        bencher.iter(|| cut(&last, Format::Mp4));
     });
     group.finish();
 }

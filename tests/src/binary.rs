@@ -113,9 +113,14 @@ pub fn finish(mut command: Command) -> Run {
 pub fn path() -> &'static Path {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
     PATH.get_or_init(|| {
-        // target/PROFILE/deps/this-test
-        let test = std::env::current_exe().unwrap();
-        let profile_dir = test.parent().and_then(Path::parent).unwrap();
+        // A test is target/PROFILE/deps/NAME, a program target/PROFILE/NAME.
+        let this = std::env::current_exe().unwrap();
+        let folder = this.parent().unwrap();
+        let profile_dir = if folder.ends_with("deps") {
+            folder.parent().unwrap()
+        } else {
+            folder
+        };
         let binary = profile_dir.join(format!("clipmill{}", std::env::consts::EXE_SUFFIX));
         if is_stale(&binary) {
             build(profile_dir);
