@@ -8,5 +8,8 @@ pub mod http;
 pub mod metrics;
 pub mod model;
 pub mod recorder;
+pub mod schedule;
+pub(crate) mod sources;
+pub mod spool;
 pub mod storage;
 pub mod webhooks;

@@ -168,7 +168,9 @@ impl Shared {
                 self.changed.notify_one();
                 continue;
             }
-            let wait = state.next_due().map(|due| due.saturating_duration_since(now));
+            let wait = state
+                .next_due()
+                .map(|due| due.saturating_duration_since(now));
             state = match wait {
                 // Due, but over a limit: whoever ends next wakes somebody up.
                 Some(Duration::ZERO) | None => self
@@ -201,13 +203,18 @@ impl State {
 
     /// When the next job is due that is not due yet; zero waits where only limits hold jobs back.
     fn next_due(&self) -> Option<Instant> {
-        let firsts = self.queues.iter().filter_map(|queue| queue.first_key_value());
+        let firsts = self
+            .queues
+            .iter()
+            .filter_map(|queue| queue.first_key_value());
         let future = firsts.map(|((due, _), _)| *due);
         let now = Instant::now();
         let (mut later, mut held) = (None, None);
         for due in future {
             if due > now {
-                later = Some(later.map_or(Reverse(due), |known: Reverse<Instant>| known.max(Reverse(due))));
+                later = Some(later.map_or(Reverse(due), |known: Reverse<Instant>| {
+                    known.max(Reverse(due))
+                }));
             } else {
                 held = Some(due);
             }
@@ -245,9 +252,13 @@ mod tests {
             let done = done.clone();
             let due = Instant::now() + Duration::from_millis(number % 7);
             let urgency = [Urgency::Segments, Urgency::Asked, Urgency::Periodic];
-            pool.submit(urgency[(number % 3) as usize], due, move || done.send(number).unwrap());
+            pool.submit(urgency[(number % 3) as usize], due, move || {
+                done.send(number).unwrap()
+            });
         }
-        let mut all: Vec<_> = (0..200).map(|_| results.recv_timeout(PATIENCE).unwrap()).collect();
+        let mut all: Vec<_> = (0..200)
+            .map(|_| results.recv_timeout(PATIENCE).unwrap())
+            .collect();
         all.sort_unstable();
         assert_eq!(all, (0..200).collect::<Vec<_>>());
     }
@@ -283,7 +294,9 @@ mod tests {
         let pool = Pool::new(2).unwrap();
         let (done, result) = mpsc::channel();
         let due = Instant::now() + Duration::from_millis(50);
-        pool.submit(Urgency::Segments, due, move || done.send(Instant::now()).unwrap());
+        pool.submit(Urgency::Segments, due, move || {
+            done.send(Instant::now()).unwrap()
+        });
         assert!(result.recv_timeout(PATIENCE).unwrap() >= due);
     }
 
@@ -335,7 +348,10 @@ mod tests {
             let after = spread("live", &format!("cam{number}"), interval);
             seconds[after.as_secs() as usize] += 1;
         }
-        assert!(seconds.iter().all(|&count| (25..=80).contains(&count)), "{seconds:?}");
+        assert!(
+            seconds.iter().all(|&count| (25..=80).contains(&count)),
+            "{seconds:?}"
+        );
         assert!(spread("live", "x", Duration::from_secs(5)) < Duration::from_millis(500));
     }
 }

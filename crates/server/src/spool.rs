@@ -3,7 +3,12 @@
 //! A media server deletes a segment when it slides out of the playlist, which may be long before
 //! its clip is complete. So each segment gets a second name in the data folder as soon as it is
 //! listed: a hard link, which costs nothing while the server still has the first; a copy where
-//! links are impossible (another file system, no permission) or unsafe (see [`Keep`]).
+//! links are impossible (another file system, no permission).
+//!
+//! An encoder that restarts opens its old files again and truncates them, and a link would lose its
+//! content with them. So the first segments of a session, whose names come back first, are copied.
+//! When one of them is written again there is time to turn the links of the others into copies
+//! ([`Spool::harden`]).
 //!
 //! ```text
 //! {data_dir}/spool/{app}/{stream}/{session}/{sequence}_{duration}_{start}_{flags}_{missing}.seg
@@ -13,12 +18,12 @@
 //! server that was killed finds everything it needs to go on.
 
 use std::fs;
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use chrono::{DateTime, Utc};
-use clipmill::{ByteRange, Ticks};
+use clipmill::Ticks;
 
 use crate::sources::session::FileMark;
 
@@ -63,23 +68,6 @@ impl SpoolError {
             _ => Self::Io { path, error },
         }
     }
-
-    /// Whether the segment itself is not there.
-    pub(crate) fn is_missing(&self) -> bool {
-        matches!(self, Self::Io { error, .. } if error.kind() == io::ErrorKind::NotFound)
-    }
-}
-
-/// How a segment is kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Keep {
-    /// By a hard link where possible.
-    Link,
-    /// By a copy. An encoder that restarts opens its old files again and truncates them, and a link
-    /// would lose its content with them: the first segments of a session, whose names come back
-    /// first, are copied. When the first of them is written again there is time to turn the links
-    /// of the others into copies.
-    Copy,
 }
 
 /// What the playlist says about a segment.
@@ -92,8 +80,6 @@ pub(crate) struct Label {
     pub(crate) discontinuity: bool,
     /// Length of the segments missing before it, in 90 kHz ticks.
     pub(crate) missing_before: Ticks,
-    /// Which bytes of the file; all of them when absent.
-    pub(crate) byte_range: Option<ByteRange>,
 }
 
 impl Label {
@@ -102,11 +88,8 @@ impl Label {
             || "x".to_owned(),
             |time| time.timestamp_micros().to_string(),
         );
-        let range = self.byte_range.map_or_else(String::new, |range| {
-            format!("_{}+{}", range.offset, range.length)
-        });
         format!(
-            "{:020}_{}_{start}_{}_{}{range}{SUFFIX}",
+            "{:020}_{}_{start}_{}_{}{SUFFIX}",
             self.sequence,
             self.duration,
             u8::from(self.discontinuity),
@@ -124,23 +107,12 @@ impl Label {
         };
         let discontinuity = fields.next()? == "1";
         let missing_before = fields.next()?.parse().ok()?;
-        let byte_range = match fields.next() {
-            None => None,
-            Some(range) => {
-                let (offset, length) = range.split_once('+')?;
-                Some(ByteRange {
-                    offset: offset.parse().ok()?,
-                    length: length.parse().ok()?,
-                })
-            }
-        };
         Some(Self {
             sequence,
             duration,
             start_time,
             discontinuity,
             missing_before,
-            byte_range,
         })
     }
 }
@@ -153,12 +125,6 @@ pub(crate) struct Kept {
     pub(crate) mark: FileMark,
     /// It shares its content with a file of the media server.
     pub(crate) linked: bool,
-}
-
-impl Kept {
-    fn bytes(&self) -> u64 {
-        self.label.byte_range.map_or(self.mark.len, |range| range.length)
-    }
 }
 
 /// The folder in which segments are kept.
@@ -186,7 +152,7 @@ impl Spool {
         walk(&spool.root, &mut |path, metadata| {
             if path.extension().is_some_and(|suffix| suffix == "part") {
                 let _ = fs::remove_file(path);
-            } else {
+            } else if path.extension().is_some_and(|suffix| suffix == "seg") {
                 used += metadata.len();
             }
         })?;
@@ -245,69 +211,67 @@ impl Spool {
         all
     }
 
-    /// Keeps a segment. `from` is its file as the media server has it, links resolved.
+    /// Keeps a segment, whose content is `bytes`. `from` is the file that had it, and looked like
+    /// `mark` when it was read; without one it is written anew.
     pub(crate) fn keep(
         &self,
         session: &Path,
-        from: &Path,
         label: Label,
-        how: Keep,
+        bytes: &[u8],
+        mark: FileMark,
+        from: Option<&Path>,
     ) -> Result<Kept, SpoolError> {
-        let failed = |error| SpoolError::new(from, error);
-        let metadata = fs::metadata(from).map_err(failed)?;
-        let bytes = label.byte_range.map_or(metadata.len(), |range| range.length);
-        let used = self.bytes();
-        if used.saturating_add(bytes) > self.limit {
+        let path = session.join(label.file_name());
+        let failed = |error| SpoolError::new(&path, error);
+        let (len, used) = (bytes.len() as u64, self.bytes());
+        if used.saturating_add(len) > self.limit {
             return Err(SpoolError::OverLimit {
-                path: from.to_owned(),
+                path,
                 used,
                 limit: self.limit,
             });
         }
         fs::create_dir_all(session).map_err(failed)?;
-        let path = session.join(label.file_name());
         let partial = session.join(format!("{:020}{PARTIAL}", label.sequence));
         let _ = fs::remove_file(&partial);
         // In two steps, so that what a crash left under the name is replaced in one.
-        let linked = how == Keep::Link && fs::hard_link(from, &partial).is_ok();
+        let linked = from.is_some_and(|from| link(from, &partial, mark));
         if !linked {
-            copy(from, &partial).map_err(failed)?;
+            write(&partial, bytes, mark).map_err(failed)?;
         }
         let replaced = fs::metadata(&path).map_or(0, |metadata| metadata.len());
         // Nothing happens where both are links to one file, hence the removal after.
         fs::rename(&partial, &path).map_err(failed)?;
         let _ = fs::remove_file(&partial);
-        let metadata = fs::metadata(&path).map_err(failed)?;
-        let kept = Kept {
+        self.used.fetch_add(len, Ordering::Relaxed);
+        self.forget_bytes(replaced);
+        Ok(Kept {
             label,
             path,
-            mark: FileMark::of(&metadata),
+            mark: FileMark { len, ..mark },
             linked,
-        };
-        self.used.fetch_add(kept.bytes(), Ordering::Relaxed);
-        self.forget_bytes(replaced);
-        Ok(kept)
+        })
     }
 
-    /// Turns a link into a copy, before its content is overwritten under its other name.
-    pub(crate) fn harden(&self, kept: &mut Kept) -> Result<(), SpoolError> {
-        if !kept.linked {
-            return Ok(());
-        }
+    /// Turns a link into a copy, before its content is overwritten under its other name. False
+    /// when that has happened already.
+    pub(crate) fn harden(&self, kept: &Kept) -> Result<bool, SpoolError> {
         let failed = |error| SpoolError::new(&kept.path, error);
         let partial = kept.path.with_extension("part");
-        copy(&kept.path, &partial).map_err(failed)?;
+        let bytes = fs::read(&kept.path).map_err(failed)?;
+        let now = FileMark::of(&fs::metadata(&kept.path).map_err(failed)?);
+        if now != kept.mark || bytes.len() as u64 != kept.mark.len {
+            return Ok(false);
+        }
+        write(&partial, &bytes, kept.mark).map_err(failed)?;
         fs::rename(&partial, &kept.path).map_err(failed)?;
-        let metadata = fs::metadata(&kept.path).map_err(failed)?;
-        kept.mark = FileMark::of(&metadata);
-        kept.linked = false;
-        Ok(())
+        Ok(true)
     }
 
     /// Lets go of a segment.
     pub(crate) fn release(&self, kept: &Kept) {
         match fs::remove_file(&kept.path) {
-            Ok(()) => self.forget_bytes(kept.bytes()),
+            Ok(()) => self.forget_bytes(kept.mark.len),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => {
                 tracing::warn!(path = %kept.path.display(), %error, "cannot remove a kept segment");
@@ -327,25 +291,47 @@ impl Spool {
         }
     }
 
+    /// Removes a session's folder, if no segment is left in it.
+    pub(crate) fn remove_empty(&self, session: &Path) {
+        if names(session)
+            .iter()
+            .all(|name| Label::parse(name).is_none())
+        {
+            self.remove(session);
+        }
+    }
+
     fn forget_bytes(&self, bytes: u64) {
         let less = |used: u64| Some(used.saturating_sub(bytes));
-        let _ = self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+        let _ = self
+            .used
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
     }
 }
 
-/// Copies with the date of the last change, which tells files of one name apart.
-fn copy(from: &Path, to: &Path) -> io::Result<()> {
-    let copied = (|| {
-        let mut source = fs::File::open(from)?;
-        let mut target = fs::File::create(to)?;
-        io::copy(&mut source, &mut target)?;
-        let modified = source.metadata()?.modified()?;
-        target.set_modified(modified)
-    })();
-    if copied.is_err() {
+/// Links a file, if it still is the one that looked like `mark`.
+fn link(from: &Path, to: &Path, mark: FileMark) -> bool {
+    if fs::hard_link(from, to).is_err() {
+        return false;
+    }
+    let same = fs::metadata(to).is_ok_and(|metadata| FileMark::of(&metadata) == mark);
+    if !same {
         let _ = fs::remove_file(to);
     }
-    copied
+    same
+}
+
+/// Writes a file with the date of its last change, which tells files of one name apart.
+fn write(to: &Path, bytes: &[u8], mark: FileMark) -> io::Result<()> {
+    let written = (|| {
+        let mut file = fs::File::create(to)?;
+        file.write_all(bytes)?;
+        file.set_modified(mark.modified())
+    })();
+    if written.is_err() {
+        let _ = fs::remove_file(to);
+    }
+    written
 }
 
 fn names(folder: &Path) -> Vec<String> {
@@ -391,8 +377,13 @@ mod tests {
             start_time: DateTime::from_timestamp_micros(1_795_356_300_000_001),
             discontinuity: sequence == 3,
             missing_before: 0,
-            byte_range: None,
         }
+    }
+
+    #[derive(PartialEq)]
+    enum Keep {
+        Link,
+        Copy,
     }
 
     struct Place {
@@ -419,8 +410,12 @@ mod tests {
         }
 
         fn keep(&self, sequence: u64, how: Keep) -> Result<Kept, SpoolError> {
+            let segment = self.segment();
+            let mark = FileMark::of(&fs::metadata(&segment).unwrap());
+            let from = (how == Keep::Link).then_some(segment.as_path());
             let label = label(sequence);
-            self.spool.keep(&self.session, &self.segment(), label, how)
+            self.spool
+                .keep(&self.session, label, b"0123456789", mark, from)
         }
     }
 
@@ -430,10 +425,6 @@ mod tests {
         all.push(Label {
             start_time: None,
             missing_before: 90_000,
-            byte_range: Some(ByteRange {
-                offset: 5,
-                length: 1 << 40,
-            }),
             ..label(7)
         });
         all.push(Label {
@@ -462,7 +453,10 @@ mod tests {
         assert_eq!(again.streams("live"), ["cam"]);
         assert_eq!(again.sessions("live", "cam"), ["1-0"]);
         let kept = again.kept(&place.session);
-        assert_eq!(kept.iter().map(|kept| kept.label).collect::<Vec<_>>(), [label(1), label(2)]);
+        assert_eq!(
+            kept.iter().map(|kept| kept.label).collect::<Vec<_>>(),
+            [label(1), label(2)]
+        );
         assert_eq!(kept[1], copied);
         for kept in &kept {
             again.release(kept);
@@ -475,16 +469,27 @@ mod tests {
     #[test]
     fn an_encoder_that_truncates_its_files_takes_no_copy_along() {
         let place = place(1000);
-        let mut hardened = place.keep(1, Keep::Link).unwrap();
+        let hardened = place.keep(1, Keep::Link).unwrap();
         let copied = place.keep(2, Keep::Copy).unwrap();
         let lost = place.keep(3, Keep::Link).unwrap();
-        place.spool.harden(&mut hardened).unwrap();
+        assert!(place.spool.harden(&hardened).unwrap());
         fs::write(place.segment(), "new").unwrap();
         assert_eq!(fs::read_to_string(&hardened.path).unwrap(), "0123456789");
         assert_eq!(fs::read_to_string(&copied.path).unwrap(), "0123456789");
         assert_eq!(fs::read_to_string(&lost.path).unwrap(), "new");
         let mark = FileMark::of(&fs::metadata(&lost.path).unwrap());
         assert_ne!(mark, lost.mark, "and it is noticed");
+        assert!(!place.spool.harden(&lost).unwrap());
+        let late = place.spool.keep(
+            &place.session,
+            label(4),
+            b"0123456789",
+            copied.mark,
+            Some(&place.segment()),
+        );
+        let late = late.unwrap();
+        assert!(!late.linked);
+        assert_eq!(fs::read_to_string(&late.path).unwrap(), "0123456789");
     }
 
     #[test]
@@ -505,7 +510,10 @@ mod tests {
         place.keep(1, Keep::Link).unwrap();
         place.keep(2, Keep::Copy).unwrap();
         let error = place.keep(3, Keep::Link).unwrap_err();
-        assert!(matches!(error, SpoolError::OverLimit { used: 20, .. }), "{error}");
+        assert!(
+            matches!(error, SpoolError::OverLimit { used: 20, .. }),
+            "{error}"
+        );
         place.spool.remove(&place.session);
         place.keep(3, Keep::Link).unwrap();
     }

@@ -7,10 +7,12 @@ mod rebuild;
 mod sled;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
+use crate::config::AppSettings;
 use crate::model::{Broadcast, QueuedHook, Vod};
 use crate::storage::ClipRecord;
 
@@ -49,14 +51,20 @@ pub struct Boundary {
     pub ordinal: u64,
     /// The session of the stream.
     pub session: String,
-    /// The instant, in milliseconds since the Unix epoch, on the stream's own clock.
+    /// The boundary on the grid of intervals, in milliseconds since the Unix epoch, on the
+    /// stream's own clock.
     pub time_ms: Option<i64>,
-    /// Media sequence number of the segment that it lies in.
+    /// The instant of the sync sample at which the clip really ended.
+    pub cut_ms: Option<i64>,
+    /// Media sequence number of the segment that it lies in; that of the segment to come, at the
+    /// end of a stream.
     pub sequence: u64,
     /// Name of that segment.
     pub segment: String,
     /// Ticks of 90 kHz from that segment's first presented frame.
     pub offset: i64,
+    /// Nothing of the session is left to be cut: it ended, or recording was turned off.
+    pub finished: bool,
 }
 
 /// What REST asked of periodic recording. It holds until the configuration says something new.
@@ -101,6 +109,20 @@ pub struct VodQuery {
 
 /// A webhook with its place in the queue: a later one has the greater.
 pub type Ticket = (u64, QueuedHook);
+
+impl PeriodicState {
+    /// Whether an application records periodically, and at which interval: as REST said, unless
+    /// the configuration says something else than it did then.
+    #[must_use]
+    pub fn effective(state: Option<&Self>, app: &AppSettings) -> Option<Duration> {
+        let configured = (app.enabled, app.interval.as_secs());
+        let (enabled, seconds) = match state {
+            Some(state) if state.configured == configured => (state.enabled, state.interval_seconds),
+            _ => configured,
+        };
+        enabled.then(|| Duration::from_secs(seconds))
+    }
+}
 
 /// The catalog. Everything blocks; what a call has changed is on the disk when it returns.
 pub trait Catalog: Send + Sync {

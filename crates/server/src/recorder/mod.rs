@@ -1,5 +1,303 @@
-//! One recorder per stream.
+//! The recorders: what turns live streams into clips.
+//!
+//! ```text
+//! folder ──sources──▶ a playlist changed
+//! playlist ──stream──▶ segments that are new, a session that begins or ends
+//! segment ──session──▶ read and indexed once, kept in the spool
+//! line of segments ──boundary, periodic──▶ a clip is complete
+//! clip ──make──▶ file, catalog entry, webhook: all of them or none
+//! ```
+//!
+//! There is one task per app, which watches its folder, and a few threads for all that reads and
+//! writes ([`crate::schedule`]); a stream is a value behind a lock, not a thread. What is kept of a
+//! segment in memory is its index.
+//!
+//! **Sessions.** A stream's media from its first segment to its end is a session, on one timeline:
+//! that of `PROGRAM-DATE-TIME`, else one laid from the arrival of the segments. Clips never reach
+//! over two sessions. A session that is over is closed with a clip that holds the remainder, before
+//! the next one's first clip is made.
+//!
+//! **After a restart**, `recover` finds the segments that were kept, in the spool, and the last
+//! boundary, in the catalog, where it came in one transaction with the clip that it ended. What
+//! lies between the two and the playlist's present is what the next clips are made of.
 
+mod app;
+mod asked;
+mod boundary;
+mod clipping;
+mod history;
+mod line;
+mod make;
+mod periodic;
+mod recover;
 mod request;
+mod session;
+mod shared;
+mod stream;
 
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use clipmill::{Cut, Ticks};
+use tokio::sync::{Semaphore, oneshot, watch};
+
+use self::app::App;
+use self::asked::{Asked, PATIENCE};
 pub use self::request::{ClipWindow, MadeClip, OnDemandError, RecorderStatus};
+use self::session::{Ending, Recording};
+use self::shared::{Shared, Troubles, lock};
+use self::stream::Stream;
+use crate::catalog::{Catalog, PeriodicState};
+use crate::config::{AppSettings, Settings};
+use crate::schedule::{Pool, Urgency};
+use crate::spool::Spool;
+use crate::storage::ClipStore;
+
+/// Clips that are asked for at once; who comes later waits.
+const ASKED_AT_ONCE: usize = 64;
+
+/// Records the streams of all apps.
+#[derive(Debug, Clone)]
+pub struct Recorders {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    shared: Arc<Shared>,
+    apps: Mutex<BTreeMap<String, Arc<App>>>,
+    asked: Semaphore,
+}
+
+impl Recorders {
+    /// Begins to watch the apps' folders, with periodic clips as the settings, or REST after
+    /// them, want it. To be called in a runtime, after catalog and files were made to agree.
+    ///
+    /// # Errors
+    /// When the spool cannot be opened or no thread can be started.
+    pub fn start(
+        settings: watch::Receiver<Arc<Settings>>,
+        catalog: Arc<dyn Catalog>,
+        store: ClipStore,
+    ) -> io::Result<Self> {
+        let now = Arc::clone(&settings.borrow());
+        let cores = std::thread::available_parallelism().map_or(2, usize::from);
+        let workers = now.workers.unwrap_or(cores).max(2);
+        let shared = Arc::new(Shared {
+            pool: Pool::new(workers)?,
+            spool: Arc::new(Spool::open(&now.data_dir, now.spool_max_bytes)?),
+            catalog,
+            store,
+            troubles: Troubles::default(),
+            draining: AtomicBool::new(false),
+            making: AtomicUsize::new(0),
+        });
+        let recorders = Self {
+            inner: Arc::new(Inner {
+                shared,
+                apps: Mutex::default(),
+                asked: Semaphore::new(ASKED_AT_ONCE),
+            }),
+        };
+        for app in &now.apps {
+            recorders.add(app);
+        }
+        tokio::spawn(recorders.clone().follow(settings));
+        Ok(recorders)
+    }
+
+    fn add(&self, settings: &Arc<AppSettings>) {
+        let app = Arc::new(App::new(Arc::clone(settings)));
+        let known = self.inner.shared.catalog.periodic(&settings.name);
+        let known = known.unwrap_or_else(|error| {
+            tracing::error!(app = settings.name, %error, "what REST asked for is not known");
+            None
+        });
+        app.set_interval(PeriodicState::effective(known.as_ref(), settings));
+        lock(&self.inner.apps).insert(settings.name.clone(), Arc::clone(&app));
+        tokio::spawn(app.watch(Arc::clone(&self.inner.shared)));
+    }
+
+    /// Lets changed settings take effect.
+    async fn follow(self, mut settings: watch::Receiver<Arc<Settings>>) {
+        while settings.changed().await.is_ok() {
+            let now = Arc::clone(&settings.borrow_and_update());
+            for new in &now.apps {
+                let known = self.app(&new.name);
+                match known {
+                    Some(app) => app.set_settings(Arc::clone(new)),
+                    None => self.add(new),
+                }
+            }
+            let mut apps = lock(&self.inner.apps);
+            apps.retain(|name, app| {
+                let stays = now.app(name).is_some();
+                if !stays {
+                    app.closed.notify_one();
+                }
+                stays
+            });
+        }
+    }
+
+    fn app(&self, name: &str) -> Option<Arc<App>> {
+        lock(&self.inner.apps).get(name).cloned()
+    }
+
+    /// Makes a clip now. With `return_file` the answer comes before it is stored, with a body from
+    /// which its bytes can be had as they are written.
+    ///
+    /// # Errors
+    /// When there is nothing to be clipped, or it cannot be stored.
+    pub async fn on_demand(
+        &self,
+        app: &str,
+        stream: &str,
+        window: ClipWindow,
+        cut: Option<Cut>,
+        return_file: bool,
+    ) -> Result<MadeClip, OnDemandError> {
+        let shared = Arc::clone(&self.inner.shared);
+        if shared.is_draining() {
+            return Err(OnDemandError::Draining);
+        }
+        let Some(app) = self.app(app) else {
+            return Err(OnDemandError::NoBroadcast(stream.to_owned()));
+        };
+        let Ok(_one) = self.inner.asked.acquire().await else {
+            return Err(OnDemandError::Draining);
+        };
+        let asked = Asked {
+            stream: stream.to_owned(),
+            window,
+            cut: cut.unwrap_or(Cut::Exact),
+            return_file,
+        };
+        let (answer, answered) = oneshot::channel();
+        let context = Arc::clone(&shared);
+        shared.pool.submit(Urgency::Asked, Instant::now(), move || {
+            asked.make(&context, &app, answer);
+        });
+        match tokio::time::timeout(PATIENCE, answered).await {
+            Ok(Ok(made)) => made,
+            Ok(Err(_)) => Err(OnDemandError::Draining),
+            Err(_) => Err(OnDemandError::Failed("it took too long".to_owned())),
+        }
+    }
+
+    /// Turns periodic clips on, from the live edge. Where they were on already, what is in the
+    /// making is ended first: then true.
+    pub async fn start_periodic(&self, app: &str, interval: Duration) -> bool {
+        let Some(app) = self.app(app) else {
+            return false;
+        };
+        let replaced = app.set_interval(Some(interval)).is_some();
+        self.each_stream(&app, move |stream, shared, app| {
+            stream.record(interval, shared, app)
+        })
+        .await;
+        replaced
+    }
+
+    /// Turns periodic clips off, with one last clip of each stream. False when they were not on.
+    pub async fn stop_periodic(&self, app: &str) -> bool {
+        let Some(app) = self.app(app) else {
+            return false;
+        };
+        let was_on = app.set_interval(None).is_some();
+        self.each_stream(&app, Stream::stop_recording).await;
+        was_on
+    }
+
+    /// Streams' locks may be held while a segment is read: no task waits for them.
+    async fn each_stream(
+        &self,
+        app: &Arc<App>,
+        each: impl Fn(&Arc<Stream>, &Arc<Shared>, &Arc<App>) + Send + 'static,
+    ) {
+        let (shared, app) = (Arc::clone(&self.inner.shared), Arc::clone(app));
+        let worked = tokio::task::spawn_blocking(move || {
+            for stream in app.streams() {
+                each(&stream, &shared, &app);
+            }
+        });
+        if let Err(error) = worked.await {
+            tracing::error!(%error, "not every stream was told");
+        }
+    }
+
+    /// The live edge of a stream and its target duration, in milliseconds.
+    #[must_use]
+    pub fn live_edge(&self, app: &str, stream: &str) -> Option<(i64, i64)> {
+        let stream = self.app(app)?.stream(stream)?;
+        *lock(&stream.edge)
+    }
+
+    /// How the recorders stand.
+    #[must_use]
+    pub fn status(&self) -> RecorderStatus {
+        let apps = lock(&self.inner.apps);
+        let live: usize = apps.values().map(|app| app.live_streams()).sum();
+        RecorderStatus {
+            live_streams: live as u64,
+            spool_bytes: self.inner.shared.spool.bytes(),
+            trouble: self.inner.shared.troubles.first(),
+        }
+    }
+
+    /// Begins nothing new, and returns when the clips that are being made are done. What is kept
+    /// for clips to come stays for the next start.
+    pub async fn drain(&self) {
+        let shared = &self.inner.shared;
+        shared.draining.store(true, Ordering::SeqCst);
+        for app in lock(&self.inner.apps).values() {
+            app.closed.notify_one();
+        }
+        while shared.making.load(Ordering::SeqCst) > 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let context = Arc::clone(shared);
+        let _ = tokio::task::spawn_blocking(move || context.pool.close()).await;
+    }
+}
+
+impl Stream {
+    fn record(self: &Arc<Self>, interval: Duration, shared: &Arc<Shared>, app: &Arc<App>) {
+        let mut state = lock(&self.state);
+        if let Some(session) = &mut state.session {
+            match &session.recording {
+                Recording::Off => {
+                    let edge = session.line.timeline().end();
+                    session.recording = Recording::Waiting(edge.unwrap_or(Ticks::MIN));
+                    session.interval = interval;
+                    session.ending = None;
+                }
+                Recording::Waiting(_) => session.interval = interval,
+                Recording::On(_) | Recording::Resuming(_) => {
+                    session.ending = Some(Ending::Restart(interval));
+                }
+            }
+        }
+        drop(state);
+        self.queue_cut(shared, app);
+    }
+
+    fn stop_recording(self: &Arc<Self>, shared: &Arc<Shared>, app: &Arc<App>) {
+        let mut state = lock(&self.state);
+        if let Some(session) = &mut state.session {
+            match &session.recording {
+                Recording::Off => {}
+                Recording::Waiting(_) => session.recording = Recording::Off,
+                Recording::On(_) | Recording::Resuming(_) => {
+                    session.ending = Some(Ending::Last);
+                }
+            }
+        }
+        drop(state);
+        // What has come until now belongs to the last clip.
+        self.queue_look(shared, app, Duration::ZERO);
+    }
+}

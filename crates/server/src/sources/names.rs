@@ -65,7 +65,10 @@ impl PlaylistName {
 }
 
 fn split_role(stem: &str) -> (&str, Role) {
-    if let Some(name) = stem.strip_suffix("_adaptive").filter(|name| !name.is_empty()) {
+    if let Some(name) = stem
+        .strip_suffix("_adaptive")
+        .filter(|name| !name.is_empty())
+    {
         return (name, Role::Adaptive);
     }
     match rendition(stem) {

@@ -69,10 +69,6 @@ impl Playlists {
         }
     }
 
-    pub(crate) fn root(&self) -> &Path {
-        &self.root
-    }
-
     /// Looks at everything under the folder; gives the streams whose playlists changed.
     ///
     /// # Errors
@@ -126,7 +122,10 @@ impl Playlists {
         };
         self.known.insert(path.to_owned(), known);
         // What it lists belongs to it; whose stream a rendition was taken for is told.
-        Some(self.owner(path).map_or(stream, |owner| owner.name.stream.clone()))
+        Some(
+            self.owner(path)
+                .map_or(stream, |owner| owner.name.stream.clone()),
+        )
     }
 
     /// Forgets what a playlist lists, as it turned out to be something else.
@@ -145,6 +144,7 @@ impl Playlists {
     }
 
     /// Every stream that has a playlist.
+    #[cfg(test)]
     pub(crate) fn streams(&self) -> BTreeSet<String> {
         let own = |(path, _): &(&PathBuf, &Known)| self.owner(path).is_none();
         let all = self.known.iter().filter(own);
@@ -188,7 +188,11 @@ impl Playlists {
                 .is_ok_and(|behind| behind <= TOGETHER)
         };
         let rank = |(role, modified, ..): &(Role, SystemTime, &Path, &Known)| {
-            (!fresh(*modified), *role, newest.duration_since(*modified).ok())
+            (
+                !fresh(*modified),
+                *role,
+                newest.duration_since(*modified).ok(),
+            )
         };
         let serving = |(_, _, path, known): &(Role, SystemTime, &Path, &Known)| Serving {
             path: (*path).to_owned(),
@@ -203,11 +207,7 @@ impl Playlists {
     }
 }
 
-fn walk(
-    folder: &Path,
-    depth: usize,
-    found: &mut HashMap<PathBuf, fs::Metadata>,
-) -> io::Result<()> {
+fn walk(folder: &Path, depth: usize, found: &mut HashMap<PathBuf, fs::Metadata>) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
         let name = entry.file_name();
@@ -254,9 +254,16 @@ fn lists(path: &Path, playlist: &MultivariantPlaylist) -> Lists {
         _ => None,
     };
     let best = VariantChoice::Best.choose(playlist).ok();
-    let variants = playlist.variants.iter().map(|variant| Some(variant.uri.as_str()));
+    let variants = playlist
+        .variants
+        .iter()
+        .map(|variant| Some(variant.uri.as_str()));
     let renditions = playlist.renditions.iter().map(|one| one.uri.as_deref());
-    let all = variants.chain(renditions).flatten().filter_map(file).collect();
+    let all = variants
+        .chain(renditions)
+        .flatten()
+        .filter_map(file)
+        .collect();
     match best.and_then(|variant| file(&variant.uri)) {
         Some(best) => Lists::Playlists { best, all },
         None => Lists::Unknown,
@@ -344,7 +351,10 @@ mod tests {
     #[test]
     fn the_best_rendition_serves_where_there_is_no_other() {
         let mut folder = Folder::new();
-        let names = [("cam_480p800kbps.m3u8", 800), ("cam_720p2000kbps.m3u8", 2000)];
+        let names = [
+            ("cam_480p800kbps.m3u8", 800),
+            ("cam_720p2000kbps.m3u8", 2000),
+        ];
         folder.write("cam_adaptive.m3u8", &multivariant(&names), 100);
         folder.write(names[0].0, MEDIA, 1);
         folder.write(names[1].0, MEDIA, 2);

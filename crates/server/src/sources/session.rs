@@ -7,7 +7,7 @@
 
 use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use clipmill_playlist::Segment;
@@ -35,11 +35,17 @@ impl FileMark {
         let since = metadata
             .modified()
             .ok()
-            .and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
+            .and_then(|time| time.duration_since(UNIX_EPOCH).ok());
         Self {
             len: metadata.len(),
             modified_ns: since.map_or(0, |since| since.as_nanos() as i128),
         }
+    }
+
+    /// The time of the last change.
+    pub(crate) fn modified(&self) -> SystemTime {
+        let since = u64::try_from(self.modified_ns.max(0)).unwrap_or(u64::MAX);
+        UNIX_EPOCH + Duration::from_nanos(since)
     }
 
     /// Whether a file may only have been appended to since it looked like `self`.
@@ -199,7 +205,10 @@ impl Tracker {
         mark: &mut dyn FnMut(&Segment) -> Option<FileMark>,
     ) -> bool {
         let mut marks_left = 2;
-        let overlap = segments.iter().rev().filter_map(|s| Some((s, self.get(s.sequence)?)));
+        let overlap = segments
+            .iter()
+            .rev()
+            .filter_map(|s| Some((s, self.get(s.sequence)?)));
         for (segment, known) in overlap {
             if known.uri.is_some_and(|uri| uri != hash(&segment.uri)) {
                 return true;
@@ -299,7 +308,8 @@ mod tests {
         fn write(&mut self, sequences: std::ops::Range<u64>, version: i128) {
             for sequence in sequences {
                 let name = format!("seg{sequence}.ts");
-                self.files.insert(name, mark(version + i128::from(sequence), 188));
+                self.files
+                    .insert(name, mark(version + i128::from(sequence), 188));
             }
         }
 
@@ -356,7 +366,11 @@ mod tests {
             world.write(0..4, 1000);
             world.look(&list(0, 4, None));
             world.write(0..caught, 5000);
-            assert_eq!(world.look(&list(0, caught, None)), Seen::StartedOver, "{caught}");
+            assert_eq!(
+                world.look(&list(0, caught, None)),
+                Seen::StartedOver,
+                "{caught}"
+            );
             assert_eq!(world.tracker.next(), Some(caught));
         }
     }

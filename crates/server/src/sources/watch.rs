@@ -37,7 +37,7 @@ pub(crate) struct Changes {
 #[derive(Debug, Default)]
 struct Inbox {
     changes: Mutex<Changes>,
-    wake: Notify,
+    wake: Arc<Notify>,
 }
 
 impl Inbox {
@@ -71,8 +71,10 @@ impl Changes {
         for path in event.paths {
             if path.extension().is_some_and(|suffix| suffix == "m3u8") {
                 self.playlists.insert(path);
-            } else if matches!(event.kind, EventKind::Create(_) | EventKind::Modify(notify::event::ModifyKind::Name(_)))
-                && path.extension().is_none()
+            } else if matches!(
+                event.kind,
+                EventKind::Create(_) | EventKind::Modify(notify::event::ModifyKind::Name(_))
+            ) && path.extension().is_none()
             {
                 // A new folder may have been filled before it was watched.
                 self.look_at_all = true;
@@ -129,9 +131,9 @@ impl Watch {
         self.watcher = None;
     }
 
-    /// Waits until something has changed.
-    pub(crate) async fn changed(&self) {
-        self.inbox.wake.notified().await;
+    /// Is notified when something has changed.
+    pub(crate) fn changes(&self) -> Arc<Notify> {
+        Arc::clone(&self.inbox.wake)
     }
 
     /// What has changed since the last call.
@@ -157,7 +159,8 @@ mod tests {
         let mut all = Changes::default();
         let begun = Instant::now();
         while begun.elapsed() < Duration::from_secs(10) && !enough(&all) {
-            let _ = tokio::time::timeout(Duration::from_millis(100), watch.changed()).await;
+            let _ =
+                tokio::time::timeout(Duration::from_millis(100), watch.changes().notified()).await;
             let more = watch.take();
             all.playlists.extend(more.playlists);
             all.others.extend(more.others);

@@ -1,0 +1,364 @@
+//! One app: its folder is watched, its streams are looked after.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, RwLock};
+use std::time::{Duration, Instant};
+
+use metrics::gauge;
+use tokio::sync::Notify;
+
+use super::line::Held;
+use super::shared::{Shared, lock};
+use super::stream::Stream;
+use crate::config::AppSettings;
+use crate::metrics::{SPOOL_BYTES, STREAMS_LIVE};
+use crate::schedule::Urgency;
+use crate::sources::playlists::Playlists;
+use crate::sources::watch::{Changes, QUICK, SLOW, Watch};
+use crate::storage::AppPaths;
+
+/// Events are gathered for this long.
+const GATHER: Duration = Duration::from_millis(20);
+
+/// Streams are looked after this often, whatever happens.
+const TICK: Duration = Duration::from_millis(500);
+
+/// A stream that is seen for the first time is looked at after this: what it is may depend on a
+/// playlist that is written at the same time and lists it.
+const FIRST_LOOK: Duration = Duration::from_millis(300);
+
+/// The watch is not trusted once so many looks in a row found what it had not told.
+const MISTRUST: u32 = 3;
+
+/// One app.
+#[derive(Debug)]
+pub(crate) struct App {
+    name: String,
+    settings: RwLock<Arc<AppSettings>>,
+    /// The streams folder, links resolved.
+    root: RwLock<PathBuf>,
+    playlists: Mutex<Playlists>,
+    streams: Mutex<BTreeMap<String, Arc<Stream>>>,
+    /// The interval of periodic clips, while they are on.
+    periodic: Mutex<Option<Duration>>,
+    /// Files of media servers whose content a kept segment shares, and whose stream that is.
+    links: Mutex<HashMap<PathBuf, String>>,
+    /// Looks at everything that found what the watch had not told.
+    untold: AtomicU32,
+    pub(crate) closed: Notify,
+}
+
+impl App {
+    pub(crate) fn new(settings: Arc<AppSettings>) -> Self {
+        let root = resolved(&settings.streams_dir);
+        Self {
+            playlists: Mutex::new(Playlists::new(root.clone())),
+            root: RwLock::new(root),
+            name: settings.name.clone(),
+            settings: RwLock::new(settings),
+            streams: Mutex::default(),
+            periodic: Mutex::default(),
+            links: Mutex::default(),
+            untold: AtomicU32::new(0),
+            closed: Notify::new(),
+        }
+    }
+
+    pub(crate) fn settings(&self) -> Arc<AppSettings> {
+        let settings = self.settings.read();
+        Arc::clone(&settings.unwrap_or_else(std::sync::PoisonError::into_inner))
+    }
+
+    pub(crate) fn set_settings(&self, new: Arc<AppSettings>) {
+        let mut settings = self
+            .settings
+            .write()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        *settings = new;
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) fn paths(&self) -> AppPaths {
+        self.settings().paths()
+    }
+
+    pub(crate) fn root(&self) -> PathBuf {
+        let root = self.root.read();
+        root.unwrap_or_else(std::sync::PoisonError::into_inner)
+            .clone()
+    }
+
+    pub(crate) fn playlists(&self) -> MutexGuard<'_, Playlists> {
+        lock(&self.playlists)
+    }
+
+    /// The interval of periodic clips, while they are on.
+    pub(crate) fn interval(&self) -> Option<Duration> {
+        *lock(&self.periodic)
+    }
+
+    pub(crate) fn set_interval(&self, interval: Option<Duration>) -> Option<Duration> {
+        std::mem::replace(&mut *lock(&self.periodic), interval)
+    }
+
+    /// The interval of periodic clips, on or not.
+    pub(crate) fn usual_interval(&self) -> Duration {
+        self.interval().unwrap_or_else(|| self.settings().interval)
+    }
+
+    pub(crate) fn stream(&self, id: &str) -> Option<Arc<Stream>> {
+        lock(&self.streams).get(id).cloned()
+    }
+
+    pub(crate) fn streams(&self) -> Vec<Arc<Stream>> {
+        lock(&self.streams).values().cloned().collect()
+    }
+
+    pub(crate) fn live_streams(&self) -> usize {
+        let streams = lock(&self.streams);
+        let live = streams
+            .values()
+            .filter(|stream| stream.live.load(Ordering::Relaxed));
+        live.count()
+    }
+
+    /// Remembers that a kept segment shares its content with a file.
+    pub(crate) fn note_links(&self, stream: &str, held: Option<&Held>) {
+        if let Some(held) = held
+            && let Some(path) = &held.original
+            && held
+                .holding
+                .as_ref()
+                .is_some_and(|holding| holding.is_linked())
+        {
+            lock(&self.links).insert(path.clone(), stream.to_owned());
+        }
+    }
+
+    /// Forgets it.
+    pub(crate) fn forget_links(&self, gone: &[Held]) {
+        if gone.is_empty() {
+            return;
+        }
+        let mut links = lock(&self.links);
+        for path in gone.iter().filter_map(|held| held.original.as_ref()) {
+            links.remove(path);
+        }
+    }
+
+    /// Watches the folder until the app is closed.
+    pub(crate) async fn watch(self: Arc<Self>, shared: Arc<Shared>) {
+        let watch = Arc::new(Mutex::new(Watch::new()));
+        let mut next_look = Instant::now();
+        let changed = lock(&watch).changes();
+        loop {
+            let now = Instant::now();
+            let due = next_look <= now;
+            let (app, context, watcher) =
+                (Arc::clone(&self), Arc::clone(&shared), Arc::clone(&watch));
+            let worked =
+                tokio::task::spawn_blocking(move || app.attend(&mut lock(&watcher), due, &context));
+            match worked.await {
+                Ok(pause) if due => next_look = Instant::now() + pause,
+                Ok(_) => {}
+                Err(error) => tracing::error!(%error, "a look at a streams folder failed"),
+            }
+            tokio::select! {
+                () = changed.notified() => tokio::time::sleep(GATHER).await,
+                () = tokio::time::sleep(TICK) => {}
+                () = self.closed.notified() => return,
+            }
+            if shared.is_draining() {
+                return;
+            }
+        }
+    }
+
+    /// Does what there is to do; says when everything should be looked at again.
+    fn attend(self: &Arc<Self>, watch: &mut Watch, due: bool, shared: &Arc<Shared>) -> Duration {
+        let changes = watch.take();
+        let told = self.told(&changes);
+        self.protect(&changes, shared);
+        let mut pause = SLOW;
+        let mut touched = told;
+        if due || changes.look_at_all {
+            pause = self.look_at_all(watch, &mut touched, changes.look_at_all, shared);
+        }
+        for id in touched {
+            self.touch(&id, shared);
+        }
+        let now = Instant::now();
+        for stream in self.streams() {
+            stream.tick(shared, self, now);
+        }
+        let live = self.live_streams() as f64;
+        gauge!(STREAMS_LIVE, "app" => self.name.clone()).set(live);
+        gauge!(SPOOL_BYTES).set(shared.spool.bytes() as f64);
+        pause
+    }
+
+    /// The streams whose playlists were reported to have changed.
+    fn told(&self, changes: &Changes) -> BTreeSet<String> {
+        let mut playlists = self.playlists();
+        let paths = changes.playlists.iter();
+        paths.filter_map(|path| playlists.update(path)).collect()
+    }
+
+    /// Looks at the whole folder.
+    fn look_at_all(
+        &self,
+        watch: &mut Watch,
+        touched: &mut BTreeSet<String>,
+        expected: bool,
+        shared: &Arc<Shared>,
+    ) -> Duration {
+        let whom = format!("{}: streams folder", self.name());
+        if !watch.is_on() {
+            self.start_watch(watch);
+        }
+        let found = self.playlists().scan();
+        match found {
+            Ok(found) => {
+                shared.troubles.clear(&whom);
+                let untold = watch.is_on() && !expected && !found.is_empty();
+                if untold {
+                    let so_far = self.untold.fetch_add(1, Ordering::Relaxed) + 1;
+                    if so_far == MISTRUST {
+                        tracing::warn!(
+                            app = self.name(),
+                            "changes are not reported: looking often"
+                        );
+                    }
+                } else if self.untold.load(Ordering::Relaxed) < MISTRUST {
+                    self.untold.store(0, Ordering::Relaxed);
+                }
+                touched.extend(found);
+                // Streams of which only kept segments or an entry are left.
+                touched.extend(self.left_behind(shared));
+            }
+            Err(error) => {
+                watch.stop();
+                let folder = self.root();
+                let what = format!("cannot read {}: {error}", folder.display());
+                shared.troubles.set(&whom, false, &what);
+            }
+        }
+        if watch.is_on() && self.untold.load(Ordering::Relaxed) < MISTRUST {
+            SLOW
+        } else {
+            QUICK
+        }
+    }
+
+    fn start_watch(&self, watch: &mut Watch) {
+        let root = resolved(&self.settings().streams_dir);
+        if root != self.root() {
+            let mut known = self
+                .root
+                .write()
+                .unwrap_or_else(std::sync::PoisonError::into_inner);
+            known.clone_from(&root);
+            drop(known);
+            *self.playlists() = Playlists::new(root.clone());
+        }
+        if let Err(error) = watch.start(&root) {
+            tracing::debug!(folder = %root.display(), %error, "cannot be watched");
+        }
+    }
+
+    /// Streams that an earlier run knew, once.
+    fn left_behind(&self, shared: &Shared) -> Vec<String> {
+        if !lock(&self.streams).is_empty() {
+            return Vec::new();
+        }
+        const PAGE: usize = 500;
+        let mut left = shared.spool.streams(&self.name);
+        let mut offset = 0;
+        while let Ok(page) = shared.catalog.broadcasts(&self.name, offset, PAGE) {
+            let live = page.iter().filter(|broadcast| {
+                broadcast.status == crate::model::BroadcastStatus::Broadcasting
+            });
+            left.extend(live.map(|broadcast| broadcast.stream_id.clone()));
+            if page.len() < PAGE {
+                break;
+            }
+            offset += PAGE;
+        }
+        left
+    }
+
+    /// Has a stream looked at.
+    fn touch(self: &Arc<Self>, id: &str, shared: &Arc<Shared>) {
+        let mut streams = lock(&self.streams);
+        let known = streams.get(id).cloned();
+        let new = known.is_none();
+        let stream = known.unwrap_or_else(|| {
+            let stream = Arc::new(Stream::new(id));
+            streams.insert(id.to_owned(), Arc::clone(&stream));
+            stream
+        });
+        drop(streams);
+        let after = if new { FIRST_LOOK } else { Duration::ZERO };
+        stream.queue_look(shared, self, after);
+    }
+
+    /// Copies what is kept by link when the files that it shares its content with are written
+    /// again.
+    fn protect(self: &Arc<Self>, changes: &Changes, shared: &Arc<Shared>) {
+        let mut endangered = BTreeSet::new();
+        {
+            let links = lock(&self.links);
+            for path in &changes.others {
+                endangered.extend(links.get(path).map(|stream| (stream.clone(), path.clone())));
+            }
+        }
+        for (id, path) in endangered {
+            let Some(stream) = self.stream(&id) else {
+                continue;
+            };
+            let (app, context) = (Arc::clone(self), Arc::downgrade(shared));
+            shared
+                .pool
+                .submit(Urgency::Segments, Instant::now(), move || {
+                    if context.upgrade().is_some() {
+                        stream.protect(&path, &app);
+                    }
+                });
+        }
+    }
+}
+
+impl Stream {
+    fn protect(&self, written: &Path, app: &App) {
+        let mut state = lock(&self.state);
+        let all = state.session.iter().chain(&state.closing);
+        let mut held = all.flat_map(|session| session.line.held());
+        // The event may tell of the end of the writing that made it.
+        let harmless = held
+            .find(|held| held.original.as_deref() == Some(written))
+            .is_none_or(Held::original_is_intact);
+        if harmless {
+            return;
+        }
+        tracing::warn!(
+            app = app.name(),
+            stream = self.id,
+            file = %written.display(),
+            "a segment's name is used again: keeping copies from here on"
+        );
+        let state = &mut *state;
+        for session in state.closing.iter_mut().chain(&mut state.session) {
+            session.harden();
+        }
+    }
+}
+
+fn resolved(folder: &Path) -> PathBuf {
+    let absolute = || std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
+    std::fs::canonicalize(folder).unwrap_or_else(|_| absolute())
+}

@@ -1,0 +1,37 @@
+//! The recorders as the HTTP calls know them.
+
+use std::time::Duration;
+
+use clipmill::Cut;
+
+use super::{ClipWindow, MadeClip, OnDemandError, RecorderStatus, Recorders};
+use crate::http::{Clipping, Pending};
+
+impl Clipping for Recorders {
+    fn on_demand<'a>(
+        &'a self,
+        app: &'a str,
+        stream: &'a str,
+        window: ClipWindow,
+        cut: Option<Cut>,
+        return_file: bool,
+    ) -> Pending<'a, Result<MadeClip, OnDemandError>> {
+        Box::pin(Self::on_demand(self, app, stream, window, cut, return_file))
+    }
+
+    fn start_periodic<'a>(&'a self, app: &'a str, interval: Duration) -> Pending<'a, bool> {
+        Box::pin(Self::start_periodic(self, app, interval))
+    }
+
+    fn stop_periodic<'a>(&'a self, app: &'a str) -> Pending<'a, bool> {
+        Box::pin(Self::stop_periodic(self, app))
+    }
+
+    fn live_edge(&self, app: &str, stream: &str) -> Option<(i64, i64)> {
+        Self::live_edge(self, app, stream)
+    }
+
+    fn status(&self) -> RecorderStatus {
+        Self::status(self)
+    }
+}

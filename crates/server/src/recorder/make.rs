@@ -1,0 +1,176 @@
+//! Making one clip: laid out, stored, and known to the catalog, or none of it.
+
+use std::time::Instant;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use clipmill::source::FileSource;
+use clipmill::{Clip, Format};
+use metrics::{counter, histogram};
+
+use super::app::App;
+use super::shared::{MakeError, Shared};
+use crate::catalog::Boundary;
+use crate::metrics::{CLIP_BYTES, CLIP_LATENESS, CLIP_SECONDS, CLIPS_FAILED, CLIPS_MADE};
+use crate::model::{Broadcast, Vod, VodGap, now_ms, vod_id};
+use crate::storage::{BodySender, ClipRecord};
+use crate::webhooks;
+
+/// A clip that is to be made.
+pub(crate) struct Recipe<'a> {
+    pub(crate) stream: &'a str,
+    pub(crate) sub_folder: Option<&'a str>,
+    pub(crate) clip: Clip,
+    /// Where the stream's periodic clips go on, where this is one of them.
+    pub(crate) boundary: Option<&'a Boundary>,
+    /// What was lost before its media begins.
+    pub(crate) hole: Option<VodGap>,
+    /// When its last sample was there.
+    pub(crate) complete: Instant,
+}
+
+impl Recipe<'_> {
+    fn kind(&self) -> &'static str {
+        if self.boundary.is_some() {
+            "periodic"
+        } else {
+            "on_demand"
+        }
+    }
+}
+
+/// Makes a clip. `begun` is told of it before anything is stored, with its length, and may have the
+/// bytes as they come.
+pub(crate) fn make(
+    shared: &Shared,
+    app: &App,
+    recipe: Recipe<'_>,
+    begun: impl FnOnce(&Vod, u64) -> Option<BodySender>,
+) -> Result<Vod, MakeError> {
+    let started = Instant::now();
+    let kind = recipe.kind();
+    let labels = [("app", app.name().to_owned()), ("kind", kind.to_owned())];
+    let (complete, stream) = (recipe.complete, recipe.stream);
+    let made = make_one(shared, app, recipe, begun);
+    let took = started.elapsed();
+    match &made {
+        Ok((vod, samples)) => {
+            counter!(CLIPS_MADE, &labels).increment(1);
+            counter!(CLIP_BYTES, "app" => app.name().to_owned())
+                .increment(u64::try_from(vod.file_size).unwrap_or_default());
+            histogram!(CLIP_SECONDS, &labels).record(took);
+            if kind == "periodic" {
+                histogram!(CLIP_LATENESS, "app" => app.name().to_owned())
+                    .record(complete.elapsed());
+            }
+            let end_time = vod.start_time.saturating_add(vod.duration);
+            tracing::info!(
+                app = app.name(),
+                stream,
+                kind,
+                vod = vod.vod_id,
+                from = rfc3339(vod.start_time),
+                to = rfc3339(end_time),
+                samples,
+                bytes = vod.file_size,
+                gaps = vod.gaps.len(),
+                took_ms = took.as_millis() as u64,
+                late_ms = complete.elapsed().as_millis() as u64,
+                "clip"
+            );
+        }
+        Err(error) => {
+            counter!(CLIPS_FAILED, &labels).increment(1);
+            tracing::error!(app = app.name(), stream, kind, %error, "clip failed");
+        }
+    }
+    made.map(|(vod, _)| vod)
+}
+
+fn make_one(
+    shared: &Shared,
+    app: &App,
+    recipe: Recipe<'_>,
+    begun: impl FnOnce(&Vod, u64) -> Option<BodySender>,
+) -> Result<(Vod, u64), MakeError> {
+    let begun_ms = now_ms();
+    let Recipe {
+        stream,
+        sub_folder,
+        mut clip,
+        boundary,
+        hole,
+        ..
+    } = recipe;
+    let known = shared.catalog.broadcast(app.name(), stream)?;
+    let broadcast = known.unwrap_or_else(|| Broadcast {
+        stream_id: stream.to_owned(),
+        ..Broadcast::default()
+    });
+    let samples = clip.tracks.iter().map(|track| track.samples).sum();
+    let height = clip.tracks.iter().find_map(|track| track.config.video());
+    let height = height.map(|video| video.height);
+    let mut vod = Vod::new(&vod_id(), &broadcast, height, sub_folder);
+    vod.duration = i64::try_from(clip.duration_ms).unwrap_or(i64::MAX);
+    vod.start_time = match clip.start_time {
+        Some(time) => time.timestamp_millis(),
+        None => begun_ms.saturating_sub(vod.duration),
+    };
+    vod.creation_date = begun_ms;
+    vod.process_start_time = begun_ms;
+    vod.gaps = hole.into_iter().chain(gaps(&clip)).collect();
+    for gap in &vod.gaps {
+        tracing::warn!(
+            app = app.name(),
+            stream,
+            vod = vod.vod_id,
+            from = gap.from,
+            to = gap.to,
+            reason = gap.reason,
+            "a clip has a gap"
+        );
+    }
+    clip.set_title(vod.stream_name.clone());
+    let laid_out = |clip: &Clip| {
+        let layout = clip.layout(Format::Mp4);
+        layout.map_err(|error| MakeError::Media(error.to_string()))
+    };
+    // The end of its making is told as well as it can be known before it.
+    vod.process_end_time = now_ms();
+    clip.set_metadata(ClipRecord::new(app.name(), &vod, boundary).to_bytes());
+    let layout = laid_out(&clip)?;
+    vod.file_size = i64::try_from(layout.len()).unwrap_or(i64::MAX);
+    let tee = begun(&vod, layout.len());
+    let source = FileSource::default();
+    let paths = app.paths();
+    let stored = shared
+        .store
+        .store(&paths, &vod.vod_id, sub_folder, &layout, &source, tee)?;
+    let settings = app.settings();
+    let hooks: Vec<_> = webhooks::vod_ready(&settings, Some(&broadcast), &vod)
+        .into_iter()
+        .collect();
+    let moved = boundary.map(|boundary| (stream, boundary));
+    match shared.catalog.commit_clip(app.name(), &vod, moved, &hooks) {
+        Ok(()) => Ok((vod, samples)),
+        Err(error) => {
+            stored.discard();
+            Err(error.into())
+        }
+    }
+}
+
+fn gaps(clip: &Clip) -> impl Iterator<Item = VodGap> + '_ {
+    let shown = |time: Option<DateTime<Utc>>| {
+        time.map(|time| time.to_rfc3339_opts(SecondsFormat::Millis, true))
+    };
+    clip.gaps.iter().map(move |gap| VodGap {
+        from: shown(gap.from),
+        to: shown(gap.to),
+        reason: gap.reason.clone(),
+    })
+}
+
+/// An instant in milliseconds since 1970, as people read it.
+pub(crate) fn rfc3339(ms: i64) -> String {
+    crate::model::Instant(ms).to_string()
+}

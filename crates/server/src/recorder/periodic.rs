@@ -1,0 +1,497 @@
+//! Periodic clips: decided under the stream's lock, made outside it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use clipmill::{Bounds, Clip, Cut, Ticks};
+
+use super::app::App;
+use super::boundary::{self, Mark};
+use super::line::{Held, Snapshot};
+use super::make::{Recipe, make, rfc3339};
+use super::session::{Ending, Recording, Session, ticks};
+use super::shared::{MakeError, Shared, lock};
+use super::stream::{State, Stream};
+use crate::catalog::Boundary;
+use crate::model::VodGap;
+use crate::schedule::{Urgency, spread};
+
+/// How soon a clip is tried again for which there was no room.
+const NO_ROOM: Duration = Duration::from_secs(3);
+
+/// The longest pause between two tries of a clip that failed otherwise.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// A clip whose media cannot be read is given up after so many tries.
+const TRIES: u32 = 4;
+
+/// What is to be done next for a session.
+#[derive(Debug, PartialEq)]
+enum Step {
+    /// Nothing, until there is more media.
+    Wait,
+    /// It has begun to record here.
+    Begin(Mark),
+    /// A clip is complete.
+    Cut(Box<Piece>),
+    /// A new grid begins where the present clip does: there is no place yet to end it.
+    Regrid(Duration),
+    /// Nothing will come of it any more.
+    Over,
+}
+
+/// A clip that is complete.
+#[derive(Debug, Clone, PartialEq)]
+struct Piece {
+    from: Mark,
+    /// `None`: to the end of the media.
+    to: Option<Mark>,
+    /// Where recording goes on, and whether it does.
+    boundary: Boundary,
+    /// It begins a grid of this interval.
+    regrid: Option<Duration>,
+}
+
+impl Session {
+    /// What is to be done next.
+    fn step(&self) -> Step {
+        let timeline = self.line.timeline();
+        let nothing_more = || {
+            if self.ending.is_some() {
+                Step::Over
+            } else {
+                Step::Wait
+            }
+        };
+        let mark = match &self.recording {
+            Recording::Off => return Step::Over,
+            Recording::Waiting(from) => {
+                return Mark::first(timeline, *from).map_or_else(nothing_more, Step::Begin);
+            }
+            Recording::Resuming(left_off) => {
+                return match boundary::find(timeline, left_off) {
+                    Some((mark, true)) => Step::Begin(mark),
+                    // Its segment is lost: on with the next sync sample.
+                    Some((mark, false)) => match timeline.next_sync(mark.ticks) {
+                        Some(ticks) => Step::Begin(Mark { ticks, ..mark }),
+                        None => nothing_more(),
+                    },
+                    None => nothing_more(),
+                };
+            }
+            Recording::On(mark) => *mark,
+        };
+        if let Some(to) = mark.next(timeline, self.interval) {
+            return self.piece(mark, Some(to), None);
+        }
+        match self.ending {
+            None => Step::Wait,
+            Some(Ending::Last) => self.piece(mark, None, None),
+            Some(Ending::Restart(interval)) => match mark.latest(timeline) {
+                Some(to) => self.piece(mark, Some(to), Some(interval)),
+                None => Step::Regrid(interval),
+            },
+        }
+    }
+
+    fn piece(&self, from: Mark, to: Option<Mark>, regrid: Option<Duration>) -> Step {
+        let timeline = self.line.timeline();
+        let Some(end) = to.or_else(|| Mark::end(timeline)) else {
+            return Step::Over;
+        };
+        let boundary = Boundary {
+            finished: to.is_none(),
+            ..self.written(end, self.ordinal + 1)
+        };
+        Step::Cut(Box::new(Piece {
+            from,
+            to,
+            boundary,
+            regrid,
+        }))
+    }
+
+    /// A mark as it is written down.
+    fn written(&self, mark: Mark, ordinal: u64) -> Boundary {
+        let boundary = mark.to_boundary(self.line.timeline(), &self.id, ordinal);
+        let segments = self.line.timeline().segments().iter().zip(self.line.held());
+        let mut named = segments.filter_map(|(segment, held)| {
+            let name = held.original.as_ref()?.file_name()?.to_str()?;
+            (segment.info.sequence == boundary.sequence).then(|| name.to_owned())
+        });
+        Boundary {
+            segment: named.next().unwrap_or_default(),
+            ..boundary
+        }
+    }
+}
+
+/// Lets go of what a session that records nothing keeps beyond the last interval, which somebody
+/// may ask for.
+pub(crate) fn trim(session: &mut Session, app: &App) {
+    if session.recording != Recording::Off {
+        return;
+    }
+    if let Some(end) = session.line.timeline().end() {
+        let gone = session.line.forget_before(end - ticks(session.interval));
+        app.forget_links(&gone);
+    }
+}
+
+impl Stream {
+    /// Has periodic clips made that are complete.
+    pub(crate) fn queue_cut(self: &Arc<Self>, shared: &Arc<Shared>, app: &Arc<App>) {
+        let due = self.next_cut(&lock(&self.state), app);
+        if let Some(due) = due {
+            self.submit_cut(due, shared, app);
+        }
+    }
+
+    /// Has the next step towards a clip done.
+    pub(crate) fn submit_cut(self: &Arc<Self>, due: Instant, shared: &Arc<Shared>, app: &Arc<App>) {
+        if shared.is_draining() {
+            return;
+        }
+        {
+            let mut queued = lock(&self.cut_due);
+            if queued.is_some_and(|queued| queued <= due) {
+                return;
+            }
+            *queued = Some(due);
+        }
+        let (stream, app) = (Arc::clone(self), Arc::clone(app));
+        let context = Arc::downgrade(shared);
+        shared.pool.submit(Urgency::Periodic, due, move || {
+            let Some(shared) = context.upgrade() else {
+                return;
+            };
+            {
+                let mut queued = lock(&stream.cut_due);
+                if queued.is_none_or(|queued| queued > Instant::now()) {
+                    return;
+                }
+                *queued = None;
+            }
+            let again = {
+                let Ok(_alone) = stream.cutting.try_lock() else {
+                    return;
+                };
+                let _counted = shared.count_making();
+                stream.cut(&shared, &app)
+            };
+            // One at a time, so that a stream that has to catch up does not hold up the others.
+            if again {
+                stream.queue_cut(&shared, &app);
+            }
+        });
+    }
+
+    /// When the next clip is to be made, if one is complete.
+    pub(crate) fn next_cut(&self, state: &State, app: &App) -> Option<Instant> {
+        let now = Instant::now();
+        if let Some((at, _)) = state.retry
+            && at > now
+        {
+            return None;
+        }
+        if !state.closing.is_empty() {
+            return Some(now);
+        }
+        let session = state.session.as_ref()?;
+        match session.step() {
+            Step::Wait => None,
+            Step::Over if session.ending.is_none() => None,
+            Step::Cut(piece) if session.ending.is_none() && piece.to.is_some() => {
+                Some(session.grown_at.max(now) + spread(app.name(), &self.id, session.interval))
+            }
+            _ => Some(now),
+        }
+    }
+
+    /// Does one step; says whether there may be another.
+    fn cut(self: &Arc<Self>, shared: &Arc<Shared>, app: &Arc<App>) -> bool {
+        if shared.is_draining() {
+            return false;
+        }
+        let mut state = lock(&self.state);
+        let closing = !state.closing.is_empty();
+        let State {
+            closing: sessions,
+            session,
+            ..
+        } = &mut *state;
+        let Some(subject) = sessions.first_mut().or(session.as_mut()) else {
+            return false;
+        };
+        match subject.step() {
+            Step::Wait => false,
+            Step::Over if closing => {
+                let mut over = state.closing.remove(0);
+                state.retry = None;
+                drop(state);
+                let gone = over.line.forget_all();
+                app.forget_links(&gone);
+                drop(gone);
+                let folder = over.folder.clone();
+                drop(over);
+                shared.spool.remove_empty(&folder);
+                true
+            }
+            Step::Over => {
+                subject.recording = Recording::Off;
+                subject.ending = None;
+                false
+            }
+            Step::Begin(mark) => self.begin_recording(&mut state, mark, shared, app),
+            Step::Regrid(interval) => {
+                if let (Recording::On(mark), timeline) =
+                    (&subject.recording, subject.line.timeline())
+                    && let Some(grid_ms) = boundary::time_ms(timeline, mark.ticks)
+                {
+                    subject.recording = Recording::On(Mark { grid_ms, ..*mark });
+                }
+                subject.interval = interval;
+                subject.ending = None;
+                true
+            }
+            Step::Cut(piece) => {
+                let work = Work {
+                    session: subject.id.clone(),
+                    sub_folder: subject.sub_folder.clone(),
+                    hole: subject.hole.clone(),
+                    complete: subject.grown_at,
+                    snapshot: subject.line.snapshot(),
+                    piece: *piece,
+                };
+                drop(state);
+                self.cut_piece(work, shared, app)
+            }
+        }
+    }
+
+    fn begin_recording(&self, state: &mut State, mark: Mark, shared: &Shared, app: &App) -> bool {
+        let State {
+            closing,
+            session,
+            retry,
+            ..
+        } = state;
+        let Some(subject) = closing.first_mut().or(session.as_mut()) else {
+            return false;
+        };
+        if let Recording::Resuming(left_off) = &subject.recording {
+            let timeline = subject.line.timeline();
+            if boundary::find(timeline, left_off).is_some_and(|(_, exact)| exact) {
+                subject.recording = Recording::On(mark);
+                return true;
+            }
+            let from = left_off.cut_ms.or(left_off.time_ms);
+            if subject.hole.is_none() {
+                let gap = VodGap {
+                    from: from.map(rfc3339),
+                    to: boundary::time_ms(timeline, mark.ticks).map(rfc3339),
+                    reason: "segments are missing".to_owned(),
+                };
+                tracing::error!(
+                    app = app.name(),
+                    stream = self.id,
+                    from = gap.from,
+                    to = gap.to,
+                    "segments are lost that no clip holds"
+                );
+                subject.hole = Some(gap);
+            }
+        }
+        let written = subject.written(mark, subject.ordinal);
+        if let Err(error) = shared
+            .catalog
+            .set_boundary(app.name(), &self.id, Some(&written))
+        {
+            self.failed(retry, &error.into(), shared, app);
+            return false;
+        }
+        subject.recording = Recording::On(mark);
+        true
+    }
+
+    fn cut_piece(self: &Arc<Self>, work: Work, shared: &Arc<Shared>, app: &Arc<App>) -> bool {
+        let damaged = work.damaged();
+        if !damaged.is_empty() {
+            tracing::error!(
+                app = app.name(),
+                stream = self.id,
+                segments = damaged.len(),
+                "segments were deleted or overwritten before their clip was made"
+            );
+            let mut state = lock(&self.state);
+            if let Some(session) = state.by_id(&work.session) {
+                session.lose(&damaged);
+            }
+            return true;
+        }
+        let bounds = Bounds {
+            from: Some(work.piece.from.ticks),
+            to: work.piece.to.map(|to| to.ticks),
+        };
+        let Some(clip) = Clip::new(&work.snapshot.timeline, bounds, Cut::Keyframe) else {
+            return self.go_on(&work, false, shared, app);
+        };
+        let recipe = Recipe {
+            stream: &self.id,
+            sub_folder: work.sub_folder.as_deref(),
+            clip,
+            boundary: Some(&work.piece.boundary),
+            hole: work.hole.clone(),
+            complete: work.complete,
+        };
+        match make(shared, app, recipe, |_, _| None) {
+            Ok(_) => {
+                shared.troubles.clear(&self.whom(app));
+                self.go_on(&work, true, shared, app)
+            }
+            Err(error) => {
+                let mut state = lock(&self.state);
+                let tries = self.failed(&mut state.retry, &error, shared, app);
+                drop(state);
+                if matches!(error, MakeError::Media(_)) && tries >= TRIES {
+                    tracing::error!(app = app.name(), stream = self.id, "the clip is given up");
+                    shared.troubles.clear(&self.whom(app));
+                    return self.go_on(&work, false, shared, app);
+                }
+                false
+            }
+        }
+    }
+
+    /// Notes a failure, and when to try again; gives how often it failed.
+    fn failed(
+        &self,
+        retry: &mut Option<(Instant, u32)>,
+        error: &MakeError,
+        shared: &Shared,
+        app: &App,
+    ) -> u32 {
+        let tries = retry.map_or(0, |(_, tries)| tries) + 1;
+        let full = matches!(error, MakeError::DiskFull);
+        let pause = match error {
+            MakeError::DiskFull => NO_ROOM,
+            _ => (Duration::from_millis(500) * 2_u32.pow(tries.min(8))).min(LONGEST_PAUSE),
+        };
+        *retry = Some((Instant::now() + pause, tries));
+        shared
+            .troubles
+            .set(&self.whom(app), full, &error.to_string());
+        tries
+    }
+
+    /// The piece is dealt with: recording goes on behind it. Without a clip, because there is no
+    /// media in it, that is yet to be written down.
+    fn go_on(&self, work: &Work, made: bool, shared: &Shared, app: &App) -> bool {
+        let mut state = lock(&self.state);
+        let written = work.piece.boundary.clone();
+        if !made
+            && let Err(error) = shared
+                .catalog
+                .set_boundary(app.name(), &self.id, Some(&written))
+        {
+            self.failed(&mut state.retry, &error.into(), shared, app);
+            return false;
+        }
+        state.retry = None;
+        let Some(session) = state.by_id(&work.session) else {
+            return false;
+        };
+        session.ordinal = written.ordinal;
+        if made {
+            session.hole = None;
+            session.has_clips = true;
+        }
+        let end = match work.piece.to {
+            Some(mark) => {
+                session.recording = Recording::On(mark);
+                mark.ticks
+            }
+            None => {
+                session.recording = Recording::Off;
+                session.ending = None;
+                session.line.timeline().end().unwrap_or(Ticks::MAX)
+            }
+        };
+        if let Some(interval) = work.piece.regrid {
+            session.interval = interval;
+            // It may have been told to end for good while the clip was made.
+            if matches!(session.ending, Some(Ending::Restart(_))) {
+                session.ending = None;
+            }
+        }
+        let gone = session.line.forget_before(end);
+        app.forget_links(&gone);
+        let used_up = made && app.settings().delete_hls_after_clip;
+        if used_up {
+            session.delete_originals(end);
+        }
+        drop(state);
+        if used_up {
+            delete(&gone);
+        }
+        true
+    }
+}
+
+impl State {
+    fn by_id(&mut self, id: &str) -> Option<&mut Session> {
+        let all = self.closing.iter_mut().chain(self.session.as_mut());
+        all.into_iter().find(|session| session.id == id)
+    }
+}
+
+impl Session {
+    /// Removes the media server's files of the segments that end before `end`: what is still
+    /// needed of them is in the spool.
+    fn delete_originals(&self, end: Ticks) {
+        let segments = self.line.timeline().segments();
+        let begins = segments.iter().map(|segment| segment.first_presented);
+        let ends = begins.skip(1).chain([self.line.timeline().end()]);
+        let used = self.line.held().iter().zip(ends);
+        for (held, _) in
+            used.filter(|(held, at)| at.is_some_and(|at| at <= end) && held.holding.is_some())
+        {
+            delete(std::slice::from_ref(held));
+        }
+    }
+}
+
+fn delete(used: &[Held]) {
+    for held in used {
+        if let Some(path) = &held.original
+            && held.original_is_intact()
+            && let Err(error) = std::fs::remove_file(path)
+        {
+            tracing::warn!(path = %path.display(), %error, "cannot delete a segment");
+        }
+    }
+}
+
+/// A clip that is being made.
+struct Work {
+    session: String,
+    sub_folder: Option<String>,
+    hole: Option<VodGap>,
+    complete: Instant,
+    snapshot: Snapshot,
+    piece: Piece,
+}
+
+impl Work {
+    /// The segments of the clip whose files are not what was indexed.
+    fn damaged(&self) -> Vec<u64> {
+        let to = self.piece.to.map_or(Ticks::MAX, |to| to.ticks);
+        let segments = self.snapshot.timeline.segments();
+        let after = segments
+            .iter()
+            .find(|s| s.first_presented.is_some_and(|at| at > to));
+        // Sound of its last moments may lie in the segment after it.
+        let last = after.map_or(u64::MAX, |segment| segment.number);
+        self.snapshot.damaged(|number| number <= last)
+    }
+}

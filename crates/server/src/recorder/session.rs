@@ -1,0 +1,487 @@
+//! One session of a stream: from its first segment to its end or the encoder's restart.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use clipmill::source::FileSource;
+use clipmill::{Limits, Location, SegmentIndex, SegmentSource, Ticks};
+use clipmill_playlist::{Segment, candidates};
+
+use super::boundary::{self, Mark};
+use super::line::{Held, Holding, Line, first_timestamp};
+use crate::catalog::Boundary;
+use crate::model::{VodGap, now_ms};
+use crate::sources::session::{FileMark, Pulse, Tracker, silence};
+use crate::spool::{Kept, Label, Spool};
+
+/// A file that was written to this recently may still be written to, while it is the last one
+/// listed.
+const SETTLE: Duration = Duration::from_millis(150);
+
+/// A segment that is not there while later ones are listed will not come after this.
+const LATE: Duration = Duration::from_secs(2);
+
+/// So many segments of a session are copied rather than linked: see the spool.
+const COPIED: u64 = 2;
+
+/// How far the periodic clips of a session have come.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Recording {
+    /// Nobody wants any.
+    Off,
+    /// The first begins at the first sync sample from here on.
+    Waiting(Ticks),
+    /// The next begins where an earlier run of this server left off.
+    Resuming(Box<Boundary>),
+    /// The next begins here.
+    On(Mark),
+}
+
+/// How what is in the making ends, if not at its boundary.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// One last clip with the remainder.
+    Last,
+    /// A clip up to the last place where nothing is lost; the next one begins there, and a grid of
+    /// this interval with it.
+    Restart(Duration),
+}
+
+/// What became of a segment that is listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Intake {
+    /// It is on the line, or will never be.
+    Done,
+    /// It is not there yet, or still written to.
+    Later(Duration),
+}
+
+/// Where a session's segments come from and are kept.
+pub(crate) struct Place<'a> {
+    pub(crate) app: &'a str,
+    pub(crate) stream: &'a str,
+    /// Segments lie below this folder.
+    pub(crate) root: &'a Path,
+    pub(crate) spool: &'a Arc<Spool>,
+}
+
+/// One session of a stream.
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) id: String,
+    pub(crate) folder: PathBuf,
+    pub(crate) playlist: PathBuf,
+    pub(crate) sub_folder: Option<String>,
+    pub(crate) line: Line,
+    pub(crate) tracker: Tracker,
+    pub(crate) pulse: Pulse,
+    pub(crate) target: Duration,
+    pub(crate) recording: Recording,
+    /// How long a periodic clip is.
+    pub(crate) interval: Duration,
+    pub(crate) ending: Option<Ending>,
+    /// Periodic clips made before the one in the making, over all sessions.
+    pub(crate) ordinal: u64,
+    /// Whether one of them was made in this session.
+    pub(crate) has_clips: bool,
+    /// When the last segment came.
+    pub(crate) grown_at: Instant,
+    /// What was lost before the line begins.
+    pub(crate) hole: Option<VodGap>,
+    /// Its beginning has been told to the world.
+    pub(crate) announced: bool,
+    /// File names come back: nothing is linked any more.
+    names_reused: bool,
+    taken: u64,
+    waiting: Option<(u64, Instant)>,
+    /// The last segment's timestamp and instant, where only its arrival dates it.
+    dated: Option<(Ticks, DateTime<Utc>)>,
+    told_unsupported: bool,
+    told_not_kept: bool,
+}
+
+impl Session {
+    /// A session that begins now.
+    pub(crate) fn new(
+        id: String,
+        folder: PathBuf,
+        playlist: &Path,
+        sub_folder: Option<&str>,
+        target: Duration,
+    ) -> Self {
+        let now = Instant::now();
+        Self {
+            id,
+            folder,
+            playlist: playlist.to_owned(),
+            sub_folder: sub_folder.map(str::to_owned),
+            line: Line::default(),
+            tracker: Tracker::default(),
+            pulse: Pulse::new(now, target),
+            target,
+            recording: Recording::Off,
+            interval: Duration::from_secs(600),
+            ending: None,
+            ordinal: 0,
+            has_clips: false,
+            grown_at: now,
+            hole: None,
+            announced: false,
+            names_reused: false,
+            taken: 0,
+            waiting: None,
+            dated: None,
+            told_unsupported: false,
+            told_not_kept: false,
+        }
+    }
+
+    /// A name for a session that begins now with this sequence number. Later ones sort later.
+    pub(crate) fn new_id(first_sequence: u64) -> String {
+        format!("{:013}-{first_sequence}", now_ms().max(0))
+    }
+
+    /// A segment that the playlist lists: `remaining` is its length and that of all after it.
+    pub(crate) fn take(
+        &mut self,
+        segment: &Segment,
+        last: bool,
+        remaining: Duration,
+        place: &Place<'_>,
+    ) -> Intake {
+        let duration = ticks(segment.duration);
+        let unsupported = match (&segment.key, &segment.map) {
+            (Some(key), _) => Some(format!("encryption ({:?})", key.method)),
+            (None, Some(_)) => Some("fragmented MP4".to_owned()),
+            (None, None) => None,
+        };
+        if let Some(feature) = &unsupported
+            && !std::mem::replace(&mut self.told_unsupported, true)
+        {
+            tracing::error!(
+                app = place.app,
+                stream = place.stream,
+                "{feature} is not supported yet: no clips can be made"
+            );
+        }
+        if segment.gap || unsupported.is_some() {
+            return self.pass_over(segment, None, None, place);
+        }
+        let found = match self.read(segment, last, place) {
+            Ok(found) => found,
+            Err(Trouble::Settling(wait)) => return Intake::Later(wait),
+            Err(Trouble::NotThere(reason)) => {
+                if let Some(wait) = self.patience(segment.sequence, last) {
+                    return Intake::Later(wait);
+                }
+                return self.pass_over(segment, None, Some(&reason), place);
+            }
+        };
+        let index = match self.line.index(&found.bytes, segment.discontinuity) {
+            Ok(index) => index,
+            Err(error) => {
+                let age = found.mark.modified().elapsed().unwrap_or_default();
+                if age < LATE
+                    && let Some(wait) = self.patience(segment.sequence, last)
+                {
+                    return Intake::Later(wait);
+                }
+                let reason = error.to_string();
+                return self.pass_over(segment, Some(found.mark), Some(&reason), place);
+            }
+        };
+        self.waiting = None;
+        let start_time = match segment.start_time {
+            Some(time) => Some(time),
+            None => self.date(&index, segment, found.mark, remaining),
+        };
+        let label = self.line.label(Label {
+            sequence: segment.sequence,
+            duration,
+            start_time,
+            discontinuity: false,
+            missing_before: 0,
+        });
+        let holding = self.keep(label, &found, place);
+        // One file that holds all segments changes all the time.
+        let mark = found.whole_file.then_some(found.mark);
+        let held = Held {
+            original: Some(found.path),
+            mark: match &holding {
+                Some((kept, _)) => kept.mark,
+                None => found.mark,
+            },
+            holding: holding.map(|(_, holding)| holding),
+            byte_range: segment.byte_range,
+        };
+        self.line.push(&label, index, held);
+        self.tracker.saw(segment, mark);
+        self.grew();
+        Intake::Done
+    }
+
+    /// A segment that an earlier run of this server kept, and its file as the media server has it.
+    pub(crate) fn take_kept(&mut self, kept: Kept, original: Option<PathBuf>, spool: &Arc<Spool>) {
+        let label = kept.label;
+        self.line.miss(label.missing_before);
+        self.tracker
+            .saw_before(label.sequence, label.start_time, kept.mark);
+        self.taken += 1;
+        let indexed = std::fs::read(&kept.path)
+            .map_err(|error| error.to_string())
+            .and_then(|bytes| {
+                let index = self.line.index(&bytes, label.discontinuity);
+                index.map_err(|error| error.to_string())
+            });
+        match indexed {
+            Ok(index) => {
+                self.dated = first_timestamp(&index).zip(label.start_time);
+                let held = Held {
+                    original,
+                    mark: kept.mark,
+                    holding: Some(Holding::new(spool, kept)),
+                    byte_range: None,
+                };
+                self.line.push(&label, index, held);
+            }
+            Err(error) => {
+                tracing::error!(path = %kept.path.display(), error, "a kept segment is lost");
+                self.line.miss(label.duration);
+                spool.release(&kept);
+            }
+        }
+    }
+
+    fn grew(&mut self) {
+        let now = Instant::now();
+        self.grown_at = now;
+        self.pulse = Pulse::new(now, self.target);
+    }
+
+    /// A segment that will never come.
+    fn pass_over(
+        &mut self,
+        segment: &Segment,
+        mark: Option<FileMark>,
+        reason: Option<&str>,
+        place: &Place<'_>,
+    ) -> Intake {
+        if let Some(reason) = reason {
+            tracing::error!(
+                app = place.app,
+                stream = place.stream,
+                segment = segment.uri,
+                sequence = segment.sequence,
+                reason,
+                "a segment is lost"
+            );
+        }
+        self.waiting = None;
+        self.line.miss(ticks(segment.duration));
+        self.tracker.saw(segment, mark);
+        self.grew();
+        Intake::Done
+    }
+
+    /// How long to wait before looking for a segment again; `None` when it is given up.
+    fn patience(&mut self, sequence: u64, last: bool) -> Option<Duration> {
+        let since = match self.waiting {
+            Some((waiting, since)) if waiting == sequence => since,
+            _ => Instant::now(),
+        };
+        self.waiting = Some((sequence, since));
+        let limit = if last { silence(self.target) } else { LATE };
+        (since.elapsed() < limit).then_some(SETTLE)
+    }
+
+    fn read(&self, segment: &Segment, last: bool, place: &Place<'_>) -> Result<Found, Trouble> {
+        let gone = |reason: &dyn std::fmt::Display| Trouble::NotThere(reason.to_string());
+        let path = locate(&self.playlist, segment, place.root).map_err(|error| gone(&error))?;
+        let look = || {
+            let metadata = std::fs::metadata(&path).map_err(|error| gone(&error))?;
+            Ok(FileMark::of(&metadata))
+        };
+        let mark = look()?;
+        let age = SystemTime::now().duration_since(mark.modified());
+        let fresh = age.ok().filter(|age| last && *age < SETTLE);
+        if let Some(age) = fresh {
+            return Err(Trouble::Settling(SETTLE.saturating_sub(age)));
+        }
+        let source = FileSource::within(place.root);
+        let location = Location::File(path.clone());
+        let limit = Limits::default().segment_bytes;
+        let read = source.read(&location, segment.byte_range, limit);
+        let bytes = read.map_err(|error| gone(&error))?;
+        if bytes.is_empty() {
+            return Err(gone(&"it is empty"));
+        }
+        if look()? != mark && segment.byte_range.is_none() {
+            return Err(Trouble::Settling(SETTLE));
+        }
+        let torn = bytes.first() == Some(&0x47) && bytes.len() % 188 != 0;
+        let young = mark.modified().elapsed().is_ok_and(|age| age < LATE);
+        if last && torn && young {
+            return Err(Trouble::Settling(SETTLE));
+        }
+        Ok(Found {
+            whole_file: segment.byte_range.is_none(),
+            path,
+            mark,
+            bytes,
+        })
+    }
+
+    fn keep(
+        &mut self,
+        label: Label,
+        found: &Found,
+        place: &Place<'_>,
+    ) -> Option<(Kept, Arc<Holding>)> {
+        let may_link = found.whole_file && !self.names_reused && self.taken >= COPIED;
+        self.taken += 1;
+        let from = may_link.then_some(found.path.as_path());
+        match place
+            .spool
+            .keep(&self.folder, label, &found.bytes, found.mark, from)
+        {
+            Ok(kept) => {
+                self.told_not_kept = false;
+                let holding = Holding::new(place.spool, kept.clone());
+                Some((kept, holding))
+            }
+            Err(error) => {
+                if !std::mem::replace(&mut self.told_not_kept, true) {
+                    tracing::error!(
+                        app = place.app,
+                        stream = place.stream,
+                        %error,
+                        "segments are used where they lie, and lost if they are deleted"
+                    );
+                }
+                None
+            }
+        }
+    }
+
+    /// When a segment began that the playlist does not date: as long after the one before as its
+    /// timestamps say; the first one, and one after a jump, by its arrival.
+    fn date(
+        &mut self,
+        index: &SegmentIndex,
+        segment: &Segment,
+        mark: FileMark,
+        remaining: Duration,
+    ) -> Option<DateTime<Utc>> {
+        let first = first_timestamp(index)?;
+        let continued = self
+            .dated
+            .filter(|_| !segment.discontinuity)
+            .and_then(|(before, time)| {
+                let elapsed = first.checked_sub(before)?;
+                let usual = 3 * ticks(self.target) + self.line.missing();
+                (0..=usual.max(900_000))
+                    .contains(&elapsed)
+                    .then_some(time + delta(elapsed))
+            });
+        let time = continued.unwrap_or_else(|| {
+            let now = Utc::now();
+            let listed = now - TimeDelta::from_std(remaining).unwrap_or_default();
+            let written = DateTime::<Utc>::from(mark.modified());
+            let plausible = written <= now && written >= listed - TimeDelta::minutes(1);
+            if plausible {
+                written - delta(ticks(segment.duration))
+            } else {
+                listed
+            }
+        });
+        self.dated = Some((first, time));
+        Some(time)
+    }
+
+    /// Makes what is kept independent of the media server's files, as their names come back.
+    pub(crate) fn harden(&mut self) {
+        self.names_reused = true;
+        for held in self.line.held() {
+            let Some(holding) = &held.holding else {
+                continue;
+            };
+            match holding.harden() {
+                Ok(true) => {}
+                Ok(false) => tracing::error!(
+                    segment = held
+                        .original
+                        .as_ref()
+                        .map(|path| path.display().to_string()),
+                    "a segment was overwritten before it could be copied"
+                ),
+                Err(error) => tracing::error!(%error, "a segment cannot be copied"),
+            }
+        }
+    }
+
+    /// Takes segments out whose content is lost.
+    pub(crate) fn lose(&mut self, lost: &[u64]) {
+        let mark = match &self.recording {
+            Recording::On(mark) => {
+                Some(mark.to_boundary(self.line.timeline(), &self.id, self.ordinal))
+            }
+            _ => None,
+        };
+        self.line.lose(lost);
+        if let Some(boundary) = mark {
+            self.recording = Recording::Resuming(Box::new(boundary));
+        }
+    }
+
+    /// The instant of the live edge, in milliseconds since 1970.
+    pub(crate) fn edge_ms(&self) -> Option<i64> {
+        let timeline = self.line.timeline();
+        boundary::time_ms(timeline, timeline.end()?)
+    }
+}
+
+/// A segment's content.
+struct Found {
+    path: PathBuf,
+    mark: FileMark,
+    bytes: bytes::Bytes,
+    whole_file: bool,
+}
+
+/// Why there is no content yet.
+enum Trouble {
+    Settling(Duration),
+    NotThere(String),
+}
+
+/// The file of a segment, links resolved, inside `root`.
+pub(crate) fn locate(playlist: &Path, segment: &Segment, root: &Path) -> io::Result<PathBuf> {
+    let base = Location::File(playlist.to_owned());
+    let readings = candidates(&base, &segment.uri, Some(root)).map_err(io::Error::other)?;
+    let mut first_error = None;
+    for reading in readings {
+        let Location::File(path) = reading else {
+            return Err(io::Error::other("it is not a file"));
+        };
+        match std::fs::canonicalize(&path) {
+            Ok(real) if real.starts_with(root) => return Ok(real),
+            Ok(_) => return Err(io::Error::other("it leads outside the streams folder")),
+            Err(error) => first_error = first_error.or(Some(error)),
+        }
+    }
+    Err(first_error.unwrap_or_else(|| io::ErrorKind::NotFound.into()))
+}
+
+/// A duration in 90 kHz ticks.
+pub(crate) fn ticks(duration: Duration) -> Ticks {
+    let micros = i64::try_from(duration.as_micros()).unwrap_or(i64::MAX / 9);
+    (micros.saturating_mul(9) + 50) / 100
+}
+
+/// 90 kHz ticks as a duration.
+pub(crate) fn delta(ticks: Ticks) -> TimeDelta {
+    TimeDelta::microseconds(ticks.saturating_mul(100) / 9)
+}

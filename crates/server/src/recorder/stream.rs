@@ -1,0 +1,630 @@
+//! One stream: looks at its playlist, takes in what is new, and knows when it begins and ends.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant, SystemTime};
+
+use clipmill::Ticks;
+use clipmill_playlist::{MediaPlaylist, Playlist, PlaylistLimits, Segment};
+use metrics::counter;
+
+use super::app::App;
+use super::session::{Ending, Intake, Place, Recording, Session, locate};
+use super::shared::{Shared, lock};
+use crate::catalog::Boundary;
+use crate::metrics::SEGMENTS_INDEXED;
+use crate::model::{Broadcast, BroadcastStatus, VodGap, now_ms};
+use crate::schedule::Urgency;
+use crate::sources::playlists::Serving;
+use crate::sources::session::{FileMark, Seen, Tracker, silence};
+use crate::webhooks;
+
+/// A playlist that is not there may be being replaced: it is gone when it is still not there
+/// after this.
+const REPLACED: Duration = Duration::from_millis(400);
+
+/// A playlist that was not written to for this long is not half-written.
+const WHOLE: Duration = Duration::from_secs(1);
+
+/// So much of what a playlist lists already is recorded when it is first seen, or an interval
+/// where that is longer: an event playlist may list days.
+const HISTORY: Duration = Duration::from_secs(600);
+
+/// One stream.
+#[derive(Debug)]
+pub(crate) struct Stream {
+    pub(crate) id: String,
+    pub(crate) state: Mutex<State>,
+    /// The live edge and the target duration, in milliseconds; kept apart, so that nobody who asks
+    /// waits for a segment to be read.
+    pub(crate) edge: Mutex<Option<(i64, i64)>>,
+    /// When the next look at the playlist is due.
+    look_due: Mutex<Option<Instant>>,
+    /// When the next clip is due.
+    pub(crate) cut_due: Mutex<Option<Instant>>,
+    /// Held while a periodic clip is made.
+    pub(crate) cutting: Mutex<()>,
+    pub(crate) live: AtomicBool,
+}
+
+/// What is known of a stream.
+#[derive(Debug, Default)]
+pub(crate) struct State {
+    /// What an earlier run left has been found.
+    pub(crate) recovered: bool,
+    /// The session that is live.
+    pub(crate) session: Option<Session>,
+    /// Sessions that are over and whose last clips are still to be made, oldest first.
+    pub(crate) closing: Vec<Session>,
+    /// What the last session saw, so that its playlist is not taken for a new one.
+    pub(crate) seen: Option<Tracker>,
+    /// That playlist had come to its end.
+    seen_ended: bool,
+    /// Where the last clip of a session ended of which nothing was found after a restart.
+    pub(crate) lost: Option<Box<Boundary>>,
+    /// Since when the playlist is not there.
+    gone_since: Option<Instant>,
+    /// When making a clip may be tried again, and how often it failed.
+    pub(crate) retry: Option<(Instant, u32)>,
+    /// Its end has still to be told to the world.
+    pub(crate) to_announce_end: bool,
+    /// The last status that the world was told is that it is live.
+    pub(crate) told_live: bool,
+}
+
+/// What a look found.
+enum Look {
+    /// Nothing more to do.
+    Done,
+    /// It should be looked at again.
+    Again(Duration),
+}
+
+impl Stream {
+    pub(crate) fn new(id: &str) -> Self {
+        Self {
+            id: id.to_owned(),
+            state: Mutex::default(),
+            edge: Mutex::new(None),
+            look_due: Mutex::new(None),
+            cut_due: Mutex::new(None),
+            cutting: Mutex::new(()),
+            live: AtomicBool::new(false),
+        }
+    }
+
+    /// Has the playlist looked at, after a while.
+    pub(crate) fn queue_look(
+        self: &Arc<Self>,
+        shared: &Arc<Shared>,
+        app: &Arc<App>,
+        after: Duration,
+    ) {
+        let due = Instant::now() + after;
+        {
+            let mut queued = lock(&self.look_due);
+            if shared.is_draining() || queued.is_some_and(|queued| queued <= due) {
+                return;
+            }
+            *queued = Some(due);
+        }
+        let (stream, app) = (Arc::clone(self), Arc::clone(app));
+        let context = Arc::downgrade(shared);
+        shared.pool.submit(Urgency::Segments, due, move || {
+            let Some(shared) = context.upgrade() else {
+                return;
+            };
+            {
+                let mut queued = lock(&stream.look_due);
+                // An earlier look has taken its place.
+                if queued.is_none_or(|queued| queued > Instant::now()) {
+                    return;
+                }
+                *queued = None;
+            }
+            if !shared.is_draining() {
+                stream.look(&shared, &app);
+            }
+        });
+    }
+
+    /// Looks at the playlist and takes in what is new.
+    fn look(self: &Arc<Self>, shared: &Arc<Shared>, app: &Arc<App>) {
+        let mut state = lock(&self.state);
+        if !state.recovered {
+            super::recover::recover(&mut state, self, shared, app);
+        }
+        let present = state
+            .session
+            .as_ref()
+            .map(|session| session.playlist.clone());
+        let serving = app.playlists().serving(&self.id, present.as_deref());
+        let look = match serving {
+            Some(serving) => self.look_at(&mut state, &serving, shared, app),
+            None => self.look_for(&mut state),
+        };
+        self.announce(&mut state, shared, app);
+        self.show(&state);
+        let again = match look {
+            Look::Again(after) => Some(after),
+            Look::Done => None,
+        };
+        drop(state);
+        if let Some(after) = again {
+            self.queue_look(shared, app, after);
+        }
+        self.queue_cut(shared, app);
+    }
+
+    /// There is no playlist.
+    fn look_for(&self, state: &mut State) -> Look {
+        if state.session.is_none() {
+            return Look::Done;
+        }
+        let since = *state.gone_since.get_or_insert_with(Instant::now);
+        if since.elapsed() < REPLACED {
+            return Look::Again(REPLACED);
+        }
+        self.end(state, "its playlist was removed");
+        Look::Done
+    }
+
+    fn look_at(
+        &self,
+        state: &mut State,
+        serving: &Serving,
+        shared: &Arc<Shared>,
+        app: &Arc<App>,
+    ) -> Look {
+        let (playlist, modified) = match read(&serving.path) {
+            Read::Media(playlist, modified) => (playlist, modified),
+            Read::Nothing => return self.look_for(state),
+            Read::Unclear => {
+                app.playlists().reconsider(&serving.path);
+                return self.end_if_silent(state, &[]);
+            }
+        };
+        state.gone_since = None;
+        if let Some(session) = &mut state.session {
+            if session.playlist != serving.path {
+                self.end(state, "another playlist took its place");
+            } else {
+                session.target = playlist.target_duration;
+            }
+        }
+        let age = modified.elapsed().unwrap_or_default();
+        let mut listed = playlist.segments.as_slice();
+        if playlist.truncated && age < WHOLE {
+            listed = listed.split_last().map_or(listed, |(_, before)| before);
+        }
+        let root = app.root();
+        let mut mark = |segment: &Segment| mark_of(&serving.path, segment, &root);
+        let fresh = Tracker::default();
+        let known = state.session.as_ref().map(|session| &session.tracker);
+        let tracker = known.or(state.seen.as_ref()).unwrap_or(&fresh);
+        let unknown = tracker.next().is_none();
+        let mut seen = tracker.observe(listed, &mut mark);
+        // A playlist that was finished, or given up, and is shorter and goes on, is a new one.
+        let shorter = || {
+            listed
+                .last()
+                .is_some_and(|last| Some(last.sequence + 1) < tracker.next())
+        };
+        if seen == Seen::Nothing
+            && state.session.is_none()
+            && !playlist.ended
+            && !listed.is_empty()
+            && (state.seen_ended || shorter())
+        {
+            seen = Seen::StartedOver;
+        }
+        match seen {
+            Seen::Nothing if playlist.ended => {
+                self.end(state, "its playlist ended");
+                state.seen_ended = true;
+                Look::Done
+            }
+            Seen::Nothing => self.end_if_silent(state, listed),
+            Seen::StartedOver => {
+                self.end(state, "it started over");
+                if playlist.ended {
+                    state.seen = Some(remember(listed));
+                    state.seen_ended = true;
+                    return Look::Done;
+                }
+                self.begin(state, serving, &playlist, listed, shared, app);
+                self.take(state, &playlist, listed, 0, shared, app)
+            }
+            Seen::New { from, missing } if state.session.is_some() => {
+                if missing > 0
+                    && let Some(session) = &mut state.session
+                {
+                    let length = missing_length(session, listed, from, missing);
+                    tracing::error!(
+                        app = app.name(),
+                        stream = self.id,
+                        segments = missing,
+                        "segments are gone before they were seen"
+                    );
+                    session.line.miss(length);
+                }
+                self.take(state, &playlist, listed, from, shared, app)
+            }
+            Seen::New { from, .. } => {
+                let lost = state.lost.take();
+                let resumed = lost.as_ref().and_then(|lost| place_of(lost, listed));
+                let old = playlist.ended || unknown && age >= silence(playlist.target_duration);
+                if old && resumed.is_none() {
+                    state.seen = Some(remember(listed));
+                    state.seen_ended = playlist.ended;
+                    // It ended while the server was not running.
+                    state.to_announce_end |= state.told_live;
+                    return Look::Done;
+                }
+                self.begin(state, serving, &playlist, listed, shared, app);
+                let from = match (lost, resumed) {
+                    (Some(lost), Some(place)) => {
+                        self.resume(state, lost, shared, app);
+                        place
+                    }
+                    (lost, _) => {
+                        if let (Some(lost), Some(session)) = (lost, &mut state.session) {
+                            session.hole = Some(self.hole(&lost, app));
+                        }
+                        if unknown {
+                            history(listed, app.interval())
+                        } else {
+                            from
+                        }
+                    }
+                };
+                self.take(state, &playlist, listed, from, shared, app)
+            }
+        }
+    }
+
+    /// Goes on with a session of which only the playlist is left.
+    fn resume(&self, state: &mut State, lost: Box<Boundary>, shared: &Shared, app: &App) {
+        if let Some(session) = &mut state.session {
+            session.id.clone_from(&lost.session);
+            session.folder = shared.spool.session(app.name(), &self.id, &lost.session);
+            session.ordinal = lost.ordinal;
+            session.has_clips = lost.ordinal > 0;
+            session.recording = Recording::Resuming(lost);
+        }
+    }
+
+    /// What cannot be clipped any more.
+    fn hole(&self, lost: &Boundary, app: &App) -> VodGap {
+        let from = lost.cut_ms.or(lost.time_ms).map(super::make::rfc3339);
+        tracing::error!(
+            app = app.name(),
+            stream = self.id,
+            from,
+            "what came before the restart is lost: its segments are gone"
+        );
+        VodGap {
+            from,
+            to: None,
+            reason: "segments were deleted while the server was not running".to_owned(),
+        }
+    }
+
+    /// Begins a session.
+    fn begin(
+        &self,
+        state: &mut State,
+        serving: &Serving,
+        playlist: &MediaPlaylist,
+        listed: &[Segment],
+        shared: &Arc<Shared>,
+        app: &Arc<App>,
+    ) {
+        let first = listed.first().map_or(0, |segment| segment.sequence);
+        let id = Session::new_id(first);
+        let folder = shared.spool.session(app.name(), &self.id, &id);
+        let sub_folder = serving.sub_folder.as_deref();
+        let target = playlist.target_duration;
+        let mut session = Session::new(id, folder, &serving.path, sub_folder, target);
+        session.interval = app.usual_interval();
+        if app.interval().is_some() {
+            session.recording = Recording::Waiting(Ticks::MIN);
+        }
+        tracing::info!(
+            app = app.name(),
+            stream = self.id,
+            session = session.id,
+            playlist = %serving.path.display(),
+            "stream is live"
+        );
+        session.describe();
+        state.session = Some(session);
+        state.seen = None;
+        state.seen_ended = false;
+    }
+
+    /// Takes in what is listed from a position on.
+    fn take(
+        &self,
+        state: &mut State,
+        playlist: &MediaPlaylist,
+        listed: &[Segment],
+        from: usize,
+        shared: &Arc<Shared>,
+        app: &Arc<App>,
+    ) -> Look {
+        let Some(session) = &mut state.session else {
+            return Look::Done;
+        };
+        let root = app.root();
+        let place = Place {
+            app: app.name(),
+            stream: &self.id,
+            root: &root,
+            spool: &shared.spool,
+        };
+        let new = listed.get(from..).unwrap_or_default();
+        let mut remaining: Duration = new.iter().map(|segment| segment.duration).sum();
+        for (at, segment) in new.iter().enumerate() {
+            let last = at + 1 == new.len() && !playlist.ended;
+            match session.take(segment, last, remaining, &place) {
+                Intake::Done => {
+                    counter!(SEGMENTS_INDEXED, "app" => app.name().to_owned()).increment(1);
+                    app.note_links(&self.id, session.line.held().back());
+                }
+                Intake::Later(after) => return Look::Again(after),
+            }
+            remaining = remaining.saturating_sub(segment.duration);
+        }
+        super::periodic::trim(session, app);
+        if playlist.ended {
+            self.end(state, "its playlist ended");
+            state.seen_ended = true;
+        }
+        Look::Done
+    }
+
+    fn end_if_silent(&self, state: &mut State, listed: &[Segment]) -> Look {
+        let Some(session) = &mut state.session else {
+            if state.seen.is_none() && !listed.is_empty() {
+                state.seen = Some(remember(listed));
+            }
+            return Look::Done;
+        };
+        if session.pulse.is_over(Instant::now()) {
+            self.end(state, "it fell silent");
+        }
+        Look::Done
+    }
+
+    /// Ends the session; its last clip is made when its turn comes.
+    pub(crate) fn end(&self, state: &mut State, why: &str) {
+        let Some(mut session) = state.session.take() else {
+            return;
+        };
+        tracing::info!(
+            stream = self.id,
+            session = session.id,
+            "stream ended: {why}"
+        );
+        session.ending = match session.recording {
+            Recording::Off => None,
+            _ => Some(Ending::Last),
+        };
+        state.seen = Some(std::mem::take(&mut session.tracker));
+        state.to_announce_end |= state.told_live;
+        state.closing.push(session);
+    }
+
+    /// Tells the world of beginnings and ends. What cannot be told now is told later.
+    pub(crate) fn announce(&self, state: &mut State, shared: &Shared, app: &App) {
+        if state.to_announce_end {
+            if let Err(error) = self.announce_end(shared, app) {
+                shared
+                    .troubles
+                    .set(&self.whom(app), false, &error.to_string());
+                return;
+            }
+            state.to_announce_end = false;
+            state.told_live = false;
+        }
+        let Some(session) = &mut state.session else {
+            return;
+        };
+        // Before there is any media there is nothing to tell of.
+        if session.announced || session.tracker.next().is_none() {
+            return;
+        }
+        match self.announce_begin(session.sub_folder.as_deref(), shared, app) {
+            Ok(()) => {
+                session.announced = true;
+                state.told_live = true;
+            }
+            Err(error) => shared
+                .troubles
+                .set(&self.whom(app), false, &error.to_string()),
+        }
+    }
+
+    fn announce_begin(
+        &self,
+        sub_folder: Option<&str>,
+        shared: &Shared,
+        app: &App,
+    ) -> crate::catalog::Result<()> {
+        let now = now_ms();
+        let mut go_live = |broadcast: &mut Broadcast| {
+            broadcast.status = BroadcastStatus::Broadcasting;
+            broadcast.start_time = now;
+            broadcast.sub_folder = sub_folder.map(str::to_owned);
+            if broadcast.date == 0 {
+                broadcast.date = now;
+            }
+        };
+        let catalog = &shared.catalog;
+        let broadcast = match catalog.change_broadcast(app.name(), &self.id, &mut go_live)? {
+            Some(broadcast) => broadcast,
+            None => {
+                let mut broadcast = Broadcast {
+                    stream_id: self.id.clone(),
+                    ..Broadcast::default()
+                };
+                go_live(&mut broadcast);
+                catalog.create_broadcast(app.name(), &broadcast)?;
+                broadcast
+            }
+        };
+        let hook = webhooks::stream_started(&app.settings(), &broadcast);
+        catalog.enqueue_hooks(hook.as_slice())
+    }
+
+    fn announce_end(&self, shared: &Shared, app: &App) -> crate::catalog::Result<()> {
+        let catalog = &shared.catalog;
+        // In this order: told twice is better than never.
+        if let Some(broadcast) = catalog.broadcast(app.name(), &self.id)? {
+            let hook = webhooks::stream_ended(&app.settings(), &broadcast);
+            catalog.enqueue_hooks(hook.as_slice())?;
+        }
+        let mut finish = |broadcast: &mut Broadcast| broadcast.status = BroadcastStatus::Finished;
+        catalog.change_broadcast(app.name(), &self.id, &mut finish)?;
+        Ok(())
+    }
+
+    /// Shows others how the stream stands.
+    fn show(&self, state: &State) {
+        let edge = state.session.as_ref().and_then(|session| {
+            let target = i64::try_from(session.target.as_millis()).ok()?;
+            Some((session.edge_ms()?, target))
+        });
+        if edge.is_some() || state.session.is_none() {
+            *lock(&self.edge) = edge;
+        }
+        self.live.store(state.session.is_some(), Ordering::Relaxed);
+    }
+
+    /// Looks after what no event tells: silence, and tries that are due again.
+    pub(crate) fn tick(self: &Arc<Self>, shared: &Arc<Shared>, app: &Arc<App>, now: Instant) {
+        // Whoever holds the lock is at work on this very stream.
+        let Ok(state) = self.state.try_lock() else {
+            return;
+        };
+        let silent = state
+            .session
+            .as_ref()
+            .is_some_and(|session| session.pulse.is_over(now));
+        let to_tell = state.to_announce_end
+            || state
+                .session
+                .as_ref()
+                .is_some_and(|session| !session.announced);
+        let due = self.next_cut(&state, app);
+        drop(state);
+        if silent || to_tell {
+            self.queue_look(shared, app, Duration::ZERO);
+        }
+        if let Some(due) = due {
+            self.submit_cut(due, shared, app);
+        }
+    }
+
+    /// As troubles name it.
+    pub(crate) fn whom(&self, app: &App) -> String {
+        format!("{}/{}", app.name(), self.id)
+    }
+}
+
+enum Read {
+    Media(Box<MediaPlaylist>, SystemTime),
+    /// There is no file.
+    Nothing,
+    /// It is half-written, or no media playlist.
+    Unclear,
+}
+
+fn read(path: &Path) -> Read {
+    let text = match std::fs::read(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Read::Nothing,
+        Err(_) => return Read::Unclear,
+    };
+    let modified = std::fs::metadata(path).and_then(|metadata| metadata.modified());
+    match Playlist::parse(&text, &PlaylistLimits::default()) {
+        Ok(Playlist::Media(playlist)) => Read::Media(
+            Box::new(playlist),
+            modified.unwrap_or(SystemTime::UNIX_EPOCH),
+        ),
+        Ok(Playlist::Multivariant(_)) | Err(_) => Read::Unclear,
+    }
+}
+
+/// Reads a media playlist, for those who only want to know what it lists.
+pub(crate) fn read_media(path: &Path) -> Option<(MediaPlaylist, SystemTime)> {
+    match read(path) {
+        Read::Media(playlist, modified) => Some((*playlist, modified)),
+        Read::Nothing | Read::Unclear => None,
+    }
+}
+
+/// What the file of a segment looks like. One file that holds all segments changes all the time
+/// and tells nothing.
+pub(crate) fn mark_of(playlist: &Path, segment: &Segment, root: &Path) -> Option<FileMark> {
+    let path = locate(playlist, segment, root).ok()?;
+    let metadata = std::fs::metadata(path).ok()?;
+    segment
+        .byte_range
+        .is_none()
+        .then(|| FileMark::of(&metadata))
+}
+
+/// What a playlist lists that nobody records.
+fn remember(listed: &[Segment]) -> Tracker {
+    let mut tracker = Tracker::default();
+    for segment in listed {
+        tracker.saw(segment, None);
+    }
+    tracker
+}
+
+/// Position of the first segment that is recorded of a playlist that is seen for the first time.
+fn history(listed: &[Segment], interval: Option<Duration>) -> usize {
+    let most = HISTORY.max(interval.unwrap_or_default());
+    let mut length = Duration::ZERO;
+    let wanted = listed.iter().rev().take_while(|segment| {
+        length = length.saturating_add(segment.duration);
+        length <= most
+    });
+    listed.len() - wanted.count()
+}
+
+/// Position of the segment with which a session goes on that ended its last clip at `lost`, and
+/// two more before it. `None` when it is not listed.
+fn place_of(lost: &Boundary, listed: &[Segment]) -> Option<usize> {
+    let same = |segment: &Segment| {
+        let name = segment.uri.split('/').next_back().unwrap_or_default();
+        segment.sequence == lost.sequence && name == lost.segment
+    };
+    let place = listed.iter().position(same)?;
+    Some(place.saturating_sub(2))
+}
+
+/// How long the segments were that nobody saw: what the dates say, else as many as are missing of
+/// the usual length.
+fn missing_length(session: &Session, listed: &[Segment], from: usize, missing: u64) -> Ticks {
+    let before = session
+        .line
+        .timeline()
+        .segments()
+        .back()
+        .map(|segment| &segment.info);
+    let now = listed.get(from).and_then(|segment| segment.start_time);
+    if let (Some(before), Some(now)) = (before, now)
+        && let Some(then) = before.start_time
+    {
+        let elapsed = (now - then).num_microseconds().unwrap_or(0) * 9 / 100;
+        return (elapsed - before.duration - session.line.missing()).max(0);
+    }
+    let total: Duration = listed.iter().map(|segment| segment.duration).sum();
+    let usual = super::session::ticks(total) / i64::try_from(listed.len().max(1)).unwrap_or(1);
+    usual.saturating_mul(i64::try_from(missing).unwrap_or(i64::MAX))
+}
