@@ -19,6 +19,7 @@ Examples:
   clipmill cut https://example.com/live.m3u8 -o goal.mp4 --from 2026-11-22T14:05:00Z --duration 20s
   clipmill remux seg1.ts seg2.ts -o whole.mp4
   clipmill probe live/index.m3u8
+  clipmill serve --app live=/var/www/hls --interval 30s
 
 Exit codes: 0 done; 1 the job failed; 2 wrong usage; 3 with --strict, something was damaged
 or missing."
@@ -52,6 +53,57 @@ Examples:
   clipmill probe live/index.m3u8
   clipmill probe live000.ts --json")]
     Probe(ProbeArgs),
+    /// Cut clips out of live streams, periodically and on demand, and serve them
+    #[command(after_help = "\
+Every key of the configuration file has a CLIPMILL_... variable; flags win over variables, variables
+over the file. CLIPMILL_LOG=debug says more, CLIPMILL_LOG_FORMAT=json says it to machines.
+SIGTERM and Ctrl-C let running clips finish; SIGHUP reads the configuration anew.
+
+Examples:
+  clipmill serve --app live=/usr/local/antmedia/webapps/live/streams
+  clipmill serve --app live=/var/www/hls --interval 30s --listen 0.0.0.0:5080
+  clipmill serve --config /etc/clipmill.toml")]
+    Serve(ServeArgs),
+    /// Look after the server's catalog, while no server runs
+    #[command(subcommand)]
+    Catalog(CatalogCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CatalogCommand {
+    /// Make the entries of all clips anew, from the clip files alone
+    #[command(after_help = "\
+Example:
+  clipmill catalog rebuild --config /etc/clipmill.toml")]
+    Rebuild(ServerArgs),
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ServerArgs {
+    /// The configuration file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Where the catalog and queued webhooks are kept [default: clipmill-data]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// An application, and the folder that its media server writes HLS to
+    #[arg(long, value_name = "NAME=STREAMS_DIR")]
+    pub(crate) app: Vec<String>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ServeArgs {
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+    /// Where to listen [default: 127.0.0.1:5080]
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) listen: Option<String>,
+    /// How the world reaches the server
+    #[arg(long, value_name = "URL")]
+    pub(crate) public_base_url: Option<String>,
+    /// How long periodic clips are, for every application
+    #[arg(long, value_name = "D")]
+    pub(crate) interval: Option<String>,
 }
 
 #[derive(Debug, ClapArgs)]

@@ -5,6 +5,7 @@ mod args;
 mod progress;
 mod report;
 mod run;
+mod serve;
 
 use std::process::ExitCode;
 

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::args::{Args, Command, Common, CutArgs, FormatChoice, Output, ProbeArgs, RemuxArgs};
 use crate::progress::Bar;
+use crate::serve;
 use crate::report::{ClipReport, ProbeReport, clip_text, probe_text};
 
 /// Exit code with `--strict` when something was damaged or missing.
@@ -26,15 +27,21 @@ pub(crate) enum Failure {
     Job(ClipError),
     /// The same, with `--strict`, where what failed was damaged or missing input.
     Strict(ClipError),
+    /// The server, or its catalog, cannot do its work.
+    Server(String),
 }
 
 impl Failure {
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
-            Self::Job(_) => 1,
+            Self::Job(_) | Self::Server(_) => 1,
             Self::Usage(_) => 2,
             Self::Strict(_) => DAMAGED,
         }
+    }
+
+    pub(crate) fn server(error: impl std::fmt::Display) -> Self {
+        Self::Server(error.to_string())
     }
 
     fn of_input(error: ClipError, common: &Common) -> Self {
@@ -51,7 +58,7 @@ impl Failure {
 impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Usage(message) => f.write_str(message),
+            Self::Usage(message) | Self::Server(message) => f.write_str(message),
             Self::Job(error) | Self::Strict(error) => error.fmt(f),
         }
     }
@@ -62,6 +69,8 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
         Command::Cut(args) => cut(args),
         Command::Remux(args) => remux(args),
         Command::Probe(args) => probe(args),
+        Command::Serve(args) => serve::serve(args),
+        Command::Catalog(command) => serve::catalog(command),
     }
 }
 

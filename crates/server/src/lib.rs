@@ -1,6 +1,7 @@
 //! The clip server: cuts MP4 clips out of live HLS, periodically and on demand.
 #![forbid(unsafe_code)]
 
+mod app;
 pub mod catalog;
 pub mod config;
 pub mod housekeeping;
@@ -13,3 +14,5 @@ pub(crate) mod sources;
 pub mod spool;
 pub mod storage;
 pub mod webhooks;
+
+pub use app::{ServeError, serve};

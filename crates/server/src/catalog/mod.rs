@@ -197,6 +197,8 @@ pub trait Catalog: Send + Sync {
     fn fail_hook(&self, place: u64, hook: &QueuedHook) -> Result<()>;
     /// The webhooks that were given up, the latest last.
     fn failed_hooks(&self) -> Result<Vec<QueuedHook>>;
+    /// Brings to the disk what was not worth a wait when it was changed.
+    fn flush(&self) -> Result<()>;
     /// Is notified when webhooks were added.
     fn hooks_added(&self) -> Arc<Notify>;
 }

@@ -4,7 +4,7 @@ use std::io;
 
 use super::{Catalog, CatalogError};
 use crate::model::{QueuedHook, Vod};
-use crate::storage::{self, AppPaths, ClipRecord, find_clips, read_record};
+use crate::storage::{self, AppPaths, ClipRecord, ClipStore, find_clips, read_record};
 
 /// A crash leaves no more clips without an entry than were being made; where there are more, the
 /// catalog has lost them, and their webhooks were delivered long ago.
@@ -36,12 +36,13 @@ pub enum ReconcileError {
 /// that `hooks` makes) that they had not got yet; those that were removed go; what was never
 /// finished goes too. `fresh` says that the catalog knew nothing: then no webhook is queued.
 ///
-/// To be called before any clip is made.
+/// Clips that `store` is making are left alone.
 ///
 /// # Errors
 /// When the catalog or a folder cannot be read.
 pub fn reconcile(
     catalog: &dyn Catalog,
+    store: &ClipStore,
     app: &AppPaths,
     fresh: bool,
     hooks: &dyn Fn(&Vod) -> Vec<QueuedHook>,
@@ -52,6 +53,9 @@ pub fn reconcile(
     };
     let mut orphans = Vec::new();
     for found in find_clips(app)? {
+        if store.in_making(&found.vod_id) {
+            continue;
+        }
         if found.temporary {
             done.unfinished += usize::from(storage::remove(&found.path)?);
         } else if catalog.vod(&app.app, &found.vod_id)?.is_none() {

@@ -499,6 +499,10 @@ impl Catalog for SledCatalog {
         self.scan(b"f").collect()
     }
 
+    fn flush(&self) -> Result<()> {
+        self.settle()
+    }
+
     fn hooks_added(&self) -> Arc<Notify> {
         Arc::clone(&self.added)
     }

@@ -225,15 +225,16 @@ fn clips_that_a_crash_left_without_entry_get_all_of_it() {
     catalog.commit_clip("live", &vod(3), None, &[]).unwrap();
     catalog.delete_vod("live", &vod(3).vod_id).unwrap();
 
+    let store = crate::storage::ClipStore::default();
     let hooks = |vod: &Vod| vec![hook(vod.vod_id.parse().unwrap())];
-    let done = super::super::reconcile(&catalog, &app, false, &hooks).unwrap();
+    let done = super::super::reconcile(&catalog, &store, &app, false, &hooks).unwrap();
     assert_eq!((done.adopted, done.buried, done.unfinished), (1, 1, 1));
     let adopted = catalog.vod("live", &vod(1).vod_id).unwrap().unwrap();
     assert!(adopted.file_size > 0);
     assert_eq!(catalog.boundary("live", "cam1").unwrap(), Some(boundary));
     assert_eq!(catalog.hooks_after(0, 10).unwrap().len(), 1);
     assert!(!streams.path().join(vod(3).vod_name).exists());
-    let again = super::super::reconcile(&catalog, &app, false, &hooks).unwrap();
+    let again = super::super::reconcile(&catalog, &store, &app, false, &hooks).unwrap();
     assert_eq!(again, super::super::Reconciled::default());
     assert_eq!(super::super::rebuild(&catalog, &app).unwrap(), 1);
     assert_eq!(catalog.vod("live", &vod(1).vod_id).unwrap(), Some(adopted));

@@ -1,0 +1,300 @@
+//! The server, put together: what is started in which order, what happens when the settings
+//! change, and how it all ends.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::catalog::{Catalog, CatalogError, Opened, SledCatalog, reconcile};
+use crate::config::{AppSettings, Settings};
+use crate::http::{Clipping, Gate, HttpServer, Web, router, self_test};
+use crate::model::Vod;
+use crate::recorder::Recorders;
+use crate::storage::ClipStore;
+use crate::webhooks::{Deliveries, vod_ready};
+use crate::{housekeeping, metrics};
+
+/// How long clips and answers that are under way may take at the end.
+const DRAIN: Duration = Duration::from_secs(30);
+
+/// How long webhooks that are under way may take after that.
+const LAST_POST: Duration = Duration::from_secs(2);
+
+/// How often clips that have served their time are looked for.
+const SWEEP: Duration = Duration::from_secs(60);
+
+/// Why the server could not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// It cannot be reached.
+    #[error("cannot listen on {listen}: {error}")]
+    Listen {
+        /// Where.
+        listen: String,
+        /// Why not.
+        error: io::Error,
+    },
+    /// The data folder cannot be used.
+    #[error("cannot use {}: {error}", folder.display())]
+    Data {
+        /// The folder.
+        folder: PathBuf,
+        /// Why not.
+        error: io::Error,
+    },
+    /// The catalog cannot be opened.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    /// Something that everything else relies on does not work here.
+    #[error("{0}")]
+    Broken(String),
+}
+
+/// Serves until `shutdown` is ready, and then until what is under way has come to its end. Each
+/// change of `settings` takes effect at once, but for the address and the data folder.
+///
+/// # Errors
+/// When it cannot start.
+pub async fn serve(
+    settings: watch::Receiver<Arc<Settings>>,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), ServeError> {
+    let now = Arc::clone(&settings.borrow());
+    self_test().map_err(|what| ServeError::Broken(what.to_owned()))?;
+    metrics::install();
+
+    // Health can be asked from the first moment; everything else when the catalog is open.
+    let (stop, stopped) = watch::channel(false);
+    let gate = Gate::default();
+    let server = HttpServer::bind(
+        &now.listen,
+        gate.clone(),
+        now.header_timeout,
+        now.max_connections,
+    );
+    let not_bound = |error| ServeError::Listen {
+        listen: now.listen.clone(),
+        error,
+    };
+    let server = server.await.map_err(not_bound)?;
+    let address = server.local_addr().map_err(not_bound)?;
+    warn_if_open(&now, address);
+    let http = tokio::spawn(server.run(stopped.clone()));
+
+    let Opened { catalog, fresh, .. } = open_catalog(&now).await?;
+    let catalog: Arc<dyn Catalog> = Arc::new(catalog);
+    let store = ClipStore::default();
+    for app in &now.apps {
+        agree(&catalog, &store, app, fresh).await;
+    }
+
+    let recorders = Recorders::start(settings.clone(), Arc::clone(&catalog), store.clone());
+    let recorders = recorders.map_err(|error| ServeError::Broken(error.to_string()))?;
+    let server = Server {
+        settings: settings.clone(),
+        catalog: Arc::clone(&catalog),
+        store: store.clone(),
+        clipping: Arc::new(recorders.clone()),
+    };
+    let deliveries = Deliveries::new(Arc::clone(&catalog), settings.clone());
+    let deliveries = deliveries.map_err(ServeError::Broken)?;
+    let (last_post, last_posted) = watch::channel(false);
+    let deliveries = tokio::spawn(deliveries.run(last_posted));
+    let sweeper = tokio::spawn(server.clone().sweep());
+
+    let (routes, _) = router(Web {
+        settings,
+        catalog: Arc::clone(&catalog),
+        store,
+        clipping: Arc::clone(&server.clipping),
+    });
+    gate.open(routes);
+    tracing::info!(%address, url = now.public_base_url, "listening");
+
+    tokio::select! {
+        () = shutdown => {}
+        () = server.follow_settings(now) => {}
+    }
+    tracing::info!("shutting down: what is under way comes to its end");
+    stop.send_replace(true);
+    sweeper.abort();
+    drain(http, &recorders).await;
+    last_post.send_replace(true);
+    let _ = tokio::time::timeout(LAST_POST, deliveries).await;
+    let flushed = tokio::task::spawn_blocking(move || catalog.flush()).await;
+    if let Ok(Err(error)) = flushed {
+        tracing::error!(%error, "cannot flush the catalog");
+    }
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Waits for answers and clips that are under way.
+async fn drain(http: JoinHandle<()>, recorders: &Recorders) {
+    let both = async {
+        tokio::join!(http, recorders.drain()).0
+    };
+    if tokio::time::timeout(DRAIN, both).await.is_err() {
+        tracing::warn!("not everything came to its end in {} s", DRAIN.as_secs());
+    }
+}
+
+async fn open_catalog(settings: &Settings) -> Result<Opened, ServeError> {
+    let folder = settings.data_dir.clone();
+    let opened = tokio::task::spawn_blocking(move || {
+        std::fs::create_dir_all(&folder)
+            .map_err(|error| ServeError::Data {
+                folder: folder.clone(),
+                error,
+            })?;
+        Ok(SledCatalog::open(&folder)?)
+    });
+    opened
+        .await
+        .unwrap_or_else(|error| Err(ServeError::Broken(error.to_string())))
+}
+
+/// Makes the catalog agree with an application's files. A folder that cannot be read keeps nobody
+/// from serving the others.
+async fn agree(
+    catalog: &Arc<dyn Catalog>,
+    store: &ClipStore,
+    app: &Arc<AppSettings>,
+    fresh: bool,
+) {
+    let (catalog, store, settings) = (Arc::clone(catalog), store.clone(), Arc::clone(app));
+    let agreed = tokio::task::spawn_blocking(move || {
+        let hooks = |vod: &Vod| {
+            let broadcast = catalog.broadcast(&settings.name, &vod.stream_id);
+            let hook = vod_ready(&settings, broadcast.ok().flatten().as_ref(), vod);
+            hook.into_iter().collect()
+        };
+        reconcile(&*catalog, &store, &settings.paths(), fresh, &hooks)
+    });
+    match agreed.await {
+        Ok(Ok(done)) => tracing::info!(
+            app = app.name,
+            adopted = done.adopted,
+            buried = done.buried,
+            unfinished = done.unfinished,
+            "catalog and files agree"
+        ),
+        Ok(Err(error)) => {
+            tracing::error!(app = app.name, %error, "catalog and files may not agree");
+        }
+        Err(error) => tracing::error!(app = app.name, %error, "catalog and files may not agree"),
+    }
+}
+
+/// Anybody who reaches an address that is not this machine's own may do anything.
+fn warn_if_open(settings: &Settings, address: SocketAddr) {
+    if address.ip().is_loopback() {
+        return;
+    }
+    for app in settings.apps.iter().filter(|app| app.jwt_secret.is_none()) {
+        tracing::warn!(
+            app = app.name,
+            %address,
+            "ANYBODY WHO REACHES THIS ADDRESS CAN START, STOP AND DELETE RECORDINGS: \
+             set jwt_secret, or listen on 127.0.0.1"
+        );
+    }
+}
+
+/// What goes on while the server runs, beside recording: the recorders follow the settings
+/// themselves.
+#[derive(Clone)]
+struct Server {
+    settings: watch::Receiver<Arc<Settings>>,
+    catalog: Arc<dyn Catalog>,
+    store: ClipStore,
+    clipping: Arc<dyn Clipping>,
+}
+
+impl Server {
+    /// Lets changes of the settings take effect, for ever.
+    async fn follow_settings(&self, mut before: Arc<Settings>) {
+        let mut settings = self.settings.clone();
+        loop {
+            if settings.changed().await.is_err() {
+                // Nobody is left who could change them.
+                std::future::pending::<()>().await;
+            }
+            let now = Arc::clone(&settings.borrow_and_update());
+            self.change(&before, &now).await;
+            before = now;
+        }
+    }
+
+    async fn change(&self, before: &Settings, now: &Settings) {
+        let fixed = [
+            ("listen", before.listen != now.listen),
+            ("data_dir", before.data_dir != now.data_dir),
+            ("max_connections", before.max_connections != now.max_connections),
+            ("header_timeout", before.header_timeout != now.header_timeout),
+            ("workers", before.workers != now.workers),
+        ];
+        for (key, _) in fixed.iter().filter(|(_, changed)| *changed) {
+            tracing::warn!(key, "takes effect at the next start");
+        }
+        let names: BTreeSet<_> = before.apps.iter().chain(&now.apps).map(|a| &a.name).collect();
+        for name in names {
+            match (before.app(name), now.app(name)) {
+                (Some(_), None) => tracing::info!(app = name, "application removed"),
+                (None, Some(app)) => {
+                    tracing::info!(app = name, "application added");
+                    agree(&self.catalog, &self.store, app, false).await;
+                }
+                (Some(old), Some(new)) if old != new => {
+                    tracing::info!(app = name, "application changed");
+                    self.change_periodic(old, new).await;
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// A value that changed in the configuration wins over what REST said.
+    async fn change_periodic(&self, old: &AppSettings, new: &AppSettings) {
+        if (old.enabled, old.interval) == (new.enabled, new.interval) {
+            return;
+        }
+        if let Err(error) = self.catalog.set_periodic(&new.name, None) {
+            tracing::error!(app = new.name, %error, "cannot forget what REST asked for");
+        }
+        if new.enabled {
+            self.clipping.start_periodic(&new.name, new.interval).await;
+        } else {
+            self.clipping.stop_periodic(&new.name).await;
+        }
+    }
+
+    /// Removes clips that have served their time, for ever.
+    async fn sweep(self) {
+        let mut ticks = tokio::time::interval(SWEEP);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            let apps = self.settings.borrow().apps.clone();
+            for app in apps {
+                let (catalog, store) = (Arc::clone(&self.catalog), self.store.clone());
+                let settings = Arc::clone(&app);
+                let swept = tokio::task::spawn_blocking(move || {
+                    housekeeping::retain(&*catalog, &store, &settings)
+                });
+                match swept.await {
+                    Ok(Ok(removed)) => metrics::clips_removed(&app.name, removed),
+                    Ok(Err(error)) => tracing::error!(app = app.name, %error, "retention failed"),
+                    Err(error) => tracing::error!(app = app.name, %error, "retention failed"),
+                }
+            }
+        }
+    }
+}
