@@ -9,9 +9,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::{
-    CodecConfig, DamageLog, DeclinedStream, Language, LimitExceeded, Limits, TrackKind,
-};
+use crate::{CodecConfig, DamageLog, DeclinedStream, Language, LimitExceeded, Limits, TrackKind};
 
 /// `count` pieces of `len` bytes each; the first at `offset`, the others one packet apart.
 ///
@@ -100,8 +98,7 @@ impl Sample {
     /// Presentation timestamp, in the track's clock.
     #[must_use]
     pub fn pts(&self) -> i64 {
-        self.dts
-            .saturating_add(i64::from(self.composition_offset))
+        self.dts.saturating_add(i64::from(self.composition_offset))
     }
 }
 
@@ -258,12 +255,7 @@ impl TrackIndex {
         begin(sample)..begin(sample.saturating_add(1))
     }
 
-    fn copy_unit(
-        &self,
-        segment: &[u8],
-        unit: Unit,
-        out: &mut Vec<u8>,
-    ) -> Result<(), GatherError> {
+    fn copy_unit(&self, segment: &[u8], unit: Unit, out: &mut Vec<u8>) -> Result<(), GatherError> {
         let mut left = unit.len as usize;
         let mut skip = unit.skip as usize;
         let extents = self.extents.get(unit.extent as usize..).unwrap_or_default();
@@ -421,8 +413,8 @@ impl TrackBuilder {
     /// # Errors
     /// When segment and literals together pass 4 GiB.
     pub fn push_literal(&mut self, bytes: &[u8]) -> Result<(), LimitExceeded> {
-        let offset = u64::from(self.index.segment_len)
-            .saturating_add(self.index.literals.len() as u64);
+        let offset =
+            u64::from(self.index.segment_len).saturating_add(self.index.literals.len() as u64);
         LimitExceeded::check(
             "segment and literals in bytes",
             offset.saturating_add(bytes.len() as u64),

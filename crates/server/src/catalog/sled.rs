@@ -113,7 +113,10 @@ impl SledCatalog {
             Err(Refused::Unreadable(message)) => return Err(CatalogError::Store(message)),
         };
         let taken = catalog.salvage(&aside);
-        tracing::warn!(entries = taken, "entries were taken over from the old catalog");
+        tracing::warn!(
+            entries = taken,
+            "entries were taken over from the old catalog"
+        );
         catalog.finish(Some(aside))
     }
 
@@ -243,7 +246,10 @@ impl SledCatalog {
         for place in places.values().skip(query.offset).take(query.size) {
             let id = place?;
             // It may have been removed since the place was read.
-            vods.extend(self.get::<Entry<'_>>(&key(b'v', app, &id))?.map(Entry::into_vod));
+            vods.extend(
+                self.get::<Entry<'_>>(&key(b'v', app, &id))?
+                    .map(Entry::into_vod),
+            );
         }
         Ok(vods)
     }
@@ -352,7 +358,10 @@ impl Catalog for SledCatalog {
     fn import(&self, clips: &[ClipRecord]) -> Result<()> {
         for some in clips.chunks(IMPORTED_AT_ONCE) {
             self.transaction(|tree| {
-                for ClipRecord { app, vod, boundary, .. } in some {
+                for ClipRecord {
+                    app, vod, boundary, ..
+                } in some
+                {
                     let vod_key = key(b'v', app, vod.vod_id.as_bytes());
                     if tree.get(vod_key)?.is_none() {
                         add_vod(tree, app, vod)?;
