@@ -236,6 +236,48 @@ pub struct OpusConfig {
     pub mapping: Bytes,
 }
 
+/// AV1: the `av1C` record ("AV1 Codec ISO Media File Format Binding", 2.3).
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Av1Config {
+    /// The `AV1CodecConfigurationRecord`, whole: four bytes of fields, then OBUs.
+    pub record: Bytes,
+    /// `seq_profile`, 3 bits.
+    pub profile: u8,
+    /// `seq_level_idx_0`, 5 bits.
+    pub level: u8,
+    /// `seq_tier_0`: the high tier.
+    pub high_tier: bool,
+    /// The pictures.
+    pub video: VideoFormat,
+}
+
+/// VP9: the `vpcC` record ("VP Codec ISO Media File Format Binding", "VP Codec Configuration
+/// Record").
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Vp9Config {
+    /// The `VPCodecConfigurationRecord`, whole, without version and flags.
+    pub record: Bytes,
+    /// `profile`, 0 to 3.
+    pub profile: u8,
+    /// `level`, ten times the level.
+    pub level: u8,
+    /// The pictures.
+    pub video: VideoFormat,
+}
+
+/// FLAC ("Encapsulation of FLAC in ISO Base Media File Format", 3.3.2).
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct FlacConfig {
+    /// The metadata blocks of `dfLa`, each with its header; the first is `STREAMINFO`.
+    pub metadata: Bytes,
+    /// Sampling rate in Hz.
+    pub sample_rate: u32,
+    /// Channels.
+    pub channels: u16,
+    /// Bits of a sample.
+    pub bits: u8,
+}
+
 /// What a decoder must know before the first sample: the content of a sample entry.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -249,6 +291,9 @@ pub enum CodecConfig {
     Ac3(Ac3Config),
     Eac3(Eac3Config),
     Opus(OpusConfig),
+    Av1(Av1Config),
+    Vp9(Vp9Config),
+    Flac(FlacConfig),
 }
 
 impl CodecConfig {
@@ -256,10 +301,15 @@ impl CodecConfig {
     #[must_use]
     pub fn kind(&self) -> TrackKind {
         match self {
-            Self::H264(_) | Self::H265(_) | Self::Mpeg2Video(_) => TrackKind::Video,
-            Self::Aac(_) | Self::MpegAudio(_) | Self::Ac3(_) | Self::Eac3(_) | Self::Opus(_) => {
-                TrackKind::Audio
+            Self::H264(_) | Self::H265(_) | Self::Mpeg2Video(_) | Self::Av1(_) | Self::Vp9(_) => {
+                TrackKind::Video
             }
+            Self::Aac(_)
+            | Self::MpegAudio(_)
+            | Self::Ac3(_)
+            | Self::Eac3(_)
+            | Self::Opus(_)
+            | Self::Flac(_) => TrackKind::Audio,
         }
     }
 
@@ -270,6 +320,8 @@ impl CodecConfig {
             Self::H264(c) => Some(&c.video),
             Self::H265(c) => Some(&c.video),
             Self::Mpeg2Video(c) => Some(&c.video),
+            Self::Av1(c) => Some(&c.video),
+            Self::Vp9(c) => Some(&c.video),
             _ => None,
         }
     }
@@ -284,6 +336,7 @@ impl CodecConfig {
             Self::Eac3(c) => Some(c.sample_rate),
             // Opus always decodes at 48 kHz (RFC 7845, 5.1).
             Self::Opus(_) => Some(48_000),
+            Self::Flac(c) => Some(c.sample_rate),
             _ => None,
         }
     }
@@ -297,6 +350,7 @@ impl CodecConfig {
             Self::Ac3(c) => Some(c.channels),
             Self::Eac3(c) => Some(c.channels),
             Self::Opus(c) => Some(u16::from(c.channels)),
+            Self::Flac(c) => Some(c.channels),
             _ => None,
         }
     }
@@ -318,6 +372,9 @@ impl CodecConfig {
             Self::Ac3(_) => "AC-3",
             Self::Eac3(_) => "E-AC-3",
             Self::Opus(_) => "Opus",
+            Self::Av1(_) => "AV1",
+            Self::Vp9(_) => "VP9",
+            Self::Flac(_) => "FLAC",
         }
     }
 
@@ -340,6 +397,19 @@ impl CodecConfig {
             Self::Eac3(_) => "ec-3".to_owned(),
             // As MP4RA registers the sample entry; Safari takes no other case.
             Self::Opus(_) => "Opus".to_owned(),
+            // The short form of section 5 of the binding: what follows has its default values.
+            Self::Av1(c) => format!(
+                "av01.{}.{:02}{}.{:02}",
+                c.profile,
+                c.level,
+                if c.high_tier { 'H' } else { 'M' },
+                c.video.bit_depth_luma
+            ),
+            Self::Vp9(c) => format!(
+                "vp09.{:02}.{:02}.{:02}",
+                c.profile, c.level, c.video.bit_depth_luma
+            ),
+            Self::Flac(_) => "fLaC".to_owned(),
         }
     }
 }

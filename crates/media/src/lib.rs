@@ -20,8 +20,9 @@ mod language;
 mod limits;
 
 pub use config::{
-    AacConfig, Ac3Config, Chroma, CodecConfig, Colour, Eac3Config, Eac3Substream, H264Config,
-    H265Config, Mpeg2VideoConfig, MpegAudioConfig, OpusConfig, Rational, TrackKind, VideoFormat,
+    AacConfig, Ac3Config, Av1Config, Chroma, CodecConfig, Colour, Eac3Config, Eac3Substream,
+    FlacConfig, H264Config, H265Config, Mpeg2VideoConfig, MpegAudioConfig, OpusConfig, Rational,
+    TrackKind, VideoFormat, Vp9Config,
 };
 pub use damage::{Damage, DamageKind, DamageLog, DeclinedStream};
 pub use index::{

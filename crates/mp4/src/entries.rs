@@ -2,12 +2,12 @@
 //!
 //! H.264 and H.265: ISO/IEC 14496-15, 5.4 and 8.4, with the parameter sets here alone. AAC, MPEG
 //! audio and MPEG-2 video: ISO/IEC 14496-14, 5.6. AC-3 and E-AC-3: ETSI TS 102 366, annex F.
-//! Opus: "Encapsulation of Opus in ISO Base Media File Format", 4.3.
+//! Opus, AV1, VP9 and FLAC: their own bindings to the format, named with each.
 
 use bytes::Bytes;
 use clipmill_media::{
-    AacConfig, Ac3Config, Chroma, CodecConfig, Colour, Eac3Config, H264Config, H265Config,
-    Mpeg2VideoConfig, MpegAudioConfig, OpusConfig, VideoFormat,
+    AacConfig, Ac3Config, Av1Config, Chroma, CodecConfig, Colour, Eac3Config, FlacConfig,
+    H264Config, H265Config, Mpeg2VideoConfig, MpegAudioConfig, OpusConfig, VideoFormat, Vp9Config,
 };
 use mp4_atom::esds::{DecoderConfig, DecoderSpecific, EsDescriptor, SLConfig};
 use mp4_atom::{
@@ -43,6 +43,9 @@ pub(crate) fn sample_entry(
         CodecConfig::Ac3(c) => ac3(b, c, rate),
         CodecConfig::Eac3(c) => eac3(b, c, rate),
         CodecConfig::Opus(c) => opus(b, c, rate),
+        CodecConfig::Av1(c) => av1(b, c, rate),
+        CodecConfig::Vp9(c) => vp9(b, c, rate),
+        CodecConfig::Flac(c) => flac(b, c, rate),
         _ => Err("this codec has no sample entry yet"),
     }
 }
@@ -72,6 +75,8 @@ pub(crate) fn in_band(config: &CodecConfig) -> Option<Vec<u8>> {
         }
         // The sequence header is repeated in the stream itself.
         CodecConfig::Mpeg2Video(_) => {}
+        // Every key frame of AV1 comes with its sequence header, and VP9 has none.
+        CodecConfig::Av1(_) | CodecConfig::Vp9(_) => {}
         _ => return None,
     }
     Some(out)
@@ -380,6 +385,45 @@ fn eac3(b: &mut Boxes, c: &Eac3Config, rate: Option<BitRate>) -> Result<()> {
     })
 }
 
+/// "AV1 Codec ISO Media File Format Binding", 2.2 and 2.3.
+fn av1(b: &mut Boxes, c: &Av1Config, rate: Option<BitRate>) -> Result<()> {
+    if c.record.len() < 4 {
+        return Err("the AV1 configuration is too short");
+    }
+    visual(b, b"av01", &c.video, rate, "AOM Coding", |b| {
+        boxed(b, b"av1C", |b| {
+            b.bytes(&c.record);
+            Ok(())
+        })
+    })
+}
+
+/// "VP Codec ISO Media File Format Binding", "VP Codec Configuration Box".
+fn vp9(b: &mut Boxes, c: &Vp9Config, rate: Option<BitRate>) -> Result<()> {
+    if c.record.len() < 8 {
+        return Err("the VP9 configuration is too short");
+    }
+    visual(b, b"vp09", &c.video, rate, "VPC Coding", |b| {
+        boxed(b, b"vpcC", |b| {
+            b.u32(1 << 24);
+            b.bytes(&c.record);
+            Ok(())
+        })
+    })
+}
+
+/// "Encapsulation of FLAC in ISO Base Media File Format", 3.3.1 and 3.3.2.
+fn flac(b: &mut Boxes, c: &FlacConfig, rate: Option<BitRate>) -> Result<()> {
+    audio(b, b"fLaC", c.channels, c.sample_rate, rate, |b| {
+        boxed(b, b"dfLa", |b| {
+            b.u32(0);
+            b.bytes(&c.metadata);
+            Ok(())
+        })
+    })
+}
+
+/// "Encapsulation of Opus in ISO Base Media File Format", 4.3.
 fn opus(b: &mut Boxes, c: &OpusConfig, rate: Option<BitRate>) -> Result<()> {
     let channel_mapping = match (c.mapping_family, &*c.mapping) {
         (0, _) => None,

@@ -1,4 +1,4 @@
-//! MP4 as a value (ISO/IEC 14496-12).
+//! MP4 as a value (ISO/IEC 14496-12), and fragmented MP4 read.
 //!
 //! A [`Movie`] says what the file holds: tracks, their codec configurations, and every sample as
 //! numbers. A [`Layout`] made from it is the exact MP4: its length is known, and any range of its
@@ -7,7 +7,8 @@
 //!
 //! - [`Layout::progressive`]: `moov` first, then one interleaved `mdat`;
 //! - [`Layout::fragmented`]: movie fragments behind a global `sidx`;
-//! - [`Fragmenter`]: the same fragments one after the other, as they are made, for a pipe.
+//! - [`Fragmenter`]: the same fragments one after the other, as they are made, for a pipe;
+//! - [`FragmentIndexer`]: the way back, from CMAF segments to where their samples lie.
 #![forbid(unsafe_code)]
 #![warn(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
@@ -22,6 +23,7 @@ mod moof;
 mod moov;
 mod movie;
 mod plan;
+mod read;
 mod span;
 mod tables;
 mod tags;
@@ -30,6 +32,7 @@ pub use error::LayoutError;
 pub use fragment::{Fragment, FragmentOptions, FragmentTrack, Fragmenter};
 pub use layout::Layout;
 pub use movie::{Edit, Movie, MovieSample, Run, Track};
+pub use read::{FragmentIndexer, InitSegment, ReadError, looks_like_mp4};
 pub use span::{MediaSpan, Piece, Span};
 pub use tags::{METADATA_UUID, find_metadata};
 

@@ -241,6 +241,58 @@ impl ProgramConfig {
     }
 }
 
+impl AacConfig {
+    /// Reads an `AudioSpecificConfig` (ISO/IEC 14496-3, 1.6.2.1). `channels` are those that the
+    /// container states: they stand where the configuration leaves them to a program config
+    /// element.
+    ///
+    /// `None` when it ends early or has no sampling rate.
+    #[must_use]
+    pub fn from_audio_specific_config(config: Bytes, channels: u16) -> Option<Self> {
+        let mut bits = BitReader::new(&config);
+        let mut object_type = object_type(&mut bits)?;
+        let sample_rate = sampling_frequency(&mut bits)?;
+        let channel_configuration = bits.u8(4)?;
+        // Explicit SBR and PS: the rate above is the core's, the object type of the core follows.
+        if matches!(object_type, 5 | 29) {
+            sampling_frequency(&mut bits)?;
+            object_type = self::object_type(&mut bits)?;
+        }
+        // frameLengthFlag of GASpecificConfig (4.4.1).
+        let short = matches!(object_type, 1..=4 | 6 | 7 | 17 | 19..=23) && bits.flag()?;
+        let channels = match channel_configuration {
+            0 => channels,
+            7 | 12 | 14 => 8,
+            11 => 7,
+            other => u16::from(other),
+        };
+        Some(Self {
+            object_type,
+            sample_rate,
+            channels,
+            frame_samples: if short { 960 } else { BLOCK_SAMPLES },
+            audio_specific_config: config,
+        })
+    }
+}
+
+/// `GetAudioObjectType()`.
+fn object_type(bits: &mut BitReader<'_>) -> Option<u8> {
+    match bits.u8(5)? {
+        31 => bits.u8(6)?.checked_add(32),
+        short => Some(short),
+    }
+}
+
+/// `samplingFrequencyIndex`, or the rate itself.
+fn sampling_frequency(bits: &mut BitReader<'_>) -> Option<u32> {
+    let rate = match bits.u8(4)? {
+        15 => bits.u(24)?,
+        index => *SAMPLE_RATES.get(usize::from(index))?,
+    };
+    (rate > 0).then_some(rate)
+}
+
 #[derive(Debug, Default)]
 struct BitWriter {
     bytes: Vec<u8>,
@@ -318,6 +370,26 @@ mod tests {
         assert_eq!((config.sample_rate, config.channels), (24_000, 2));
         let parsed = AdtsHeader::parse(&header(4, 7, 300, 1, false)).unwrap();
         assert_eq!(parsed.config(&[]).channels, 8);
+    }
+
+    #[test]
+    fn a_configuration_is_read_as_it_was_written() {
+        for (index, rate) in SAMPLE_RATES.iter().enumerate() {
+            let parsed = AdtsHeader::parse(&header(index as u32, 2, 300, 1, false)).unwrap();
+            let written = parsed.config(&[]);
+            let bytes = written.audio_specific_config.clone();
+            let read = AacConfig::from_audio_specific_config(bytes, 0).unwrap();
+            assert_eq!(read, written);
+            assert_eq!(read.sample_rate, *rate);
+        }
+        let read = |bytes: &'static [u8]| {
+            AacConfig::from_audio_specific_config(Bytes::from_static(bytes), 2)
+        };
+        let explicit = read(&[0x2b, 0x92, 0x08, 0x00]).unwrap();
+        assert_eq!((explicit.object_type, explicit.sample_rate), (2, 22_050));
+        assert_eq!(read(&[0x12]), None, "ends early");
+        assert_eq!(read(&[0x16, 0x90, 0]), None, "a reserved rate");
+        assert_eq!(read(&[0x11, 0x80, 0]).unwrap().channels, 2, "elsewhere");
     }
 
     #[test]
