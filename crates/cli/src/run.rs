@@ -9,8 +9,8 @@ use serde::Serialize;
 
 use crate::args::{Args, Command, Common, CutArgs, FormatChoice, Output, ProbeArgs, RemuxArgs};
 use crate::progress::Bar;
-use crate::serve;
 use crate::report::{ClipReport, ProbeReport, clip_text, probe_text};
+use crate::serve;
 
 /// Exit code with `--strict` when something was damaged or missing.
 const DAMAGED: u8 = 3;

@@ -87,7 +87,9 @@ fn read_variables() -> Result<Variables, Failure> {
 
 /// Logs to standard error: `CLIPMILL_LOG` says what, `CLIPMILL_LOG_FORMAT=json` how.
 pub(crate) fn log(variables: &Variables) -> Result<(), Failure> {
-    let text = variables.get("CLIPMILL_LOG").map_or("info,sled=warn", String::as_str);
+    let text = variables
+        .get("CLIPMILL_LOG")
+        .map_or("info,sled=warn", String::as_str);
     let filter = EnvFilter::try_new(text)
         .map_err(|error| Failure::Usage(format!("CLIPMILL_LOG: {error}")))?;
     let plain = !std::io::stderr().is_terminal() || std::env::var_os("NO_COLOR").is_some();

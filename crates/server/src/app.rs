@@ -138,9 +138,7 @@ pub async fn serve(
 
 /// Waits for answers and clips that are under way.
 async fn drain(http: JoinHandle<()>, recorders: &Recorders) {
-    let both = async {
-        tokio::join!(http, recorders.drain()).0
-    };
+    let both = async { tokio::join!(http, recorders.drain()).0 };
     if tokio::time::timeout(DRAIN, both).await.is_err() {
         tracing::warn!("not everything came to its end in {} s", DRAIN.as_secs());
     }
@@ -149,11 +147,10 @@ async fn drain(http: JoinHandle<()>, recorders: &Recorders) {
 async fn open_catalog(settings: &Settings) -> Result<Opened, ServeError> {
     let folder = settings.data_dir.clone();
     let opened = tokio::task::spawn_blocking(move || {
-        std::fs::create_dir_all(&folder)
-            .map_err(|error| ServeError::Data {
-                folder: folder.clone(),
-                error,
-            })?;
+        std::fs::create_dir_all(&folder).map_err(|error| ServeError::Data {
+            folder: folder.clone(),
+            error,
+        })?;
         Ok(SledCatalog::open(&folder)?)
     });
     opened
@@ -163,12 +160,7 @@ async fn open_catalog(settings: &Settings) -> Result<Opened, ServeError> {
 
 /// Makes the catalog agree with an application's files. A folder that cannot be read keeps nobody
 /// from serving the others.
-async fn agree(
-    catalog: &Arc<dyn Catalog>,
-    store: &ClipStore,
-    app: &Arc<AppSettings>,
-    fresh: bool,
-) {
+async fn agree(catalog: &Arc<dyn Catalog>, store: &ClipStore, app: &Arc<AppSettings>, fresh: bool) {
     let (catalog, store, settings) = (Arc::clone(catalog), store.clone(), Arc::clone(app));
     let agreed = tokio::task::spawn_blocking(move || {
         let hooks = |vod: &Vod| {
@@ -237,14 +229,25 @@ impl Server {
         let fixed = [
             ("listen", before.listen != now.listen),
             ("data_dir", before.data_dir != now.data_dir),
-            ("max_connections", before.max_connections != now.max_connections),
-            ("header_timeout", before.header_timeout != now.header_timeout),
+            (
+                "max_connections",
+                before.max_connections != now.max_connections,
+            ),
+            (
+                "header_timeout",
+                before.header_timeout != now.header_timeout,
+            ),
             ("workers", before.workers != now.workers),
         ];
         for (key, _) in fixed.iter().filter(|(_, changed)| *changed) {
             tracing::warn!(key, "takes effect at the next start");
         }
-        let names: BTreeSet<_> = before.apps.iter().chain(&now.apps).map(|a| &a.name).collect();
+        let names: BTreeSet<_> = before
+            .apps
+            .iter()
+            .chain(&now.apps)
+            .map(|a| &a.name)
+            .collect();
         for name in names {
             match (before.app(name), now.app(name)) {
                 (Some(_), None) => tracing::info!(app = name, "application removed"),

@@ -107,7 +107,12 @@ pub fn retain(
         if delete_clip(catalog, &paths, &clip.vod_id)? {
             removed += 1;
             total = total.saturating_sub(size(clip.file_size));
-            tracing::info!(app = app.name, vod = clip.vod_id, too_old, "retention removed a clip");
+            tracing::info!(
+                app = app.name,
+                vod = clip.vod_id,
+                too_old,
+                "retention removed a clip"
+            );
         }
     }
     Ok(removed)

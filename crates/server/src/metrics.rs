@@ -63,7 +63,10 @@ fn describe() {
     describe_counter!(CLIPS_FAILED, "Clips that could not be made");
     describe_counter!(CLIP_BYTES, "Bytes of clips made");
     describe_histogram!(CLIP_SECONDS, "Time taken to make a clip");
-    describe_histogram!(CLIP_LATENESS, "Time from a clip's last sample being there to its end");
+    describe_histogram!(
+        CLIP_LATENESS,
+        "Time from a clip's last sample being there to its end"
+    );
     describe_gauge!(STREAMS_LIVE, "Streams that are live");
     describe_counter!(SEGMENTS_INDEXED, "Segments read and indexed");
     describe_gauge!(SPOOL_BYTES, "Bytes of segments kept from deletion");

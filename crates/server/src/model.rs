@@ -141,9 +141,18 @@ impl Default for Vod {
 impl Vod {
     /// A new clip of a stream: identifier, names and path, and what the broadcast lends it.
     #[must_use]
-    pub fn new(vod_id: &str, broadcast: &Broadcast, height: Option<u32>, sub_folder: Option<&str>) -> Self {
+    pub fn new(
+        vod_id: &str,
+        broadcast: &Broadcast,
+        height: Option<u32>,
+        sub_folder: Option<&str>,
+    ) -> Self {
         let vod_name = format!("{vod_id}.mp4");
-        let stream_name = match broadcast.name.as_deref().filter(|name| !name.trim().is_empty()) {
+        let stream_name = match broadcast
+            .name
+            .as_deref()
+            .filter(|name| !name.trim().is_empty())
+        {
             Some(name) => match height {
                 Some(height) => format!("{name} ({height}p)"),
                 None => name.to_owned(),
@@ -179,10 +188,15 @@ impl Vod {
     #[must_use]
     pub fn matches(&self, needle: &str) -> bool {
         let optional = [&self.description, &self.metadata];
-        [&self.stream_id, &self.stream_name, &self.vod_id, &self.vod_name]
-            .into_iter()
-            .chain(optional.into_iter().flatten())
-            .any(|text| text.to_lowercase().contains(needle))
+        [
+            &self.stream_id,
+            &self.stream_name,
+            &self.vod_id,
+            &self.vod_name,
+        ]
+        .into_iter()
+        .chain(optional.into_iter().flatten())
+        .any(|text| text.to_lowercase().contains(needle))
     }
 }
 
@@ -277,7 +291,9 @@ pub fn is_stream_id(text: &str) -> bool {
     (1..=STREAM_ID_MAX).contains(&text.len())
         && !text.starts_with('.')
         && !text.contains("..")
-        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
 }
 
 /// Whether a text has the form of a clip's identifier.
@@ -320,10 +336,12 @@ fn text_or_number<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, 
         Text(String),
         Number(serde_json::Number),
     }
-    Ok(Option::<Either>::deserialize(from)?.map(|value| match value {
-        Either::Text(text) => text,
-        Either::Number(number) => number.to_string(),
-    }))
+    Ok(
+        Option::<Either>::deserialize(from)?.map(|value| match value {
+            Either::Text(text) => text,
+            Either::Number(number) => number.to_string(),
+        }),
+    )
 }
 
 #[cfg(test)]
@@ -343,7 +361,16 @@ mod tests {
         for good in ["cam1", "a", "A.b_c-1", "x".repeat(128).as_str()] {
             assert!(is_stream_id(good), "{good}");
         }
-        for bad in ["", ".hidden", "..", "a..b", "a/b", "a b", "é", "x".repeat(129).as_str()] {
+        for bad in [
+            "",
+            ".hidden",
+            "..",
+            "a..b",
+            "a/b",
+            "a b",
+            "é",
+            "x".repeat(129).as_str(),
+        ] {
             assert!(!is_stream_id(bad), "{bad}");
         }
     }

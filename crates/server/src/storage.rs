@@ -271,12 +271,7 @@ pub fn find_clips(app: &AppPaths) -> io::Result<Vec<FoundClip>> {
     Ok(found)
 }
 
-fn walk(
-    folder: &Path,
-    relative: &str,
-    depth: usize,
-    found: &mut Vec<FoundClip>,
-) -> io::Result<()> {
+fn walk(folder: &Path, relative: &str, depth: usize, found: &mut Vec<FoundClip>) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
         let name = entry.file_name();

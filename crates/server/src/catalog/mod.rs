@@ -117,7 +117,9 @@ impl PeriodicState {
     pub fn effective(state: Option<&Self>, app: &AppSettings) -> Option<Duration> {
         let configured = (app.enabled, app.interval.as_secs());
         let (enabled, seconds) = match state {
-            Some(state) if state.configured == configured => (state.enabled, state.interval_seconds),
+            Some(state) if state.configured == configured => {
+                (state.enabled, state.interval_seconds)
+            }
             _ => configured,
         };
         enabled.then(|| Duration::from_secs(seconds))

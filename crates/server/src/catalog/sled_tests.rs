@@ -47,7 +47,9 @@ fn a_clip_its_boundary_and_its_webhooks_come_together_and_last() {
         assert!(opened.fresh);
         let catalog = opened.catalog;
         let moved = Some(("cam1", &boundary));
-        catalog.commit_clip("live", &vod(1), moved, &[hook(1), hook(2)]).unwrap();
+        catalog
+            .commit_clip("live", &vod(1), moved, &[hook(1), hook(2)])
+            .unwrap();
     }
     let opened = open(folder.path());
     assert!(!opened.fresh && opened.set_aside.is_none());
@@ -70,7 +72,9 @@ fn lists_are_ordered_searched_and_paged() {
     let folder = tempfile::tempdir().unwrap();
     let catalog = open(folder.path()).catalog;
     for number in [3, 1, 2, 5, 4] {
-        catalog.commit_clip("live", &vod(number), None, &[]).unwrap();
+        catalog
+            .commit_clip("live", &vod(number), None, &[])
+            .unwrap();
     }
     let query = |change: &dyn Fn(&mut VodQuery)| {
         let mut query = VodQuery {
@@ -101,7 +105,10 @@ fn lists_are_ordered_searched_and_paged() {
     assert_eq!(catalog.doomed("live").unwrap(), [vod(1)]);
     catalog.bury("live", &vod(1).vod_id).unwrap();
     assert!(catalog.doomed("live").unwrap().is_empty());
-    let all = VodQuery { size: 9, ..VodQuery::default() };
+    let all = VodQuery {
+        size: 9,
+        ..VodQuery::default()
+    };
     assert_eq!(ids(&catalog.vods("live", &all).unwrap()), [3, 2, 5, 4]);
 }
 
@@ -126,7 +133,12 @@ fn broadcasts_change_one_at_a_time() {
         }
     });
     assert_eq!(catalog.broadcast("live", "cam").unwrap().unwrap().date, 20);
-    assert_eq!(catalog.change_broadcast("live", "none", &mut |_| {}).unwrap(), None);
+    assert_eq!(
+        catalog
+            .change_broadcast("live", "none", &mut |_| {})
+            .unwrap(),
+        None
+    );
     assert_eq!(catalog.count_broadcasts("live").unwrap(), 1);
     assert!(catalog.delete_broadcast("live", "cam").unwrap());
     assert!(!catalog.delete_broadcast("live", "cam").unwrap());
@@ -140,7 +152,10 @@ fn what_rest_asked_of_periodic_recording_lasts() {
         interval_seconds: 5,
         configured: (true, 600),
     };
-    open(folder.path()).catalog.set_periodic("live", Some(&state)).unwrap();
+    open(folder.path())
+        .catalog
+        .set_periodic("live", Some(&state))
+        .unwrap();
     let catalog = open(folder.path()).catalog;
     assert_eq!(catalog.periodic("live").unwrap(), Some(state));
     catalog.set_periodic("live", None).unwrap();
@@ -152,8 +167,13 @@ fn a_store_with_an_unreadable_entry_is_set_aside_and_the_rest_taken_over() {
     let folder = tempfile::tempdir().unwrap();
     {
         let catalog = open(folder.path()).catalog;
-        catalog.commit_clip("live", &vod(1), None, &[hook(1)]).unwrap();
-        catalog.db.insert(key(b'v', "live", b"x"), b"{oops").unwrap();
+        catalog
+            .commit_clip("live", &vod(1), None, &[hook(1)])
+            .unwrap();
+        catalog
+            .db
+            .insert(key(b'v', "live", b"x"), b"{oops")
+            .unwrap();
         catalog.settle().unwrap();
     }
     let opened = open(folder.path());
@@ -176,7 +196,10 @@ fn whatever_lies_in_the_folder_the_catalog_opens() {
             let opened = opened.unwrap_or_else(|error| panic!("{damage} {content:?}: {error}"));
             let known = opened.catalog.count_vods("live", None).unwrap();
             assert!(opened.fresh || known == 1, "{damage}: {known}");
-            opened.catalog.commit_clip("live", &vod(2), None, &[]).unwrap();
+            opened
+                .catalog
+                .commit_clip("live", &vod(2), None, &[])
+                .unwrap();
         }
     }
 }
@@ -216,11 +239,22 @@ fn clips_that_a_crash_left_without_entry_get_all_of_it() {
         ordinal: 7,
         ..Boundary::default()
     };
-    write_clip(streams.path(), &ClipRecord::new("live", &vod(1), Some(&boundary)));
+    write_clip(
+        streams.path(),
+        &ClipRecord::new("live", &vod(1), Some(&boundary)),
+    );
     write_clip(streams.path(), &ClipRecord::new("other", &vod(2), None));
     write_clip(streams.path(), &ClipRecord::new("live", &vod(3), None));
-    fs::write(streams.path().join(format!("{}.mp4", "n".repeat(24))), b"no record").unwrap();
-    fs::write(streams.path().join(format!(".{}.mp4.part", "p".repeat(24))), b"x").unwrap();
+    fs::write(
+        streams.path().join(format!("{}.mp4", "n".repeat(24))),
+        b"no record",
+    )
+    .unwrap();
+    fs::write(
+        streams.path().join(format!(".{}.mp4.part", "p".repeat(24))),
+        b"x",
+    )
+    .unwrap();
     // Its entry was removed, its file not yet.
     catalog.commit_clip("live", &vod(3), None, &[]).unwrap();
     catalog.delete_vod("live", &vod(3).vod_id).unwrap();

@@ -13,11 +13,7 @@ pub struct ConfigError {
 
 impl ConfigError {
     /// A fault in a file, or in none.
-    pub(super) fn at(
-        file: Option<&Path>,
-        line: Option<usize>,
-        message: impl Into<String>,
-    ) -> Self {
+    pub(super) fn at(file: Option<&Path>, line: Option<usize>, message: impl Into<String>) -> Self {
         let message: String = message.into();
         Self {
             file: file.map(Path::to_owned),

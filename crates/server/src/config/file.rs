@@ -4,8 +4,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde::de::{self, Deserializer, Visitor};
 use serde::Deserialize;
+use serde::de::{self, Deserializer, Visitor};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -119,7 +119,11 @@ impl File {
         };
         let table = DeTable::parse(text).map_err(fault)?;
         if let Some((at, message)) = unknown_key(table.get_ref()) {
-            return Err(ConfigError::at(Some(path), Some(line_of(text, at)), message));
+            return Err(ConfigError::at(
+                Some(path),
+                Some(line_of(text, at)),
+                message,
+            ));
         }
         let apps = table.get_ref().get("app").map(Spanned::get_ref);
         let lines: Vec<_> = match apps {
@@ -140,7 +144,10 @@ impl File {
     /// `NAME=STREAMS_DIR`: another application, or another folder for one that is known.
     pub(super) fn add_app(&mut self, from: &str, text: &str) -> Result<(), ConfigError> {
         let Some((name, folder)) = text.split_once('=').filter(|(_, f)| !f.is_empty()) else {
-            return Err(ConfigError::of(from, format!("`{text}` is not NAME=STREAMS_DIR")));
+            return Err(ConfigError::of(
+                from,
+                format!("`{text}` is not NAME=STREAMS_DIR"),
+            ));
         };
         match self.app.iter_mut().find(|app| app.name == name) {
             Some(app) => app.streams_dir = folder.into(),
@@ -233,11 +240,17 @@ impl App {
             "jwt_secret" => self.jwt_secret = Some(text.to_owned()),
             "retention_max_age" => {
                 let max_age = age(value()).said()?;
-                self.retention = Some(Retained { max_age, ..retention(self) });
+                self.retention = Some(Retained {
+                    max_age,
+                    ..retention(self)
+                });
             }
             "retention_max_bytes" => {
                 let max_bytes = size(value()).said()?;
-                self.retention = Some(Retained { max_bytes, ..retention(self) });
+                self.retention = Some(Retained {
+                    max_bytes,
+                    ..retention(self)
+                });
             }
             _ => return Ok(false),
         }
@@ -246,7 +259,11 @@ impl App {
 }
 
 fn variable(key: &str) -> String {
-    let section = if RETENTION.contains(&key) { "RETENTION_" } else { "" };
+    let section = if RETENTION.contains(&key) {
+        "RETENTION_"
+    } else {
+        ""
+    };
     format!("CLIPMILL_{section}{}", key.to_ascii_uppercase())
 }
 
@@ -266,11 +283,17 @@ fn unknown_key(table: &DeTable<'_>) -> Option<(usize, String)> {
         _ => None,
     };
     fn check(table: &DeTable<'_>, known: &[&str]) -> Option<(usize, String)> {
-        let mut unknown = table.keys().filter(|key| !known.contains(&key.get_ref().as_ref()));
+        let mut unknown = table
+            .keys()
+            .filter(|key| !known.contains(&key.get_ref().as_ref()));
         let key = unknown.next()?;
         let name = key.get_ref().as_ref();
         let near = nearest(name, known.iter().copied());
-        let elsewhere = [(TOP, "top level"), (APP, "[[app]]"), (RETENTION, "retention")];
+        let elsewhere = [
+            (TOP, "top level"),
+            (APP, "[[app]]"),
+            (RETENTION, "retention"),
+        ];
         let home = elsewhere.iter().find(|(keys, _)| keys.contains(&name));
         let message = match home {
             Some((_, home)) => format!("unknown key `{name}` here; it belongs to the {home}"),

@@ -87,14 +87,20 @@ fn flags_win_over_variables_and_variables_over_the_file() {
 fn faults_are_one_line_that_says_where() {
     let app = "[[app]]\nname = \"live\"\nstreams_dir = \"/a\"\n";
     let found = fault(&format!("lisen = \"x\"\n{app}"));
-    assert_eq!(found, "clipmill.toml:1: unknown key `lisen`; did you mean `listen`?");
+    assert_eq!(
+        found,
+        "clipmill.toml:1: unknown key `lisen`; did you mean `listen`?"
+    );
     let found = fault(&format!("{app}interval_second = 5\n"));
     assert_eq!(
         found,
         "clipmill.toml:4: unknown key `interval_second`; did you mean `interval_seconds`?"
     );
     let found = fault(&format!("{app}retention = {{ max_bites = \"1GB\" }}\n"));
-    assert!(found.starts_with("clipmill.toml:4: unknown key `max_bites`"), "{found}");
+    assert!(
+        found.starts_with("clipmill.toml:4: unknown key `max_bites`"),
+        "{found}"
+    );
     let found = fault(&format!("{app}listen = \"x\"\n"));
     assert!(found.contains("belongs to the top level"), "{found}");
     let found = fault(&format!("{app}interval_seconds = 0\n"));
@@ -102,17 +108,26 @@ fn faults_are_one_line_that_says_where() {
     let found = fault(&format!("{app}interval_seconds = -3\n"));
     assert!(found.starts_with("clipmill.toml:4: "), "{found}");
     let found = fault(&format!("{app}webhook_timeout = \"soon\"\n"));
-    assert!(found.starts_with("clipmill.toml:4: ") && found.contains("soon"), "{found}");
+    assert!(
+        found.starts_with("clipmill.toml:4: ") && found.contains("soon"),
+        "{found}"
+    );
     let found = fault(&format!("{app}enabled = \"maybe\"\n"));
     assert!(found.starts_with("clipmill.toml:4: "), "{found}");
     let found = fault(&format!("{app}listener_hook_url = \"ftp://x\"\n"));
     assert!(found.starts_with("clipmill.toml:4: "), "{found}");
     let found = fault("[[app]]\nname = \"live\"\n");
-    assert!(found.contains("clipmill.toml:1") && found.contains("streams_dir"), "{found}");
+    assert!(
+        found.contains("clipmill.toml:1") && found.contains("streams_dir"),
+        "{found}"
+    );
     let found = fault(&format!("{app}{app}"));
     assert_eq!(found, "clipmill.toml:4: application `live` is named twice");
     let found = fault("= 3");
-    assert!(found.starts_with("clipmill.toml:1: ") && !found.contains('\n'), "{found}");
+    assert!(
+        found.starts_with("clipmill.toml:1: ") && !found.contains('\n'),
+        "{found}"
+    );
     let found = fault("");
     assert!(found.contains("no application"), "{found}");
     let found = fault("[[app]]\nname = \"metrics\"\nstreams_dir = \"/a\"\n");
@@ -126,5 +141,8 @@ fn a_missing_file_is_named() {
         ..Flags::default()
     };
     let found = Settings::load(&flags, &Variables::new()).unwrap_err();
-    assert!(found.to_string().starts_with("/does/not/exist.toml: "), "{found}");
+    assert!(
+        found.to_string().starts_with("/does/not/exist.toml: "),
+        "{found}"
+    );
 }

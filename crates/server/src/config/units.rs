@@ -19,7 +19,11 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
         "mib" => 1 << 20,
         "gib" => 1 << 30,
         "tib" => 1 << 40,
-        _ => return Err(format!("`{text}` is not a size such as 500GB, 64MiB or 1024")),
+        _ => {
+            return Err(format!(
+                "`{text}` is not a size such as 500GB, 64MiB or 1024"
+            ));
+        }
     };
     scaled(number, factor as f64)
         .ok_or_else(|| format!("`{text}` is not a size such as 500GB, 64MiB or 1024"))

@@ -43,7 +43,10 @@ fn the_oldest_go_first_and_none_that_is_read() {
         max_bytes: None,
     };
     assert_eq!(retain(&catalog, &store, &app).unwrap(), 2);
-    assert_eq!([0, 1, 2, 3, 4].map(left), [false, false, false, false, true]);
+    assert_eq!(
+        [0, 1, 2, 3, 4].map(left),
+        [false, false, false, false, true]
+    );
     assert_eq!(catalog.count_vods("live", None).unwrap(), 1);
     assert!(catalog.doomed("live").unwrap().is_empty());
 }

@@ -44,7 +44,10 @@ impl Fault {
     /// Our own failure: the log says what it is, the answer does not.
     pub(super) fn internal(error: impl std::fmt::Display) -> Self {
         tracing::error!(%error, "a request failed");
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "The server failed; its log says why")
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "The server failed; its log says why",
+        )
     }
 }
 
@@ -57,9 +60,10 @@ impl IntoResponse for Fault {
 impl From<CatalogError> for Fault {
     fn from(error: CatalogError) -> Self {
         match error {
-            CatalogError::DiskFull => {
-                Self::new(StatusCode::INSUFFICIENT_STORAGE, "No space left on the disk")
-            }
+            CatalogError::DiskFull => Self::new(
+                StatusCode::INSUFFICIENT_STORAGE,
+                "No space left on the disk",
+            ),
             error => Self::internal(error),
         }
     }
@@ -141,12 +145,17 @@ impl Query {
         let Some(text) = self.text(name) else {
             return Ok(None);
         };
-        let found = choices.iter().find(|(word, _)| word.eq_ignore_ascii_case(text));
+        let found = choices
+            .iter()
+            .find(|(word, _)| word.eq_ignore_ascii_case(text));
         match found {
             Some((_, value)) => Ok(Some(*value)),
             None => {
                 let words: Vec<_> = choices.iter().map(|(word, _)| *word).collect();
-                Err(Fault::bad(format!("{name} is none of: {}", words.join(", "))))
+                Err(Fault::bad(format!(
+                    "{name} is none of: {}",
+                    words.join(", ")
+                )))
             }
         }
     }
@@ -184,7 +193,8 @@ where
     type Rejection = Fault;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Fault> {
-        let path = <axum::extract::Path<T> as FromRequestParts<S>>::from_request_parts(parts, state);
+        let path =
+            <axum::extract::Path<T> as FromRequestParts<S>>::from_request_parts(parts, state);
         match path.await {
             Ok(path) => Ok(Self(path.0)),
             Err(_) => Err(Fault::missing("There is nothing here")),

@@ -18,8 +18,8 @@ use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Validation};
 use serde_json::{Map, Value};
 use sha2::Sha256;
 
-use super::answer::{Fault, Path};
 use super::Web;
+use super::answer::{Fault, Path};
 
 /// Where proxies that use `Authorization` themselves leave room for a token.
 pub(super) const PROXY_AUTHORIZATION: HeaderName = HeaderName::from_static("proxyauthorization");
@@ -112,7 +112,8 @@ struct HmacSha256(Hmac<Sha256>);
 impl HmacSha256 {
     fn new(secret: &[u8]) -> JwtResult<Self> {
         let mac = Hmac::new_from_slice(secret);
-        mac.map(Self).map_err(|_| ErrorKind::InvalidKeyFormat.into())
+        mac.map(Self)
+            .map_err(|_| ErrorKind::InvalidKeyFormat.into())
     }
 }
 
@@ -129,7 +130,8 @@ impl Verifier<Vec<u8>> for HmacSha256 {
         let mut mac = self.0.clone();
         mac.update(message);
         // In constant time.
-        mac.verify_slice(signature).map_err(|_| SignatureError::new())
+        mac.verify_slice(signature)
+            .map_err(|_| SignatureError::new())
     }
 }
 
@@ -162,7 +164,10 @@ mod tests {
     fn only_tokens_with_our_secret_and_of_this_hour_pass() {
         let now = crate::model::now_ms() / 1000;
         assert!(is_valid(&signed(&json!({}), "s"), "s"));
-        assert!(is_valid(&signed(&json!({"exp": now + 60, "nbf": now - 1}), "s"), "s"));
+        assert!(is_valid(
+            &signed(&json!({"exp": now + 60, "nbf": now - 1}), "s"),
+            "s"
+        ));
         assert!(!is_valid(&signed(&json!({}), "s"), "t"));
         assert!(!is_valid(&signed(&json!({"exp": now - 5}), "s"), "s"));
         assert!(!is_valid(&signed(&json!({"nbf": now + 60}), "s"), "s"));
@@ -195,7 +200,10 @@ mod tests {
         };
         assert_eq!(find("Authorization", "Bearer abc").as_deref(), Some("abc"));
         assert_eq!(find("Authorization", "abc").as_deref(), Some("abc"));
-        assert_eq!(find("ProxyAuthorization", "bearer abc").as_deref(), Some("abc"));
+        assert_eq!(
+            find("ProxyAuthorization", "bearer abc").as_deref(),
+            Some("abc")
+        );
         assert_eq!(find("Cookie", "abc"), None);
     }
 }

@@ -44,7 +44,9 @@ pub(super) async fn create(
         Ok(Json(broadcast))
     } else {
         let id = broadcast.stream_id;
-        Err(Fault::bad(format!("There is a broadcast with the id {id} already")))
+        Err(Fault::bad(format!(
+            "There is a broadcast with the id {id} already"
+        )))
     }
 }
 
@@ -169,7 +171,11 @@ pub(super) async fn count_live(
 
 async fn read<T: serde::de::DeserializeOwned>(request: Request) -> Result<T, Fault> {
     let body = body(request).await?;
-    let text = if body.trim_ascii().is_empty() { b"{}".as_slice() } else { &body };
+    let text = if body.trim_ascii().is_empty() {
+        b"{}".as_slice()
+    } else {
+        &body
+    };
     serde_json::from_slice(text).map_err(|error| Fault::bad(format!("The body: {error}")))
 }
 
@@ -183,7 +189,10 @@ fn with(broadcast: &Broadcast, fields: &Map<String, Value>) -> Result<Broadcast,
 }
 
 fn check(broadcast: &Broadcast) -> Result<(), Fault> {
-    let Some(url) = broadcast.listener_hook_url.as_deref().filter(|url| !url.trim().is_empty())
+    let Some(url) = broadcast
+        .listener_hook_url
+        .as_deref()
+        .filter(|url| !url.trim().is_empty())
     else {
         return Ok(());
     };

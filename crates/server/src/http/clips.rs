@@ -153,7 +153,9 @@ pub(super) async fn by_range(
     let from_ms = query.number("startTimestamp")?;
     let to_ms = query.number("endTimestamp")?;
     if to_ms <= from_ms {
-        return Err(Fault::bad("endTimestamp must be greater than startTimestamp"));
+        return Err(Fault::bad(
+            "endTimestamp must be greater than startTimestamp",
+        ));
     }
     // An encoder's clock may be ahead of ours: what it has sent is not in the future.
     let edge = web.clipping.live_edge(&app.name, &stream);
@@ -169,7 +171,14 @@ pub(super) async fn by_range(
              Raise the plugin setting if you need longer clips."
         )));
     }
-    cut(&web, &app, &stream, ClipWindow::Range { from_ms, to_ms }, &query).await
+    cut(
+        &web,
+        &app,
+        &stream,
+        ClipWindow::Range { from_ms, to_ms },
+        &query,
+    )
+    .await
 }
 
 async fn cut(
@@ -182,7 +191,10 @@ async fn cut(
     let return_file = query.flag("returnFile")?;
     let cut = query.choice("cut", &CUTS)?;
     if !crate::model::is_stream_id(stream) {
-        return Err(refused(OnDemandError::NoBroadcast(stream.to_owned()), window));
+        return Err(refused(
+            OnDemandError::NoBroadcast(stream.to_owned()),
+            window,
+        ));
     }
     let made = web
         .clipping
@@ -208,13 +220,15 @@ async fn cut(
 fn refused(error: OnDemandError, window: ClipWindow) -> Fault {
     let message = error.to_string();
     match error {
-        OnDemandError::NoSegment { .. } if matches!(window, ClipWindow::Range { .. }) => Fault::new(
-            StatusCode::EXPECTATION_FAILED,
-            format!(
-                "{message} (the requested range may be outside the HLS retention window or the \
+        OnDemandError::NoSegment { .. } if matches!(window, ClipWindow::Range { .. }) => {
+            Fault::new(
+                StatusCode::EXPECTATION_FAILED,
+                format!(
+                    "{message} (the requested range may be outside the HLS retention window or the \
                  stream had no data then)"
-            ),
-        ),
+                ),
+            )
+        }
         OnDemandError::NoBroadcast(_)
         | OnDemandError::NoPlaylist(_)
         | OnDemandError::NoHlsPlaylist(_)
@@ -246,5 +260,7 @@ pub(super) async fn clean_up(
             app.name
         )
     };
-    Ok(Json(ApiResult::done(message).with_data(removed.to_string())))
+    Ok(Json(
+        ApiResult::done(message).with_data(removed.to_string()),
+    ))
 }

@@ -170,7 +170,10 @@ fn answer(
         }
         None => (StatusCode::OK, 0..len),
     };
-    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(part.end - part.start));
+    headers.insert(
+        header::CONTENT_LENGTH,
+        HeaderValue::from(part.end - part.start),
+    );
     let body = if *method == Method::HEAD || part.is_empty() {
         Body::empty()
     } else {
@@ -185,11 +188,7 @@ fn value(text: String) -> Option<HeaderValue> {
     HeaderValue::try_from(text).ok()
 }
 
-async fn send_file(
-    found: Found,
-    part: std::ops::Range<u64>,
-    mut sender: Sender<Bytes, io::Error>,
-) {
+async fn send_file(found: Found, part: std::ops::Range<u64>, mut sender: Sender<Bytes, io::Error>) {
     let file = Arc::new(found.file);
     let mut at = part.start;
     while at < part.end {
@@ -244,7 +243,8 @@ async fn piece(file: &Arc<File>, at: u64, end: u64) -> io::Result<Bytes> {
         bytes.truncate(count);
         Ok(Bytes::from(bytes))
     });
-    read.await.unwrap_or_else(|error| Err(io::Error::other(error)))
+    read.await
+        .unwrap_or_else(|error| Err(io::Error::other(error)))
 }
 
 /// Hands a piece to the client; false when it is gone.

@@ -126,7 +126,11 @@ pub fn router(web: Web) -> (Router, Description) {
         .routes(routes!(vods::delete_many))
         .routes(routes!(vods::delete_many_slash))
         .routes(routes!(broadcasts::create))
-        .routes(routes!(broadcasts::get, broadcasts::change, broadcasts::delete))
+        .routes(routes!(
+            broadcasts::get,
+            broadcasts::change,
+            broadcasts::delete
+        ))
         .routes(routes!(broadcasts::list))
         .routes(routes!(broadcasts::count))
         .routes(routes!(broadcasts::count_live))
@@ -182,9 +186,11 @@ fn around(router: Router) -> Router {
         ])
         .max_age(Duration::from_secs(86_400));
     router
-        .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| {
-            Fault::internal("a request stopped unexpectedly").into_response()
-        }))
+        .layer(CatchPanicLayer::custom(
+            |_: Box<dyn std::any::Any + Send>| {
+                Fault::internal("a request stopped unexpectedly").into_response()
+            },
+        ))
         .layer(middleware::from_fn(count))
         .layer(cors)
 }
@@ -213,13 +219,19 @@ async fn unknown() -> Response {
 }
 
 async fn not_allowed() -> Response {
-    refusal(StatusCode::METHOD_NOT_ALLOWED, "This is not done here with this method")
+    refusal(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "This is not done here with this method",
+    )
 }
 
 /// What is answered until the catalog is open.
 pub fn not_ready() -> Router {
     async fn later() -> Response {
-        refusal(StatusCode::SERVICE_UNAVAILABLE, "The catalog is not open yet")
+        refusal(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "The catalog is not open yet",
+        )
     }
     let router = Router::new()
         .route("/healthz", axum::routing::get(status::healthz))

@@ -119,12 +119,7 @@ impl HttpServer {
         graceful.shutdown().await;
     }
 
-    fn serve(
-        &self,
-        stream: TcpStream,
-        permit: OwnedSemaphorePermit,
-        graceful: &GracefulShutdown,
-    ) {
+    fn serve(&self, stream: TcpStream, permit: OwnedSemaphorePermit, graceful: &GracefulShutdown) {
         // Answers are written in one piece, or are long: nothing is gained by waiting for more.
         let _ = stream.set_nodelay(true);
         let gate = self.gate.clone();

@@ -19,8 +19,10 @@ use crate::model::{Broadcast, Vod};
 #[derive(Default)]
 struct Stub {
     periodic: Mutex<Option<Duration>>,
-    asked: Mutex<Vec<(String, ClipWindow, Option<clipmill::Cut>, bool)>>,
+    asked: Mutex<Vec<Asked>>,
 }
+
+type Asked = (String, ClipWindow, Option<clipmill::Cut>, bool);
 
 impl Clipping for Stub {
     fn on_demand<'a>(
@@ -100,7 +102,9 @@ impl Answer {
     }
 
     fn header(&self, name: &str) -> &str {
-        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+        self.headers
+            .get(name)
+            .map_or("", |value| value.to_str().unwrap())
     }
 }
 
@@ -147,7 +151,13 @@ impl Site {
         Answer {
             status: answer.status().as_u16(),
             headers: answer.headers().clone(),
-            body: answer.into_body().collect().await.unwrap().to_bytes().to_vec(),
+            body: answer
+                .into_body()
+                .collect()
+                .await
+                .unwrap()
+                .to_bytes()
+                .to_vec(),
         }
     }
 
@@ -188,20 +198,47 @@ fn no(message: &str) -> Value {
 async fn periodic_recording_is_started_replaced_and_stopped() {
     let site = Site::new();
     let none = "There is no active timer for Clip Creator Plugin in app: live";
-    assert_eq!(site.call("DELETE", "periodic-recording").await, (200, no(none)));
+    assert_eq!(
+        site.call("DELETE", "periodic-recording").await,
+        (200, no(none))
+    );
     let (status, result) = site.call("POST", "periodic-recording/5").await;
     assert_eq!((status, &result["success"]), (200, &json!(true)));
     let old = "Old clip-creator timer is cancelled for app: live and new one will be created";
-    assert_eq!(site.call("POST", "periodic-recording/7").await, (200, done(old)));
-    assert_eq!(*site.stub.periodic.lock().unwrap(), Some(Duration::from_secs(7)));
+    assert_eq!(
+        site.call("POST", "periodic-recording/7").await,
+        (200, done(old))
+    );
+    assert_eq!(
+        *site.stub.periodic.lock().unwrap(),
+        Some(Duration::from_secs(7))
+    );
     let kept = site.catalog.periodic("live").unwrap().unwrap();
-    assert_eq!((kept.enabled, kept.interval_seconds, kept.configured), (true, 7, (true, 600)));
+    assert_eq!(
+        (kept.enabled, kept.interval_seconds, kept.configured),
+        (true, 7, (true, 600))
+    );
 
-    for (wrong, status) in [("0", 400), ("-5", 400), ("x", 404), ("1.5", 404), ("9999999999", 404)] {
-        let (found, result) = site.call("POST", &format!("periodic-recording/{wrong}")).await;
-        assert_eq!((found, &result["success"]), (status, &json!(false)), "{wrong}");
+    for (wrong, status) in [
+        ("0", 400),
+        ("-5", 400),
+        ("x", 404),
+        ("1.5", 404),
+        ("9999999999", 404),
+    ] {
+        let (found, result) = site
+            .call("POST", &format!("periodic-recording/{wrong}"))
+            .await;
+        assert_eq!(
+            (found, &result["success"]),
+            (status, &json!(false)),
+            "{wrong}"
+        );
     }
-    assert_eq!(*site.stub.periodic.lock().unwrap(), Some(Duration::from_secs(7)));
+    assert_eq!(
+        *site.stub.periodic.lock().unwrap(),
+        Some(Duration::from_secs(7))
+    );
     let (status, result) = site.call("DELETE", "periodic-recording").await;
     assert_eq!((status, &result["success"]), (200, &json!(true)));
     assert!(!site.catalog.periodic("live").unwrap().unwrap().enabled);
@@ -225,14 +262,23 @@ async fn a_clip_on_demand_answers_as_the_contract_words_it() {
              1970-01-01T00:00:02.500Z",
         ),
     ] {
-        assert_eq!(site.call("POST", &format!("mp4/{stream}")).await, (417, no(message)));
+        assert_eq!(
+            site.call("POST", &format!("mp4/{stream}")).await,
+            (417, no(message))
+        );
     }
     assert_eq!(site.call("POST", "mp4/full").await.0, 507);
     assert_eq!(site.call("POST", "mp4/cam?returnFile=perhaps").await.0, 400);
     assert_eq!(site.call("POST", "mp4/cam?cut=sideways").await.0, 400);
-    site.call("POST", "mp4/cam?cut=segment&returnFile=TRUE").await;
+    site.call("POST", "mp4/cam?cut=segment&returnFile=TRUE")
+        .await;
     let asked = site.stub.asked.lock().unwrap();
-    let last = ("cam".to_owned(), ClipWindow::SinceBoundary, Some(clipmill::Cut::Segment), true);
+    let last = (
+        "cam".to_owned(),
+        ClipWindow::SinceBoundary,
+        Some(clipmill::Cut::Segment),
+        true,
+    );
     assert_eq!(asked.last(), Some(&last));
 }
 
@@ -244,10 +290,19 @@ async fn a_range_is_checked_before_its_stream_is_looked_up() {
         format!("mp4/{stream}/range?startTimestamp={from}&endTimestamp={to}")
     };
     for (path, message) in [
-        (range("none", 5, 5), "endTimestamp must be greater than startTimestamp".to_owned()),
-        (range("none", now, now + 5000), "endTimestamp must not be in the future".to_owned()),
+        (
+            range("none", 5, 5),
+            "endTimestamp must be greater than startTimestamp".to_owned(),
+        ),
+        (
+            range("none", now, now + 5000),
+            "endTimestamp must not be in the future".to_owned(),
+        ),
         // An encoder whose clock is ahead, up to a target duration after its live edge.
-        (range("cam", now, now + 20_000), "endTimestamp must not be in the future".to_owned()),
+        (
+            range("cam", now, now + 20_000),
+            "endTimestamp must not be in the future".to_owned(),
+        ),
         (
             range("none", now - 21_601_000, now),
             "Requested clip duration 21601s exceeds maxClipDurationSeconds=21600. \
@@ -255,15 +310,36 @@ async fn a_range_is_checked_before_its_stream_is_looked_up() {
                 .to_owned(),
         ),
     ] {
-        assert_eq!(site.call("POST", &path).await, (400, no(&message)), "{path}");
+        assert_eq!(
+            site.call("POST", &path).await,
+            (400, no(&message)),
+            "{path}"
+        );
     }
-    for wrong in ["", "?startTimestamp=1", "?startTimestamp=a&endTimestamp=2", "?endTimestamp=2"] {
-        assert_eq!(site.call("POST", &format!("mp4/cam/range{wrong}")).await.0, 400, "{wrong}");
+    for wrong in [
+        "",
+        "?startTimestamp=1",
+        "?startTimestamp=a&endTimestamp=2",
+        "?endTimestamp=2",
+    ] {
+        assert_eq!(
+            site.call("POST", &format!("mp4/cam/range{wrong}")).await.0,
+            400,
+            "{wrong}"
+        );
     }
     assert!(site.stub.asked.lock().unwrap().is_empty());
-    assert_eq!(site.call("POST", &range("cam", now - 5000, now + 11_000)).await.0, 200);
+    assert_eq!(
+        site.call("POST", &range("cam", now - 5000, now + 11_000))
+            .await
+            .0,
+        200
+    );
     let unknown = no("No broadcast exists for stream none");
-    assert_eq!(site.call("POST", &range("none", 1000, 2000)).await, (417, unknown));
+    assert_eq!(
+        site.call("POST", &range("none", 1000, 2000)).await,
+        (417, unknown)
+    );
     let (status, result) = site.call("POST", &range("empty", 1000, 2500)).await;
     assert_eq!(status, 417);
     let end = " (the requested range may be outside the HLS retention window or the stream had no \
@@ -302,7 +378,11 @@ async fn vods_are_listed_counted_and_deleted() {
         let answer = site.get(&format!("/live/rest/v2/vods/list/{rest}")).await;
         assert_eq!(answer.status, 200, "{rest}");
         let all = answer.json();
-        let ids = all.as_array().unwrap().iter().map(|vod| vod["vodId"].as_str().unwrap());
+        let ids = all
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|vod| vod["vodId"].as_str().unwrap());
         ids.map(|id| id.parse().unwrap()).collect()
     };
     assert_eq!(list("0/50").await, [3, 1, 2]);
@@ -313,10 +393,20 @@ async fn vods_are_listed_counted_and_deleted() {
     assert_eq!(list("0/50?streamId=a&search=").await, [3, 2]);
     assert_eq!(list("0/50?streamId=&search=%C3%9CBER").await, [3, 1, 2]);
     assert_eq!(list("0/50?search=.*").await, [0; 0]);
-    assert_eq!(site.get("/live/rest/v2/vods/list/0/50?sort_by=size").await.status, 400);
+    assert_eq!(
+        site.get("/live/rest/v2/vods/list/0/50?sort_by=size")
+            .await
+            .status,
+        400
+    );
     assert_eq!(site.get("/live/rest/v2/vods/list/x/50").await.status, 404);
-    assert_eq!(site.get("/live/rest/v2/vods/count").await.json(), json!({"number": 3}));
-    let found = site.get("/live/rest/v2/vods/count/000000000000000000000001").await;
+    assert_eq!(
+        site.get("/live/rest/v2/vods/count").await.json(),
+        json!({"number": 3})
+    );
+    let found = site
+        .get("/live/rest/v2/vods/count/000000000000000000000001")
+        .await;
     assert_eq!(found.json(), json!({"number": 1}));
 
     let id = &clips[0].vod_id;
@@ -324,16 +414,34 @@ async fn vods_are_listed_counted_and_deleted() {
     assert_eq!(answer.status, 200);
     let vod = answer.json();
     for field in [
-        "streamName", "vodName", "streamId", "creationDate", "startTime", "duration", "fileSize",
-        "filePath", "vodId", "type", "previewFilePath", "processStatus", "processStartTime",
-        "processEndTime", "description", "metadata", "latitude", "longitude", "altitude",
+        "streamName",
+        "vodName",
+        "streamId",
+        "creationDate",
+        "startTime",
+        "duration",
+        "fileSize",
+        "filePath",
+        "vodId",
+        "type",
+        "previewFilePath",
+        "processStatus",
+        "processStartTime",
+        "processEndTime",
+        "description",
+        "metadata",
+        "latitude",
+        "longitude",
+        "altitude",
     ] {
         assert!(vod.get(field).is_some(), "{field}");
     }
     assert_eq!(site.get("/live/rest/v2/vods/unknown").await.status, 404);
 
     let delete = async |rest: &str| {
-        let answer = site.send("DELETE", &format!("/live/rest/v2/vods{rest}"), &[], "").await;
+        let answer = site
+            .send("DELETE", &format!("/live/rest/v2/vods{rest}"), &[], "")
+            .await;
         assert_eq!(answer.status, 200, "{rest}");
         answer.json()
     };
@@ -348,52 +456,92 @@ async fn vods_are_listed_counted_and_deleted() {
     let ids = format!("{},none,{}", clips[1].vod_id, clips[2].vod_id);
     assert_eq!(delete(&format!("?ids={ids}")).await["success"], false);
     assert_eq!(list("0/50").await, [2]);
-    assert_eq!(delete(&format!("/?ids={}", clips[2].vod_id)).await, done("vod deleted"));
+    assert_eq!(
+        delete(&format!("/?ids={}", clips[2].vod_id)).await,
+        done("vod deleted")
+    );
 }
 
 #[tokio::test]
 async fn broadcasts_are_made_changed_and_forgotten() {
     let site = Site::new();
     let create = async |body: &str| {
-        let answer = site.send("POST", "/live/rest/v2/broadcasts/create", &[], body).await;
+        let answer = site
+            .send("POST", "/live/rest/v2/broadcasts/create", &[], body)
+            .await;
         (answer.status, answer.json())
     };
     let text = r#"{"streamId":"cam","name":"Hall","metaData":"{\"a\":1}","status":"broadcasting"}"#;
     let (status, made) = create(text).await;
     assert_eq!(status, 200);
-    assert_eq!((&made["streamId"], &made["status"]), (&json!("cam"), &json!("created")));
+    assert_eq!(
+        (&made["streamId"], &made["status"]),
+        (&json!("cam"), &json!("created"))
+    );
     assert_eq!(create(text).await.0, 400);
     assert_eq!(create(r#"{"streamId":"../x"}"#).await.0, 400);
-    assert_eq!(create(r#"{"listenerHookURL":"file:///etc/passwd"}"#).await.0, 400);
+    assert_eq!(
+        create(r#"{"listenerHookURL":"file:///etc/passwd"}"#)
+            .await
+            .0,
+        400
+    );
     assert_eq!(create("{").await.0, 400);
-    assert_eq!(create(&format!("{{\"name\":\"{}\"}}", "x".repeat(300_000))).await.0, 413);
+    assert_eq!(
+        create(&format!("{{\"name\":\"{}\"}}", "x".repeat(300_000)))
+            .await
+            .0,
+        413
+    );
     let (status, made) = create("").await;
     assert_eq!(status, 200);
-    assert!(crate::model::is_stream_id(made["streamId"].as_str().unwrap()));
+    assert!(crate::model::is_stream_id(
+        made["streamId"].as_str().unwrap()
+    ));
 
     let cam = "/live/rest/v2/broadcasts/cam";
     let change = r#"{"name":"Yard","streamId":"other","status":"finished","latitude":1.5}"#;
     let answer = site.send("PUT", cam, &[], change).await;
-    assert_eq!((answer.status, &answer.json()["success"]), (200, &json!(true)));
+    assert_eq!(
+        (answer.status, &answer.json()["success"]),
+        (200, &json!(true))
+    );
     let now = site.get(cam).await.json();
     assert_eq!(now["name"], "Yard");
     assert_eq!(now["streamId"], "cam");
     assert_eq!(now["status"], "created");
     assert_eq!(now["latitude"], "1.5");
     assert_eq!(now["metaData"], r#"{"a":1}"#);
-    assert_eq!(site.send("PUT", cam, &[], r#"{"name":[]}"#).await.status, 400);
-    let unknown = site.send("PUT", "/live/rest/v2/broadcasts/none", &[], "{}").await;
-    assert_eq!((unknown.status, &unknown.json()["success"]), (200, &json!(false)));
+    assert_eq!(
+        site.send("PUT", cam, &[], r#"{"name":[]}"#).await.status,
+        400
+    );
+    let unknown = site
+        .send("PUT", "/live/rest/v2/broadcasts/none", &[], "{}")
+        .await;
+    assert_eq!(
+        (unknown.status, &unknown.json()["success"]),
+        (200, &json!(false))
+    );
 
     let live = &mut |b: &mut Broadcast| b.status = crate::model::BroadcastStatus::Broadcasting;
     site.catalog.change_broadcast("live", "cam", live).unwrap();
     let get = async |rest: &str| site.get(&format!("/live/rest/v2/broadcasts/{rest}")).await;
     assert_eq!(get("count").await.json(), json!({"number": 2}));
-    assert_eq!(get("active-live-stream-count").await.json(), json!({"number": 1}));
+    assert_eq!(
+        get("active-live-stream-count").await.json(),
+        json!({"number": 1})
+    );
     assert_eq!(get("list/0/10").await.json().as_array().unwrap().len(), 2);
     assert_eq!(get("none").await.status, 404);
-    assert_eq!(site.send("DELETE", cam, &[], "").await.json()["success"], true);
-    assert_eq!(site.send("DELETE", cam, &[], "").await.json()["success"], false);
+    assert_eq!(
+        site.send("DELETE", cam, &[], "").await.json()["success"],
+        true
+    );
+    assert_eq!(
+        site.send("DELETE", cam, &[], "").await.json()["success"],
+        false
+    );
     assert_eq!(get("cam").await.status, 404);
 }
 
@@ -420,13 +568,26 @@ async fn rest_wants_a_token_and_playback_does_not() {
         ("ProxyAuthorization", token),
     ] {
         let headers = [(name, value)];
-        let answer = site.send("GET", "/live/rest/v2/vods/count", &headers, "").await;
+        let answer = site
+            .send("GET", "/live/rest/v2/vods/count", &headers, "")
+            .await;
         assert_eq!(answer.status, 200);
     }
     let bad = [("Authorization", "Bearer a.b.c")];
-    assert_eq!(site.send("GET", "/live/rest/v2/vods/count", &bad, "").await.status, 403);
+    assert_eq!(
+        site.send("GET", "/live/rest/v2/vods/count", &bad, "")
+            .await
+            .status,
+        403
+    );
     let clip = format!("/live/streams/{:024}.mp4", 1);
-    for open in [clip.as_str(), "/healthz", "/readyz", "/metrics", "/openapi.json"] {
+    for open in [
+        clip.as_str(),
+        "/healthz",
+        "/readyz",
+        "/metrics",
+        "/openapi.json",
+    ] {
         assert_eq!(site.get(open).await.status, 200, "{open}");
     }
 }
@@ -438,7 +599,14 @@ async fn files_are_served_in_part_and_nothing_else_is() {
     site.clip(1, "cam", "");
     fs::create_dir(folder.join("sub")).unwrap();
     fs::create_dir(folder.join(".hidden")).unwrap();
-    for name in ["sub/a.ts", "cam.m3u8", "x.txt", ".b.ts", ".hidden/c.ts", ".d.mp4.part"] {
+    for name in [
+        "sub/a.ts",
+        "cam.m3u8",
+        "x.txt",
+        ".b.ts",
+        ".hidden/c.ts",
+        ".d.mp4.part",
+    ] {
         fs::write(folder.join(name), name).unwrap();
     }
     let outside = tempfile::tempdir().unwrap();
@@ -451,34 +619,70 @@ async fn files_are_served_in_part_and_nothing_else_is() {
 
     let clip = format!("/live/streams/{:024}.mp4", 1);
     let answer = site.get(&clip).await;
-    assert_eq!((answer.status, answer.body.as_slice()), (200, b"0123456789".as_slice()));
+    assert_eq!(
+        (answer.status, answer.body.as_slice()),
+        (200, b"0123456789".as_slice())
+    );
     assert_eq!(answer.header("content-type"), "video/mp4");
     assert_eq!(answer.header("accept-ranges"), "bytes");
     assert_eq!(answer.header("access-control-allow-origin"), "*");
     let etag = answer.header("etag").to_owned();
 
-    let part = site.send("GET", &clip, &[("Range", "bytes=2-4"), ("If-Range", &etag)], "").await;
-    assert_eq!((part.status, part.body.as_slice()), (206, b"234".as_slice()));
+    let part = site
+        .send(
+            "GET",
+            &clip,
+            &[("Range", "bytes=2-4"), ("If-Range", &etag)],
+            "",
+        )
+        .await;
+    assert_eq!(
+        (part.status, part.body.as_slice()),
+        (206, b"234".as_slice())
+    );
     assert_eq!(part.header("content-range"), "bytes 2-4/10");
     assert_eq!(part.header("content-length"), "3");
     let stale = [("Range", "bytes=2-4"), ("If-Range", "\"old\"")];
     assert_eq!(site.send("GET", &clip, &stale, "").await.status, 200);
     let beyond = site.send("GET", &clip, &[("Range", "bytes=10-")], "").await;
-    assert_eq!((beyond.status, beyond.header("content-range")), (416, "bytes */10"));
-    let known = site.send("GET", &clip, &[("If-None-Match", &etag)], "").await;
+    assert_eq!(
+        (beyond.status, beyond.header("content-range")),
+        (416, "bytes */10")
+    );
+    let known = site
+        .send("GET", &clip, &[("If-None-Match", &etag)], "")
+        .await;
     assert_eq!((known.status, known.body.len()), (304, 0));
     let head = site.send("HEAD", &clip, &[], "").await;
     assert_eq!((head.status, head.header("content-length")), (200, "10"));
     assert!(head.body.is_empty());
 
     let playlist = site.get("/live/streams/cam.m3u8").await;
-    assert_eq!(playlist.header("content-type"), "application/vnd.apple.mpegurl");
+    assert_eq!(
+        playlist.header("content-type"),
+        "application/vnd.apple.mpegurl"
+    );
     assert_eq!(site.get("/live/streams/sub/a.ts").await.body, b"sub/a.ts");
     assert_eq!(site.get("/live/streams/inside.ts").await.body, b"sub/a.ts");
     for path in [
-        "x.txt", ".b.ts", ".hidden/c.ts", ".d.mp4.part", "link.ts", "dir/secret.ts",
-        "unhidden.ts", "sub", "sub/", "", "../secret.ts", "%2e%2e/secret.ts", "sub/../cam.m3u8",
-        "sub%2f..%2fcam.m3u8", "%2fetc%2fhosts.ts", "none.ts", "a%00.ts", "sub//a.ts",
+        "x.txt",
+        ".b.ts",
+        ".hidden/c.ts",
+        ".d.mp4.part",
+        "link.ts",
+        "dir/secret.ts",
+        "unhidden.ts",
+        "sub",
+        "sub/",
+        "",
+        "../secret.ts",
+        "%2e%2e/secret.ts",
+        "sub/../cam.m3u8",
+        "sub%2f..%2fcam.m3u8",
+        "%2fetc%2fhosts.ts",
+        "none.ts",
+        "a%00.ts",
+        "sub//a.ts",
     ] {
         let answer = site.get(&format!("/live/streams/{path}")).await;
         assert_eq!(answer.status, 404, "{path}");
@@ -494,10 +698,20 @@ async fn browsers_may_ask_from_anywhere() {
         ("Access-Control-Request-Method", "DELETE"),
         ("Access-Control-Request-Headers", "authorization"),
     ];
-    let answer = site.send("OPTIONS", "/live/rest/v2/vods/x", &headers, "").await;
+    let answer = site
+        .send("OPTIONS", "/live/rest/v2/vods/x", &headers, "")
+        .await;
     assert_eq!(answer.status, 200);
-    assert!(answer.header("access-control-allow-methods").contains("DELETE"));
-    assert!(answer.header("access-control-allow-headers").contains("authorization"));
+    assert!(
+        answer
+            .header("access-control-allow-methods")
+            .contains("DELETE")
+    );
+    assert!(
+        answer
+            .header("access-control-allow-headers")
+            .contains("authorization")
+    );
 }
 
 #[tokio::test]
@@ -521,11 +735,19 @@ async fn readiness_follows_the_folders() {
     let site = Site::new();
     assert_eq!(site.get("/readyz").await.status, 200);
     let mut settings = (**site.settings.borrow()).clone();
-    settings.apps = vec![Arc::new(AppSettings::new("live", Path::new("/does/not/exist")))];
+    settings.apps = vec![Arc::new(AppSettings::new(
+        "live",
+        Path::new("/does/not/exist"),
+    ))];
     site.settings.send_replace(Arc::new(settings));
     let answer = site.get("/readyz").await;
     assert_eq!(answer.status, 503);
-    assert!(answer.json()["reasons"][0].as_str().unwrap().contains("/does/not/exist"));
+    assert!(
+        answer.json()["reasons"][0]
+            .as_str()
+            .unwrap()
+            .contains("/does/not/exist")
+    );
     assert_eq!(site.get("/healthz").await.status, 200);
 }
 
@@ -533,7 +755,12 @@ async fn readiness_follows_the_folders() {
 async fn until_the_catalog_is_open_only_health_is_answered() {
     let ask = async |path: &str| {
         let request = Request::builder().uri(path).body(Body::empty()).unwrap();
-        not_ready().oneshot(request).await.unwrap().status().as_u16()
+        not_ready()
+            .oneshot(request)
+            .await
+            .unwrap()
+            .status()
+            .as_u16()
     };
     assert_eq!(ask("/healthz").await, 200);
     assert_eq!(ask("/readyz").await, 503);
@@ -588,8 +815,7 @@ async fn the_description_has_the_routes_that_are_there_and_no_others() {
             .replace("{offset}", "0")
             .replace("{size}", "1")
             .replace("{periodSeconds}", "1")
-            .replace('{', "")
-            .replace('}', "");
+            .replace(['{', '}'], "");
         let answer = site.send(&method.to_uppercase(), &path, &[], "").await;
         let body = String::from_utf8_lossy(&answer.body);
         assert!(!body.contains("There is nothing here"), "{call}");

@@ -24,7 +24,9 @@ pub(super) async fn get(
     Extension(app): App,
     Path((_, id)): Path<(String, String)>,
 ) -> Result<Json<Vod>, Fault> {
-    let found = web.catalog(move |catalog| catalog.vod(&app.name, &id)).await?;
+    let found = web
+        .catalog(move |catalog| catalog.vod(&app.name, &id))
+        .await?;
     found
         .map(Json)
         .ok_or_else(|| Fault::missing("There is no such vod"))

@@ -24,14 +24,25 @@ fn only_files_with_the_names_of_clips_are_found() {
         fs::write(folder.path().join(name), b"x").unwrap();
     }
     let elsewhere = tempfile::tempdir().unwrap();
-    fs::write(elsewhere.path().join(format!("{}.mp4", "c".repeat(24))), b"x").unwrap();
+    fs::write(
+        elsewhere.path().join(format!("{}.mp4", "c".repeat(24))),
+        b"x",
+    )
+    .unwrap();
     std::os::unix::fs::symlink(elsewhere.path(), folder.path().join("link")).unwrap();
 
     let found = find_clips(&app(folder.path())).unwrap();
     let mut names: Vec<_> = found.iter().map(|clip| clip.file_path.as_str()).collect();
     names.sort_unstable();
     let b = format!("streams/sub/{}.mp4", "b".repeat(24));
-    assert_eq!(names, [format!("streams/.{id}.mp4.part"), format!("streams/{id}.mp4"), b]);
+    assert_eq!(
+        names,
+        [
+            format!("streams/.{id}.mp4.part"),
+            format!("streams/{id}.mp4"),
+            b
+        ]
+    );
     assert_eq!(found.iter().filter(|clip| clip.temporary).count(), 1);
 }
 

@@ -118,11 +118,7 @@ impl Deliveries {
     }
 
     /// Serves one receiver.
-    async fn serve(
-        self,
-        mut queue: mpsc::UnboundedReceiver<Due>,
-        mut stop: watch::Receiver<bool>,
-    ) {
+    async fn serve(self, mut queue: mpsc::UnboundedReceiver<Due>, mut stop: watch::Receiver<bool>) {
         let mut due = BTreeSet::<Due>::new();
         let mut tries = JoinSet::new();
         loop {
@@ -177,12 +173,21 @@ impl Deliveries {
         };
         let app = self.settings.borrow().app(&hook.app).cloned();
         let sent = self.send(&hook, app.as_deref()).await;
-        let action = hook.payload.get("action").and_then(|action| action.as_str());
+        let action = hook
+            .payload
+            .get("action")
+            .and_then(|action| action.as_str());
         let action = action.unwrap_or_default().to_owned();
         let Err(error) = sent else {
             metrics::webhook_delivered(&hook.app);
-            tracing::info!(app = hook.app, url = hook.url, action, delivery = hook.delivery,
-                attempts = hook.attempts + 1, "webhook delivered");
+            tracing::info!(
+                app = hook.app,
+                url = hook.url,
+                action,
+                delivery = hook.delivery,
+                attempts = hook.attempts + 1,
+                "webhook delivered"
+            );
             self.settle(place, move |c| c.finish_hook(place)).await;
             return None;
         };
@@ -194,15 +199,29 @@ impl Deliveries {
         let last_ms = hook.created_ms.saturating_add(millis(max_age));
         if now_ms() >= last_ms {
             metrics::webhook_given_up(&hook.app);
-            tracing::error!(app = hook.app, url = hook.url, action, delivery = hook.delivery,
-                attempts = hook.attempts, error, "webhook given up");
+            tracing::error!(
+                app = hook.app,
+                url = hook.url,
+                action,
+                delivery = hook.delivery,
+                attempts = hook.attempts,
+                error,
+                "webhook given up"
+            );
             self.settle(place, move |c| c.fail_hook(place, &hook)).await;
             return None;
         }
         // The last try comes when the time is up, not a pause later.
         hook.next_ms = (now_ms() + millis(pause(hook.attempts))).min(last_ms);
-        tracing::warn!(app = hook.app, url = hook.url, action, delivery = hook.delivery,
-            attempts = hook.attempts, error, "webhook not delivered yet");
+        tracing::warn!(
+            app = hook.app,
+            url = hook.url,
+            action,
+            delivery = hook.delivery,
+            attempts = hook.attempts,
+            error,
+            "webhook not delivered yet"
+        );
         let due = (hook.next_ms, place);
         if let Err(error) = self.blocking(move |c| c.retry_hook(place, &hook)).await {
             tracing::error!(%error, "cannot keep a webhook's tries");
@@ -262,10 +281,7 @@ impl Deliveries {
 
 /// Whom a URL reaches.
 fn receiver(url: &str) -> String {
-    url::Url::parse(url).map_or_else(
-        |_| url.to_owned(),
-        |url| url.origin().ascii_serialization(),
-    )
+    url::Url::parse(url).map_or_else(|_| url.to_owned(), |url| url.origin().ascii_serialization())
 }
 
 /// One second after the first failed try, doubled with each further one up to five minutes, and

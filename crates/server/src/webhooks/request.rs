@@ -59,7 +59,10 @@ mod tests {
         let v1 = "a438e398bfafc57e4396bb7fc2304422f0f768e965d073ca313cb52e22e6ad03";
         let found = signature(Some(&app), 1_700_000_000, br#"{"a":1}"#).unwrap();
         assert_eq!(found, format!("t=1700000000,v1={v1}"));
-        assert_ne!(signature(Some(&app), 1_700_000_001, br#"{"a":1}"#).unwrap(), found);
+        assert_ne!(
+            signature(Some(&app), 1_700_000_001, br#"{"a":1}"#).unwrap(),
+            found
+        );
     }
 
     #[test]

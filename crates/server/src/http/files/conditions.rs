@@ -25,7 +25,9 @@ impl Version {
     }
 
     fn new(len: u64, modified: SystemTime) -> Self {
-        let since = modified.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+        let since = modified
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or(Duration::ZERO);
         let etag = format!("\"{len:x}-{:x}\"", since.as_nanos());
         Self {
             len,
@@ -36,7 +38,10 @@ impl Version {
     }
 
     pub(super) fn modified_header(&self) -> HeaderValue {
-        let text = self.modified.format("%a, %d %b %Y %H:%M:%S GMT").to_string();
+        let text = self
+            .modified
+            .format("%a, %d %b %Y %H:%M:%S GMT")
+            .to_string();
         HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static(""))
     }
 }
@@ -151,7 +156,14 @@ mod tests {
         assert_eq!(find("bytes=90-99999999999999999999999"), Some(Ok(90..100)));
         assert_eq!(find("bytes=100-"), Some(Err(())));
         assert_eq!(find("bytes=-0"), Some(Err(())));
-        for ignored in ["bytes=5-4", "bytes=-", "lines=1-2", "bytes=a-b", "bytes=0-1,5-6", "0-1"] {
+        for ignored in [
+            "bytes=5-4",
+            "bytes=-",
+            "lines=1-2",
+            "bytes=a-b",
+            "bytes=0-1,5-6",
+            "0-1",
+        ] {
             assert_eq!(find(ignored), None, "{ignored}");
         }
     }
@@ -181,15 +193,30 @@ mod tests {
         let weigh = |all: &[(HeaderName, &str)]| verdict(&headers(all), &version);
         assert_eq!(version.modified_header(), same);
         assert_eq!(weigh(&[]), Verdict::Send);
-        assert_eq!(weigh(&[(header::IF_NONE_MATCH, &etag)]), Verdict::NotModified);
-        assert_eq!(weigh(&[(header::IF_NONE_MATCH, &weak)]), Verdict::NotModified);
+        assert_eq!(
+            weigh(&[(header::IF_NONE_MATCH, &etag)]),
+            Verdict::NotModified
+        );
+        assert_eq!(
+            weigh(&[(header::IF_NONE_MATCH, &weak)]),
+            Verdict::NotModified
+        );
         assert_eq!(weigh(&[(header::IF_NONE_MATCH, "*")]), Verdict::NotModified);
-        assert_eq!(weigh(&[(header::IF_MODIFIED_SINCE, same)]), Verdict::NotModified);
+        assert_eq!(
+            weigh(&[(header::IF_MODIFIED_SINCE, same)]),
+            Verdict::NotModified
+        );
         assert_eq!(weigh(&[(header::IF_MODIFIED_SINCE, older)]), Verdict::Send);
-        let both = [(header::IF_NONE_MATCH, "\"x\""), (header::IF_MODIFIED_SINCE, same)];
+        let both = [
+            (header::IF_NONE_MATCH, "\"x\""),
+            (header::IF_MODIFIED_SINCE, same),
+        ];
         assert_eq!(weigh(&both), Verdict::Send);
         assert_eq!(weigh(&[(header::IF_MATCH, "\"x\"")]), Verdict::Failed);
         assert_eq!(weigh(&[(header::IF_MATCH, &etag)]), Verdict::Send);
-        assert_eq!(weigh(&[(header::IF_UNMODIFIED_SINCE, older)]), Verdict::Failed);
+        assert_eq!(
+            weigh(&[(header::IF_UNMODIFIED_SINCE, older)]),
+            Verdict::Failed
+        );
     }
 }

@@ -29,12 +29,16 @@ async fn receiver_that(answers: Vec<u16>) -> (String, Arc<Mutex<Vec<String>>>) {
                     }
                     text.extend_from_slice(&piece[..count]);
                 }
-                requests.lock().unwrap().push(String::from_utf8(text).unwrap());
+                requests
+                    .lock()
+                    .unwrap()
+                    .push(String::from_utf8(text).unwrap());
                 if status == 0 {
                     tokio::time::sleep(Duration::from_secs(60)).await;
                 }
-                let answer =
-                    format!("HTTP/1.1 {status} x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+                let answer = format!(
+                    "HTTP/1.1 {status} x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+                );
                 stream.write_all(answer.as_bytes()).await.unwrap();
             });
         }
@@ -78,7 +82,10 @@ impl Post {
             delivery: name.to_owned(),
             app: "live".into(),
             url: url.to_owned(),
-            payload: json!({"action": "vodReady", "id": name}).as_object().unwrap().clone(),
+            payload: json!({"action": "vodReady", "id": name})
+                .as_object()
+                .unwrap()
+                .clone(),
             created_ms: now_ms(),
             attempts: 0,
             next_ms: now_ms(),
@@ -121,8 +128,14 @@ async fn a_webhook_is_tried_under_one_id_until_it_is_taken() {
     for request in &requests {
         assert!(request.starts_with("POST /hook HTTP/1.1\r\n"), "{request}");
         let lower = request.to_lowercase();
-        assert!(lower.contains("x-clipmill-delivery: first\r\n"), "{request}");
-        assert!(lower.contains("content-type: application/json\r\n"), "{request}");
+        assert!(
+            lower.contains("x-clipmill-delivery: first\r\n"),
+            "{request}"
+        );
+        assert!(
+            lower.contains("content-type: application/json\r\n"),
+            "{request}"
+        );
         let (_, signature) = lower.split_once("x-clipmill-signature: t=").unwrap();
         let (seconds, rest) = signature.split_once(",v1=").unwrap();
         let (_, body) = request.split_once("\r\n\r\n").unwrap();
@@ -163,10 +176,16 @@ async fn what_is_too_old_is_listed_as_failed() {
     drop(listener);
     post.queue(&url, "lost");
     let (_stop, _running) = post.start();
-    until("given up", || !post.catalog.failed_hooks().unwrap().is_empty()).await;
+    until("given up", || {
+        !post.catalog.failed_hooks().unwrap().is_empty()
+    })
+    .await;
     let failed = post.catalog.failed_hooks().unwrap().remove(0);
     assert_eq!(failed.delivery, "lost");
-    assert!(failed.attempts >= 2 && failed.last_error.is_some(), "{failed:?}");
+    assert!(
+        failed.attempts >= 2 && failed.last_error.is_some(),
+        "{failed:?}"
+    );
     assert_eq!(post.left(), 0);
 }
 
@@ -187,11 +206,21 @@ async fn the_queue_goes_on_after_a_restart() {
 
 #[test]
 fn pauses_grow_and_end_at_five_minutes() {
-    for (attempts, longest) in [(1, 1), (2, 2), (5, 16), (9, 256), (10, 300), (u32::MAX, 300)] {
+    for (attempts, longest) in [
+        (1, 1),
+        (2, 2),
+        (5, 16),
+        (9, 256),
+        (10, 300),
+        (u32::MAX, 300),
+    ] {
         for _ in 0..50 {
             let found = pause(attempts).as_secs_f64();
             let longest = f64::from(longest);
-            assert!((longest / 2.0..=longest).contains(&found), "{attempts}: {found}");
+            assert!(
+                (longest / 2.0..=longest).contains(&found),
+                "{attempts}: {found}"
+            );
         }
     }
 }
