@@ -4,6 +4,7 @@
 //! - [`ts`] reads MPEG-TS, [`es`] what is inside it, [`mp4`] reads MP4: plain and slow on purpose;
 //! - [`writer`] makes MPEG-TS whose every access unit can be recognised again;
 //! - [`http`] and [`webdriver`] show a clip to a browser;
+//! - [`live`] is a media server, [`server`] runs `clipmill serve` and is its client;
 //! - [`corpus`] finds the media that cannot be part of this repository.
 #![forbid(unsafe_code)]
 #![allow(
@@ -17,7 +18,9 @@ pub mod binary;
 pub mod corpus;
 pub mod es;
 pub mod http;
+pub mod live;
 pub mod mp4;
+pub mod server;
 pub mod tools;
 pub mod ts;
 pub mod webdriver;
