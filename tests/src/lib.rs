@@ -5,6 +5,7 @@
 //! - [`writer`] makes MPEG-TS whose every access unit can be recognised again;
 //! - [`http`] and [`webdriver`] show a clip to a browser;
 //! - [`live`] is a media server, [`server`] runs `clipmill serve` and is its client;
+//! - [`replay`] makes live streams of that whose every sample is known;
 //! - [`corpus`] finds the media that cannot be part of this repository.
 #![forbid(unsafe_code)]
 #![allow(
@@ -20,6 +21,7 @@ pub mod es;
 pub mod http;
 pub mod live;
 pub mod mp4;
+pub mod replay;
 pub mod server;
 pub mod tools;
 pub mod ts;

@@ -27,7 +27,7 @@ const TICK: Duration = Duration::from_millis(500);
 
 /// A stream that is seen for the first time is looked at after this: what it is may depend on a
 /// playlist that is written at the same time and lists it.
-const FIRST_LOOK: Duration = Duration::from_millis(300);
+const FIRST_LOOK: Duration = Duration::from_millis(150);
 
 /// The watch is not trusted once so many looks in a row found what it had not told.
 const MISTRUST: u32 = 3;

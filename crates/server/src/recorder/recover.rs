@@ -10,7 +10,7 @@ use clipmill_playlist::Segment;
 use serde::{Deserialize, Serialize};
 
 use super::app::App;
-use super::session::{Ending, Place, Recording, Session, locate};
+use super::session::{Ending, Place, Recording, Session, locate, mark_of};
 use super::shared::Shared;
 use super::stream::{State, Stream, read_media};
 use crate::catalog::Boundary;
@@ -104,7 +104,12 @@ pub(crate) fn recover(state: &mut State, stream: &Stream, shared: &Arc<Shared>, 
             boundary.session == session.id && boundary.finished && app.interval().is_some()
         });
         if !goes_on || finished {
-            stream.end(state, "it did so while the server was not running");
+            stream.end(
+                state,
+                "it did so while the server was not running",
+                shared,
+                app,
+            );
         }
     } else if state.told_live && serving.is_none() {
         state.to_announce_end = true;
@@ -219,7 +224,7 @@ fn still_listed(
     for kept in kept {
         tracker.saw_before(kept.label.sequence, kept.label.start_time, kept.mark);
     }
-    let mut mark = |segment: &Segment| super::stream::mark_of(&serving.path, segment, &app.root());
+    let mut mark = |segment: &Segment| mark_of(&serving.path, segment, &app.root());
     if tracker.observe(&playlist.segments, &mut mark) == Seen::StartedOver {
         return BTreeMap::new();
     }

@@ -97,6 +97,8 @@ pub(crate) struct Session {
     names_reused: bool,
     taken: u64,
     waiting: Option<(u64, Instant)>,
+    /// What is listed and was not there yet, with what its files looked like.
+    pending: Vec<(Segment, Option<FileMark>)>,
     /// The last segment's timestamp and instant, where only its arrival dates it.
     dated: Option<(Ticks, DateTime<Utc>)>,
     told_unsupported: bool,
@@ -133,6 +135,7 @@ impl Session {
             names_reused: false,
             taken: 0,
             waiting: None,
+            pending: Vec::new(),
             dated: None,
             told_unsupported: false,
             told_not_kept: false,
@@ -221,6 +224,29 @@ impl Session {
         self.tracker.saw(segment, mark);
         self.grew();
         Intake::Done
+    }
+
+    /// What is listed and not taken yet, with what its files look like.
+    pub(crate) fn expect(&mut self, listed: &[Segment], marks: Vec<Option<FileMark>>) {
+        self.pending = listed.iter().cloned().zip(marks).collect();
+    }
+
+    /// Takes what was still expected when the playlist goes, if nobody has written it anew.
+    pub(crate) fn take_expected(&mut self, place: &Place<'_>) {
+        for (segment, then) in std::mem::take(&mut self.pending) {
+            let now = mark_of(&self.playlist, &segment, place.root);
+            let same = match (then, now) {
+                (Some(then), Some(now)) => then == now || then.grew_to(&now),
+                _ => false,
+            };
+            let seen = self
+                .tracker
+                .next()
+                .is_some_and(|next| segment.sequence < next);
+            if same && !seen {
+                self.take(&segment, false, segment.duration, place);
+            }
+        }
     }
 
     /// A segment that an earlier run of this server kept, and its file as the media server has it.
@@ -473,6 +499,17 @@ pub(crate) fn locate(playlist: &Path, segment: &Segment, root: &Path) -> io::Res
         }
     }
     Err(first_error.unwrap_or_else(|| io::ErrorKind::NotFound.into()))
+}
+
+/// What the file of a segment looks like. One file that holds all segments changes all the time
+/// and tells nothing.
+pub(crate) fn mark_of(playlist: &Path, segment: &Segment, root: &Path) -> Option<FileMark> {
+    let path = locate(playlist, segment, root).ok()?;
+    let metadata = std::fs::metadata(path).ok()?;
+    segment
+        .byte_range
+        .is_none()
+        .then(|| FileMark::of(&metadata))
 }
 
 /// A duration in 90 kHz ticks.

@@ -10,14 +10,14 @@ use clipmill_playlist::{MediaPlaylist, Playlist, PlaylistLimits, Segment};
 use metrics::counter;
 
 use super::app::App;
-use super::session::{Ending, Intake, Place, Recording, Session, locate};
+use super::session::{Ending, Intake, Place, Recording, Session, mark_of};
 use super::shared::{Shared, lock};
 use crate::catalog::Boundary;
 use crate::metrics::SEGMENTS_INDEXED;
 use crate::model::{Broadcast, BroadcastStatus, VodGap, now_ms};
 use crate::schedule::Urgency;
 use crate::sources::playlists::Serving;
-use crate::sources::session::{FileMark, Seen, Tracker, silence};
+use crate::sources::session::{Seen, Tracker, silence};
 use crate::webhooks;
 
 /// A playlist that is not there may be being replaced: it is gone when it is still not there
@@ -142,7 +142,7 @@ impl Stream {
         let serving = app.playlists().serving(&self.id, present.as_deref());
         let look = match serving {
             Some(serving) => self.look_at(&mut state, &serving, shared, app),
-            None => self.look_for(&mut state),
+            None => self.look_for(&mut state, shared, app),
         };
         self.announce(&mut state, shared, app);
         self.show(&state);
@@ -158,7 +158,7 @@ impl Stream {
     }
 
     /// There is no playlist.
-    fn look_for(&self, state: &mut State) -> Look {
+    fn look_for(&self, state: &mut State, shared: &Shared, app: &App) -> Look {
         if state.session.is_none() {
             return Look::Done;
         }
@@ -166,7 +166,7 @@ impl Stream {
         if since.elapsed() < REPLACED {
             return Look::Again(REPLACED);
         }
-        self.end(state, "its playlist was removed");
+        self.end(state, "its playlist was removed", shared, app);
         Look::Done
     }
 
@@ -179,16 +179,16 @@ impl Stream {
     ) -> Look {
         let (playlist, modified) = match read(&serving.path) {
             Read::Media(playlist, modified) => (playlist, modified),
-            Read::Nothing => return self.look_for(state),
+            Read::Nothing => return self.look_for(state, shared, app),
             Read::Unclear => {
                 app.playlists().reconsider(&serving.path);
-                return self.end_if_silent(state, &[]);
+                return self.end_if_silent(state, &[], shared, app);
             }
         };
         state.gone_since = None;
         if let Some(session) = &mut state.session {
             if session.playlist != serving.path {
-                self.end(state, "another playlist took its place");
+                self.end(state, "another playlist took its place", shared, app);
             } else {
                 session.target = playlist.target_duration;
             }
@@ -221,13 +221,13 @@ impl Stream {
         }
         match seen {
             Seen::Nothing if playlist.ended => {
-                self.end(state, "its playlist ended");
+                self.end(state, "its playlist ended", shared, app);
                 state.seen_ended = true;
                 Look::Done
             }
-            Seen::Nothing => self.end_if_silent(state, listed),
+            Seen::Nothing => self.end_if_silent(state, listed, shared, app),
             Seen::StartedOver => {
-                self.end(state, "it started over");
+                self.end(state, "it started over", shared, app);
                 if playlist.ended {
                     state.seen = Some(remember(listed));
                     state.seen_ended = true;
@@ -240,14 +240,9 @@ impl Stream {
                 if missing > 0
                     && let Some(session) = &mut state.session
                 {
-                    let length = missing_length(session, listed, from, missing);
-                    tracing::error!(
-                        app = app.name(),
-                        stream = self.id,
-                        segments = missing,
-                        "segments are gone before they were seen"
-                    );
-                    session.line.miss(length);
+                    let root = app.root();
+                    session.take_expected(&self.place(&root, shared, app));
+                    self.miss(session, listed, from, app);
                 }
                 self.take(state, &playlist, listed, from, shared, app)
             }
@@ -281,6 +276,24 @@ impl Stream {
                 };
                 self.take(state, &playlist, listed, from, shared, app)
             }
+        }
+    }
+
+    /// Segments that were listed and gone again before they were seen.
+    fn miss(&self, session: &mut Session, listed: &[Segment], from: usize, app: &App) {
+        let first = listed.get(from).map(|segment| segment.sequence);
+        let missing = first
+            .zip(session.tracker.next())
+            .map(|(first, next)| first - next);
+        if let Some(missing) = missing.filter(|missing| *missing > 0) {
+            tracing::error!(
+                app = app.name(),
+                stream = self.id,
+                segments = missing,
+                "segments are gone before they were seen"
+            );
+            let length = missing_length(session, listed, from, missing);
+            session.line.miss(length);
         }
     }
 
@@ -358,12 +371,7 @@ impl Stream {
             return Look::Done;
         };
         let root = app.root();
-        let place = Place {
-            app: app.name(),
-            stream: &self.id,
-            root: &root,
-            spool: &shared.spool,
-        };
+        let place = self.place(&root, shared, app);
         let new = listed.get(from..).unwrap_or_default();
         let mut remaining: Duration = new.iter().map(|segment| segment.duration).sum();
         for (at, segment) in new.iter().enumerate() {
@@ -373,19 +381,31 @@ impl Stream {
                     counter!(SEGMENTS_INDEXED, "app" => app.name().to_owned()).increment(1);
                     app.note_links(&self.id, session.line.held().back());
                 }
-                Intake::Later(after) => return Look::Again(after),
+                Intake::Later(after) => {
+                    let mark = |segment: &Segment| mark_of(&session.playlist, segment, &root);
+                    let marks: Vec<_> = new.iter().skip(at).map(mark).collect();
+                    session.expect(new.get(at..).unwrap_or_default(), marks);
+                    return Look::Again(after);
+                }
             }
             remaining = remaining.saturating_sub(segment.duration);
         }
+        session.expect(&[], Vec::new());
         super::periodic::trim(session, app);
         if playlist.ended {
-            self.end(state, "its playlist ended");
+            self.end(state, "its playlist ended", shared, app);
             state.seen_ended = true;
         }
         Look::Done
     }
 
-    fn end_if_silent(&self, state: &mut State, listed: &[Segment]) -> Look {
+    fn end_if_silent(
+        &self,
+        state: &mut State,
+        listed: &[Segment],
+        shared: &Shared,
+        app: &App,
+    ) -> Look {
         let Some(session) = &mut state.session else {
             if state.seen.is_none() && !listed.is_empty() {
                 state.seen = Some(remember(listed));
@@ -393,16 +413,18 @@ impl Stream {
             return Look::Done;
         };
         if session.pulse.is_over(Instant::now()) {
-            self.end(state, "it fell silent");
+            self.end(state, "it fell silent", shared, app);
         }
         Look::Done
     }
 
     /// Ends the session; its last clip is made when its turn comes.
-    pub(crate) fn end(&self, state: &mut State, why: &str) {
+    pub(crate) fn end(&self, state: &mut State, why: &str, shared: &Shared, app: &App) {
         let Some(mut session) = state.session.take() else {
             return;
         };
+        let root = app.root();
+        session.take_expected(&self.place(&root, shared, app));
         tracing::info!(
             stream = self.id,
             session = session.id,
@@ -528,6 +550,15 @@ impl Stream {
         }
     }
 
+    fn place<'a>(&'a self, root: &'a Path, shared: &'a Shared, app: &'a App) -> Place<'a> {
+        Place {
+            app: app.name(),
+            stream: &self.id,
+            root,
+            spool: &shared.spool,
+        }
+    }
+
     /// As troubles name it.
     pub(crate) fn whom(&self, app: &App) -> String {
         format!("{}/{}", app.name(), self.id)
@@ -564,17 +595,6 @@ pub(crate) fn read_media(path: &Path) -> Option<(MediaPlaylist, SystemTime)> {
         Read::Media(playlist, modified) => Some((*playlist, modified)),
         Read::Nothing | Read::Unclear => None,
     }
-}
-
-/// What the file of a segment looks like. One file that holds all segments changes all the time
-/// and tells nothing.
-pub(crate) fn mark_of(playlist: &Path, segment: &Segment, root: &Path) -> Option<FileMark> {
-    let path = locate(playlist, segment, root).ok()?;
-    let metadata = std::fs::metadata(path).ok()?;
-    segment
-        .byte_range
-        .is_none()
-        .then(|| FileMark::of(&metadata))
 }
 
 /// What a playlist lists that nobody records.

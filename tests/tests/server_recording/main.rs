@@ -1,0 +1,471 @@
+//! What recording promises: every sample of a live stream in one clip and no more, whatever the
+//! playlist, the encoder, or the power supply does.
+
+mod server;
+
+use std::time::Duration;
+
+use clipmill_tests::replay::{Kind, Live, Piece, pieces};
+use clipmill_tests::writer::{Plan, Unit};
+
+use serde_json::Value;
+use server::{MadeClip, Server};
+
+/// 2026-11-22T14:00:00Z: not this machine's time, as an encoder's clock need not be.
+const DATE: i64 = 1_795_356_000_000;
+
+/// How long a segment is waited for. Media time runs faster than this.
+const PACE: Duration = Duration::from_millis(60);
+
+fn plan() -> Plan {
+    Plan {
+        groups: 60,
+        ..Plan::default()
+    }
+}
+
+/// Publishes segments one after the other.
+fn play(live: &mut Live, pieces: &[Piece]) {
+    for piece in pieces {
+        live.publish(piece, false);
+        std::thread::sleep(PACE);
+    }
+}
+
+/// What clips must hold of a session: all pictures, and all sound but what lies before the first
+/// of them.
+fn expected(pieces: &[Piece]) -> (Vec<Vec<Vec<u8>>>, Vec<Vec<u8>>) {
+    let video: Vec<&Unit> = pieces.iter().flat_map(|piece| &piece.video).collect();
+    let start = video
+        .iter()
+        .find(|unit| unit.key)
+        .map_or(0, |unit| unit.pts);
+    let audio = pieces.iter().flat_map(|piece| &piece.audio);
+    let half = 1024 * 90_000 / 48_000 / 2;
+    let heard = audio.filter(|unit| unit.pts + half >= start);
+    (
+        video.into_iter().map(|unit| unit.content.clone()).collect(),
+        heard.flat_map(|unit| unit.content.clone()).collect(),
+    )
+}
+
+/// Clips hold exactly what was published, in order, each sample once.
+fn assert_tiles(clips: &[MadeClip], sessions: &[&[Piece]]) {
+    let (mut video, mut audio) = (Vec::new(), Vec::new());
+    for session in sessions {
+        let (more_video, more_audio) = expected(session);
+        video.extend(more_video);
+        audio.extend(more_audio);
+    }
+    let clip_video: Vec<_> = clips.iter().flat_map(|clip| clip.video.clone()).collect();
+    let clip_audio: Vec<_> = clips.iter().flat_map(|clip| clip.audio.clone()).collect();
+    assert_same(&clip_video, &video, "pictures");
+    assert_same(&clip_audio, &audio, "sound");
+}
+
+fn assert_same<T: PartialEq>(found: &[T], wanted: &[T], what: &str) {
+    let differs = found.iter().zip(wanted).position(|(a, b)| a != b);
+    assert_eq!(
+        differs,
+        None,
+        "{what} differ ({} of {})",
+        found.len(),
+        wanted.len()
+    );
+    assert_eq!(found.len(), wanted.len(), "{what}");
+}
+
+/// The stream is over and its last clip made.
+fn wait_for_end(server: &Server, stream: &str) {
+    server.wait("finished", || {
+        server
+            .get(&format!("/live/rest/v2/broadcasts/{stream}"))
+            .is_some_and(|(code, _)| code == 200)
+            && server.status(stream) == "finished"
+    });
+    server.wait("all cut", || server.kept() == 0);
+}
+
+fn intervals(clips: &[MadeClip]) -> Vec<(i64, i64)> {
+    let times = clips.iter().map(|clip| {
+        let start = clip.vod["startTime"].as_i64().unwrap();
+        (start, clip.vod["duration"].as_i64().unwrap())
+    });
+    times.collect()
+}
+
+fn run(kind: Kind, date: Option<i64>, plan: &Plan, groups: &[usize]) {
+    let server = Server::start("interval_seconds = 3\n");
+    let pieces = pieces(plan, groups);
+    let mut live = Live::new(&server.streams(), "cam", kind, date);
+    play(&mut live, &pieces);
+    live.end();
+    wait_for_end(&server, "cam");
+    let clips = server.clips("cam");
+    assert_tiles(&clips, &[&pieces]);
+    let times = intervals(&clips);
+    assert!(times.len() >= 8, "{times:?}");
+    for pair in times.windows(2) {
+        let (start, duration) = pair[0];
+        assert!((pair[1].0 - start - duration).abs() <= 2, "{times:?}");
+        assert!((2000..=4000).contains(&duration), "{times:?}");
+    }
+    if date.is_some() {
+        // The first picture is shown one picture after it is decoded.
+        assert!((times[0].0 - DATE).abs() <= 2, "{times:?}");
+    }
+    server.assert_all_or_nothing();
+    assert_eq!(server.told("cam", "liveStreamStarted"), 1);
+    assert_eq!(server.told("cam", "liveStreamEnded"), 1);
+}
+
+#[test]
+fn a_sliding_window_of_jittered_segments_is_tiled() {
+    run(Kind::Sliding(6), Some(DATE), &plan(), &[1, 3, 2, 1, 4]);
+}
+
+#[test]
+fn an_event_playlist_is_tiled() {
+    run(Kind::Event, Some(DATE), &plan(), &[2]);
+}
+
+#[test]
+fn a_stream_without_dates_is_tiled() {
+    run(Kind::Sliding(6), None, &plan(), &[1, 2]);
+}
+
+#[test]
+fn timestamps_that_wrap_are_tiled() {
+    let plan = Plan {
+        start: (1 << 33) - 1_000_000,
+        sound_delay: 40_000,
+        ..plan()
+    };
+    run(Kind::Sliding(6), Some(DATE), &plan, &[2, 1]);
+}
+
+#[test]
+fn a_playlist_that_is_caught_half_written_is_no_new_stream() {
+    let server = Server::start("interval_seconds = 3\n");
+    let pieces = pieces(&plan(), &[1]);
+    let mut live = Live::new(&server.streams(), "cam", Kind::Event, Some(DATE)).in_place();
+    for piece in &pieces {
+        live.publish(piece, false);
+        std::thread::sleep(PACE / 3);
+    }
+    live.end();
+    wait_for_end(&server, "cam");
+    assert_tiles(&server.clips("cam"), &[&pieces]);
+    assert_eq!(server.told("cam", "liveStreamStarted"), 1);
+}
+
+#[test]
+fn media_is_joined_at_a_discontinuity() {
+    let server = Server::start("interval_seconds = 3\n");
+    let first = pieces(
+        &Plan {
+            groups: 16,
+            ..plan()
+        },
+        &[2],
+    );
+    let second = Plan {
+        groups: 16,
+        start: 77_000_000,
+        ..plan()
+    };
+    let second = pieces(&second, &[2]);
+    let mut live = Live::new(&server.streams(), "cam", Kind::Sliding(4), Some(DATE));
+    play(&mut live, &first);
+    live.skip(0, 60_000_000);
+    live.publish(&second[0], true);
+    play(&mut live, &second[1..]);
+    live.end();
+    wait_for_end(&server, "cam");
+    let clips = server.clips("cam");
+    let all: Vec<_> = first.iter().chain(&second).collect();
+    let pictures: usize = all.iter().map(|piece| piece.video.len()).sum();
+    let found: usize = clips.iter().map(|clip| clip.video.len()).sum();
+    assert_eq!(found, pictures);
+    let gaps: Vec<_> = clips
+        .iter()
+        .filter(|clip| !clip.vod["gaps"].is_null())
+        .collect();
+    assert!(
+        gaps.len() <= 1,
+        "the minute in which nothing was sent lies in one clip or between two"
+    );
+    assert_eq!(server.told("cam", "liveStreamStarted"), 1);
+}
+
+#[test]
+fn an_encoder_that_restarts_begins_a_new_session() {
+    for (kind, date) in [
+        (Kind::Event, None),
+        (Kind::Sliding(4), Some(DATE)),
+        (Kind::Sliding(4), None),
+    ] {
+        let server = Server::start("interval_seconds = 3\n");
+        let first = pieces(
+            &Plan {
+                groups: 20,
+                ..plan()
+            },
+            &[2, 1],
+        );
+        let second = Plan {
+            groups: 30,
+            weight: 60,
+            start: 5_000_000,
+            ..plan()
+        };
+        let second = pieces(&second, &[1, 2]);
+        let mut live = Live::new(&server.streams(), "cam", kind, date);
+        play(&mut live, &first);
+        // The old files are truncated and written again one after the other.
+        live.restart(date.map(|date| date + 3_600_000));
+        play(&mut live, &second);
+        live.end();
+        wait_for_end(&server, "cam");
+        let mut clips = server.clips("cam");
+        if date.is_none() {
+            // Faster than real time, one session's clock runs into the other's.
+            clips.sort_by_key(|clip| clip.vod["creationDate"].as_i64());
+        }
+        assert_tiles(&clips, &[&first, &second]);
+        server.assert_all_or_nothing();
+        assert_eq!(server.told("cam", "liveStreamStarted"), 2);
+        assert_eq!(server.told("cam", "liveStreamEnded"), 2);
+    }
+}
+
+#[test]
+fn missing_segments_are_declared() {
+    let server = Server::start("interval_seconds = 5\n");
+    let pieces = pieces(
+        &Plan {
+            groups: 30,
+            ..plan()
+        },
+        &[1],
+    );
+    let mut live = Live::new(&server.streams(), "cam", Kind::Sliding(6), Some(DATE));
+    play(&mut live, &pieces[..12]);
+    let lost = &pieces[12..15];
+    live.skip(3, lost.iter().map(|piece| piece.micros).sum());
+    play(&mut live, &pieces[15..]);
+    live.end();
+    wait_for_end(&server, "cam");
+    let clips = server.clips("cam");
+    let kept: Vec<Piece> = pieces[..12].iter().chain(&pieces[15..]).cloned().collect();
+    assert_same(
+        &clips
+            .iter()
+            .flat_map(|clip| clip.video.clone())
+            .collect::<Vec<_>>(),
+        &expected(&kept).0,
+        "pictures",
+    );
+    let gaps: Vec<_> = clips
+        .iter()
+        .filter_map(|clip| clip.vod["gaps"].as_array())
+        .flatten()
+        .collect();
+    assert_eq!(gaps.len(), 1, "{gaps:?}");
+    assert_eq!(gaps[0]["from"], "2026-11-22T14:00:05.760Z");
+    assert_eq!(gaps[0]["to"], "2026-11-22T14:00:07.200Z");
+    let total: i64 = intervals(&clips).iter().map(|(_, duration)| duration).sum();
+    assert!(
+        (total - 14_400).abs() < 100,
+        "later frames keep their time: {total}"
+    );
+}
+
+#[test]
+fn recording_goes_on_after_a_restart() {
+    let mut server = Server::start("interval_seconds = 4\n");
+    let pieces = pieces(&plan(), &[1]);
+    let mut live = Live::new(&server.streams(), "cam", Kind::Sliding(10), Some(DATE));
+    play(&mut live, &pieces[..20]);
+    server.stop();
+    play(&mut live, &pieces[20..26]);
+    server.run();
+    play(&mut live, &pieces[26..]);
+    live.end();
+    wait_for_end(&server, "cam");
+    assert_tiles(&server.clips("cam"), &[&pieces]);
+    server.assert_all_or_nothing();
+    assert_eq!(server.told("cam", "liveStreamStarted"), 1);
+    assert_eq!(server.told("cam", "liveStreamEnded"), 1);
+}
+
+#[test]
+fn a_stream_that_ends_while_nobody_looks_gets_its_last_clip() {
+    let mut server = Server::start("interval_seconds = 60\n");
+    let pieces = pieces(
+        &Plan {
+            groups: 20,
+            ..plan()
+        },
+        &[1],
+    );
+    let mut live = Live::new(&server.streams(), "cam", Kind::Sliding(5), Some(DATE));
+    play(&mut live, &pieces[..16]);
+    server.wait("live", || server.told("cam", "liveStreamStarted") == 1);
+    std::thread::sleep(Duration::from_millis(400));
+    server.kill();
+    play(&mut live, &pieces[16..]);
+    live.end();
+    server.run();
+    wait_for_end(&server, "cam");
+    let clips = server.clips("cam");
+    assert_eq!(clips.len(), 1);
+    assert_tiles(&clips, &[&pieces]);
+    assert_eq!(server.told("cam", "liveStreamEnded"), 1);
+}
+
+#[test]
+fn what_is_lost_while_the_server_is_down_is_declared() {
+    let mut server = Server::start("interval_seconds = 4\n");
+    let pieces = pieces(&plan(), &[1]);
+    let mut live = Live::new(&server.streams(), "cam", Kind::Sliding(4), Some(DATE));
+    play(&mut live, &pieces[..20]);
+    std::thread::sleep(Duration::from_millis(500));
+    server.kill();
+    play(&mut live, &pieces[20..40]);
+    server.run();
+    play(&mut live, &pieces[40..]);
+    live.end();
+    wait_for_end(&server, "cam");
+    let clips = server.clips("cam");
+    let found: usize = clips.iter().map(|clip| clip.video.len()).sum();
+    let (all, _) = expected(&pieces);
+    assert!(found < all.len() && found > all.len() / 2, "{found}");
+    let found: Vec<_> = clips.iter().flat_map(|clip| clip.video.clone()).collect();
+    let mut rest = all.iter();
+    assert!(
+        found.iter().all(|unit| rest.any(|one| one == unit)),
+        "in order, none twice"
+    );
+    let gaps = clips
+        .iter()
+        .filter_map(|clip| clip.vod["gaps"].as_array())
+        .flatten();
+    assert_eq!(gaps.count(), 1);
+    server.assert_all_or_nothing();
+}
+
+/// Numbers that look random, and are the same each time.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % limit
+    }
+}
+
+#[test]
+fn killed_at_twenty_moments_nothing_is_lost_and_nothing_twice() {
+    let mut server = Server::start("interval_seconds = 2\n");
+    let plan = Plan {
+        groups: 280,
+        ..Plan::default()
+    };
+    let pieces = pieces(&plan, &[1, 2, 1]);
+    let folder = server.streams();
+    let (pause, published) = (Duration::from_millis(70), pieces.clone());
+    let producer = std::thread::spawn(move || {
+        let mut live = Live::new(&folder, "cam", Kind::Sliding(60), Some(DATE));
+        for piece in &published {
+            live.publish(piece, false);
+            std::thread::sleep(pause);
+        }
+        live.end();
+    });
+    let mut random = Random(7);
+    for _ in 0..20 {
+        std::thread::sleep(Duration::from_millis(80 + random.below(700)));
+        server.kill();
+        std::thread::sleep(Duration::from_millis(random.below(60)));
+        server.run();
+    }
+    producer.join().unwrap();
+    wait_for_end(&server, "cam");
+    assert_tiles(&server.clips("cam"), &[&pieces]);
+    server.assert_all_or_nothing();
+}
+
+#[test]
+fn stopping_and_starting_over_loses_nothing() {
+    let server = Server::start("interval_seconds = 60\nenabled = false\n");
+    let pieces = pieces(&plan(), &[1]);
+    let mut live = Live::new(&server.streams(), "cam", Kind::Sliding(5), Some(DATE));
+    let periodic = "/live/rest/clip-creator/periodic-recording";
+    play(&mut live, &pieces[..15]);
+    assert!(server.vods().is_empty());
+    let (code, _) = server.ask("POST", &format!("{periodic}/3")).unwrap();
+    assert_eq!(code, 200);
+    play(&mut live, &pieces[15..30]);
+    // Another interval: the remainder first, and nothing between the two.
+    server.ask("POST", &format!("{periodic}/5")).unwrap();
+    play(&mut live, &pieces[30..50]);
+    std::thread::sleep(Duration::from_millis(400));
+    let (_, answer) = server.ask("DELETE", periodic).unwrap();
+    assert!(String::from_utf8_lossy(&answer).contains("\"success\":true"));
+    server.wait("cut", || {
+        let clips = server.clips("cam");
+        clips.iter().map(|clip| clip.video.len()).sum::<usize>() >= 12 * 30
+    });
+    std::thread::sleep(Duration::from_millis(300));
+    let clips = server.clips("cam");
+    let video: Vec<_> = clips.iter().flat_map(|clip| clip.video.clone()).collect();
+    let (all, _) = expected(&pieces[..50]);
+    let first = all.iter().position(|unit| *unit == video[0]).unwrap();
+    assert!(
+        (13 * 12..=17 * 12).contains(&first),
+        "from the live edge on: {first}"
+    );
+    assert_same(&video, &all[first..], "pictures");
+    play(&mut live, &pieces[50..]);
+    live.end();
+    wait_for_end(&server, "cam");
+    assert_eq!(
+        server.clips("cam").len(),
+        clips.len(),
+        "nothing is recorded any more"
+    );
+    let (_, answer) = server.ask("DELETE", periodic).unwrap();
+    assert!(String::from_utf8_lossy(&answer).contains("There is no active timer"));
+}
+
+#[test]
+fn used_segments_are_deleted_and_no_others() {
+    let server = Server::start("interval_seconds = 3\ndelete_hls_after_clip = true\n");
+    let pieces = pieces(
+        &Plan {
+            groups: 40,
+            ..plan()
+        },
+        &[1],
+    );
+    let mut live = Live::new(&server.streams(), "cam", Kind::Event, Some(DATE));
+    play(&mut live, &pieces);
+    server.wait("deleting", || {
+        let left = server::names(&server.streams());
+        left.iter().filter(|name| name.ends_with(".ts")).count() < 20
+    });
+    let (code, answer) = server
+        .ask("POST", "/live/rest/clip-creator/mp4/cam")
+        .unwrap();
+    assert_eq!(code, 200);
+    let asked: Value = serde_json::from_slice(&answer).unwrap();
+    live.end();
+    wait_for_end(&server, "cam");
+    let mut periodic = server.clips("cam");
+    periodic.retain(|clip| clip.vod["vodId"] != asked["dataId"]);
+    assert_tiles(&periodic, &[&pieces]);
+}

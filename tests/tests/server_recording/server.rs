@@ -1,0 +1,326 @@
+//! The real binary, and what it made.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use clipmill_tests::{binary, es, mp4, ts};
+use serde_json::Value;
+
+/// Nothing here may take longer.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A server in a folder of its own.
+pub(crate) struct Server {
+    pub(crate) folder: tempfile::TempDir,
+    port: u16,
+    settings: String,
+    child: Option<Child>,
+    hooks: Arc<Mutex<Vec<Value>>>,
+}
+
+/// A clip and its entry.
+#[derive(Debug, Clone)]
+pub(crate) struct MadeClip {
+    pub(crate) vod: Value,
+    /// Each picture: its NAL units that carry content.
+    pub(crate) video: Vec<Vec<Vec<u8>>>,
+    /// Each frame of sound.
+    pub(crate) audio: Vec<Vec<u8>>,
+}
+
+impl Server {
+    /// Starts a server on the app `live`. `settings` are further lines of its table.
+    pub(crate) fn start(settings: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("streams")).unwrap();
+        let free = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = free.local_addr().unwrap().port();
+        drop(free);
+        let (hooks, receiver) = receive_hooks();
+        let mut server = Self {
+            settings: format!("listener_hook_url = \"{receiver}\"\n{settings}"),
+            folder,
+            port,
+            child: None,
+            hooks,
+        };
+        server.run();
+        server
+    }
+
+    pub(crate) fn streams(&self) -> PathBuf {
+        self.folder.path().join("streams")
+    }
+
+    /// Starts the process, again if need be, and waits until it is ready.
+    pub(crate) fn run(&mut self) {
+        let folder = self.folder.path();
+        let text = format!(
+            "listen = \"127.0.0.1:{}\"\ndata_dir = \"{}\"\n[[app]]\nname = \"live\"\nstreams_dir = \"{}\"\n{}",
+            self.port,
+            folder.join("data").display(),
+            folder.join("streams").display(),
+            self.settings
+        );
+        let config = folder.join("clipmill.toml");
+        fs::write(&config, text).unwrap();
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(folder.join("log"))
+            .unwrap();
+        let child = Command::new(binary::path())
+            .args(["serve", "--config"])
+            .arg(&config)
+            .env("CLIPMILL_LOG", "debug,sled=warn,hyper=warn,reqwest=warn")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        self.child = Some(child);
+        self.wait("ready", || matches!(self.get("/healthz"), Some((200, _))));
+    }
+
+    /// As the power supply would.
+    pub(crate) fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+    }
+
+    /// As a service manager would.
+    pub(crate) fn stop(&mut self) {
+        let Some(mut child) = self.child.take() else {
+            return;
+        };
+        let pid = child.id().to_string();
+        assert!(Command::new("kill").arg(&pid).status().unwrap().success());
+        let begun = Instant::now();
+        while child.try_wait().unwrap().is_none() {
+            assert!(begun.elapsed() < PATIENCE, "does not stop\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let code = child.wait().unwrap().code();
+        assert_eq!(code, Some(0), "{}", self.log());
+    }
+
+    pub(crate) fn log(&self) -> String {
+        let log = fs::read(self.folder.path().join("log")).unwrap_or_default();
+        String::from_utf8_lossy(&log).into_owned()
+    }
+
+    pub(crate) fn wait(&self, what: &str, done: impl Fn() -> bool) {
+        let begun = Instant::now();
+        while !done() {
+            if begun.elapsed() > PATIENCE {
+                panic!("never {what}\n{}", self.log());
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// `None` when there is no answer.
+    pub(crate) fn get(&self, path: &str) -> Option<(u16, Vec<u8>)> {
+        self.ask("GET", path)
+    }
+
+    pub(crate) fn ask(&self, method: &str, path: &str) -> Option<(u16, Vec<u8>)> {
+        let mut connection = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
+        connection.set_read_timeout(Some(PATIENCE)).ok()?;
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+        );
+        connection.write_all(request.as_bytes()).ok()?;
+        let mut answer = Vec::new();
+        connection.read_to_end(&mut answer).ok()?;
+        let head = answer.windows(4).position(|four| four == b"\r\n\r\n")?;
+        let line = String::from_utf8_lossy(&answer[..head]).into_owned();
+        let status = line.split(' ').nth(1)?.parse().ok()?;
+        Some((status, answer.split_off(head + 4)))
+    }
+
+    pub(crate) fn json(&self, path: &str) -> Value {
+        let (status, body) = self.get(path).unwrap_or_else(|| panic!("{}", self.log()));
+        assert_eq!(status, 200, "{path}: {}", String::from_utf8_lossy(&body));
+        serde_json::from_slice(&body).unwrap()
+    }
+
+    /// All entries, in the order of what they show.
+    pub(crate) fn vods(&self) -> Vec<Value> {
+        let mut all = Vec::new();
+        loop {
+            let page = self.json(&format!("/live/rest/v2/vods/list/{}/50", all.len()));
+            let page = page.as_array().unwrap().clone();
+            let more = page.len() == 50;
+            all.extend(page);
+            if !more {
+                break;
+            }
+        }
+        all.sort_by_key(|vod| vod["startTime"].as_i64());
+        all
+    }
+
+    /// All clips of a stream, in the order of what they show, read from the disk; each must be
+    /// sound.
+    pub(crate) fn clips(&self, stream: &str) -> Vec<MadeClip> {
+        let all = self.vods().into_iter();
+        all.filter(|vod| vod["streamId"] == stream)
+            .map(|vod| {
+                let path = self.folder.path().join(vod["filePath"].as_str().unwrap());
+                let file = fs::read(&path).unwrap_or_else(|error| {
+                    panic!("{}: {error}\n{}", path.display(), self.log());
+                });
+                assert_eq!(vod["fileSize"].as_i64(), Some(file.len() as i64));
+                read_clip(&file, vod)
+            })
+            .collect()
+    }
+
+    /// Every entry has its file, every file its entry, every webhook came, and nothing is left of
+    /// clips that were never finished.
+    pub(crate) fn assert_all_or_nothing(&self) {
+        let entries: BTreeMap<String, ()> = self
+            .vods()
+            .iter()
+            .map(|vod| (vod["vodName"].as_str().unwrap().to_owned(), ()))
+            .collect();
+        let mut files = BTreeSet::new();
+        for name in names(&self.streams()) {
+            assert!(!name.starts_with('.'), "{name} is left");
+            if name.ends_with(".mp4") {
+                files.insert(name);
+            }
+        }
+        let entries: BTreeSet<String> = entries.into_keys().collect();
+        assert_eq!(entries, files, "{}", self.log());
+        let told = || {
+            let hooks = self.hooks.lock().unwrap();
+            let ready = hooks.iter().filter(|hook| hook["action"] == "vodReady");
+            let ids = ready.map(|hook| format!("{}.mp4", hook["vodId"].as_str().unwrap()));
+            ids.collect::<BTreeSet<_>>()
+        };
+        self.wait("told of every clip", || told() == entries);
+    }
+
+    /// How often a webhook of this kind came for a stream.
+    pub(crate) fn told(&self, stream: &str, action: &str) -> usize {
+        let hooks = self.hooks.lock().unwrap();
+        let matching = hooks
+            .iter()
+            .filter(|h| h["id"] == stream && h["action"] == action);
+        matching.count()
+    }
+
+    pub(crate) fn status(&self, stream: &str) -> Value {
+        self.json(&format!("/live/rest/v2/broadcasts/{stream}"))["status"].clone()
+    }
+
+    /// Segments that are kept for clips to come.
+    pub(crate) fn kept(&self) -> usize {
+        fn count(folder: &Path) -> usize {
+            let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+            entries
+                .map(|entry| match entry.path() {
+                    path if path.is_dir() => count(&path),
+                    path => usize::from(path.extension().is_some_and(|e| e == "seg")),
+                })
+                .sum()
+        }
+        count(&self.folder.path().join("data/spool"))
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.kill();
+        if std::thread::panicking() {
+            eprintln!("{}", self.log());
+        }
+    }
+}
+
+pub(crate) fn names(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).unwrap().map(Result::unwrap);
+    entries
+        .map(|entry| entry.file_name().into_string().unwrap())
+        .collect()
+}
+
+pub(crate) fn read_clip(file: &[u8], vod: Value) -> MadeClip {
+    let movie = mp4::read(file).unwrap();
+    let faults = movie.faults(file);
+    assert!(faults.is_empty(), "{faults:?}");
+    let mut clip = MadeClip {
+        vod,
+        video: Vec::new(),
+        audio: Vec::new(),
+    };
+    for track in &movie.tracks {
+        for sample in 0..track.samples.len() {
+            let data = track.data(file, sample);
+            if track.is_video() {
+                let units = es::length_prefixed(data).unwrap();
+                let content = units
+                    .into_iter()
+                    .filter(|unit| es::is_content(ts::Kind::H264, unit));
+                clip.video.push(content.map(<[u8]>::to_vec).collect());
+            } else {
+                clip.audio.push(data.to_vec());
+            }
+        }
+    }
+    clip
+}
+
+/// A receiver that takes everything.
+fn receive_hooks() -> (Arc<Mutex<Vec<Value>>>, String) {
+    let hooks = Arc::new(Mutex::new(Vec::new()));
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}/", listener.local_addr().unwrap());
+    let taken = Arc::clone(&hooks);
+    std::thread::spawn(move || {
+        for connection in listener.incoming().flatten() {
+            let taken = Arc::clone(&taken);
+            std::thread::spawn(move || take_hooks(&connection, &taken));
+        }
+    });
+    (hooks, address)
+}
+
+fn take_hooks(connection: &TcpStream, taken: &Mutex<Vec<Value>>) -> Option<()> {
+    let mut reader = BufReader::new(connection);
+    loop {
+        let mut length = 0;
+        loop {
+            let mut line = String::new();
+            if reader.read_line(&mut line).ok()? == 0 {
+                return None;
+            }
+            if line.trim().is_empty() {
+                break;
+            }
+            if let Some((name, value)) = line.split_once(':')
+                && name.eq_ignore_ascii_case("content-length")
+            {
+                length = value.trim().parse().ok()?;
+            }
+        }
+        let mut body = vec![0; length];
+        reader.read_exact(&mut body).ok()?;
+        taken
+            .lock()
+            .unwrap()
+            .push(serde_json::from_slice(&body).ok()?);
+        let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+        (&*connection).write_all(answer).ok()?;
+    }
+}
