@@ -42,10 +42,13 @@ Examples:
   clipmill cut live/index.m3u8 -o clip.mp4 --from +1m --to +1m30s --cut keyframe
   clipmill cut live/index.m3u8 -o - --format fmp4 | ffplay -")]
     Cut(CutArgs),
-    /// Join consecutive MPEG-TS segments of one stream into one MP4
+    /// Join consecutive segments of one stream into one MP4
     #[command(after_help = "\
-Example:
-  clipmill remux live000.ts live001.ts live002.ts -o live.mp4")]
+Fragmented MP4 begins with its initialization segment.
+
+Examples:
+  clipmill remux live000.ts live001.ts live002.ts -o live.mp4
+  clipmill remux init.mp4 seg1.m4s seg2.m4s -o live.mp4")]
     Remux(RemuxArgs),
     /// Say what a playlist or a segment holds
     #[command(after_help = "\

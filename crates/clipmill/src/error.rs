@@ -2,7 +2,7 @@ use std::io;
 use std::path::PathBuf;
 
 use clipmill_media::{GatherError, LimitExceeded};
-use clipmill_mp4::LayoutError;
+use clipmill_mp4::{LayoutError, ReadError};
 use clipmill_playlist::{LocationError, PlaylistError, VariantError, WindowError};
 use clipmill_ts::IndexError;
 
@@ -109,6 +109,17 @@ pub enum SegmentError {
     /// It holds no MPEG-TS that can be indexed.
     #[error(transparent)]
     Index(#[from] IndexError),
+    /// It holds no fragmented MP4 that can be indexed.
+    #[error(transparent)]
+    Fragment(#[from] ReadError),
+    /// What has to be read before it is of no use.
+    #[error("its EXT-X-MAP {map}: {error}")]
+    Map {
+        /// Where that is.
+        map: String,
+        /// What is wrong with it.
+        error: Box<Self>,
+    },
     /// It is larger than it may be.
     #[error(transparent)]
     Limit(#[from] LimitExceeded),

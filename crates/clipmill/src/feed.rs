@@ -1,22 +1,31 @@
 //! Segments, one after the other: read, indexed, and told what lies between them.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use clipmill_media::{Limits, SegmentIndex};
-use clipmill_playlist::{ByteRange, Location, LocationError, Segment, resolve};
-use clipmill_ts::{DemuxOptions, Demuxer};
+use clipmill_playlist::{ByteRange, Location, LocationError, Map, Segment, resolve};
 
 use crate::error::{ClipError, SegmentError};
+use crate::indexer::Indexer;
 use crate::source::{SegmentSource, SourceError};
 use crate::timeline::{SegmentInfo, Ticks};
+
+/// Initialization segments that are kept: playlists go back and forth between few.
+const MAPS: usize = 16;
+
+/// A part of a resource, or all of it.
+type Place = (Location, Option<ByteRange>);
 
 /// A segment that has not been read yet.
 #[derive(Debug, Clone)]
 pub(crate) struct Item {
     pub(crate) location: Location,
     pub(crate) byte_range: Option<ByteRange>,
+    /// What must be read before it (`EXT-X-MAP`).
+    pub(crate) map: Option<Place>,
     pub(crate) sequence: u64,
     /// Whether `sequence` is a media sequence number that a person may know.
     pub(crate) in_playlist: bool,
@@ -35,16 +44,15 @@ impl Item {
         allow_outside: bool,
     ) -> Result<Self, LocationError> {
         let key = segment.key.as_ref();
-        let unsupported = if let Some(key) = key {
-            Some(format!("encryption (EXT-X-KEY METHOD={})", key.method))
-        } else if segment.map.is_some() {
-            Some("fragmented MP4 (EXT-X-MAP)".to_owned())
-        } else {
-            None
+        let unsupported = key.map(|key| format!("encryption (EXT-X-KEY METHOD={})", key.method));
+        let place = |map: &Map| {
+            let location = resolve(base, &map.uri, allow_outside)?;
+            Ok((location, map.byte_range))
         };
         Ok(Self {
             location: resolve(base, &segment.uri, allow_outside)?,
             byte_range: segment.byte_range,
+            map: segment.map.as_deref().map(place).transpose()?,
             sequence: segment.sequence,
             in_playlist: true,
             duration: segment.duration,
@@ -59,6 +67,7 @@ impl Item {
         Self {
             location,
             byte_range: None,
+            map: None,
             sequence: 0,
             in_playlist: false,
             duration: Duration::ZERO,
@@ -120,8 +129,11 @@ pub(crate) fn ticks(duration: Duration) -> Ticks {
 /// Reads and indexes segments in order, and keeps account of those that are missing.
 pub(crate) struct Feed<'a> {
     source: &'a dyn SegmentSource,
-    demuxer: Demuxer,
+    indexer: Indexer,
     limits: Limits,
+    maps: HashMap<Place, Bytes>,
+    /// The one that was read last.
+    map: Option<Place>,
     missing: Ticks,
     discontinuity: bool,
     bytes: Bytes,
@@ -136,13 +148,12 @@ impl<'a> Feed<'a> {
         program: Option<u16>,
         limits: &Limits,
     ) -> Self {
-        let mut options = DemuxOptions::default();
-        options.program = program;
-        options.limits = limits.clone();
         Self {
             source,
-            demuxer: Demuxer::new(options),
+            indexer: Indexer::new(program, limits),
             limits: limits.clone(),
+            maps: HashMap::new(),
+            map: None,
             missing: 0,
             discontinuity: false,
             bytes: Bytes::new(),
@@ -184,9 +195,9 @@ impl<'a> Feed<'a> {
             return Err(unsupported(feature));
         }
         if self.discontinuity || self.missing > 0 {
-            self.demuxer.discontinuity();
+            self.indexer.discontinuity();
         }
-        match self.demuxer.index(&bytes) {
+        match self.index(item, &bytes) {
             Ok(index) => {
                 self.bytes = bytes;
                 let info = item.info(
@@ -197,9 +208,37 @@ impl<'a> Feed<'a> {
             }
             Err(error) => {
                 self.miss(item);
-                Ok(Err(Some(error.into())))
+                Ok(Err(Some(error)))
             }
         }
+    }
+
+    fn index(&mut self, item: &Item, bytes: &[u8]) -> Result<SegmentIndex, SegmentError> {
+        if let Some(map) = &item.map
+            && self.map.as_ref() != Some(map)
+        {
+            self.map = None;
+            let init = self.read_map(map)?;
+            let failed = |error| SegmentError::Map {
+                map: map.0.to_string(),
+                error: Box::new(error),
+            };
+            self.indexer.init(&init).map_err(failed)?;
+            self.map = Some(map.clone());
+        }
+        self.indexer.index(bytes)
+    }
+
+    fn read_map(&mut self, map: &Place) -> Result<Bytes, SegmentError> {
+        if let Some(known) = self.maps.get(map) {
+            return Ok(known.clone());
+        }
+        let bytes = read(self.source, &map.0, map.1, &self.limits)?;
+        if self.maps.len() >= MAPS {
+            self.maps.clear();
+        }
+        self.maps.insert(map.clone(), bytes.clone());
+        Ok(bytes)
     }
 
     fn miss(&mut self, item: &Item) {
@@ -233,10 +272,6 @@ impl SegmentInfo {
 /// Media that HLS allows, and that this version cannot read.
 fn other_container(bytes: &[u8]) -> Option<&'static str> {
     match bytes {
-        [_, _, _, _, b'f', b't', b'y', b'p', ..]
-        | [_, _, _, _, b's', b't', b'y', b'p', ..]
-        | [_, _, _, _, b's', b'i', b'd', b'x', ..]
-        | [_, _, _, _, b'm', b'o', b'o', b'f', ..] => Some("fragmented MP4"),
         [b'I', b'D', b'3', ..] => Some("packed audio"),
         [0xff, second, ..] if second & 0xf6 == 0xf0 => Some("packed audio (AAC)"),
         [0x0b, 0x77, ..] => Some("packed audio (AC-3)"),

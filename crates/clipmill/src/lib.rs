@@ -36,6 +36,7 @@ mod clip;
 mod cut;
 mod error;
 mod feed;
+mod indexer;
 mod output;
 mod probe;
 mod render;
@@ -48,6 +49,7 @@ mod timeline;
 
 pub use clip::{Clip, ClipSegment, Gap, TrackSummary};
 pub use clipmill_media::{CodecConfig, Language, Limits, SegmentIndex, TrackKind};
+pub use clipmill_mp4::ReadError;
 pub use clipmill_playlist::{
     ByteRange, Location, PlaylistError, PlaylistKind, TimeSpec, Variant, VariantChoice,
     WindowRequest, parse_duration,
@@ -55,6 +57,7 @@ pub use clipmill_playlist::{
 pub use clipmill_ts::{DemuxOptions, Demuxer, IndexError};
 pub use cut::{Bounds, Cut};
 pub use error::{ClipError, PlaylistFailure, SegmentError};
+pub use indexer::Indexer;
 pub use probe::{PlaylistSummary, Probe};
 pub use render::{ClipLayout, Format, Observer, Progress};
 pub use request::ClipRequest;

@@ -67,10 +67,19 @@ impl FragmentIndexer {
         self.install(InitSegment::parse(init, &self.limits)?)
     }
 
-    fn install(&mut self, init: InitSegment) -> Result<(), ReadError> {
+    fn install(&mut self, mut init: InitSegment) -> Result<(), ReadError> {
         if init.tracks.is_empty() {
             let declined = init.declined;
             return Err(ReadError::NothingCarried { declined });
+        }
+        // A stream that goes on in another timescale is told in the first one: what follows is
+        // still the same track.
+        for track in &mut init.tracks {
+            let known = self.init.iter().flat_map(|init| &init.tracks);
+            let same_kind = known.filter(|known| known.kind == track.kind);
+            let first = same_kind.clone().next();
+            let own = same_kind.into_iter().find(|known| known.id == track.id);
+            track.told = own.or(first).map_or(track.told, |known| known.told);
         }
         if self.init.as_deref() == Some(&init) {
             return Ok(());

@@ -1,0 +1,62 @@
+//! Segments of any container, turned into the one index.
+
+use clipmill_media::{Limits, SegmentIndex};
+use clipmill_mp4::{FragmentIndexer, looks_like_mp4};
+use clipmill_ts::{DemuxOptions, Demuxer};
+
+use crate::error::SegmentError;
+
+/// Indexes the segments of one stream, one after the other, by what their first bytes say they are:
+/// MPEG-TS or fragmented MP4.
+#[derive(Debug)]
+pub struct Indexer {
+    demuxer: Demuxer,
+    fragments: FragmentIndexer,
+}
+
+impl Indexer {
+    /// An indexer that has seen nothing. `program` is the one to take of a transport stream with
+    /// several; that with pictures by default.
+    #[must_use]
+    pub fn new(program: Option<u16>, limits: &Limits) -> Self {
+        let mut options = DemuxOptions::default();
+        options.program = program;
+        options.limits = limits.clone();
+        Self {
+            demuxer: Demuxer::new(options),
+            fragments: FragmentIndexer::new(limits),
+        }
+    }
+
+    /// Tells that the next segment does not follow the last one: a segment is missing, or the
+    /// playlist says `EXT-X-DISCONTINUITY`.
+    pub fn discontinuity(&mut self) {
+        self.demuxer.discontinuity();
+        self.fragments.discontinuity();
+    }
+
+    /// Reads what `EXT-X-MAP` names (RFC 8216, 4.3.2.5): what the segments that follow need. The
+    /// same again costs little.
+    ///
+    /// # Errors
+    /// When it is not what it should be.
+    pub fn init(&mut self, map: &[u8]) -> Result<(), SegmentError> {
+        if looks_like_mp4(map) {
+            return Ok(self.fragments.init(map)?);
+        }
+        // Of a transport stream it is the tables, which need not come with any media.
+        self.demuxer.index(map)?;
+        Ok(())
+    }
+
+    /// Indexes the next segment.
+    ///
+    /// # Errors
+    /// When it cannot be indexed.
+    pub fn index(&mut self, segment: &[u8]) -> Result<SegmentIndex, SegmentError> {
+        if looks_like_mp4(segment) {
+            return Ok(self.fragments.index(segment)?);
+        }
+        Ok(self.demuxer.index(segment)?)
+    }
+}

@@ -1,0 +1,152 @@
+//! The same media comes out, whatever it came in.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+use std::fs;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use clipmill::{AnySource, Clip, ClipError, ClipRequest, Format, Limits, Location};
+use clipmill_mp4::FragmentIndexer;
+
+fn demo() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/demo/index.m3u8")
+}
+
+fn cut(playlist: &Path) -> Result<Vec<u8>, ClipError> {
+    let source = AnySource::default();
+    let location = Location::File(playlist.to_owned());
+    let request = ClipRequest::default();
+    let clip = Clip::from_playlist(&source, &location, &request, &mut |_| {
+        ControlFlow::Continue(())
+    })?;
+    write(&clip, &source)
+}
+
+fn remux(files: &[PathBuf]) -> Result<Vec<u8>, ClipError> {
+    let source = AnySource::default();
+    let files: Vec<_> = files.iter().cloned().map(Location::File).collect();
+    let request = ClipRequest::default();
+    let clip = Clip::from_files(
+        &source,
+        &files,
+        &request,
+        &mut |_| ControlFlow::Continue(()),
+    )?;
+    write(&clip, &source)
+}
+
+fn write(clip: &Clip, source: &AnySource) -> Result<Vec<u8>, ClipError> {
+    let mut out = Vec::new();
+    let layout = clip.layout(Format::Fmp4)?;
+    layout.write_to(source, Path::new("memory"), &mut out, &mut |_| {
+        ControlFlow::Continue(())
+    })?;
+    Ok(out)
+}
+
+type AccessUnit = (i64, i32, bool, Vec<u8>);
+
+/// The access units of each track: when, whether decoding can begin with it, and its bytes.
+fn access_units(fmp4: &[u8]) -> Vec<Vec<AccessUnit>> {
+    let mut indexer = FragmentIndexer::new(&Limits::default());
+    let index = indexer.index(fmp4).unwrap();
+    let tracks = index.tracks.iter().map(|track| {
+        let samples = track.samples();
+        let first = samples[0].dts;
+        let units = samples.iter().enumerate().map(|(at, sample)| {
+            let mut bytes = Vec::new();
+            track.gather(fmp4, at..at + 1, &mut bytes).unwrap();
+            let sync = sample.random_access.is_sync();
+            (sample.dts - first, sample.composition_offset, sync, bytes)
+        });
+        units.collect()
+    });
+    tracks.collect()
+}
+
+/// Offset and size of the boxes of a file.
+fn boxes(file: &[u8]) -> Vec<(String, usize, usize)> {
+    let mut found = Vec::new();
+    let mut at = 0;
+    while at < file.len() {
+        let size = u32::from_be_bytes(file[at..at + 4].try_into().unwrap()) as usize;
+        let kind = String::from_utf8_lossy(&file[at + 4..at + 8]).into_owned();
+        found.push((kind, at, size));
+        at += size;
+    }
+    found
+}
+
+/// Where the `moov` of a file ends, and each of its fragments.
+fn parts(file: &[u8]) -> (usize, Vec<(usize, usize)>) {
+    let boxes = boxes(file);
+    let moov = boxes.iter().find(|one| one.0 == "moov").unwrap();
+    let fragments = boxes.windows(2).filter(|pair| pair[0].0 == "moof");
+    let fragments = fragments.map(|pair| (pair[0].1, pair[0].2 + pair[1].2));
+    (moov.1 + moov.2, fragments.collect())
+}
+
+#[test]
+fn fragmented_mp4_comes_out_as_it_went_in() {
+    let original = cut(&demo()).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let (init, fragments) = parts(&original);
+    assert!(fragments.len() > 2);
+    fs::write(folder.path().join("all.fmp4"), &original).unwrap();
+    let mut ranges = format!(
+        "#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXT-X-MAP:URI=\"all.fmp4\",BYTERANGE=\"{init}@0\"\n"
+    );
+    let mut files = vec![folder.path().join("init.mp4")];
+    fs::write(&files[0], &original[..init]).unwrap();
+    let mut named = "#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXT-X-MAP:URI=\"init.mp4\"\n".to_owned();
+    for (number, (at, size)) in fragments.iter().enumerate() {
+        ranges += &format!("#EXTINF:2,\n#EXT-X-BYTERANGE:{size}@{at}\nall.fmp4\n");
+        named += &format!("#EXTINF:2,\n{number}.fmp4\n");
+        let file = folder.path().join(format!("{number}.fmp4"));
+        fs::write(&file, &original[*at..at + size]).unwrap();
+        files.push(file);
+    }
+    for text in [&mut ranges, &mut named] {
+        *text += "#EXT-X-ENDLIST\n";
+    }
+    let playlist = |text: &str| {
+        let path = folder.path().join("index.m3u8");
+        fs::write(&path, text).unwrap();
+        cut(&path).unwrap()
+    };
+    let wanted = access_units(&original);
+    assert_eq!(wanted.len(), 2);
+    for again in [
+        playlist(&ranges),
+        playlist(&named),
+        remux(&files).unwrap(),
+        remux(&[folder.path().join("all.fmp4")]).unwrap(),
+    ] {
+        assert!(access_units(&again) == wanted, "other access units");
+    }
+}
+
+#[test]
+fn a_map_that_is_missing_or_none_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let original = cut(&demo()).unwrap();
+    let (_, fragments) = parts(&original);
+    let (at, size) = fragments[0];
+    fs::write(folder.path().join("0.m4s"), &original[at..at + size]).unwrap();
+    fs::write(folder.path().join("other.mp4"), &original[at..at + size]).unwrap();
+    let failure = |map: &str| {
+        let path = folder.path().join("index.m3u8");
+        let text = format!("#EXTM3U\n#EXT-X-TARGETDURATION:9\n{map}#EXTINF:2,\n0.m4s\n");
+        fs::write(&path, text).unwrap();
+        cut(&path).unwrap_err().to_string()
+    };
+    let text = failure("#EXT-X-MAP:URI=\"gone.mp4\"\n");
+    assert!(text.contains("gone.mp4: not found"), "{text}");
+    let text = failure("#EXT-X-MAP:URI=\"other.mp4\"\n");
+    assert!(
+        text.contains("other.mp4: no initialization segment"),
+        "{text}"
+    );
+    let text = failure("");
+    assert!(text.contains("no initialization segment"), "{text}");
+}
