@@ -263,7 +263,11 @@ pub struct FoundClip {
 pub fn find_clips(app: &AppPaths) -> io::Result<Vec<FoundClip>> {
     let mut found = Vec::new();
     for root in app.roots() {
-        walk(root, "streams/", DEEPEST, &mut found)?;
+        match walk(root, "streams/", DEEPEST, &mut found) {
+            // It is made with the first clip.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            other => other?,
+        }
     }
     // One root may lie in the other; the file is then known by its shorter path.
     found.sort_by(|a, b| (&a.path, a.file_path.len()).cmp(&(&b.path, b.file_path.len())));

@@ -20,7 +20,7 @@ use std::borrow::Cow;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use ::sled::transaction::{
     ConflictableTransactionError, TransactionError, TransactionalTree, UnabortableTransactionError,
@@ -47,14 +47,35 @@ const IMPORTED_AT_ONCE: usize = 256;
 const CACHE: u64 = 64 << 20;
 
 /// The catalog in a sled store.
+///
+/// sled refuses everything after one write that failed, as on a full disk. Then the store is closed
+/// and opened again, as it is on the disk: what was refused is not in it.
 #[derive(Debug)]
 pub struct SledCatalog {
+    store: RwLock<Option<Arc<Store>>>,
+    folder: PathBuf,
+    /// Clips that were refused, and may be on the disk all the same.
+    doubtful: Mutex<Vec<Doubtful>>,
+    added: Arc<Notify>,
+}
+
+/// A store that is open.
+#[derive(Debug)]
+struct Store {
     db: Db,
     folder: PathBuf,
     /// Changes made, and changes that are known to be on the disk.
     changes: AtomicU64,
     durable: Mutex<u64>,
-    added: Arc<Notify>,
+}
+
+/// A clip that was refused, and what its stream's boundary was before.
+#[derive(Debug)]
+struct Doubtful {
+    vod_key: Vec<u8>,
+    vod_id: String,
+    app: String,
+    boundary: Option<(Vec<u8>, Option<IVec>)>,
 }
 
 /// A store that was opened.
@@ -121,9 +142,13 @@ impl SledCatalog {
     }
 
     fn finish(self, set_aside: Option<PathBuf>) -> Result<Opened> {
-        let fresh = !self.db.contains_key(b"!format")?;
-        self.db.insert(b"!format", VERSION.to_be_bytes().to_vec())?;
-        self.settle()?;
+        let store = self.store()?;
+        let fresh = !store.db.contains_key(b"!format")?;
+        store
+            .db
+            .insert(b"!format", VERSION.to_be_bytes().to_vec())?;
+        store.settle()?;
+        drop(store);
         Ok(Opened {
             catalog: self,
             fresh,
@@ -150,10 +175,9 @@ impl SledCatalog {
             Ok(Ok((db, entries))) => {
                 tracing::debug!(entries, "the catalog is open");
                 Ok(Self {
-                    db,
+                    store: RwLock::new(Some(Arc::new(Store::new(db, store)))),
                     folder: store.to_owned(),
-                    changes: AtomicU64::new(0),
-                    durable: Mutex::new(0),
+                    doubtful: Mutex::default(),
                     added: Arc::default(),
                 })
             }
@@ -174,10 +198,11 @@ impl SledCatalog {
     fn salvage(&self, aside: &Path) -> usize {
         let taken = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             let mut taken = 0;
+            let new = self.store().ok()?;
             let db = open_db(aside).ok()?;
             for (key, value) in db.iter().map_while(std::result::Result::ok) {
                 let wanted = matches!(key.first(), Some(b'd' | b'b' | b'm' | b'p' | b'h' | b'c'));
-                if wanted && check(&key, &value).is_ok() && self.db.insert(key, value).is_ok() {
+                if wanted && check(&key, &value).is_ok() && new.db.insert(key, value).is_ok() {
                     taken += 1;
                 }
             }
@@ -186,37 +211,104 @@ impl SledCatalog {
         taken.ok().flatten().unwrap_or_default()
     }
 
-    /// Makes all changes made so far last. Those who come while another waits for the disk share
-    /// its next turn.
-    fn settle(&self) -> Result<()> {
-        let mine = self.changes.fetch_add(1, Ordering::SeqCst) + 1;
-        let mut durable = self.durable.lock().unwrap_or_else(PoisonError::into_inner);
-        if *durable >= mine {
+    /// The store, opened again where it had to be closed.
+    fn store(&self) -> Result<Arc<Store>> {
+        let known = read(&self.store).clone();
+        let store = match known {
+            Some(store) => store,
+            None => self.open_again()?,
+        };
+        self.undo_doubtful(&store)?;
+        Ok(store)
+    }
+
+    fn open_again(&self) -> Result<Arc<Store>> {
+        let mut place = self.store.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(store) = &*place {
+            return Ok(Arc::clone(store));
+        }
+        let opened = std::panic::catch_unwind(|| open_db(&self.folder));
+        let damaged = || CatalogError::Store("the store is damaged".to_owned());
+        let db = opened.map_err(|_| damaged())??;
+        let store = Arc::new(Store::new(db, &self.folder));
+        tracing::warn!("the catalog was opened again, as it is on the disk");
+        *place = Some(Arc::clone(&store));
+        Ok(store)
+    }
+
+    /// Closes a store that has failed, unless that was done already.
+    fn broken(&self, failed: &Arc<Store>, error: CatalogError) -> CatalogError {
+        // An entry that makes no sense is no fault of the store.
+        if matches!(error, CatalogError::Entry { .. }) {
+            return error;
+        }
+        let mut place = self.store.write().unwrap_or_else(PoisonError::into_inner);
+        if place
+            .as_ref()
+            .is_some_and(|store| Arc::ptr_eq(store, failed))
+        {
+            *place = None;
+        }
+        error
+    }
+
+    /// A clip that was refused has lost its file: nothing of it may be left here.
+    fn undo_doubtful(&self, store: &Store) -> Result<()> {
+        let mut doubtful = self.doubtful.lock().unwrap_or_else(PoisonError::into_inner);
+        if doubtful.is_empty() {
             return Ok(());
         }
-        let reached = self.changes.load(Ordering::SeqCst);
-        self.db.flush()?;
-        // On Linux sled asks for writing to begin, not for it to end.
-        sync_files(&self.folder).map_err(|error| io(&self.folder, &error))?;
-        *durable = reached;
+        for refused in doubtful.iter() {
+            let Some(value) = store.db.remove(&refused.vod_key)? else {
+                continue;
+            };
+            let entry: Entry<'_> = decode(&refused.vod_key, &value)?;
+            let place = key(b'o', &refused.app, &entry.place.to_be_bytes());
+            store.db.remove(place)?;
+            match &refused.boundary {
+                Some((key, Some(before))) => store.db.insert(key, before)?,
+                Some((key, None)) => store.db.remove(key)?,
+                None => None,
+            };
+            for hook in store.db.scan_prefix(b"h") {
+                let (key, value) = hook?;
+                let hook: QueuedHook = decode(&key, &value)?;
+                if hook
+                    .payload
+                    .get("vodId")
+                    .is_some_and(|id| *id == refused.vod_id)
+                {
+                    store.db.remove(key)?;
+                }
+            }
+        }
+        store.settle()?;
+        doubtful.clear();
         Ok(())
+    }
+
+    /// Does something that changes the store, and makes it last.
+    fn change<T>(&self, change: impl Fn(&Db) -> Result<T>) -> Result<T> {
+        let store = self.store()?;
+        let changed = change(&store.db).and_then(|value| store.settle().map(|()| value));
+        changed.map_err(|error| self.broken(&store, error))
+    }
+
+    /// Does something that is not worth a wait for the disk.
+    fn change_lightly<T>(&self, change: impl Fn(&Db) -> Result<T>) -> Result<T> {
+        let store = self.store()?;
+        change(&store.db).map_err(|error| self.broken(&store, error))
     }
 
     fn transaction<T>(
         &self,
         change: impl Fn(&TransactionalTree) -> std::result::Result<T, Abort>,
     ) -> Result<T> {
-        let done = self.db.transaction(|tree| change(tree));
-        let value = done.map_err(|error| match error {
-            TransactionError::Abort(error) => error,
-            TransactionError::Storage(error) => error.into(),
-        })?;
-        self.settle()?;
-        Ok(value)
+        self.change(|db| transaction(db, &change))
     }
 
     fn get<T: DeserializeOwned>(&self, key: &[u8]) -> Result<Option<T>> {
-        let found = self.db.get(key)?;
+        let found = self.store()?.db.get(key)?;
         found.map(|value| decode(key, &value)).transpose()
     }
 
@@ -224,16 +316,17 @@ impl SledCatalog {
     fn scan<T: DeserializeOwned>(
         &self,
         prefix: &[u8],
-    ) -> impl DoubleEndedIterator<Item = Result<T>> + use<T> {
-        self.db.scan_prefix(prefix).map(|entry| {
+    ) -> Result<impl DoubleEndedIterator<Item = Result<T>> + use<T>> {
+        let found = self.store()?.db.scan_prefix(prefix);
+        Ok(found.map(|entry| {
             let (key, value) = entry?;
             decode(&key, &value)
-        })
+        }))
     }
 
     fn count(&self, prefix: &[u8]) -> Result<u64> {
         let mut count = 0;
-        for key in self.db.scan_prefix(prefix).keys() {
+        for key in self.store()?.db.scan_prefix(prefix).keys() {
             key?;
             count += 1;
         }
@@ -242,7 +335,7 @@ impl SledCatalog {
 
     fn entries_in_order(&self, app: &str, query: &VodQuery) -> Result<Vec<Vod>> {
         let mut vods = Vec::new();
-        let places = self.db.scan_prefix(key(b'o', app, b""));
+        let places = self.store()?.db.scan_prefix(key(b'o', app, b""));
         for place in places.values().skip(query.offset).take(query.size) {
             let id = place?;
             // It may have been removed since the place was read.
@@ -269,13 +362,30 @@ impl Catalog for SledCatalog {
         boundary: Option<(&str, &Boundary)>,
         hooks: &[QueuedHook],
     ) -> Result<()> {
-        self.transaction(|tree| {
+        let store = self.store()?;
+        let moved = boundary.map(|(stream, to)| (key(b'm', app, stream.as_bytes()), to));
+        let before = transaction(&store.db, &|tree| {
             add_vod(tree, app, vod)?;
-            if let Some((stream, boundary)) = boundary {
-                put(tree, key(b'm', app, stream.as_bytes()), boundary)?;
-            }
-            add_hooks(tree, hooks)
-        })?;
+            add_hooks(tree, hooks)?;
+            let Some((key, to)) = &moved else {
+                return Ok(None);
+            };
+            let before = tree.get(key.as_slice())?;
+            put(tree, key.clone(), *to)?;
+            Ok(before)
+        });
+        let before = before.map_err(|error| self.broken(&store, error))?;
+        if let Err(error) = store.settle() {
+            let mut doubtful = self.doubtful.lock().unwrap_or_else(PoisonError::into_inner);
+            doubtful.push(Doubtful {
+                vod_key: key(b'v', app, vod.vod_id.as_bytes()),
+                vod_id: vod.vod_id.clone(),
+                app: app.to_owned(),
+                boundary: moved.map(|(key, _)| (key, before)),
+            });
+            drop(doubtful);
+            return Err(self.broken(&store, error));
+        }
         if !hooks.is_empty() {
             self.added.notify_one();
         }
@@ -294,7 +404,7 @@ impl Catalog for SledCatalog {
             return self.entries_in_order(app, query);
         }
         let mut found = Vec::new();
-        for entry in self.scan::<Entry<'_>>(&key(b'v', app, b"")) {
+        for entry in self.scan::<Entry<'_>>(&key(b'v', app, b""))? {
             let entry = entry?;
             let of_stream = query
                 .stream_id
@@ -325,7 +435,7 @@ impl Catalog for SledCatalog {
             return self.count(&key(b'v', app, b""));
         };
         let mut count = 0;
-        for entry in self.scan::<Entry<'_>>(&key(b'v', app, b"")) {
+        for entry in self.scan::<Entry<'_>>(&key(b'v', app, b""))? {
             count += u64::from(entry?.vod.matches(&search));
         }
         Ok(count)
@@ -346,13 +456,12 @@ impl Catalog for SledCatalog {
     }
 
     fn doomed(&self, app: &str) -> Result<Vec<Vod>> {
-        self.scan(&key(b'd', app, b"")).collect()
+        self.scan(&key(b'd', app, b""))?.collect()
     }
 
     fn bury(&self, app: &str, vod_id: &str) -> Result<()> {
         // Not worth a wait for the disk: at worst the file is looked for once more.
-        self.db.remove(key(b'd', app, vod_id.as_bytes()))?;
-        Ok(())
+        self.change_lightly(|db| Ok(db.remove(key(b'd', app, vod_id.as_bytes())).map(drop)?))
     }
 
     fn import(&self, clips: &[ClipRecord]) -> Result<()> {
@@ -381,12 +490,14 @@ impl Catalog for SledCatalog {
     }
 
     fn clear_vods(&self, app: &str) -> Result<()> {
-        for kind in [b'v', b'o'] {
-            for found in self.db.scan_prefix(key(kind, app, b"")).keys() {
-                self.db.remove(found?)?;
+        self.change(|db| {
+            for kind in [b'v', b'o'] {
+                for found in db.scan_prefix(key(kind, app, b"")).keys() {
+                    db.remove(found?)?;
+                }
             }
-        }
-        self.settle()
+            Ok(())
+        })
     }
 
     fn broadcast(&self, app: &str, stream_id: &str) -> Result<Option<Broadcast>> {
@@ -425,7 +536,7 @@ impl Catalog for SledCatalog {
     }
 
     fn broadcasts(&self, app: &str, offset: usize, size: usize) -> Result<Vec<Broadcast>> {
-        let all = self.scan(&key(b'b', app, b""));
+        let all = self.scan(&key(b'b', app, b""))?;
         all.skip(offset).take(size).collect()
     }
 
@@ -434,9 +545,8 @@ impl Catalog for SledCatalog {
     }
 
     fn delete_broadcast(&self, app: &str, stream_id: &str) -> Result<bool> {
-        let removed = self.db.remove(key(b'b', app, stream_id.as_bytes()))?;
-        self.settle()?;
-        Ok(removed.is_some())
+        let key = key(b'b', app, stream_id.as_bytes());
+        self.change(|db| Ok(db.remove(&key)?.is_some()))
     }
 
     fn boundary(&self, app: &str, stream_id: &str) -> Result<Option<Boundary>> {
@@ -466,7 +576,7 @@ impl Catalog for SledCatalog {
     fn hooks_after(&self, after: u64, limit: usize) -> Result<Vec<Ticket>> {
         let from = numbered(b'h', after.saturating_add(1));
         let to = numbered(b'h', u64::MAX);
-        let found = self.db.range(from..to).take(limit);
+        let found = self.store()?.db.range(from..to).take(limit);
         found
             .map(|entry| {
                 let (key, value) = entry?;
@@ -481,15 +591,14 @@ impl Catalog for SledCatalog {
 
     fn retry_hook(&self, place: u64, hook: &QueuedHook) -> Result<()> {
         // Not worth a wait for the disk: what is lost is the count of the tries.
+        let value = encode(hook)?;
         let key = numbered(b'h', place);
-        self.db.insert(key, encode(hook)?)?;
-        Ok(())
+        self.change_lightly(|db| Ok(db.insert(&key, value.as_slice()).map(drop)?))
     }
 
     fn finish_hook(&self, place: u64) -> Result<()> {
         // Nor is this: at worst the event is delivered once more, under the same id.
-        self.db.remove(numbered(b'h', place))?;
-        Ok(())
+        self.change_lightly(|db| Ok(db.remove(numbered(b'h', place)).map(drop)?))
     }
 
     fn fail_hook(&self, place: u64, hook: &QueuedHook) -> Result<()> {
@@ -497,19 +606,21 @@ impl Catalog for SledCatalog {
             tree.remove(numbered(b'h', place))?;
             put(tree, numbered(b'f', place), hook)
         })?;
-        let failed = self.db.scan_prefix(b"f").keys().rev();
-        for old in failed.skip(FAILED_KEPT) {
-            self.db.remove(old?)?;
-        }
-        Ok(())
+        self.change_lightly(|db| {
+            let failed = db.scan_prefix(b"f").keys().rev();
+            for old in failed.skip(FAILED_KEPT) {
+                db.remove(old?)?;
+            }
+            Ok(())
+        })
     }
 
     fn failed_hooks(&self) -> Result<Vec<QueuedHook>> {
-        self.scan(b"f").collect()
+        self.scan(b"f")?.collect()
     }
 
     fn flush(&self) -> Result<()> {
-        self.settle()
+        self.change(|_| Ok(()))
     }
 
     fn hooks_added(&self) -> Arc<Notify> {
@@ -519,11 +630,41 @@ impl Catalog for SledCatalog {
 
 impl SledCatalog {
     fn set<T: Serialize>(&self, key: Vec<u8>, value: Option<&T>) -> Result<()> {
-        match value {
-            Some(value) => self.db.insert(key, encode(value)?)?,
-            None => self.db.remove(key)?,
-        };
-        self.settle()
+        let value = value.map(encode).transpose()?;
+        self.change(|db| {
+            match &value {
+                Some(value) => db.insert(&key, value.as_slice())?,
+                None => db.remove(&key)?,
+            };
+            Ok(())
+        })
+    }
+}
+
+impl Store {
+    fn new(db: Db, folder: &Path) -> Self {
+        Self {
+            db,
+            folder: folder.to_owned(),
+            changes: AtomicU64::new(0),
+            durable: Mutex::new(0),
+        }
+    }
+
+    /// Makes all changes made so far last. Those who come while another waits for the disk share
+    /// its next turn.
+    fn settle(&self) -> Result<()> {
+        let mine = self.changes.fetch_add(1, Ordering::SeqCst) + 1;
+        let mut durable = self.durable.lock().unwrap_or_else(PoisonError::into_inner);
+        if *durable >= mine {
+            return Ok(());
+        }
+        let reached = self.changes.load(Ordering::SeqCst);
+        self.db.flush()?;
+        // On Linux sled asks for writing to begin, not for it to end.
+        sync_files(&self.folder).map_err(|error| io(&self.folder, &error))?;
+        *durable = reached;
+        Ok(())
     }
 }
 
@@ -540,6 +681,21 @@ fn open_db(store: &Path) -> ::sled::Result<Db> {
         .cache_capacity(CACHE)
         .flush_every_ms(Some(1000))
         .open()
+}
+
+fn transaction<T>(
+    db: &Db,
+    change: &impl Fn(&TransactionalTree) -> std::result::Result<T, Abort>,
+) -> Result<T> {
+    db.transaction(|tree| change(tree))
+        .map_err(|error| match error {
+            TransactionError::Abort(error) => error,
+            TransactionError::Storage(error) => error.into(),
+        })
+}
+
+fn read<T>(lock: &RwLock<T>) -> std::sync::RwLockReadGuard<'_, T> {
+    lock.read().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn add_vod(tree: &TransactionalTree, app: &str, vod: &Vod) -> Result<(), Abort> {

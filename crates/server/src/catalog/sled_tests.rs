@@ -170,11 +170,9 @@ fn a_store_with_an_unreadable_entry_is_set_aside_and_the_rest_taken_over() {
         catalog
             .commit_clip("live", &vod(1), None, &[hook(1)])
             .unwrap();
-        catalog
-            .db
-            .insert(key(b'v', "live", b"x"), b"{oops")
-            .unwrap();
-        catalog.settle().unwrap();
+        let store = catalog.store().unwrap();
+        store.db.insert(key(b'v', "live", b"x"), b"{oops").unwrap();
+        store.settle().unwrap();
     }
     let opened = open(folder.path());
     assert!(opened.fresh && opened.set_aside.unwrap().is_dir());
