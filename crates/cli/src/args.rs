@@ -70,6 +70,19 @@ Examples:
     /// Look after the server's catalog, while no server runs
     #[command(subcommand)]
     Catalog(CatalogCommand),
+    /// Play bundled media as a live stream, and cut clips out of it; Ctrl-C removes everything
+    #[command(after_help = "\
+Example:
+  clipmill demo
+  clipmill demo --listen 127.0.0.1:8080")]
+    Demo(DemoArgs),
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct DemoArgs {
+    /// Where to listen
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:5080")]
+    pub(crate) listen: String,
 }
 
 #[derive(Debug, Subcommand)]

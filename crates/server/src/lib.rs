@@ -4,6 +4,7 @@
 mod app;
 pub mod catalog;
 pub mod config;
+pub mod demo;
 pub mod housekeeping;
 pub mod http;
 pub mod metrics;
