@@ -253,7 +253,7 @@ mod tests {
             let due = Instant::now() + Duration::from_millis(number % 7);
             let urgency = [Urgency::Segments, Urgency::Asked, Urgency::Periodic];
             pool.submit(urgency[(number % 3) as usize], due, move || {
-                done.send(number).unwrap()
+                done.send(number).unwrap();
             });
         }
         let mut all: Vec<_> = (0..200)
@@ -295,7 +295,7 @@ mod tests {
         let (done, result) = mpsc::channel();
         let due = Instant::now() + Duration::from_millis(50);
         pool.submit(Urgency::Segments, due, move || {
-            done.send(Instant::now()).unwrap()
+            done.send(Instant::now()).unwrap();
         });
         assert!(result.recv_timeout(PATIENCE).unwrap() >= due);
     }

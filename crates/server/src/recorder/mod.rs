@@ -196,7 +196,7 @@ impl Recorders {
         };
         let replaced = app.set_interval(Some(interval)).is_some();
         self.each_stream(&app, move |stream, shared, app| {
-            stream.record(interval, shared, app)
+            stream.record(interval, shared, app);
         })
         .await;
         replaced
