@@ -44,6 +44,7 @@ fn clip(criterion: &mut Criterion) {
             sequence,
             location: Location::File(files[sequence as usize % files.len()].clone()),
             byte_range: None,
+            key: None,
             in_playlist: true,
             duration: 180_000,
             start_time: None,

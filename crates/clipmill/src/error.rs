@@ -6,6 +6,7 @@ use clipmill_mp4::{LayoutError, ReadError};
 use clipmill_playlist::{LocationError, PlaylistError, VariantError, WindowError};
 use clipmill_ts::IndexError;
 
+use crate::decrypt::DecryptError;
 use crate::source::SourceError;
 
 /// Why a clip could not be made.
@@ -112,6 +113,9 @@ pub enum SegmentError {
     /// It holds no fragmented MP4 that can be indexed.
     #[error(transparent)]
     Fragment(#[from] ReadError),
+    /// It is encrypted, and cannot be decrypted.
+    #[error(transparent)]
+    Decrypt(#[from] DecryptError),
     /// What has to be read before it is of no use.
     #[error("its EXT-X-MAP {map}: {error}")]
     Map {
@@ -123,4 +127,11 @@ pub enum SegmentError {
     /// It is larger than it may be.
     #[error(transparent)]
     Limit(#[from] LimitExceeded),
+}
+
+impl SegmentError {
+    /// Whether its bytes look like nothing that is known.
+    pub(crate) fn is_no_container(&self) -> bool {
+        matches!(self, Self::Index(IndexError::NoSync { .. }))
+    }
 }

@@ -1,13 +1,15 @@
 //! Segments, one after the other: read, indexed, and told what lies between them.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use clipmill_media::{Limits, SegmentIndex};
-use clipmill_playlist::{ByteRange, Location, LocationError, Map, Segment, resolve};
+use clipmill_playlist::{ByteRange, Key, Location, LocationError, Map, Segment, resolve};
 
+use crate::decrypt::{KeyPlace, KeyRing, NoKey, SegmentKey};
 use crate::error::{ClipError, SegmentError};
 use crate::indexer::Indexer;
 use crate::source::{SegmentSource, SourceError};
@@ -26,6 +28,10 @@ pub(crate) struct Item {
     pub(crate) byte_range: Option<ByteRange>,
     /// What must be read before it (`EXT-X-MAP`).
     pub(crate) map: Option<Place>,
+    /// What that is encrypted with.
+    map_key: Option<KeyPlace>,
+    /// What it is encrypted with.
+    key: Option<KeyPlace>,
     pub(crate) sequence: u64,
     /// Whether `sequence` is a media sequence number that a person may know.
     pub(crate) in_playlist: bool,
@@ -43,8 +49,23 @@ impl Item {
         base: &Location,
         allow_outside: bool,
     ) -> Result<Self, LocationError> {
-        let key = segment.key.as_ref();
-        let unsupported = key.map(|key| format!("encryption (EXT-X-KEY METHOD={})", key.method));
+        let mut unsupported = None;
+        let mut place_of = |key: &Option<Arc<Key>>| {
+            let Some(key) = key else { return Ok(None) };
+            match KeyPlace::new(key, segment.sequence, base, allow_outside) {
+                Ok(place) => Ok(Some(place)),
+                Err(NoKey::Location(error)) => Err(error),
+                Err(NoKey::Unsupported(what)) => {
+                    unsupported = Some(what);
+                    Ok(None)
+                }
+            }
+        };
+        let key = place_of(&segment.key)?;
+        let map_key = match &segment.map {
+            Some(map) => place_of(&map.key)?,
+            None => None,
+        };
         let place = |map: &Map| {
             let location = resolve(base, &map.uri, allow_outside)?;
             Ok((location, map.byte_range))
@@ -53,6 +74,8 @@ impl Item {
             location: resolve(base, &segment.uri, allow_outside)?,
             byte_range: segment.byte_range,
             map: segment.map.as_deref().map(place).transpose()?,
+            map_key,
+            key,
             sequence: segment.sequence,
             in_playlist: true,
             duration: segment.duration,
@@ -68,6 +91,8 @@ impl Item {
             location,
             byte_range: None,
             map: None,
+            map_key: None,
+            key: None,
             sequence: 0,
             in_playlist: false,
             duration: Duration::ZERO,
@@ -82,10 +107,16 @@ impl Item {
         name(&self.location, self.in_playlist.then_some(self.sequence))
     }
 
-    fn info(&self, discontinuity: bool, missing_before: Ticks) -> SegmentInfo {
+    fn info(
+        &self,
+        key: Option<SegmentKey>,
+        discontinuity: bool,
+        missing_before: Ticks,
+    ) -> SegmentInfo {
         SegmentInfo {
             location: self.location.clone(),
             byte_range: self.byte_range,
+            key: key.map(Arc::new),
             sequence: self.sequence,
             in_playlist: self.in_playlist,
             duration: ticks(self.duration),
@@ -131,6 +162,7 @@ pub(crate) struct Feed<'a> {
     source: &'a dyn SegmentSource,
     indexer: Indexer,
     limits: Limits,
+    keys: KeyRing,
     maps: HashMap<Place, Bytes>,
     /// The one that was read last.
     map: Option<Place>,
@@ -152,6 +184,7 @@ impl<'a> Feed<'a> {
             source,
             indexer: Indexer::new(program, limits),
             limits: limits.clone(),
+            keys: KeyRing::default(),
             maps: HashMap::new(),
             map: None,
             missing: 0,
@@ -184,11 +217,11 @@ impl<'a> Feed<'a> {
             return Err(unsupported(feature));
         }
         self.bytes = Bytes::new();
-        let bytes = match read(self.source, &item.location, item.byte_range, &self.limits) {
-            Ok(bytes) => bytes,
+        let (bytes, key) = match self.read(item) {
+            Ok(read) => read,
             Err(error) => {
                 self.miss(item);
-                return Ok(Err(Some(error.into())));
+                return Ok(Err(Some(error)));
             }
         };
         if let Some(feature) = other_container(&bytes) {
@@ -201,6 +234,7 @@ impl<'a> Feed<'a> {
             Ok(index) => {
                 self.bytes = bytes;
                 let info = item.info(
+                    key,
                     std::mem::take(&mut self.discontinuity),
                     std::mem::take(&mut self.missing),
                 );
@@ -208,9 +242,26 @@ impl<'a> Feed<'a> {
             }
             Err(error) => {
                 self.miss(item);
+                // Padding that is right by chance.
+                let wrong = key.filter(|_| error.is_no_container());
+                let error = wrong.map_or(error, |key| key.wrong().into());
                 Ok(Err(Some(error)))
             }
         }
+    }
+
+    /// Reads a segment, and decrypts it.
+    fn read(&mut self, item: &Item) -> Result<(Bytes, Option<SegmentKey>), SegmentError> {
+        let place = item.key.as_ref();
+        let key = place
+            .map(|place| self.keys.get(self.source, place))
+            .transpose()?;
+        let bytes = read(self.source, &item.location, item.byte_range, &self.limits)?;
+        let bytes = match &key {
+            Some(key) => key.decrypt(bytes)?,
+            None => bytes,
+        };
+        Ok((bytes, key))
     }
 
     fn index(&mut self, item: &Item, bytes: &[u8]) -> Result<SegmentIndex, SegmentError> {
@@ -218,7 +269,7 @@ impl<'a> Feed<'a> {
             && self.map.as_ref() != Some(map)
         {
             self.map = None;
-            let init = self.read_map(map)?;
+            let init = self.read_map(map, item.map_key.as_ref())?;
             let failed = |error| SegmentError::Map {
                 map: map.0.to_string(),
                 error: Box::new(error),
@@ -229,11 +280,14 @@ impl<'a> Feed<'a> {
         self.indexer.index(bytes)
     }
 
-    fn read_map(&mut self, map: &Place) -> Result<Bytes, SegmentError> {
+    fn read_map(&mut self, map: &Place, key: Option<&KeyPlace>) -> Result<Bytes, SegmentError> {
         if let Some(known) = self.maps.get(map) {
             return Ok(known.clone());
         }
-        let bytes = read(self.source, &map.0, map.1, &self.limits)?;
+        let mut bytes = read(self.source, &map.0, map.1, &self.limits)?;
+        if let Some(key) = key {
+            bytes = self.keys.get(self.source, key)?.decrypt(bytes)?;
+        }
         if self.maps.len() >= MAPS {
             self.maps.clear();
         }
@@ -265,7 +319,14 @@ impl SegmentInfo {
     /// Reads the segment again.
     pub(crate) fn read(&self, source: &dyn SegmentSource) -> Result<Bytes, ClipError> {
         let limits = Limits::default();
-        Ok(read(source, &self.location, self.byte_range, &limits)?)
+        let bytes = read(source, &self.location, self.byte_range, &limits)?;
+        match &self.key {
+            None => Ok(bytes),
+            Some(key) => key.decrypt(bytes).map_err(|error| ClipError::Segment {
+                segment: self.name(),
+                error: error.into(),
+            }),
+        }
     }
 }
 

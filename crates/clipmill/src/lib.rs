@@ -34,6 +34,7 @@
 
 mod clip;
 mod cut;
+mod decrypt;
 mod error;
 mod feed;
 mod indexer;
@@ -56,6 +57,7 @@ pub use clipmill_playlist::{
 };
 pub use clipmill_ts::{DemuxOptions, Demuxer, IndexError};
 pub use cut::{Bounds, Cut};
+pub use decrypt::{DecryptError, SegmentKey};
 pub use error::{ClipError, PlaylistFailure, SegmentError};
 pub use indexer::Indexer;
 pub use probe::{PlaylistSummary, Probe};

@@ -101,6 +101,7 @@ pub(crate) fn info(sequence: u64) -> SegmentInfo {
     SegmentInfo {
         location: Location::File(format!("{sequence}.ts").into()),
         byte_range: None,
+        key: None,
         sequence,
         in_playlist: true,
         duration: 50 * FRAME,

@@ -17,6 +17,8 @@ use clipmill_media::{
 };
 use clipmill_playlist::{ByteRange, Location};
 
+use crate::decrypt::SegmentKey;
+
 /// An instant on a [`Timeline`], in 90 kHz ticks.
 pub type Ticks = i64;
 
@@ -38,6 +40,8 @@ pub struct SegmentInfo {
     pub location: Location,
     /// Which bytes of that; all by default.
     pub byte_range: Option<ByteRange>,
+    /// What it is encrypted with; it is decrypted each time that it is read.
+    pub key: Option<Arc<SegmentKey>>,
     /// Whether `sequence` is a media sequence number that a person may know.
     pub in_playlist: bool,
     /// Media sequence number (RFC 8216, 3).

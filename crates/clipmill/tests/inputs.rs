@@ -5,6 +5,10 @@ use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
+use aes::{Aes128, Aes256};
+use cbc::Encryptor;
+use cbc::cipher::block_padding::Pkcs7;
+use cbc::cipher::{BlockModeEncrypt, KeyIvInit};
 use clipmill::{AnySource, Clip, ClipError, ClipRequest, Format, Limits, Location};
 use clipmill_mp4::FragmentIndexer;
 
@@ -149,4 +153,91 @@ fn a_map_that_is_missing_or_none_is_named() {
     );
     let text = failure("");
     assert!(text.contains("no initialization segment"), "{text}");
+}
+
+/// The demo's segments.
+fn segments() -> Vec<Vec<u8>> {
+    let folder = demo();
+    let folder = folder.parent().unwrap();
+    let numbered = (0..).map(|n| fs::read(folder.join(format!("seg{n:02}.ts"))));
+    numbered.map_while(Result::ok).collect()
+}
+
+fn encrypt(segment: &[u8], key: &[u8], iv: u128) -> Vec<u8> {
+    let iv = iv.to_be_bytes();
+    if key.len() == 16 {
+        let cipher = Encryptor::<Aes128>::new_from_slices(key, &iv).unwrap();
+        return cipher.encrypt_padded_vec::<Pkcs7>(segment);
+    }
+    let cipher = Encryptor::<Aes256>::new_from_slices(key, &iv).unwrap();
+    cipher.encrypt_padded_vec::<Pkcs7>(segment)
+}
+
+#[test]
+fn encrypted_segments_come_out_as_they_went_in() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, bytes: &[u8]| fs::write(folder.path().join(name), bytes).unwrap();
+    let segments = segments();
+    assert!(segments.len() > 3);
+    write("a.key", b"YELLOW SUBMARINE");
+    write("long.key", b"YELLOW SUBMARINEYELLOW SUBMARINE");
+    // The sequence number as vector, then one of its own, then a longer key, then none.
+    let mut text = "#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXT-X-MEDIA-SEQUENCE:7\n".to_owned();
+    for (number, segment) in segments.iter().enumerate() {
+        let (tag, bytes) = match number {
+            0 => (
+                "METHOD=AES-128,URI=\"a.key\"",
+                encrypt(segment, b"YELLOW SUBMARINE", 7),
+            ),
+            1 => (
+                "METHOD=AES-128,URI=\"data:;base64,RU1FUkFMRCBTQUlMRklTSA==\",IV=0xff",
+                encrypt(segment, b"EMERALD SAILFISH", 0xff),
+            ),
+            2 => (
+                "METHOD=AES-256,URI=\"long.key\",IV=0x5",
+                encrypt(segment, b"YELLOW SUBMARINEYELLOW SUBMARINE", 5),
+            ),
+            _ => ("METHOD=NONE", segment.clone()),
+        };
+        write(&format!("{number}.ts"), &bytes);
+        text += &format!("#EXT-X-KEY:{tag}\n#EXTINF:2,\n{number}.ts\n");
+    }
+    write("index.m3u8", (text + "#EXT-X-ENDLIST\n").as_bytes());
+    let clear = cut(&demo()).unwrap();
+    let decrypted = cut(&folder.path().join("index.m3u8")).unwrap();
+    assert!(access_units(&decrypted) == access_units(&clear));
+}
+
+#[test]
+fn keys_that_do_not_fit_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("index.m3u8");
+    let segment = encrypt(&segments()[0], b"YELLOW SUBMARINE", 0);
+    fs::write(folder.path().join("0.ts"), &segment).unwrap();
+    fs::write(folder.path().join("1.ts"), &segment[..segment.len() - 1]).unwrap();
+    fs::write(folder.path().join("short.key"), b"short").unwrap();
+    let failure = |key: &str, segment: u8| {
+        let text = format!(
+            "#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXT-X-KEY:{key}\n#EXTINF:2,\n{segment}.ts\n"
+        );
+        fs::write(&path, text).unwrap();
+        cut(&path).unwrap_err().to_string()
+    };
+    let has = |text: String, part: &str| assert!(text.contains(part), "{text}");
+    let right = "METHOD=AES-128,URI=\"data:,YELLOW%20SUBMARINE\"";
+    for wrong in 0..20 {
+        let key = format!("METHOD=AES-128,URI=\"data:,WRONG%20SUBMARIN{wrong:02}\"");
+        has(failure(&key, 0), "the key in the playlist does not fit");
+    }
+    has(failure(right, 1), "no whole number of AES blocks");
+    let short = failure("METHOD=AES-128,URI=\"short.key\"", 0);
+    has(short, "short.key has 5 bytes instead of 16");
+    let gone = failure("METHOD=AES-128,URI=\"gone.key\"", 0);
+    has(gone, "gone.key: not found");
+    let outside = failure("METHOD=AES-128,URI=\"../a.key\"", 0);
+    has(outside, "leads outside");
+    let drm = "METHOD=SAMPLE-AES,URI=\"skd://x\",KEYFORMAT=\"com.apple.streamingkeydelivery\"";
+    has(failure(drm, 0), "DRM by FairPlay");
+    let samples = failure("METHOD=SAMPLE-AES,URI=\"short.key\"", 0);
+    has(samples, "METHOD=SAMPLE-AES) is not supported yet");
 }

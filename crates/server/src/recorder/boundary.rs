@@ -157,6 +157,7 @@ mod tests {
             let info = SegmentInfo {
                 location: Location::File(path),
                 byte_range: None,
+                key: None,
                 in_playlist: true,
                 sequence: 1000 + number as u64,
                 duration: 180_000,

@@ -206,6 +206,7 @@ impl Line {
         let info = SegmentInfo {
             location: Location::File(path),
             byte_range: held.byte_range.filter(|_| held.holding.is_none()),
+            key: None,
             in_playlist: true,
             sequence: label.sequence,
             duration: label.duration,

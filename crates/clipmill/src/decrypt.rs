@@ -1,0 +1,344 @@
+//! Segments that are encrypted whole: AES-CBC with PKCS#7 padding (RFC 8216, 4.3.2.4 and 5.2;
+//! rfc8216bis adds keys of 256 bits).
+//!
+//! Keys are never shown: not in messages, not by `Debug`.
+
+use std::collections::HashMap;
+use std::fmt;
+
+use aes::{Aes128, Aes256};
+use bytes::{Bytes, BytesMut};
+use cbc::Decryptor;
+use cbc::cipher::block_padding::Pkcs7;
+use cbc::cipher::{BlockModeDecrypt, KeyIvInit};
+use clipmill_playlist::{Key, KeyMethod, Location, LocationError, resolve};
+
+use crate::error::SegmentError;
+use crate::source::SegmentSource;
+
+/// More than any key has: what is larger is something else, an error page for one.
+const MAX_KEY: u64 = 1 << 10;
+
+/// Why a segment could not be decrypted.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DecryptError {
+    /// What lies where the key should be is none.
+    #[error("the key {key} has {found} bytes instead of {wanted}")]
+    KeySize {
+        /// Where it lies.
+        key: String,
+        /// Its bytes.
+        found: usize,
+        /// As many as there should be.
+        wanted: usize,
+    },
+    /// A `data:` URI that holds no bytes.
+    #[error("a data: URI that cannot be read as a key")]
+    KeyData,
+    /// Ciphertext comes in blocks of 16 bytes.
+    #[error(
+        "its {len} bytes are no whole number of AES blocks: it is not complete, or not encrypted"
+    )]
+    Length {
+        /// How many bytes there are.
+        len: usize,
+    },
+    /// The padding is wrong: that it is right by chance is one case in 256.
+    #[error("the key {key} does not fit: wrong key or initialization vector, or a damaged segment")]
+    WrongKey {
+        /// Where the key lies.
+        key: String,
+    },
+}
+
+/// Bytes that nobody is to see.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Secret(Vec<u8>);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(secret)")
+    }
+}
+
+/// Where the key of a segment is, before it is read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct KeyPlace {
+    at: At,
+    /// Bytes of the key.
+    len: usize,
+    iv: [u8; 16],
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum At {
+    Location(Location),
+    /// In the playlist itself.
+    Data(Secret),
+}
+
+/// A key that cannot be used.
+pub(crate) enum NoKey {
+    /// What it would need, in words.
+    Unsupported(String),
+    Location(LocationError),
+}
+
+impl KeyPlace {
+    /// What `EXT-X-KEY` says of the segment with this media sequence number.
+    pub(crate) fn new(
+        key: &Key,
+        sequence: u64,
+        base: &Location,
+        allow_outside: bool,
+    ) -> Result<Self, NoKey> {
+        if !key.is_identity() {
+            let drm = match key.format.as_str() {
+                "com.apple.streamingkeydelivery" => "FairPlay",
+                "com.microsoft.playready" => "PlayReady",
+                "urn:uuid:edef8ba9-79d6-4ace-a3c8-27dcd51d21ed" => "Widevine",
+                _ => "a key system",
+            };
+            let what = format!("DRM by {drm} (EXT-X-KEY KEYFORMAT={:?})", key.format);
+            return Err(NoKey::Unsupported(what));
+        }
+        let len = match &key.method {
+            KeyMethod::Aes128 => 16,
+            KeyMethod::Other(name) if name == "AES-256" => 32,
+            method => {
+                let what = format!("encryption (EXT-X-KEY METHOD={method})");
+                return Err(NoKey::Unsupported(what));
+            }
+        };
+        let Some(uri) = &key.uri else {
+            let what = "an EXT-X-KEY without a URI".to_owned();
+            return Err(NoKey::Unsupported(what));
+        };
+        let data = uri.get(..5).filter(|s| s.eq_ignore_ascii_case("data:"));
+        let at = if data.is_some() {
+            // What cannot be read is found out with the segment that needs it.
+            At::Data(Secret(data_uri(uri).unwrap_or_default()))
+        } else {
+            let location = resolve(base, uri, allow_outside).map_err(NoKey::Location)?;
+            At::Location(location)
+        };
+        Ok(Self {
+            at,
+            len,
+            iv: key.iv_for(sequence),
+        })
+    }
+}
+
+/// The key of a segment, and the initialization vector. It stays in memory, and unseen.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SegmentKey {
+    /// Where it was found, for messages.
+    name: String,
+    key: Secret,
+    iv: [u8; 16],
+}
+
+impl SegmentKey {
+    /// The message of a segment that decrypts to nothing of use.
+    pub(crate) fn wrong(&self) -> DecryptError {
+        DecryptError::WrongKey {
+            key: self.name.clone(),
+        }
+    }
+
+    /// Decrypts a segment, in place where nobody else holds its bytes.
+    ///
+    /// # Errors
+    /// When it is no whole number of blocks, or its padding shows that the key is wrong.
+    pub fn decrypt(&self, segment: Bytes) -> Result<Bytes, DecryptError> {
+        let len = segment.len();
+        if len == 0 || !len.is_multiple_of(16) {
+            return Err(DecryptError::Length { len });
+        }
+        let mut bytes = segment
+            .try_into_mut()
+            .unwrap_or_else(|shared| BytesMut::from(&shared[..]));
+        let (key, iv) = (&self.key.0, &self.iv);
+        let plain = if key.len() == 16 {
+            let cipher = Decryptor::<Aes128>::new_from_slices(key, iv).ok();
+            cipher.and_then(|cipher| Some(cipher.decrypt_padded::<Pkcs7>(&mut bytes).ok()?.len()))
+        } else {
+            let cipher = Decryptor::<Aes256>::new_from_slices(key, iv).ok();
+            cipher.and_then(|cipher| Some(cipher.decrypt_padded::<Pkcs7>(&mut bytes).ok()?.len()))
+        };
+        bytes.truncate(plain.ok_or_else(|| self.wrong())?);
+        Ok(bytes.freeze())
+    }
+}
+
+/// Keys that have been read.
+#[derive(Debug, Default)]
+pub(crate) struct KeyRing {
+    keys: HashMap<Location, Secret>,
+}
+
+/// Keys kept at once; a stream changes them every few minutes.
+const KEPT: usize = 64;
+
+impl KeyRing {
+    /// Reads a key, unless it was read before.
+    pub(crate) fn get(
+        &mut self,
+        source: &dyn SegmentSource,
+        place: &KeyPlace,
+    ) -> Result<SegmentKey, SegmentError> {
+        let (name, key) = match &place.at {
+            At::Data(key) if key.0.is_empty() => return Err(DecryptError::KeyData.into()),
+            At::Data(key) => ("in the playlist".to_owned(), key.clone()),
+            At::Location(location) => {
+                let key = match self.keys.get(location) {
+                    Some(key) => key.clone(),
+                    None => {
+                        let key = Secret(source.read(location, None, MAX_KEY)?.to_vec());
+                        if self.keys.len() >= KEPT {
+                            self.keys.clear();
+                        }
+                        self.keys.insert(location.clone(), key.clone());
+                        key
+                    }
+                };
+                (location.to_string(), key)
+            }
+        };
+        let (found, wanted) = (key.0.len(), place.len);
+        if found != wanted {
+            return Err(DecryptError::KeySize {
+                key: name,
+                found,
+                wanted,
+            }
+            .into());
+        }
+        Ok(SegmentKey {
+            name,
+            key,
+            iv: place.iv,
+        })
+    }
+}
+
+/// The bytes of a `data:` URI (RFC 2397).
+fn data_uri(uri: &str) -> Option<Vec<u8>> {
+    let (kind, data) = uri.get(5..)?.split_once(',')?;
+    if kind.to_ascii_lowercase().ends_with(";base64") {
+        return base64(data);
+    }
+    let mut bytes = Vec::new();
+    let mut rest = data.as_bytes();
+    while let [first, tail @ ..] = rest {
+        match rest {
+            [b'%', high, low, tail @ ..] => {
+                let digit = |byte: u8| char::from(byte).to_digit(16);
+                let value = digit(*high)? << 4 | digit(*low)?;
+                bytes.push(u8::try_from(value).ok()?);
+                rest = tail;
+            }
+            _ => {
+                bytes.push(*first);
+                rest = tail;
+            }
+        }
+    }
+    Some(bytes)
+}
+
+/// RFC 4648, sections 4 and 5: both alphabets, padding or none.
+fn base64(text: &str) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let (mut held, mut bits) = (0u32, 0);
+    for byte in text.trim_end_matches('=').bytes() {
+        let value = match byte {
+            b'A'..=b'Z' => byte - b'A',
+            b'a'..=b'z' => byte - b'a' + 26,
+            b'0'..=b'9' => byte - b'0' + 52,
+            b'+' | b'-' => 62,
+            b'/' | b'_' => 63,
+            _ => return None,
+        };
+        held = (held << 6 | u32::from(value)) & 0xffff;
+        bits += 6;
+        if bits >= 8 {
+            bits -= 8;
+            bytes.push((held >> bits) as u8);
+        }
+    }
+    Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(key: &[u8]) -> SegmentKey {
+        SegmentKey {
+            name: "k".to_owned(),
+            key: Secret(key.to_vec()),
+            iv: *b"\x00\x01\x02\x03\x04\x05\x06\x07\x08\x09\x0a\x0b\x0c\x0d\x0e\x0f",
+        }
+    }
+
+    fn hex(text: &str) -> Vec<u8> {
+        let digits: Vec<_> = text.chars().filter_map(|c| c.to_digit(16)).collect();
+        digits
+            .chunks(2)
+            .map(|two| (two[0] * 16 + two[1]) as u8)
+            .collect()
+    }
+
+    /// NIST SP 800-38A, F.2.1 and F.2.5: the first block, which is no padding.
+    #[test]
+    fn vectors_of_the_standard() {
+        for (secret, cipher) in [
+            (
+                "2b7e151628aed2a6abf7158809cf4f3c",
+                "7649abac8119b246cee98e9b12e9197d",
+            ),
+            (
+                "603deb1015ca71be2b73aef0857d77811f352c073b6108d72d9810a30914dff4",
+                "f58c4c04d6e5f1ba779eabfb5f7bfbd6",
+            ),
+        ] {
+            let error = key(&hex(secret)).decrypt(hex(cipher).into());
+            assert_eq!(error, Err(key(&[]).wrong()), "6bc1bee2…172a is no padding");
+        }
+    }
+
+    #[test]
+    fn nothing_is_shown() {
+        let shown = format!("{:?}", key(b"YELLOW SUBMARINE"));
+        assert!(
+            !shown.contains("YELLOW") && !shown.contains("89"),
+            "{shown}"
+        );
+    }
+
+    #[test]
+    fn what_is_no_ciphertext() {
+        for len in [0, 1, 15, 17] {
+            let error = key(&[0; 16]).decrypt(Bytes::from(vec![0; len]));
+            assert_eq!(error, Err(DecryptError::Length { len }));
+        }
+    }
+
+    #[test]
+    fn data_uris() {
+        let read = |uri| data_uri(uri).map(|bytes| String::from_utf8(bytes).unwrap());
+        let wanted = Some("YELLOW SUBMARINE".to_owned());
+        assert_eq!(read("data:;base64,WUVMTE9XIFNVQk1BUklORQ=="), wanted);
+        assert_eq!(
+            read("DATA:text/plain;BASE64,WUVMTE9XIFNVQk1BUklORQ"),
+            wanted
+        );
+        assert_eq!(read("data:,YELLOW%20SUBMARINE"), wanted);
+        assert_eq!(read("data:;base64,%"), None);
+        assert_eq!(read("data:nothing"), None);
+        assert_eq!(read("data:,%zz"), None);
+    }
+}
