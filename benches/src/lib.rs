@@ -7,6 +7,8 @@
     reason = "a harness that cannot measure stops"
 )]
 
+pub mod load;
+
 use std::fs::File;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -63,6 +65,35 @@ pub fn stream(folder: &Path, seconds: u32) -> Option<PathBuf> {
     );
     std::fs::rename(making, out).unwrap();
     Some(playlist)
+}
+
+/// Makes a minute of small live media below `folder`, once: 640x360 H.264 and AAC at 1.5 Mbit/s in
+/// segments of exactly 2 s. Gives the segments, or `None` where ffmpeg is absent.
+///
+/// # Panics
+/// When ffmpeg fails.
+#[must_use]
+pub fn small_stream(folder: &Path) -> Option<Vec<PathBuf>> {
+    let out = folder.join("small");
+    let playlist = out.join("index.m3u8");
+    if !playlist.is_file() {
+        if !clipmill_tests::tools::installed(&["ffmpeg"]) {
+            return None;
+        }
+        std::fs::create_dir_all(&out).unwrap();
+        ffmpeg(
+            &format!(
+                "-f lavfi -i testsrc2=size=640x360:rate=25,noise=alls=14:allf=t,format=yuv420p \
+                 -f lavfi -i sine=frequency=440:sample_rate=48000 -t 60 -c:v libx264 \
+                 -preset veryfast -b:v 1400k -maxrate 1600k -bufsize 2800k -g 50 -keyint_min 50 \
+                 -sc_threshold 0 -c:a aac -b:a 96k -f hls -hls_time 2 -hls_playlist_type vod \
+                 -hls_segment_filename {}/seg%03d.ts",
+                out.display()
+            ),
+            &playlist,
+        );
+    }
+    Some(segments(&playlist))
 }
 
 fn ffmpeg(args: &str, out: &Path) {

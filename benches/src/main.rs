@@ -1,7 +1,8 @@
 //! Measures whole runs of the `clipmill` binary.
 //!
 //! - `memory`: a clip of one hour at 5 Mbit/s must be cut within 64 MiB;
-//! - `compare`: Clipmill, a copy loop and ffmpeg in turns, as a Markdown table.
+//! - `compare`: Clipmill, a copy loop and ffmpeg in turns, as a Markdown table;
+//! - `serve-load`: a server with many live streams, its cost and how fast it answers.
 //!
 //! Inputs (up to 2.5 GB) are made once in the folder that `CLIPMILL_BENCH_DIR` names, else in a
 //! temporary one that is removed at the end.
@@ -17,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::Instant;
 
-use clipmill_bench::{Taken, copy, measure, median, segments, stream};
+use clipmill_bench::{Taken, copy, load, measure, median, segments, stream};
 
 /// What a clip may take, however long it is.
 const PEAK_KIB: u64 = 64 * 1024;
@@ -28,18 +29,25 @@ const ROUNDS: usize = 7;
 fn main() -> ExitCode {
     let mut args = std::env::args().skip(1);
     let command = args.next().unwrap_or_default();
-    let seconds = args
-        .next()
-        .map(|text| text.parse().expect("seconds of stream"));
+    let mut number = || {
+        args.next()
+            .map(|text| text.parse().expect("a whole number"))
+    };
     let temporary = tempfile::tempdir().unwrap();
     let folder = std::env::var_os("CLIPMILL_BENCH_DIR")
         .map_or_else(|| temporary.path().to_owned(), PathBuf::from);
     std::fs::create_dir_all(&folder).unwrap();
     match command.as_str() {
-        "memory" => memory(&folder, seconds.unwrap_or(3_600)),
-        "compare" => compare(&folder, seconds.unwrap_or(600)),
+        "memory" => memory(&folder, number().unwrap_or(3_600)),
+        "compare" => compare(&folder, number().unwrap_or(600)),
+        "serve-load" => {
+            let streams = number().unwrap_or(200) as usize;
+            load::run(&folder, streams, u64::from(number().unwrap_or(120)))
+        }
         _ => {
-            eprintln!("usage: clipmill-bench memory|compare [SECONDS OF STREAM]");
+            eprintln!(
+                "usage: clipmill-bench memory|compare [SECONDS OF STREAM]\n       clipmill-bench serve-load [STREAMS [SECONDS]]"
+            );
             ExitCode::from(2)
         }
     }

@@ -205,6 +205,12 @@ impl Server {
         self.signal("HUP");
     }
 
+    /// Its process.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// What it said.
     #[must_use]
     pub fn log(&self) -> String {
