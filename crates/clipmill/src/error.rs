@@ -107,7 +107,7 @@ pub enum SegmentError {
     /// It could not be read.
     #[error(transparent)]
     Source(#[from] SourceError),
-    /// It holds no MPEG-TS that can be indexed.
+    /// It holds no MPEG-TS, nor packed audio, that can be indexed.
     #[error(transparent)]
     Index(#[from] IndexError),
     /// It holds no fragmented MP4 that can be indexed.

@@ -333,9 +333,6 @@ impl SegmentInfo {
 /// Media that HLS allows, and that this version cannot read.
 fn other_container(bytes: &[u8]) -> Option<&'static str> {
     match bytes {
-        [b'I', b'D', b'3', ..] => Some("packed audio"),
-        [0xff, second, ..] if second & 0xf6 == 0xf0 => Some("packed audio (AAC)"),
-        [0x0b, 0x77, ..] => Some("packed audio (AC-3)"),
         [b'W', b'E', b'B', b'V', b'T', b'T', ..] => Some("WebVTT"),
         _ => None,
     }

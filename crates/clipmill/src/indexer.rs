@@ -2,16 +2,17 @@
 
 use clipmill_media::{Limits, SegmentIndex};
 use clipmill_mp4::{FragmentIndexer, looks_like_mp4};
-use clipmill_ts::{DemuxOptions, Demuxer};
+use clipmill_ts::{DemuxOptions, Demuxer, PackedAudio, looks_like_ts};
 
 use crate::error::SegmentError;
 
 /// Indexes the segments of one stream, one after the other, by what their first bytes say they are:
-/// MPEG-TS or fragmented MP4.
+/// MPEG-TS, fragmented MP4 or packed audio.
 #[derive(Debug)]
 pub struct Indexer {
     demuxer: Demuxer,
     fragments: FragmentIndexer,
+    packed: PackedAudio,
 }
 
 impl Indexer {
@@ -25,6 +26,7 @@ impl Indexer {
         Self {
             demuxer: Demuxer::new(options),
             fragments: FragmentIndexer::new(limits),
+            packed: PackedAudio::new(limits),
         }
     }
 
@@ -33,6 +35,7 @@ impl Indexer {
     pub fn discontinuity(&mut self) {
         self.demuxer.discontinuity();
         self.fragments.discontinuity();
+        self.packed.discontinuity();
     }
 
     /// Reads what `EXT-X-MAP` names (RFC 8216, 4.3.2.5): what the segments that follow need. The
@@ -56,6 +59,9 @@ impl Indexer {
     pub fn index(&mut self, segment: &[u8]) -> Result<SegmentIndex, SegmentError> {
         if looks_like_mp4(segment) {
             return Ok(self.fragments.index(segment)?);
+        }
+        if PackedAudio::looks_like(segment) && !looks_like_ts(segment) {
+            return Ok(self.packed.index(segment)?);
         }
         Ok(self.demuxer.index(segment)?)
     }

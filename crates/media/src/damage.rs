@@ -108,6 +108,13 @@ impl DamageLog {
         &self.kept
     }
 
+    /// Says of no damage in which packets it is: the segment has none.
+    pub fn forget_pids(&mut self) {
+        for damage in &mut self.kept {
+            damage.pid = None;
+        }
+    }
+
     /// How many there were in all.
     #[must_use]
     pub fn total(&self) -> u64 {

@@ -15,6 +15,9 @@ pub enum IndexError {
         /// How many bytes were searched: all of them.
         searched: u64,
     },
+    /// The segment is no packed audio: no frame stands at its beginning.
+    #[error("no packed audio: no frame of sound at the beginning")]
+    NoFrame,
     /// Neither this segment nor one before it has a program association table and a program map
     /// table that can be read (ISO/IEC 13818-1, 2.4.4), and the packets do not tell by themselves.
     #[error("no program: the MPEG-TS segment has no readable PAT and PMT")]

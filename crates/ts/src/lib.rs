@@ -23,7 +23,8 @@
 //! From the bytes up: `packet` finds the packets, `psi` reads the tables, `stream_type` tells what
 //! each stream is (`probe` guesses where there are no tables), `stream` checks continuity and takes
 //! PES packets apart with `pes`, `clock` unrolls their timestamps, and the assemblers behind
-//! `assemble` make access units of the payload. `demux` holds it all together.
+//! `assemble` make access units of the payload. `demux` holds it all together. `packed` gives the
+//! same assemblers audio that comes without any packets.
 #![forbid(unsafe_code)]
 #![warn(clippy::indexing_slicing)]
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
@@ -34,6 +35,7 @@ mod clock;
 mod demux;
 mod error;
 mod make;
+mod packed;
 mod packet;
 mod pes;
 mod probe;
@@ -46,4 +48,5 @@ mod video;
 
 pub use demux::{DemuxOptions, Demuxer};
 pub use error::IndexError;
+pub use packed::PackedAudio;
 pub use packet::looks_like_ts;

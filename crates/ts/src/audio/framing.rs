@@ -33,6 +33,13 @@ pub(super) enum Probe {
 }
 
 impl AudioKind {
+    /// How `bytes` are framed that begin with a frame; of those framings that stand alone.
+    pub(crate) fn of(bytes: &[u8]) -> Option<Self> {
+        let all = [Self::Adts, Self::MpegAudio, Self::Ac3];
+        all.into_iter()
+            .find(|kind| matches!(kind.probe(bytes), Probe::Header(_)))
+    }
+
     pub(super) fn probe(self, bytes: &[u8]) -> Probe {
         if bytes
             .first()
