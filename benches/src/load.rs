@@ -146,7 +146,7 @@ impl Stream {
         if let Some(gone) = first.checked_sub(WINDOW) {
             let _ = std::fs::remove_file(self.folder.join(name(gone)));
         }
-        let looped = |number: u64| number > 0 && number % media.len() as u64 == 0;
+        let looped = |number: u64| number > 0 && number.is_multiple_of(media.len() as u64);
         let passed = (1..=first)
             .filter(|&number| number < first && looped(number))
             .count();
