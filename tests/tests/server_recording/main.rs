@@ -1,5 +1,10 @@
 //! What recording promises: every sample of a live stream in one clip and no more, whatever the
 //! playlist, the encoder, or the power supply does.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "what is not as expected fails its test"
+)]
 
 mod server;
 
