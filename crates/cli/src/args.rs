@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
-use clipmill::{Cut, Format, Location, TimeSpec, VariantChoice, WindowRequest, parse_duration};
+use clipmill::{
+    AudioChoice, Cut, Format, Location, TimeSpec, VariantChoice, WindowRequest, parse_duration,
+};
 
 /// Cuts MP4 clips out of HLS streams, without transcoding.
 #[derive(Debug, Parser)]
@@ -135,6 +137,9 @@ pub(crate) struct CutArgs {
     /// Of a multivariant playlist: best, worst, NAME, HEIGHTp, or the greatest bandwidth in bit/s
     #[arg(long, default_value = "best", value_parser = VariantChoice::from_str)]
     pub(crate) variant: VariantChoice,
+    /// Of sound in playlists of its own: all, default, or a language
+    #[arg(long, default_value = "all", value_name = "all|default|LANG", value_parser = AudioChoice::from_str)]
+    pub(crate) audio: AudioChoice,
     /// Take segments that lie outside the playlist's folder too
     #[arg(long)]
     pub(crate) allow_outside: bool,

@@ -80,6 +80,7 @@ fn cut(args: &CutArgs) -> Result<ExitCode, Failure> {
         window: args.window.request().map_err(Failure::Usage)?,
         cut: args.cut.into(),
         variant: args.variant.clone(),
+        audio: args.audio.clone(),
         program: args.common.program,
         allow_outside: args.allow_outside,
         ..ClipRequest::default()

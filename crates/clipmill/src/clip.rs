@@ -342,6 +342,9 @@ fn make_track(
         run.segment -= first_number;
     }
     let end = out.finish();
+    let label = timeline.label(line_track);
+    let stated = label.map(|label| label.language);
+    let stated = stated.filter(|language| *language != Language::UNDETERMINED);
     Some(MadeTrack {
         source_id: line_track.id,
         first_dts: to_ticks(out.first_dts, clock),
@@ -352,9 +355,9 @@ fn make_track(
         track: Track {
             kind: line_track.kind,
             timescale: out.timescale,
-            language: line_track.language,
-            name: None,
-            enabled: true,
+            language: stated.unwrap_or(line_track.language),
+            name: label.map(|label| label.name.clone()),
+            enabled: label.is_none_or(|label| label.default),
             configs: out.configs,
             edits: Vec::new(),
             samples: out.samples,
@@ -567,11 +570,13 @@ fn millis(ticks: Ticks) -> u64 {
 fn gaps(timeline: &Timeline, used: &RangeInclusive<usize>, start: Ticks) -> Vec<Gap> {
     let mut gaps = Vec::new();
     let placed = timeline.segments();
+    let mut before = &placed[*used.start()];
     for at in used.clone().skip(1) {
         let segment = &placed[at];
         let Some(ticks) = segment.first_presented else {
             continue;
         };
+        let before = std::mem::replace(&mut before, segment);
         if segment.info.missing_before > 0 {
             let to = segment.info.start_time;
             let length = segment.info.missing_before;
@@ -583,7 +588,6 @@ fn gaps(timeline: &Timeline, used: &RangeInclusive<usize>, start: Ticks) -> Vec<
             });
             continue;
         }
-        let before = &placed[at - 1];
         let dated = before.info.start_time.zip(segment.info.start_time);
         let (Some((earlier, later)), Some(earlier_ticks)) = (dated, before.first_presented) else {
             continue;

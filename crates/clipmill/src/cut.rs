@@ -327,6 +327,9 @@ fn segments(timeline: &Timeline, bounds: Bounds) -> Option<Selection> {
     let mut wanted = (0..placed.len()).filter(|&at| touched(at));
     let first = wanted.next()?;
     let last = wanted.next_back().unwrap_or(first);
+    // What was pushed beside it comes behind it.
+    let beside = starts.iter().skip(last + 1);
+    let last = last + beside.take_while(|start| start.is_none()).count();
     let tracks = (0..timeline.tracks().len()).map(|track| {
         let inside = placed.iter().enumerate().take(last + 1).skip(first);
         inside

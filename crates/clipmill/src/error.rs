@@ -40,6 +40,16 @@ pub enum ClipError {
         /// What is not supported.
         feature: String,
     },
+    /// No audio rendition is the one that was asked for.
+    #[error("{playlist}: there is no audio {wanted:?}; there is {found}")]
+    NoAudio {
+        /// The playlist.
+        playlist: String,
+        /// What was asked for.
+        wanted: String,
+        /// What there is.
+        found: String,
+    },
     /// The window holds no sample.
     #[error("{playlist}: nothing in the window")]
     Empty {
@@ -127,6 +137,12 @@ pub enum SegmentError {
     /// It is larger than it may be.
     #[error(transparent)]
     Limit(#[from] LimitExceeded),
+    /// It leads where a playlist may not lead.
+    #[error(transparent)]
+    Location(#[from] LocationError),
+    /// It needs something that this version cannot do.
+    #[error("{0} is not supported yet")]
+    Unsupported(String),
 }
 
 impl SegmentError {

@@ -38,6 +38,9 @@ pub(crate) struct Item {
     pub(crate) duration: Duration,
     pub(crate) start_time: Option<DateTime<Utc>>,
     pub(crate) discontinuity: bool,
+    pub(crate) discontinuity_sequence: u64,
+    /// Where it begins, by the sum of all durations before it.
+    pub(crate) start: Duration,
     pub(crate) gap: bool,
     /// What it needs that cannot be done.
     pub(crate) unsupported: Option<String>,
@@ -81,6 +84,8 @@ impl Item {
             duration: segment.duration,
             start_time: segment.start_time,
             discontinuity: segment.discontinuity,
+            discontinuity_sequence: segment.discontinuity_sequence,
+            start: segment.start,
             gap: segment.gap,
             unsupported,
         })
@@ -98,6 +103,8 @@ impl Item {
             duration: Duration::ZERO,
             start_time: None,
             discontinuity: false,
+            discontinuity_sequence: 0,
+            start: Duration::ZERO,
             gap: false,
             unsupported: None,
         }

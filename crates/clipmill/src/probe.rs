@@ -84,7 +84,7 @@ impl Probe {
         let opened = crate::request::open_media_playlist(source, location, request)?;
         Ok(Self {
             playlist: Some(PlaylistSummary::new(&opened.playlist, variants)),
-            clip: Clip::from_playlist(source, &opened.location, request, observer)?,
+            clip: Clip::from_playlist(source, location, request, observer)?,
         })
     }
 }

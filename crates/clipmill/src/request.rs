@@ -4,10 +4,10 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use clipmill_media::Limits;
+use clipmill_media::{Language, Limits, SegmentIndex};
 use clipmill_playlist::{
-    Location, MediaPlaylist, Playlist, PlaylistLimits, Position, RenditionKind, VariantChoice,
-    Window, WindowRequest, resolve,
+    Location, MediaPlaylist, Playlist, PlaylistLimits, Position, Rendition, RenditionKind,
+    VariantChoice, Window, WindowRequest, resolve,
 };
 
 use crate::clip::Clip;
@@ -15,8 +15,9 @@ use crate::cut::{Bounds, Cut};
 use crate::error::{ClipError, PlaylistFailure, SegmentError};
 use crate::feed::{Feed, Item, ticks};
 use crate::render::{Observer, Progress};
+use crate::rendition::{AudioChoice, OpenedRendition, RenditionFeed};
 use crate::source::SegmentSource;
-use crate::timeline::{Ticks, Timeline, to_ticks};
+use crate::timeline::{Part, SegmentInfo, Ticks, Timeline, to_ticks};
 
 /// What to cut, and how.
 #[derive(Debug, Clone, Default)]
@@ -27,6 +28,8 @@ pub struct ClipRequest {
     pub cut: Cut,
     /// Which variant of a multivariant playlist.
     pub variant: VariantChoice,
+    /// Which of its audio renditions, where they are in playlists of their own.
+    pub audio: AudioChoice,
     /// Which program of a stream with several; the one with pictures by default.
     pub program: Option<u16>,
     /// Whether a playlist on disk may name files outside its folder.
@@ -65,7 +68,7 @@ impl Clip {
     ) -> Result<Self, ClipError> {
         let items = files.iter().cloned().map(Item::from_file).collect();
         let name = files.first().map_or_else(String::new, Location::to_string);
-        Loader::new(source, name, items, Window::default(), request).finish(observer)
+        Loader::new(source, name, items, Vec::new(), Window::default(), request).finish(observer)
     }
 }
 
@@ -73,6 +76,21 @@ impl Clip {
 pub(crate) struct OpenedPlaylist {
     pub(crate) location: Location,
     pub(crate) playlist: MediaPlaylist,
+    /// Sound in playlists of its own.
+    pub(crate) renditions: Vec<OpenedRendition>,
+    /// Renditions that could not be read, and why.
+    pub(crate) said: Vec<String>,
+}
+
+impl OpenedPlaylist {
+    fn new(location: Location, playlist: MediaPlaylist) -> Self {
+        Self {
+            location,
+            playlist,
+            renditions: Vec::new(),
+            said: Vec::new(),
+        }
+    }
 }
 
 /// Reads a playlist; of a multivariant one, the variant that the request asks for.
@@ -83,7 +101,7 @@ pub(crate) fn open_media_playlist(
 ) -> Result<OpenedPlaylist, ClipError> {
     let (location, playlist) = open_playlist(source, location, &request.limits)?;
     let multivariant = match playlist {
-        Playlist::Media(playlist) => return Ok(OpenedPlaylist { location, playlist }),
+        Playlist::Media(playlist) => return Ok(OpenedPlaylist::new(location, playlist)),
         Playlist::Multivariant(multivariant) => multivariant,
     };
     let name = location.to_string();
@@ -95,20 +113,72 @@ pub(crate) fn open_media_playlist(
         .variant
         .choose(&multivariant)
         .map_err(|error| failed(error.into()))?;
-    if let Some(group) = &variant.audio {
-        let renditions = multivariant.group(RenditionKind::Audio, group);
-        // One without a URI is in the variant's own segments (RFC 8216, 4.3.4.2.1).
-        if !renditions.is_empty() && renditions.iter().all(|one| one.uri.is_some()) {
-            return Err(ClipError::Unsupported {
-                what: name,
-                feature: format!("sound in a playlist of its own (EXT-X-MEDIA group {group:?})"),
-            });
-        }
-    }
     let chosen = resolve(&location, &variant.uri, request.allow_outside)
         .map_err(|error| failed(error.into()))?;
-    match open_playlist(source, &chosen, &request.limits)? {
-        (location, Playlist::Media(playlist)) => Ok(OpenedPlaylist { location, playlist }),
+    let mut opened = match open_playlist(source, &chosen, &request.limits)? {
+        (location, Playlist::Media(playlist)) => OpenedPlaylist::new(location, playlist),
+        (location, Playlist::Multivariant(_)) => {
+            return Err(ClipError::Unsupported {
+                what: location.to_string(),
+                feature: "a multivariant playlist inside another".to_owned(),
+            });
+        }
+    };
+    let Some(group) = &variant.audio else {
+        return Ok(opened);
+    };
+    let group = multivariant.group(RenditionKind::Audio, group);
+    let wanted = request.audio.choose(group.clone());
+    if let AudioChoice::Language(asked) = &request.audio
+        && wanted.is_empty()
+    {
+        let names = group.iter().map(|one| match &one.language {
+            Some(language) => format!("{language} ({})", one.name),
+            None => one.name.clone(),
+        });
+        return Err(ClipError::NoAudio {
+            playlist: name.clone(),
+            wanted: asked.clone(),
+            found: names.collect::<Vec<_>>().join(", "),
+        });
+    }
+    let mut default = true;
+    for one in wanted {
+        // One without a URI is in the variant's own segments (RFC 8216, 4.3.4.2.1).
+        let Some(uri) = &one.uri else {
+            default = false;
+            continue;
+        };
+        let location = resolve(&location, uri, request.allow_outside);
+        let location = location.map_err(|error| failed(error.into()))?;
+        match open_rendition(source, one, location, default, request) {
+            Ok(rendition) => {
+                default = false;
+                opened.renditions.push(rendition);
+            }
+            Err(error) => {
+                let said = format!("audio rendition {:?} is left out: {error}", one.name);
+                opened.said.push(said);
+            }
+        }
+    }
+    Ok(opened)
+}
+
+fn open_rendition(
+    source: &dyn SegmentSource,
+    rendition: &Rendition,
+    location: Location,
+    default: bool,
+    request: &ClipRequest,
+) -> Result<OpenedRendition, ClipError> {
+    match open_playlist(source, &location, &request.limits)? {
+        (location, Playlist::Media(playlist)) => Ok(OpenedRendition {
+            name: rendition.name.clone(),
+            language: Language::from_tag(rendition.language.as_deref().unwrap_or_default()),
+            default,
+            items: items(&OpenedPlaylist::new(location, playlist), request)?,
+        }),
         (location, Playlist::Multivariant(_)) => Err(ClipError::Unsupported {
             what: location.to_string(),
             feature: "a multivariant playlist inside another".to_owned(),
@@ -168,6 +238,9 @@ pub(crate) struct Loader<'a> {
     asked_from: bool,
     request: &'a ClipRequest,
     feed: Feed<'a>,
+    renditions: Vec<OpenedRendition>,
+    /// How far each of them is read.
+    beside: Vec<RenditionFeed<'a>>,
     timeline: Timeline,
     /// What the playlist itself gave reason to say.
     said: Vec<String>,
@@ -201,8 +274,9 @@ impl<'a> Loader<'a> {
                     error: error.into(),
                 })?;
         let items = items(&opened, request)?;
-        let mut loader = Self::new(source, name, items, window, request);
+        let mut loader = Self::new(source, name, items, opened.renditions, window, request);
         loader.said = opened.playlist.warnings;
+        loader.said.extend(opened.said);
         Ok(loader)
     }
 
@@ -210,6 +284,7 @@ impl<'a> Loader<'a> {
         source: &'a dyn SegmentSource,
         name: String,
         items: Vec<Item>,
+        renditions: Vec<OpenedRendition>,
         window: Window,
         request: &'a ClipRequest,
     ) -> Self {
@@ -221,6 +296,8 @@ impl<'a> Loader<'a> {
             asked_from: window_begins(&request.window),
             request,
             feed: Feed::new(source, request.program, &request.limits),
+            renditions,
+            beside: Vec::new(),
             timeline: Timeline::new(),
             said: Vec::new(),
             lost: Vec::new(),
@@ -237,11 +314,25 @@ impl<'a> Loader<'a> {
 
     fn restart(&mut self) {
         self.feed = Feed::new(self.source, self.request.program, &self.request.limits);
-        self.timeline = Timeline::new();
+        let labels = self.renditions.iter().map(OpenedRendition::label);
+        self.timeline = Timeline::with_labels(labels.collect());
         self.lost.clear();
         let from = self.window.from.map_or(0, |from| from.segment);
         self.first = from.saturating_sub(self.back);
         self.next = self.first;
+        let beside = self.items.get(self.first);
+        let renditions = self.renditions.iter().zip(1..);
+        self.beside = renditions
+            .map(|(opened, number)| {
+                let feed = Feed::new(self.source, self.request.program, &self.request.limits);
+                RenditionFeed::new(number, opened, feed, beside)
+            })
+            .collect();
+    }
+
+    /// Whether there is sound in playlists of its own.
+    pub(crate) fn has_renditions(&self) -> bool {
+        !self.renditions.is_empty()
     }
 
     /// The same, to the end of the playlist.
@@ -307,9 +398,7 @@ impl<'a> Loader<'a> {
         self.next += 1;
         self.pushed = fed.is_ok();
         match fed {
-            Ok((info, index)) => {
-                self.timeline.push(info, Arc::new(index));
-            }
+            Ok((info, index)) => self.push(number, info, index)?,
             Err(why) => self.lost.push((number, item.name(), why)),
         }
         let begins_here = self.window.from.filter(|from| from.segment == number);
@@ -337,6 +426,35 @@ impl<'a> Loader<'a> {
         Ok(Some((self.next - self.first, last - self.first)))
     }
 
+    /// Puts a segment on the line, and the sound that belongs to it.
+    fn push(
+        &mut self,
+        number: usize,
+        info: SegmentInfo,
+        index: SegmentIndex,
+    ) -> Result<(), ClipError> {
+        let mut lost = Vec::new();
+        let mut parts = vec![Part {
+            source: 0,
+            info,
+            index: Arc::new(index),
+        }];
+        if let Some(item) = self.items.get(number) {
+            let next = self.items.get(number + 1);
+            let last =
+                next.is_none_or(|next| next.discontinuity_sequence != item.discontinuity_sequence);
+            let renditions = self.renditions.iter();
+            for (feed, opened) in self.beside.iter_mut().zip(renditions) {
+                let index = Arc::clone(&parts[0].index);
+                parts.extend(feed.beside(opened, item, &index, last, &mut lost)?);
+            }
+        }
+        self.timeline.push_together(parts);
+        let lost = lost.into_iter().map(|(name, why)| (number, name, why));
+        self.lost.extend(lost);
+        Ok(())
+    }
+
     /// Whether a sync sample lies at or before a position.
     fn decodable_at(&self, position: Position) -> bool {
         let (Some(lead), Some(at)) = (self.timeline.leading_track(), self.place(position)) else {
@@ -360,7 +478,7 @@ impl<'a> Loader<'a> {
     }
 
     /// Reads all that is needed, and makes the clip.
-    fn finish(mut self, observer: Observer<'_>) -> Result<Clip, ClipError> {
+    pub(crate) fn finish(mut self, observer: Observer<'_>) -> Result<Clip, ClipError> {
         while let Some((done, total)) = self.advance()? {
             if observer(Progress::Indexing { done, total }) == ControlFlow::Break(()) {
                 return Err(ClipError::Cancelled);

@@ -14,7 +14,7 @@ use clipmill_playlist::Location;
 use crate::clip::{Clip, ClipSegment, TrackWriter, by_config};
 use crate::cut::{Bounds, Chosen, Selection, select};
 use crate::error::ClipError;
-use crate::render::{Observer, Progress, Renderer};
+use crate::render::{Format, Observer, Progress, Renderer};
 use crate::request::{ClipRequest, Loader};
 use crate::source::SegmentSource;
 use crate::timeline::Timeline;
@@ -27,6 +27,8 @@ impl Clip {
     /// `out` while the segments are read: the first fragment as soon as two segments have come.
     /// An end that the window may have is not heeded: its last frame would have to be known
     /// before anything is written, so lay such a clip out instead.
+    ///
+    /// A stream whose sound is in playlists of its own is written when all of it has come.
     ///
     /// What begins later than the second segment and needs a description of its own (a track,
     /// another codec, sound of another rate) is left out, with a warning.
@@ -47,6 +49,14 @@ impl Clip {
             path: name.to_owned(),
             error,
         };
+        if loader.has_renditions() {
+            // Sound that comes in segments of its own ends elsewhere than the pictures: what is
+            // written when is known once all has come.
+            let clip = loader.finish(observer)?;
+            let layout = clip.layout(Format::Fmp4)?;
+            layout.write_to(source, name, out, observer)?;
+            return Ok(clip);
+        }
         // Segments that have come and are not written yet.
         let mut waiting: Vec<(u64, Bytes)> = Vec::new();
         let mut writer: Option<StreamWriter> = None;

@@ -33,6 +33,9 @@ const OVERLAP: Ticks = CLOCK_90K as Ticks / 2;
 /// Tracks whose new stretches begin within this of each other jumped together.
 const TOGETHER: Ticks = 5 * CLOCK_90K as Ticks;
 
+/// Timestamps of MPEG-TS wrap here.
+pub(crate) const WRAP: Ticks = 1 << 33;
+
 /// What is known of a segment besides its media.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SegmentInfo {
@@ -113,6 +116,8 @@ pub(crate) struct LineTrack {
     pub(crate) timing: TrackTiming,
     /// PID or track identifier in the segment last seen.
     pub(crate) id: u32,
+    /// Which of the stream's playlists it comes from.
+    source: usize,
     /// End of the last sample in presentation order.
     end: Option<Ticks>,
     /// Decoding timestamp of the last sample.
@@ -137,6 +142,28 @@ pub struct Timeline {
     joins: Vec<Join>,
     shift: Ticks,
     pushed: u64,
+    /// What to add to the timestamps of each playlist's segments.
+    offsets: Vec<Option<Ticks>>,
+    /// What is said of the tracks of each playlist but the first.
+    labels: Vec<Label>,
+}
+
+/// What a playlist says of the tracks in another one.
+#[derive(Debug, Clone)]
+pub(crate) struct Label {
+    pub(crate) name: String,
+    pub(crate) language: Language,
+    /// Players show it without being asked.
+    pub(crate) default: bool,
+}
+
+/// A segment that is pushed beside others.
+#[derive(Debug)]
+pub(crate) struct Part {
+    /// Which of the stream's playlists it comes from: 0 for the one with the pictures.
+    pub(crate) source: usize,
+    pub(crate) info: SegmentInfo,
+    pub(crate) index: Arc<SegmentIndex>,
 }
 
 impl Timeline {
@@ -156,6 +183,19 @@ impl Timeline {
     #[must_use]
     pub fn joins(&self) -> &[Join] {
         &self.joins
+    }
+
+    /// An empty line of a stream whose sound is in further playlists, which these are.
+    pub(crate) fn with_labels(labels: Vec<Label>) -> Self {
+        Self {
+            labels,
+            ..Self::default()
+        }
+    }
+
+    /// What is said of a track, if it is of a further playlist.
+    pub(crate) fn label(&self, track: &LineTrack) -> Option<&Label> {
+        self.labels.get(track.source.checked_sub(1)?)
     }
 
     pub(crate) fn tracks(&self) -> &[LineTrack] {
@@ -214,82 +254,116 @@ impl Timeline {
 
     /// Adds the segment that follows.
     pub fn push(&mut self, info: SegmentInfo, index: Arc<SegmentIndex>) -> &PlacedSegment {
+        let source = 0;
+        self.push_together(vec![Part {
+            source,
+            info,
+            index,
+        }]);
+        &self.segments[self.segments.len() - 1]
+    }
+
+    /// Adds the segments of several playlists that cover the same time: what jumps, jumps in all of
+    /// them, and is shifted alike. The first one tells of discontinuities and missing segments.
+    pub(crate) fn push_together(&mut self, parts: Vec<Part>) {
+        let Some(first) = parts.first() else { return };
         let number = self.pushed;
-        self.pushed += 1;
-        let mut runs = self.runs(&index);
-        let mut stretches = Vec::new();
-        let mut tagged = info.discontinuity && number > 0;
+        let missing = first.info.missing_before;
+        let mut tagged = first.info.discontinuity && number > 0;
+        self.pushed += parts.len() as u64;
+        let mut runs = self.runs(&parts);
+        let mut stretches: Vec<Vec<Stretch>> = vec![Vec::new(); parts.len()];
         let edge = self.latest_end().or(first_head(&runs));
         loop {
             if !tagged {
                 for run in &mut runs {
-                    while run.next().is_some() && self.fits(run, edge, info.missing_before) {
-                        stretches.push(self.place(run, &index));
+                    while run.next().is_some() && self.fits(run, edge, missing) {
+                        stretches[run.part].push(self.place(run, &parts));
                     }
                 }
             }
             if runs.iter().all(|run| run.next().is_none()) {
                 break;
             }
-            let join = self.join(&runs, tagged, info.missing_before);
+            let join = self.join(&runs, tagged, missing);
             self.joins.extend(join.map(|(at, cause)| Join {
                 segment: number,
                 at,
                 cause,
             }));
-            self.place_heads(&mut runs, &index, &mut stretches);
+            self.place_heads(&mut runs, &parts, &mut stretches);
             tagged = false;
         }
-        stretches.sort_by_key(|stretch| (stretch.track, stretch.samples.start));
-        let first_presented = self.first_presented(&index, &stretches);
-        self.segments.push_back(PlacedSegment {
-            number,
-            info,
-            index,
-            first_presented,
-            stretches,
-        });
-        &self.segments[self.segments.len() - 1]
+        for ((part, mut stretches), number) in parts.into_iter().zip(stretches).zip(number..) {
+            stretches.sort_by_key(|stretch| (stretch.track, stretch.samples.start));
+            let first_presented = self.first_presented(&part.index, &stretches);
+            self.segments.push_back(PlacedSegment {
+                number,
+                info: part.info,
+                index: part.index,
+                first_presented,
+                stretches,
+            });
+        }
     }
 
-    /// Splits each track of a segment where its own timestamps jump.
-    fn runs(&mut self, index: &SegmentIndex) -> Vec<Runs> {
-        let mut taken = Vec::new();
-        let mut all = Vec::new();
-        for (local, track) in index.tracks.iter().enumerate() {
-            if track.samples().is_empty() {
-                continue;
-            }
-            let line_track = self.line_track(track, &taken);
-            taken.push(line_track);
-            let clock = track.timing().clock();
-            let mut pieces = Vec::new();
-            let mut start = 0;
-            let samples = track.samples();
-            for (at, pair) in samples.windows(2).enumerate() {
-                let [a, b] = pair else { continue };
-                let step = to_ticks(b.dts - a.dts, clock);
-                if !(-OVERLAP..=JUMP_FORWARD).contains(&step) {
-                    pieces.push(Piece::new(track, start..at + 1));
-                    start = at + 1;
+    /// Splits each track of some segments where its own timestamps jump.
+    fn runs(&mut self, parts: &[Part]) -> Vec<Runs> {
+        let mut all: Vec<Runs> = Vec::new();
+        for (part, Part { source, index, .. }) in parts.iter().enumerate() {
+            let mut taken = Vec::new();
+            let offset = self.offset(*source, index, &all);
+            for (local, track) in index.tracks.iter().enumerate() {
+                if track.samples().is_empty() {
+                    continue;
                 }
+                let line_track = self.line_track(*source, track, &taken);
+                taken.push(line_track);
+                let mut pieces = pieces(track);
+                for piece in &mut pieces {
+                    piece.move_by(offset);
+                }
+                all.push(Runs {
+                    track: line_track,
+                    part,
+                    local,
+                    pieces,
+                    at: 0,
+                    offset,
+                });
             }
-            pieces.push(Piece::new(track, start..samples.len()));
-            all.push(Runs {
-                track: line_track,
-                local,
-                pieces,
-                at: 0,
-            });
         }
         all
     }
 
+    /// What to add to the timestamps of a playlist. Those of MPEG-TS are unrolled in each by itself:
+    /// two that begin on either side of the wrap are a whole turn apart.
+    fn offset(&mut self, source: usize, index: &SegmentIndex, others: &[Runs]) -> Ticks {
+        if let Some(&Some(offset)) = self.offsets.get(source) {
+            return offset;
+        }
+        let heads = index.tracks.iter().filter(|t| !t.samples().is_empty());
+        let own = heads.map(|track| Piece::new(track, 0..1).first_pts).min();
+        let Some(own) = own else { return 0 };
+        let offset = match first_head(others) {
+            Some(other) if source > 0 => (other - own + WRAP / 2).div_euclid(WRAP) * WRAP,
+            _ => 0,
+        };
+        if self.offsets.len() <= source {
+            self.offsets.resize(source + 1, None);
+        }
+        self.offsets[source] = Some(offset);
+        offset
+    }
+
     /// The track of the line that continues in `track`: the one with its identifier, else the
     /// first of its kind (and language, if one has it) that nothing else in the segment claims.
-    fn line_track(&mut self, track: &TrackIndex, taken: &[usize]) -> usize {
+    fn line_track(&mut self, source: usize, track: &TrackIndex, taken: &[usize]) -> usize {
         let free = |at: &usize, known: &LineTrack| {
-            !taken.contains(at) && known.kind == track.kind() && known.timing == track.timing()
+            !taken.contains(at)
+                && known.source == source
+                && known.kind == track.kind()
+                && known.timing == track.timing()
         };
         let candidates = || self.tracks.iter().enumerate().filter(|(at, t)| free(at, t));
         let found = candidates()
@@ -306,6 +380,7 @@ impl Timeline {
             language: track.language(),
             timing: track.timing(),
             id: track.id(),
+            source,
             end: None,
             last_dts: Ticks::MIN,
             last_duration: 0,
@@ -373,12 +448,7 @@ impl Timeline {
     }
 
     /// Puts the next pieces that begin together on the line.
-    fn place_heads(
-        &mut self,
-        runs: &mut [Runs],
-        index: &SegmentIndex,
-        stretches: &mut Vec<Stretch>,
-    ) {
+    fn place_heads(&mut self, runs: &mut [Runs], parts: &[Part], stretches: &mut [Vec<Stretch>]) {
         let Some(first) = first_head(runs) else {
             return;
         };
@@ -387,16 +457,16 @@ impl Timeline {
                 .next()
                 .is_some_and(|piece| piece.first_pts - first <= TOGETHER)
             {
-                stretches.push(self.place(run, index));
+                stretches[run.part].push(self.place(run, parts));
             }
         }
     }
 
     /// Puts the next piece of a run on the line with the present shift.
-    fn place(&mut self, run: &mut Runs, index: &SegmentIndex) -> Stretch {
+    fn place(&mut self, run: &mut Runs, parts: &[Part]) -> Stretch {
         let piece = run.pieces[run.at].clone();
         run.at += 1;
-        let local = &index.tracks[run.local];
+        let local = &parts[run.part].index.tracks[run.local];
         let track = &mut self.tracks[run.track];
         track.last_duration = piece.last_duration.unwrap_or(track.last_duration);
         track.last_dts = piece.last_dts + self.shift;
@@ -407,7 +477,7 @@ impl Timeline {
             track: run.track,
             local: run.local,
             samples: piece.samples,
-            shift: from_ticks(self.shift, local.timing().clock()),
+            shift: from_ticks(self.shift + run.offset, local.timing().clock()),
         }
     }
 
@@ -518,9 +588,13 @@ impl Anchor {
 /// The stretches of one track of one segment that are still to be placed.
 struct Runs {
     track: usize,
+    /// Which of the segments that are pushed together.
+    part: usize,
     local: usize,
     pieces: Vec<Piece>,
     at: usize,
+    /// What its timestamps were moved by.
+    offset: Ticks,
 }
 
 /// Where the earliest of the next pieces begins, without any shift.
@@ -548,7 +622,36 @@ struct Piece {
     last_duration: Option<Ticks>,
 }
 
+/// The samples of a track, parted where its own timestamps jump.
+fn pieces(track: &TrackIndex) -> Vec<Piece> {
+    let clock = track.timing().clock();
+    let samples = track.samples();
+    let mut pieces = Vec::new();
+    let mut start = 0;
+    for (at, pair) in samples.windows(2).enumerate() {
+        let [a, b] = pair else { continue };
+        let step = to_ticks(b.dts - a.dts, clock);
+        if !(-OVERLAP..=JUMP_FORWARD).contains(&step) {
+            pieces.push(Piece::new(track, start..at + 1));
+            start = at + 1;
+        }
+    }
+    pieces.push(Piece::new(track, start..samples.len()));
+    pieces
+}
+
 impl Piece {
+    fn move_by(&mut self, offset: Ticks) {
+        for time in [
+            &mut self.first_dts,
+            &mut self.first_pts,
+            &mut self.last_dts,
+            &mut self.last_pts,
+        ] {
+            *time += offset;
+        }
+    }
+
     fn new(track: &TrackIndex, samples: Range<usize>) -> Self {
         let clock = track.timing().clock();
         let own = &track.samples()[samples.clone()];
@@ -790,5 +893,71 @@ mod tests {
         assert_eq!(timeline.at_time(at(3_603_000)), Some(279_000));
         assert_eq!(timeline.time_at(99_000), Some(at(1_000)));
         assert_eq!(timeline.time_at(279_000), Some(at(3_603_000)));
+    }
+
+    fn part(source: usize, track: TrackIndex, discontinuity: bool) -> Part {
+        let info = SegmentInfo {
+            discontinuity,
+            ..info(source as u64)
+        };
+        Part {
+            source,
+            info,
+            index: segment([track]),
+        }
+    }
+
+    #[test]
+    fn playlists_on_either_side_of_the_wrap_meet() {
+        for (pictures, sound) in [(WRAP - 100, 100), (100, WRAP - 100)] {
+            let mut timeline = Timeline::new();
+            timeline.push_together(vec![
+                part(0, video(pictures, 50, 25), false),
+                part(1, audio(sound, 83), false),
+            ]);
+            let first = |track| timeline.samples(track, 0).next().unwrap().pts;
+            assert_eq!((first(1) - first(0)).abs(), 200);
+            assert!(timeline.joins().is_empty());
+        }
+    }
+
+    #[test]
+    fn a_jump_moves_all_playlists_alike() {
+        let mut timeline = Timeline::new();
+        timeline.push_together(vec![
+            part(0, video(1_000, 50, 25), false),
+            part(1, audio(1_300, 40), false),
+            part(1, audio(1_300 + 40 * SOUND, 43), false),
+        ]);
+        timeline.push_together(vec![
+            part(0, video(900_000, 50, 25), true),
+            part(1, audio(900_300, 83), true),
+        ]);
+        let ends = |track| {
+            let shifted = timeline.samples(track, 0).map(|sample| sample.pts);
+            shifted.collect::<Vec<_>>()
+        };
+        assert_eq!((ends(0).len(), ends(1).len()), (100, 166));
+        assert_eq!(ends(0)[50] - ends(1)[83], -300);
+        assert_eq!(timeline.joins().len(), 1);
+    }
+
+    #[test]
+    fn a_playlist_that_pauses_keeps_its_track() {
+        let mut timeline = Timeline::new();
+        let group = |start: Ticks, sources: &[usize]| {
+            let pictures = part(0, video(start, 50, 25), false);
+            let sound = sources
+                .iter()
+                .map(|&one| part(one, audio(start, 83), false));
+            std::iter::once(pictures).chain(sound).collect::<Vec<_>>()
+        };
+        timeline.push_together(group(0, &[1, 2]));
+        timeline.push_together(group(50 * FRAME, &[2]));
+        timeline.push_together(group(100 * FRAME, &[1, 2]));
+        let counts: Vec<_> = (0..3)
+            .map(|track| timeline.samples(track, 0).count())
+            .collect();
+        assert_eq!(counts, [150, 166, 249], "the same identifier in both");
     }
 }

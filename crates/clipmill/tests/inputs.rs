@@ -9,7 +9,7 @@ use aes::{Aes128, Aes256};
 use cbc::Encryptor;
 use cbc::cipher::block_padding::Pkcs7;
 use cbc::cipher::{BlockModeEncrypt, KeyIvInit};
-use clipmill::{AnySource, Clip, ClipError, ClipRequest, Format, Limits, Location};
+use clipmill::{AnySource, AudioChoice, Clip, ClipError, ClipRequest, Format, Limits, Location};
 use clipmill_mp4::FragmentIndexer;
 
 fn demo() -> PathBuf {
@@ -240,4 +240,56 @@ fn keys_that_do_not_fit_are_named() {
     has(failure(drm, 0), "DRM by FairPlay");
     let samples = failure("METHOD=SAMPLE-AES,URI=\"short.key\"", 0);
     has(samples, "METHOD=SAMPLE-AES) is not supported yet");
+}
+
+#[test]
+fn sound_in_a_playlist_of_its_own_lies_where_it_did() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = fs::read_to_string(demo()).unwrap();
+    for (number, segment) in segments().into_iter().enumerate() {
+        fs::write(folder.path().join(format!("seg{number:02}.ts")), segment).unwrap();
+    }
+    fs::write(folder.path().join("media.m3u8"), text).unwrap();
+    let master = folder.path().join("master.m3u8");
+    let text = "#EXTM3U\n\
+        #EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"a\",NAME=\"Own\",LANGUAGE=\"en\",DEFAULT=YES\n\
+        #EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"a\",NAME=\"Autre\",LANGUAGE=\"fr-CA\",URI=\"media.m3u8\"\n\
+        #EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"a\",NAME=\"Gone\",LANGUAGE=\"de\",URI=\"gone.m3u8\"\n\
+        #EXT-X-STREAM-INF:BANDWIDTH=1,AUDIO=\"a\"\nmedia.m3u8\n";
+    fs::write(&master, text).unwrap();
+    let clip = |audio| {
+        let source = AnySource::default();
+        let location = Location::File(master.clone());
+        let request = ClipRequest {
+            audio,
+            ..ClipRequest::default()
+        };
+        let clip = Clip::from_playlist(&source, &location, &request, &mut |_| {
+            ControlFlow::Continue(())
+        })?;
+        Ok::<_, ClipError>((write(&clip, &source)?, clip))
+    };
+    let (file, all) = clip(AudioChoice::All).unwrap();
+    let units = access_units(&file);
+    assert_eq!(units.len(), 3);
+    assert!(units[1] == units[2], "the same sound, read twice");
+    let alone = access_units(&cut(&demo()).unwrap());
+    assert!(units[0] == alone[0] && units[1] == alone[1]);
+    let firsts: Vec<_> = all.tracks.iter().map(|track| track.first_pts).collect();
+    assert_eq!(firsts[1], firsts[2]);
+    assert_eq!(all.tracks[2].language.as_str(), "fra");
+    let gone = |warning: &String| warning.contains("\"Gone\"") && warning.contains("not found");
+    assert!(all.warnings.iter().any(gone), "{:?}", all.warnings);
+
+    let tracks = |audio| clip(audio).unwrap().1.tracks.len();
+    assert_eq!(tracks(AudioChoice::Default), 2, "it is in the variant");
+    assert_eq!(tracks(AudioChoice::Language("fr".into())), 3);
+    assert_eq!(tracks(AudioChoice::Language("fra".into())), 3);
+    let error = clip(AudioChoice::Language("es".into()))
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("no audio \"es\"; there is en (Own), fr-CA (Autre)"),
+        "{error}"
+    );
 }

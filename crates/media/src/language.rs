@@ -21,6 +21,15 @@ impl Language {
         }
     }
 
+    /// Reads a language tag such as `en`, `en-GB` or `deu` (RFC 5646), as far as it is known.
+    #[must_use]
+    pub fn from_tag(tag: &str) -> Self {
+        let base = tag.split(['-', '_']).next().unwrap_or_default();
+        let two = base.to_ascii_lowercase();
+        let known = TWO_LETTERS.iter().find(|(code, _)| *code == two);
+        Self::from_bytes(known.map_or(base, |(_, code)| code).as_bytes())
+    }
+
     /// The three letters.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8; 3] {
@@ -41,6 +50,24 @@ impl Language {
             .fold(0, |code, letter| (code << 5) | u16::from(letter & 0x1f))
     }
 }
+
+/// ISO 639-1 codes and their ISO 639-2/T ones: the languages that streams are in.
+#[rustfmt::skip]
+const TWO_LETTERS: [(&str, &str); 76] = [
+    ("af", "afr"), ("am", "amh"), ("ar", "ara"), ("az", "aze"), ("be", "bel"), ("bg", "bul"),
+    ("bn", "ben"), ("bs", "bos"), ("ca", "cat"), ("cs", "ces"), ("cy", "cym"), ("da", "dan"),
+    ("de", "deu"), ("el", "ell"), ("en", "eng"), ("es", "spa"), ("et", "est"), ("eu", "eus"),
+    ("fa", "fas"), ("fi", "fin"), ("fr", "fra"), ("ga", "gle"), ("gl", "glg"), ("gu", "guj"),
+    ("he", "heb"), ("hi", "hin"), ("hr", "hrv"), ("hu", "hun"), ("hy", "hye"), ("id", "ind"),
+    ("is", "isl"), ("it", "ita"), ("ja", "jpn"), ("ka", "kat"), ("kk", "kaz"), ("km", "khm"),
+    ("kn", "kan"), ("ko", "kor"), ("ku", "kur"), ("ky", "kir"), ("lo", "lao"), ("lt", "lit"),
+    ("lv", "lav"), ("mk", "mkd"), ("ml", "mal"), ("mn", "mon"), ("mr", "mar"), ("ms", "msa"),
+    ("my", "mya"), ("nb", "nob"), ("ne", "nep"), ("nl", "nld"), ("nn", "nno"), ("no", "nor"),
+    ("pa", "pan"), ("pl", "pol"), ("ps", "pus"), ("pt", "por"), ("ro", "ron"), ("ru", "rus"),
+    ("si", "sin"), ("sk", "slk"), ("sl", "slv"), ("sq", "sqi"), ("sr", "srp"), ("sv", "swe"),
+    ("sw", "swa"), ("ta", "tam"), ("te", "tel"), ("th", "tha"), ("tr", "tur"), ("uk", "ukr"),
+    ("ur", "urd"), ("uz", "uzb"), ("vi", "vie"), ("zh", "zho"),
+];
 
 impl Default for Language {
     fn default() -> Self {
@@ -68,6 +95,19 @@ mod tests {
     fn packs_as_mdhd_does() {
         assert_eq!(Language::from_bytes(b"und").packed(), 0x55c4);
         assert_eq!(Language::from_bytes(b"ENG").packed(), 0x15c7);
+    }
+
+    #[test]
+    fn tags_have_two_letters_or_three() {
+        for (tag, code) in [
+            ("en", "eng"),
+            ("pt-BR", "por"),
+            ("DE", "deu"),
+            ("fil", "fil"),
+        ] {
+            assert_eq!(Language::from_tag(tag).as_str(), code);
+        }
+        assert_eq!(Language::from_tag(""), Language::UNDETERMINED);
     }
 
     #[test]
