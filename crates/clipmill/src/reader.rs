@@ -1,0 +1,150 @@
+//! Segments read one by one as a live playlist lists them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use clipmill_media::{Limits, SegmentIndex};
+use clipmill_playlist::{ByteRange, Key, Location, Segment, resolve};
+
+use crate::decrypt::{KeyPlace, KeyRing, NoKey, SegmentKey};
+use crate::error::SegmentError;
+use crate::indexer::Indexer;
+use crate::source::SegmentSource;
+
+/// `EXT-X-MAP`s kept at once.
+const MAPS: usize = 64;
+
+/// The content of a segment.
+#[derive(Debug, Clone)]
+pub struct ReadSegment {
+    /// Its bytes, decrypted.
+    pub bytes: Bytes,
+    /// What it was encrypted with.
+    pub key: Option<Arc<SegmentKey>>,
+    /// What must be known to index it (`EXT-X-MAP`), decrypted.
+    pub init: Option<Bytes>,
+}
+
+/// Reads and indexes the segments of one playlist, one after the other, for those who follow a live
+/// one and keep a [`Timeline`](crate::Timeline) of their own.
+#[derive(Debug)]
+pub struct SegmentReader {
+    indexer: Indexer,
+    limits: Limits,
+    keys: KeyRing,
+    maps: HashMap<(Location, Option<ByteRange>), Bytes>,
+    /// What the indexer was given last.
+    init: Option<Bytes>,
+}
+
+impl SegmentReader {
+    /// A reader that has seen nothing. `program` is the one to take of a transport stream with
+    /// several; that with pictures by default.
+    #[must_use]
+    pub fn new(program: Option<u16>, limits: &Limits) -> Self {
+        Self {
+            indexer: Indexer::new(program, limits),
+            limits: limits.clone(),
+            keys: KeyRing::default(),
+            maps: HashMap::new(),
+            init: None,
+        }
+    }
+
+    /// Reads a segment that the playlist at `playlist` lists, and what belongs to it: its key and
+    /// its `EXT-X-MAP`, each of which is read once. A playlist on disk may name files of its own
+    /// folder and below.
+    ///
+    /// # Errors
+    /// When something cannot be read, or is of a kind that is not supported.
+    pub fn read(
+        &mut self,
+        source: &dyn SegmentSource,
+        segment: &Segment,
+        playlist: &Location,
+    ) -> Result<ReadSegment, SegmentError> {
+        let key = self.key(source, segment.key.as_ref(), segment.sequence, playlist)?;
+        let limit = self.limits.segment_bytes;
+        let location = resolve(playlist, &segment.uri, false)?;
+        let bytes = source.read(&location, segment.byte_range, limit)?;
+        let bytes = match &key {
+            Some(key) => key.decrypt(bytes)?,
+            None => bytes,
+        };
+        let init = self.init(source, segment, playlist)?;
+        Ok(ReadSegment {
+            bytes,
+            key: key.map(Arc::new),
+            init,
+        })
+    }
+
+    fn key(
+        &mut self,
+        source: &dyn SegmentSource,
+        key: Option<&Arc<Key>>,
+        sequence: u64,
+        playlist: &Location,
+    ) -> Result<Option<SegmentKey>, SegmentError> {
+        let Some(key) = key else {
+            return Ok(None);
+        };
+        match KeyPlace::new(key, sequence, playlist, false) {
+            Ok(place) => Ok(Some(self.keys.get(source, &place)?)),
+            Err(NoKey::Unsupported(what)) => Err(SegmentError::Unsupported(what)),
+            Err(NoKey::Location(error)) => Err(error.into()),
+        }
+    }
+
+    fn init(
+        &mut self,
+        source: &dyn SegmentSource,
+        segment: &Segment,
+        playlist: &Location,
+    ) -> Result<Option<Bytes>, SegmentError> {
+        let Some(map) = &segment.map else {
+            return Ok(None);
+        };
+        let place = (resolve(playlist, &map.uri, false)?, map.byte_range);
+        if let Some(known) = self.maps.get(&place) {
+            return Ok(Some(known.clone()));
+        }
+        let mut bytes = source.read(&place.0, place.1, self.limits.segment_bytes)?;
+        if let Some(key) = self.key(source, map.key.as_ref(), segment.sequence, playlist)? {
+            bytes = key.decrypt(bytes)?;
+        }
+        if self.maps.len() >= MAPS {
+            self.maps.clear();
+        }
+        self.maps.insert(place, bytes.clone());
+        Ok(Some(bytes))
+    }
+
+    /// Tells that the next segment does not follow the last one: a segment is missing, or the
+    /// playlist says `EXT-X-DISCONTINUITY`.
+    pub fn discontinuity(&mut self) {
+        self.indexer.discontinuity();
+        // What they name may have been written anew.
+        self.maps.clear();
+    }
+
+    /// Indexes the next segment.
+    ///
+    /// # Errors
+    /// When it cannot be indexed.
+    pub fn index(&mut self, segment: &ReadSegment) -> Result<SegmentIndex, SegmentError> {
+        if let Some(init) = &segment.init
+            && self.init.as_ref() != Some(init)
+        {
+            self.init = None;
+            self.indexer.init(init)?;
+            self.init = Some(init.clone());
+        }
+        self.indexer.index(&segment.bytes).map_err(|error| {
+            // Padding that is right by chance.
+            let wrong = segment.key.as_ref().filter(|_| error.is_no_container());
+            wrong.map_or(error, |key| key.wrong().into())
+        })
+    }
+}
