@@ -8,7 +8,7 @@
 //! An encoder that restarts opens its old files again and truncates them, and a link would lose its
 //! content with them. So the first segments of a session, whose names come back first, are copied.
 //! When one of them is written again there is time to turn the links of the others into copies
-//! ([`Spool::harden`]).
+//! (`Spool::harden`).
 //!
 //! ```text
 //! {data_dir}/spool/{app}/{stream}/{session}/{sequence}_{duration}_{start}_{flags}_{missing}.seg

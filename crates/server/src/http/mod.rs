@@ -1,10 +1,10 @@
 //! The HTTP interface: every call of the contract, playback, and what operators look at.
 //!
-//! - [`server`]: connections, their limits, and how they end;
-//! - [`auth`]: who may call;
-//! - [`clips`], [`vods`], [`broadcasts`]: the calls;
-//! - [`files`]: clips, playlists and segments;
-//! - [`status`]: health, metrics, and the description of all this.
+//! - `server`: connections, their limits, and how they end;
+//! - `auth`: who may call;
+//! - `clips`, `vods`, `broadcasts`: the calls;
+//! - `files`: clips, playlists and segments;
+//! - `status`: health, metrics, and the description of all this.
 
 mod answer;
 mod auth;
