@@ -11,17 +11,19 @@
 //! (`Spool::harden`).
 //!
 //! ```text
-//! {data_dir}/spool/{app}/{stream}/{session}/{sequence}_{duration}_{start}_{flags}_{missing}.seg
+//! {data_dir}/spool/{app}/{stream}/{session}/{sequence}_{duration}_{start}_{flags}_{missing}_{map}.seg
 //! ```
 //!
 //! What the playlist said about a segment is in its name, so that the two appear in one step and a
 //! server that was killed finds everything it needs to go on.
 
 use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use clipmill::Ticks;
 
@@ -80,6 +82,10 @@ pub(crate) struct Label {
     pub(crate) discontinuity: bool,
     /// Length of the segments missing before it, in 90 kHz ticks.
     pub(crate) missing_before: Ticks,
+    /// Which of the session's `EXT-X-MAP`s it needs.
+    pub(crate) init: Option<u64>,
+    /// It is not the media server's file byte for byte: it was decrypted, or is a part of it.
+    pub(crate) changed: bool,
 }
 
 impl Label {
@@ -89,11 +95,12 @@ impl Label {
             |time| time.timestamp_micros().to_string(),
         );
         format!(
-            "{:020}_{}_{start}_{}_{}{SUFFIX}",
+            "{:020}_{}_{start}_{}_{}_{:x}{SUFFIX}",
             self.sequence,
             self.duration,
-            u8::from(self.discontinuity),
+            u8::from(self.discontinuity) | (u8::from(self.changed) << 1),
             self.missing_before,
+            self.init.unwrap_or_default(),
         )
     }
 
@@ -105,16 +112,31 @@ impl Label {
             "x" => None,
             micros => Some(DateTime::from_timestamp_micros(micros.parse().ok()?)?),
         };
-        let discontinuity = fields.next()? == "1";
+        let flags: u8 = fields.next()?.parse().ok()?;
         let missing_before = fields.next()?.parse().ok()?;
+        let init = u64::from_str_radix(fields.next()?, 16).ok()?;
         Some(Self {
             sequence,
             duration,
             start_time,
-            discontinuity,
+            discontinuity: flags & 1 != 0,
             missing_before,
+            init: Some(init).filter(|init| *init != 0),
+            changed: flags & 2 != 0,
         })
     }
+}
+
+/// What a segment holds.
+pub(crate) struct Content<'a> {
+    /// Its bytes, decrypted.
+    pub(crate) bytes: &'a [u8],
+    /// Its `EXT-X-MAP`.
+    pub(crate) init: Option<&'a Bytes>,
+    /// What its file looked like when it was read.
+    pub(crate) mark: FileMark,
+    /// Its file, which may be linked; without one it is written anew.
+    pub(crate) from: Option<&'a Path>,
 }
 
 /// A segment in the spool.
@@ -211,16 +233,18 @@ impl Spool {
         all
     }
 
-    /// Keeps a segment, whose content is `bytes`. `from` is the file that had it, and looked like
-    /// `mark` when it was read; without one it is written anew.
+    /// Keeps a segment.
     pub(crate) fn keep(
         &self,
         session: &Path,
         label: Label,
-        bytes: &[u8],
-        mark: FileMark,
-        from: Option<&Path>,
+        content: &Content<'_>,
     ) -> Result<Kept, SpoolError> {
+        let Content { bytes, mark, .. } = *content;
+        let label = Label {
+            init: content.init.map(|init| number_of(init)),
+            ..label
+        };
         let path = session.join(label.file_name());
         let failed = |error| SpoolError::new(&path, error);
         let (len, used) = (bytes.len() as u64, self.bytes());
@@ -234,8 +258,11 @@ impl Spool {
         fs::create_dir_all(session).map_err(failed)?;
         let partial = session.join(format!("{:020}{PARTIAL}", label.sequence));
         let _ = fs::remove_file(&partial);
+        if let (Some(number), Some(init)) = (label.init, content.init) {
+            write_init(session, number, init).map_err(failed)?;
+        }
         // In two steps, so that what a crash left under the name is replaced in one.
-        let linked = from.is_some_and(|from| link(from, &partial, mark));
+        let linked = content.from.is_some_and(|from| link(from, &partial, mark));
         if !linked {
             write(&partial, bytes, mark).map_err(failed)?;
         }
@@ -251,6 +278,14 @@ impl Spool {
             mark: FileMark { len, ..mark },
             linked,
         })
+    }
+
+    /// Reads a segment, and its `EXT-X-MAP`.
+    pub(crate) fn read(&self, kept: &Kept) -> io::Result<(Bytes, Option<Bytes>)> {
+        let folder = kept.path.parent().unwrap_or(&self.root);
+        let init = kept.label.init.map(|number| fs::read(folder.join(init_name(number))));
+        let bytes = fs::read(&kept.path)?;
+        Ok((bytes.into(), init.transpose()?.map(Bytes::from)))
     }
 
     /// Turns a link into a copy, before its content is overwritten under its other name. False
@@ -307,6 +342,27 @@ impl Spool {
             .used
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
     }
+}
+
+fn init_name(number: u64) -> String {
+    format!("{number:016x}.init")
+}
+
+/// A number that no other `EXT-X-MAP` has, and that is not 0.
+fn number_of(init: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    init.hash(&mut hasher);
+    hasher.finish().max(1)
+}
+
+fn write_init(session: &Path, number: u64, init: &[u8]) -> io::Result<()> {
+    let path = session.join(init_name(number));
+    if path.is_file() {
+        return Ok(());
+    }
+    let partial = path.with_extension("part");
+    fs::write(&partial, init)?;
+    fs::rename(&partial, &path)
 }
 
 /// Links a file, if it still is the one that looked like `mark`.
@@ -377,6 +433,8 @@ mod tests {
             start_time: DateTime::from_timestamp_micros(1_795_356_300_000_001),
             discontinuity: sequence == 3,
             missing_before: 0,
+            init: None,
+            changed: false,
         }
     }
 
@@ -413,9 +471,13 @@ mod tests {
             let segment = self.segment();
             let mark = FileMark::of(&fs::metadata(&segment).unwrap());
             let from = (how == Keep::Link).then_some(segment.as_path());
-            let label = label(sequence);
-            self.spool
-                .keep(&self.session, label, b"0123456789", mark, from)
+            let content = Content {
+                bytes: b"0123456789",
+                init: None,
+                mark,
+                from,
+            };
+            self.spool.keep(&self.session, label(sequence), &content)
         }
     }
 
@@ -425,6 +487,8 @@ mod tests {
         all.push(Label {
             start_time: None,
             missing_before: 90_000,
+            init: Some(77),
+            changed: true,
             ..label(7)
         });
         all.push(Label {
@@ -480,15 +544,18 @@ mod tests {
         let mark = FileMark::of(&fs::metadata(&lost.path).unwrap());
         assert_ne!(mark, lost.mark, "and it is noticed");
         assert!(!place.spool.harden(&lost).unwrap());
-        let late = place.spool.keep(
-            &place.session,
-            label(4),
-            b"0123456789",
-            copied.mark,
-            Some(&place.segment()),
-        );
+        let segment = place.segment();
+        let content = Content {
+            bytes: b"0123456789",
+            init: Some(&Bytes::from_static(b"map")),
+            mark: copied.mark,
+            from: Some(&segment),
+        };
+        let late = place.spool.keep(&place.session, label(4), &content);
         let late = late.unwrap();
         assert!(!late.linked);
+        let (bytes, init) = place.spool.read(&late).unwrap();
+        assert_eq!((&bytes[..], init.as_deref()), (&b"0123456789"[..], Some(&b"map"[..])));
         assert_eq!(fs::read_to_string(&late.path).unwrap(), "0123456789");
     }
 

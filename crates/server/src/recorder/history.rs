@@ -5,8 +5,7 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use clipmill::source::FileSource;
-use clipmill::{Limits, Location, SegmentSource, Ticks};
+use clipmill::{AnySource, Location, Ticks};
 use clipmill_playlist::{MediaPlaylist, Segment};
 
 use super::line::{Held, Line, Snapshot};
@@ -99,12 +98,13 @@ impl Dated {
 
     fn read_from(&self, playlist: &Path, root: &Path, begin: usize, past: usize) -> Line {
         let mut line = Line::default();
+        let source = AnySource::for_playlist(&Location::File(playlist.to_owned()), false);
         for segment in self
             .segments
             .get(begin..past.max(begin))
             .unwrap_or_default()
         {
-            if let Err(reason) = read_one(&mut line, playlist, root, segment) {
+            if let Err(reason) = read_one(&mut line, &source, playlist, root, segment) {
                 tracing::warn!(segment = segment.uri, reason, "a segment cannot be read");
                 line.miss(ticks(segment.duration));
             }
@@ -115,35 +115,36 @@ impl Dated {
 
 fn read_one(
     line: &mut Line,
+    source: &AnySource,
     playlist: &Path,
     root: &Path,
     segment: &Segment,
 ) -> Result<(), String> {
-    if segment.gap || segment.key.is_some() || segment.map.is_some() {
-        return Err("it is of a kind that cannot be read".to_owned());
+    if segment.gap {
+        return Err("there is no media in it".to_owned());
     }
     let path = locate(playlist, segment, root).map_err(|error| error.to_string())?;
     let metadata = std::fs::metadata(&path).map_err(|error| error.to_string())?;
-    let location = Location::File(path.clone());
-    let limit = Limits::default().segment_bytes;
-    let bytes = FileSource::within(root)
-        .read(&location, segment.byte_range, limit)
-        .map_err(|error| error.to_string())?;
-    let index = line
-        .index(&bytes, segment.discontinuity)
-        .map_err(|error| error.to_string())?;
+    let read = line.read(source, segment, playlist);
+    let read = read.map_err(|error| error.to_string())?;
+    let index = line.index(&read, segment.discontinuity);
+    let index = index.map_err(|error| error.to_string())?;
     let label = Label {
         sequence: segment.sequence,
         duration: ticks(segment.duration),
         start_time: segment.start_time,
         discontinuity: false,
         missing_before: 0,
+        init: None,
+        changed: false,
     };
     let held = Held {
         original: Some(path),
+        original_mark: FileMark::of(&metadata),
         mark: FileMark::of(&metadata),
         holding: None,
         byte_range: segment.byte_range,
+        key: read.key,
     };
     line.push(&label, index, held);
     Ok(())

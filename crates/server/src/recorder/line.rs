@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use clipmill::{
-    ByteRange, DemuxOptions, Demuxer, IndexError, Location, SegmentIndex, SegmentInfo, Ticks,
-    Timeline, TrackKind,
+    ByteRange, Limits, Location, ReadSegment, SegmentError, SegmentIndex, SegmentInfo, SegmentKey,
+    SegmentReader, SegmentSource, Ticks, Timeline, TrackKind,
 };
+use clipmill_playlist::Segment;
 
 use crate::sources::session::FileMark;
 use crate::spool::{Kept, Label, Spool, SpoolError};
@@ -69,12 +70,16 @@ impl Drop for Holding {
 pub(crate) struct Held {
     /// As the media server has it, if it was seen there.
     pub(crate) original: Option<PathBuf>,
-    /// What both files look like.
+    /// What that looks like.
+    pub(crate) original_mark: FileMark,
+    /// What the file looks like that is read.
     pub(crate) mark: FileMark,
     /// In the spool; `None` where it could not be kept.
     pub(crate) holding: Option<Arc<Holding>>,
     /// Which bytes of the media server's file; what is in the spool has no others.
     pub(crate) byte_range: Option<ByteRange>,
+    /// What the media server's file is encrypted with; what is in the spool is not.
+    pub(crate) key: Option<Arc<SegmentKey>>,
 }
 
 impl Held {
@@ -100,7 +105,7 @@ impl Held {
             .original
             .as_ref()
             .and_then(|path| std::fs::metadata(path).ok());
-        now.is_some_and(|now| FileMark::of(&now) == self.mark)
+        now.is_some_and(|now| FileMark::of(&now) == self.original_mark)
     }
 }
 
@@ -130,7 +135,7 @@ impl Snapshot {
 /// The segments of a session that clips may still need.
 #[derive(Debug)]
 pub(crate) struct Line {
-    demuxer: Demuxer,
+    reader: SegmentReader,
     timeline: Timeline,
     /// One for each segment on the timeline.
     held: VecDeque<Held>,
@@ -141,7 +146,7 @@ pub(crate) struct Line {
 impl Default for Line {
     fn default() -> Self {
         Self {
-            demuxer: Demuxer::new(DemuxOptions::default()),
+            reader: SegmentReader::new(None, &Limits::default()),
             timeline: Timeline::new(),
             held: VecDeque::new(),
             missing: 0,
@@ -176,17 +181,28 @@ impl Line {
         self.missing = self.missing.saturating_add(duration);
     }
 
+    /// Reads the next segment.
+    pub(crate) fn read(
+        &mut self,
+        source: &dyn SegmentSource,
+        segment: &Segment,
+        playlist: &Path,
+    ) -> Result<ReadSegment, SegmentError> {
+        let playlist = Location::File(playlist.to_owned());
+        self.reader.read(source, segment, &playlist)
+    }
+
     /// Indexes the next segment.
     pub(crate) fn index(
         &mut self,
-        bytes: &[u8],
+        read: &ReadSegment,
         discontinuity: bool,
-    ) -> Result<SegmentIndex, IndexError> {
+    ) -> Result<SegmentIndex, SegmentError> {
         self.discontinuity |= discontinuity;
         if self.discontinuity || self.missing > 0 {
-            self.demuxer.discontinuity();
+            self.reader.discontinuity();
         }
-        self.demuxer.index(bytes)
+        self.reader.index(read)
     }
 
     /// What is to be written down of the segment that was indexed.
@@ -206,7 +222,7 @@ impl Line {
         let info = SegmentInfo {
             location: Location::File(path),
             byte_range: held.byte_range.filter(|_| held.holding.is_none()),
-            key: None,
+            key: held.key.clone().filter(|_| held.holding.is_none()),
             in_playlist: true,
             sequence: label.sequence,
             duration: label.duration,

@@ -222,7 +222,8 @@ fn still_listed(
     };
     let mut tracker = Tracker::default();
     for kept in kept {
-        tracker.saw_before(kept.label.sequence, kept.label.start_time, kept.mark);
+        let mark = (!kept.label.changed).then_some(kept.mark);
+        tracker.saw_before(kept.label.sequence, kept.label.start_time, mark);
     }
     let mut mark = |segment: &Segment| mark_of(&serving.path, segment, &app.root());
     if tracker.observe(&playlist.segments, &mut mark) == Seen::StartedOver {

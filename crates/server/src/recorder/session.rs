@@ -6,8 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use clipmill::source::FileSource;
-use clipmill::{Limits, Location, SegmentIndex, SegmentSource, Ticks};
+use clipmill::{AnySource, Location, ReadSegment, SegmentError, SegmentIndex, Ticks};
 use clipmill_playlist::{Segment, candidates};
 
 use super::boundary::{self, Mark};
@@ -15,7 +14,7 @@ use super::line::{Held, Holding, Line, first_timestamp};
 use crate::catalog::Boundary;
 use crate::model::{VodGap, now_ms};
 use crate::sources::session::{FileMark, Pulse, Tracker, silence};
-use crate::spool::{Kept, Label, Spool};
+use crate::spool::{Content, Kept, Label, Spool};
 
 /// A file that was written to this recently may still be written to, while it is the last one
 /// listed.
@@ -156,26 +155,19 @@ impl Session {
         place: &Place<'_>,
     ) -> Intake {
         let duration = ticks(segment.duration);
-        let unsupported = match (&segment.key, &segment.map) {
-            (Some(key), _) => Some(format!("encryption ({:?})", key.method)),
-            (None, Some(_)) => Some("fragmented MP4".to_owned()),
-            (None, None) => None,
-        };
-        if let Some(feature) = &unsupported
-            && !std::mem::replace(&mut self.told_unsupported, true)
-        {
-            tracing::error!(
-                app = place.app,
-                stream = place.stream,
-                "{feature} is not supported yet: no clips can be made"
-            );
-        }
-        if segment.gap || unsupported.is_some() {
+        if segment.gap {
             return self.pass_over(segment, None, None, place);
         }
         let found = match self.read(segment, last, place) {
             Ok(found) => found,
             Err(Trouble::Settling(wait)) => return Intake::Later(wait),
+            Err(Trouble::Unsupported(what)) => {
+                if !std::mem::replace(&mut self.told_unsupported, true) {
+                    let (app, stream) = (place.app, place.stream);
+                    tracing::error!(app, stream, "no clips can be made: {what}");
+                }
+                return self.pass_over(segment, None, None, place);
+            }
             Err(Trouble::NotThere(reason)) => {
                 if let Some(wait) = self.patience(segment.sequence, last) {
                     return Intake::Later(wait);
@@ -183,7 +175,7 @@ impl Session {
                 return self.pass_over(segment, None, Some(&reason), place);
             }
         };
-        let index = match self.line.index(&found.bytes, segment.discontinuity) {
+        let index = match self.line.index(&found.read, segment.discontinuity) {
             Ok(index) => index,
             Err(error) => {
                 let age = found.mark.modified().elapsed().unwrap_or_default();
@@ -207,18 +199,22 @@ impl Session {
             start_time,
             discontinuity: false,
             missing_before: 0,
+            init: None,
+            changed: !found.as_it_is(),
         });
         let holding = self.keep(label, &found, place);
         // One file that holds all segments changes all the time.
         let mark = found.whole_file.then_some(found.mark);
         let held = Held {
-            original: Some(found.path),
+            original: Some(found.path.clone()),
+            original_mark: found.mark,
             mark: match &holding {
                 Some((kept, _)) => kept.mark,
                 None => found.mark,
             },
             holding: holding.map(|(_, holding)| holding),
             byte_range: segment.byte_range,
+            key: found.read.key,
         };
         self.line.push(&label, index, held);
         self.tracker.saw(segment, mark);
@@ -253,23 +249,29 @@ impl Session {
     pub(crate) fn take_kept(&mut self, kept: Kept, original: Option<PathBuf>, spool: &Arc<Spool>) {
         let label = kept.label;
         self.line.miss(label.missing_before);
-        self.tracker
-            .saw_before(label.sequence, label.start_time, kept.mark);
+        let mark = (!label.changed).then_some(kept.mark);
+        self.tracker.saw_before(label.sequence, label.start_time, mark);
         self.taken += 1;
-        let indexed = std::fs::read(&kept.path)
-            .map_err(|error| error.to_string())
-            .and_then(|bytes| {
-                let index = self.line.index(&bytes, label.discontinuity);
-                index.map_err(|error| error.to_string())
-            });
+        let read = spool.read(&kept).map_err(|error| error.to_string());
+        let indexed = read.and_then(|(bytes, init)| {
+            let read = ReadSegment {
+                bytes,
+                key: None,
+                init,
+            };
+            let index = self.line.index(&read, label.discontinuity);
+            index.map_err(|error| error.to_string())
+        });
         match indexed {
             Ok(index) => {
                 self.dated = first_timestamp(&index).zip(label.start_time);
                 let held = Held {
-                    original,
+                    original_mark: kept.mark,
+                    original: original.filter(|_| !label.changed),
                     mark: kept.mark,
                     holding: Some(Holding::new(spool, kept)),
                     byte_range: None,
+                    key: None,
                 };
                 self.line.push(&label, index, held);
             }
@@ -323,7 +325,7 @@ impl Session {
         (since.elapsed() < limit).then_some(SETTLE)
     }
 
-    fn read(&self, segment: &Segment, last: bool, place: &Place<'_>) -> Result<Found, Trouble> {
+    fn read(&mut self, segment: &Segment, last: bool, place: &Place<'_>) -> Result<Found, Trouble> {
         let gone = |reason: &dyn std::fmt::Display| Trouble::NotThere(reason.to_string());
         let path = locate(&self.playlist, segment, place.root).map_err(|error| gone(&error))?;
         let look = || {
@@ -336,27 +338,29 @@ impl Session {
         if let Some(age) = fresh {
             return Err(Trouble::Settling(SETTLE.saturating_sub(age)));
         }
-        let source = FileSource::within(place.root);
-        let location = Location::File(path.clone());
-        let limit = Limits::default().segment_bytes;
-        let read = source.read(&location, segment.byte_range, limit);
-        let bytes = read.map_err(|error| gone(&error))?;
-        if bytes.is_empty() {
+        if mark.len == 0 {
             return Err(gone(&"it is empty"));
         }
-        if look()? != mark && segment.byte_range.is_none() {
+        let source = AnySource::for_playlist(&Location::File(self.playlist.clone()), false);
+        let read = self.line.read(&source, segment, &self.playlist);
+        let read = read.map_err(|error| match error {
+            SegmentError::Unsupported(_) => Trouble::Unsupported(error.to_string()),
+            error => gone(&error),
+        })?;
+        let whole_file = segment.byte_range.is_none();
+        if look()? != mark && whole_file {
             return Err(Trouble::Settling(SETTLE));
         }
-        let torn = bytes.first() == Some(&0x47) && bytes.len() % 188 != 0;
+        let torn = read.bytes.first() == Some(&0x47) && read.bytes.len() % 188 != 0;
         let young = mark.modified().elapsed().is_ok_and(|age| age < LATE);
         if last && torn && young {
             return Err(Trouble::Settling(SETTLE));
         }
         Ok(Found {
-            whole_file: segment.byte_range.is_none(),
+            whole_file,
             path,
             mark,
-            bytes,
+            read,
         })
     }
 
@@ -366,13 +370,15 @@ impl Session {
         found: &Found,
         place: &Place<'_>,
     ) -> Option<(Kept, Arc<Holding>)> {
-        let may_link = found.whole_file && !self.names_reused && self.taken >= COPIED;
+        let may_link = found.as_it_is() && !self.names_reused && self.taken >= COPIED;
         self.taken += 1;
-        let from = may_link.then_some(found.path.as_path());
-        match place
-            .spool
-            .keep(&self.folder, label, &found.bytes, found.mark, from)
-        {
+        let content = Content {
+            bytes: &found.read.bytes,
+            init: found.read.init.as_ref(),
+            mark: found.mark,
+            from: may_link.then_some(found.path.as_path()),
+        };
+        match place.spool.keep(&self.folder, label, &content) {
             Ok(kept) => {
                 self.told_not_kept = false;
                 let holding = Holding::new(place.spool, kept.clone());
@@ -473,14 +479,22 @@ impl Session {
 struct Found {
     path: PathBuf,
     mark: FileMark,
-    bytes: bytes::Bytes,
+    read: ReadSegment,
     whole_file: bool,
+}
+
+impl Found {
+    /// Whether the content is that of the file byte for byte.
+    fn as_it_is(&self) -> bool {
+        self.whole_file && self.read.key.is_none()
+    }
 }
 
 /// Why there is no content yet.
 enum Trouble {
     Settling(Duration),
     NotThere(String),
+    Unsupported(String),
 }
 
 /// The file of a segment, links resolved, inside `root`.

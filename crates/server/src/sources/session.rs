@@ -118,12 +118,12 @@ impl Tracker {
         &mut self,
         sequence: u64,
         start_time: Option<DateTime<Utc>>,
-        mark: FileMark,
+        mark: Option<FileMark>,
     ) {
         let known = Known {
             uri: None,
             start_time,
-            mark: Some(mark),
+            mark,
         };
         self.remember(sequence, known);
     }
