@@ -272,6 +272,32 @@ fn every_playlist_comes_out_whole() {
     );
 }
 
+/// Pictures and two languages of sound, each in a playlist of its own.
+#[test]
+fn sound_in_playlists_of_its_own_comes_along() {
+    let Some(corpus) = corpus() else { return };
+    let of = corpus.join("gen/hls/demuxed_audio");
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out.mp4");
+    let run = binary::clipmill([
+        Path::new("cut"),
+        &of.join("master.m3u8"),
+        Path::new("-o"),
+        &out,
+    ]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    let file = std::fs::read(&out).unwrap();
+    let movie = mp4::read(&file).unwrap();
+    assert_eq!(movie.faults(&file), Vec::<String>::new());
+    let playlists = ["s0.m3u8", "s1.m3u8", "s2.m3u8"];
+    assert_eq!(movie.tracks.len(), playlists.len());
+    for (track, playlist) in movie.tracks.iter().zip(playlists) {
+        let expected = expectation(&of.join(playlist)).unwrap();
+        let packets = expected["streams"][0]["packets"].as_u64();
+        assert_eq!(packets, Some(track.samples.len() as u64), "{playlist}");
+    }
+}
+
 /// Samples and span of each track, in a clip of the whole playlist.
 fn check_playlist(playlist: &Path, expected: &Value) -> Result<(), String> {
     let folder = tempfile::tempdir().unwrap();
