@@ -475,3 +475,76 @@ fn used_segments_are_deleted_and_no_others() {
     periodic.retain(|clip| clip.vod["vodId"] != asked["dataId"]);
     assert_tiles(&periodic, &[&pieces]);
 }
+
+/// Segments as ffmpeg writes them: each in its own folder, all kept.
+fn encode(folder: &std::path::Path, id: &str, options: &[&str]) -> std::process::Child {
+    let playlist = folder.join(format!("{id}.m3u8"));
+    let mut command = std::process::Command::new("ffmpeg");
+    command
+        .args("-v error -nostdin -re -f lavfi -i testsrc=size=320x180:rate=25".split(' '))
+        .args("-re -f lavfi -i sine=frequency=440:sample_rate=48000 -t 11".split(' '))
+        .args("-c:v libx264 -preset ultrafast -g 25 -bf 2 -threads 1 -c:a aac".split(' '))
+        .args("-f hls -hls_time 2 -hls_list_size 0".split(' '))
+        .args(options)
+        .arg(playlist);
+    command.spawn().unwrap()
+}
+
+#[test]
+fn what_ffmpeg_writes_is_tiled() {
+    if !clipmill_tests::tools::installed(&["ffmpeg", "ffprobe"]) {
+        return;
+    }
+    let server = Server::start("interval_seconds = 3\n");
+    let folder = server.streams();
+    let key = server.folder.path().join("key");
+    std::fs::write(&key, b"0123456789abcdef").unwrap();
+    std::fs::write(folder.join("enc.key"), b"0123456789abcdef").unwrap();
+    let info = server.folder.path().join("key.info");
+    std::fs::write(&info, format!("enc.key\n{}\n", key.display())).unwrap();
+    let info = info.to_str().unwrap();
+    let fmp4 = [
+        "-hls_segment_type",
+        "fmp4",
+        "-hls_fmp4_init_filename",
+        "frag-init.mp4",
+        "-hls_flags",
+        "program_date_time",
+    ];
+    let mut all = [
+        encode(&folder, "plain", &["-hls_flags", "program_date_time"]),
+        encode(
+            &folder,
+            "sliding",
+            &["-hls_list_size", "3", "-hls_flags", "delete_segments"],
+        ),
+        encode(&folder, "frag", &fmp4),
+        encode(&folder, "enc", &["-hls_key_info_file", info]),
+    ];
+    for child in &mut all {
+        assert!(child.wait().unwrap().success());
+    }
+    for id in ["plain", "sliding", "frag", "enc"] {
+        server.wait("finished", || server.status(id) == "finished");
+    }
+    server.wait("all cut", || server.kept() == 0);
+    for id in ["plain", "sliding", "frag", "enc"] {
+        let clips = server.clips(id);
+        assert!((4..=6).contains(&clips.len()), "{id}: {}", clips.len());
+        let pictures: Vec<_> = clips.iter().flat_map(|clip| clip.video.clone()).collect();
+        // The same pictures, encoded alike, four times.
+        assert_eq!(pictures.len(), 275, "{id}");
+        for clip in &clips {
+            let path = server
+                .folder
+                .path()
+                .join(clip.vod["filePath"].as_str().unwrap());
+            let (_, complaints) = clipmill_tests::tools::decoded_pictures(&path);
+            assert_eq!(complaints, "", "{id}");
+        }
+        let plain = server.clips("plain");
+        let plain: Vec<_> = plain.iter().flat_map(|clip| clip.video.clone()).collect();
+        assert_same(&pictures, &plain, id);
+    }
+    server.assert_all_or_nothing();
+}

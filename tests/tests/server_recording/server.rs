@@ -196,7 +196,8 @@ impl Server {
         let mut files = BTreeSet::new();
         for name in names(&self.streams()) {
             assert!(!name.starts_with('.'), "{name} is left");
-            if name.ends_with(".mp4") {
+            // Clips have names of 24 characters; others may lie there too.
+            if name.strip_suffix(".mp4").is_some_and(|id| id.len() == 24) {
                 files.insert(name);
             }
         }
