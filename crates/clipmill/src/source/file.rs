@@ -1,12 +1,13 @@
 //! Playlists and segments on disk.
 
 use std::fs::{self, File};
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use clipmill_playlist::{ByteRange, Location, candidates};
 
+use super::buffers::Buffers;
 use super::{SegmentSource, SourceError};
 
 /// Reads regular files, each in one go.
@@ -16,6 +17,7 @@ use super::{SegmentSource, SourceError};
 #[derive(Debug, Clone, Default)]
 pub struct FileSource {
     root: Option<PathBuf>,
+    buffers: Buffers,
 }
 
 impl FileSource {
@@ -27,7 +29,10 @@ impl FileSource {
         } else {
             folder
         };
-        Self { root: Some(root) }
+        Self {
+            root: Some(root),
+            buffers: Buffers::default(),
+        }
     }
 
     fn open(&self, named: &Path) -> Result<(File, u64), SourceError> {
@@ -91,15 +96,10 @@ impl SegmentSource for FileSource {
             return Err(too_large());
         }
         // A file that grows while it is read is given as it was when it was opened.
-        let mut bytes = Vec::new();
         let capacity = usize::try_from(wanted).map_err(|_| too_large())?;
-        bytes
-            .try_reserve_exact(capacity)
-            .map_err(|error| failed(path, io::Error::new(io::ErrorKind::OutOfMemory, error)))?;
-        file.take(wanted)
-            .read_to_end(&mut bytes)
-            .map_err(|error| failed(path, error))?;
-        Ok(bytes.into())
+        self.buffers
+            .read(&file, capacity)
+            .map_err(|error| failed(path, error))
     }
 }
 

@@ -5,6 +5,7 @@
 //! - [`HttpSource`]: http and https (feature `http`);
 //! - [`AnySource`]: both, by the kind of location.
 
+mod buffers;
 mod file;
 #[cfg(feature = "http")]
 mod http;
