@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
-use clipmill::{AnySource, Clip, ClipError, ClipRequest, Probe};
+use clipmill::{AnySource, Clip, ClipError, ClipRequest, Probe, WrittenClip};
 use serde::Serialize;
 
 use crate::args::{Args, Command, Common, CutArgs, FormatChoice, Output, ProbeArgs, RemuxArgs};
@@ -90,7 +90,14 @@ fn cut(args: &CutArgs) -> Result<ExitCode, Failure> {
     if streams(args) {
         return stream(args, &request, &source, bar);
     }
-    let clip = Clip::from_playlist(&source, &args.playlist, &request, &mut |p| bar.observe(p));
+    let observer = &mut |progress| bar.observe(progress);
+    if is_plain_file(&args.output) {
+        let path = &args.output.output;
+        let written = Clip::cut_to_path(&source, &args.playlist, &request, path, observer);
+        bar.finish();
+        return written_file(written, &args.output, &args.common);
+    }
+    let clip = Clip::from_playlist(&source, &args.playlist, &request, observer);
     let clip = clip.map_err(|error| Failure::of_input(error, &args.common))?;
     finish(&clip, &source, &args.output, &args.common, bar)
 }
@@ -130,9 +137,33 @@ fn remux(args: &RemuxArgs) -> Result<ExitCode, Failure> {
     // Files that were named one by one may lie anywhere.
     let source = AnySource::default();
     let mut bar = Bar::new(args.common.quiet);
-    let clip = Clip::from_files(&source, &args.files, &request, &mut |p| bar.observe(p));
+    let observer = &mut |progress| bar.observe(progress);
+    if is_plain_file(&args.output) {
+        let path = &args.output.output;
+        let written = Clip::join_to_path(&source, &args.files, &request, path, observer);
+        bar.finish();
+        return written_file(written, &args.output, &args.common);
+    }
+    let clip = Clip::from_files(&source, &args.files, &request, observer);
     let clip = clip.map_err(|error| Failure::of_input(error, &args.common))?;
     finish(&clip, &source, &args.output, &args.common, bar)
+}
+
+/// Whether the output is a file with its `moov` first, which is written while its segments are
+/// read.
+fn is_plain_file(output: &Output) -> bool {
+    output.output != Path::new("-") && matches!(output.format, FormatChoice::Mp4)
+}
+
+/// Says what a file holds.
+fn written_file(
+    written: Result<WrittenClip, ClipError>,
+    output: &Output,
+    common: &Common,
+) -> Result<ExitCode, Failure> {
+    let written = written.map_err(|error| Failure::of_input(error, common))?;
+    report(&written.clip, written.bytes, output, common);
+    Ok(code(&written.clip, common))
 }
 
 /// Writes the clip and says what it holds.
@@ -155,21 +186,21 @@ fn finish(
     bar.finish();
     written.map_err(Failure::Job)?;
 
+    report(clip, layout.len(), output, common);
+    Ok(code(clip, common))
+}
+
+fn report(clip: &Clip, bytes: u64, output: &Output, common: &Common) {
     let name = output.output.display().to_string();
     warn(clip, common);
-    if !to_stdout {
-        if common.json {
-            print_json(&ClipReport::new(
-                clip,
-                name,
-                layout.len(),
-                output.format.name(),
-            ));
-        } else if !common.quiet {
-            eprint!("{}", clip_text(clip, &name, layout.len()));
-        }
+    if output.output == Path::new("-") {
+        return;
     }
-    Ok(code(clip, common))
+    if common.json {
+        print_json(&ClipReport::new(clip, name, bytes, output.format.name()));
+    } else if !common.quiet {
+        eprint!("{}", clip_text(clip, &name, bytes));
+    }
 }
 
 fn probe(args: &ProbeArgs) -> Result<ExitCode, Failure> {

@@ -70,6 +70,8 @@ pub struct Clip {
     /// Which track of the timeline each of the movie's is.
     pub(crate) line_tracks: Vec<usize>,
     pub(crate) segments: Vec<ClipSegment>,
+    /// Number on the timeline of the first of them.
+    pub(crate) first_number: u64,
     /// The instant of the first presented frame of the leading track, where the playlist dates it.
     pub start_time: Option<DateTime<Utc>>,
     /// The instant at which its last frame ends.
@@ -101,7 +103,7 @@ impl Clip {
         let mut made: Vec<(usize, MadeTrack)> = Vec::new();
         for (track, chosen) in selection.tracks.iter().enumerate() {
             let line_track = &timeline.tracks()[track];
-            for chosen in by_coding(timeline, chosen) {
+            for (_, chosen) in by_coding(timeline, chosen) {
                 let one = make_track(timeline, line_track, &chosen, first_number);
                 made.extend(one.map(|one| (track, one)));
             }
@@ -153,6 +155,7 @@ impl Clip {
             movie,
             line_tracks,
             segments,
+            first_number: placed[*used.start()].number,
             start_time,
             end_time: timeline.time_at(presented_end),
             duration_ms: millis(presented_end - start),
@@ -210,7 +213,10 @@ fn used_segments(selection: &Selection) -> Option<RangeInclusive<usize>> {
 
 /// Parts samples of different codecs: they could share a track by the standard, as sample entries of
 /// their own, but players and tools take a track for one codec.
-fn by_coding(timeline: &Timeline, chosen: &[Chosen]) -> Vec<Vec<Chosen>> {
+pub(crate) fn by_coding(
+    timeline: &Timeline,
+    chosen: &[Chosen],
+) -> Vec<(Discriminant<CodecConfig>, Vec<Chosen>)> {
     let mut parted: Vec<(Discriminant<CodecConfig>, Vec<Chosen>)> = Vec::new();
     for (piece, config) in by_config(timeline, chosen) {
         let coding = discriminant(config);
@@ -219,7 +225,7 @@ fn by_coding(timeline: &Timeline, chosen: &[Chosen]) -> Vec<Vec<Chosen>> {
             None => parted.push((coding, vec![piece])),
         }
     }
-    parted.into_iter().map(|(_, chosen)| chosen).collect()
+    parted
 }
 
 /// Parts samples where their configuration changes.
@@ -283,25 +289,11 @@ impl MadeTrack {
         let from = self.first_pts.max(start);
         let to = self.end.min(end);
         self.presented = from..to.max(from);
-        self.track.edits.clear();
-        if to <= from {
-            return;
-        }
-        if from > start {
-            self.track.edits.push(Edit {
-                duration: (from - start).unsigned_abs(),
-                media_time: None,
-            });
-        }
-        let media = rescale(
-            from - self.first_dts,
-            clipmill_media::CLOCK_90K,
-            self.track.timescale,
-        );
-        self.track.edits.push(Edit {
-            duration: (to - from).unsigned_abs(),
-            media_time: Some(media.max(0).unsigned_abs()),
-        });
+        self.track.edits = if to <= from {
+            Vec::new()
+        } else {
+            edit_list(start, from..to, self.first_dts, self.track.timescale)
+        };
     }
 
     fn summary(&self, id: u32) -> TrackSummary {
@@ -325,6 +317,27 @@ impl MadeTrack {
             last_pts: self.last_pts,
         }
     }
+}
+
+/// Shows nothing from `start` on, then the media at `presented`, of which the first sample is decoded
+/// at `first_dts`.
+fn edit_list(
+    start: Ticks,
+    presented: std::ops::Range<Ticks>,
+    first_dts: Ticks,
+    timescale: u32,
+) -> Vec<Edit> {
+    let std::ops::Range { start: from, end } = presented;
+    let media = rescale(from - first_dts, clipmill_media::CLOCK_90K, timescale);
+    let empty = (from > start).then(|| Edit {
+        duration: (from - start).unsigned_abs(),
+        media_time: None,
+    });
+    let shown = Edit {
+        duration: (end - from).unsigned_abs(),
+        media_time: Some(media.max(0).unsigned_abs()),
+    };
+    empty.into_iter().chain([shown]).collect()
 }
 
 fn make_track(
@@ -424,6 +437,24 @@ impl TrackWriter {
             position: 0,
             stated: 0,
         })
+    }
+
+    /// Ticks per second of the samples' durations.
+    pub(crate) fn timescale(&self) -> u32 {
+        self.timescale
+    }
+
+    /// Least presentation timestamp of the samples that it was made for, in ticks.
+    pub(crate) fn first_shown(&self) -> Ticks {
+        to_ticks(self.first_pts, self.timing.clock())
+    }
+
+    /// The edit list of the track in a movie that is presented from `start` on, but for when it
+    /// ends.
+    pub(crate) fn open_edits(&self, start: Ticks) -> Vec<Edit> {
+        let from = self.first_shown().max(start);
+        let first_dts = to_ticks(self.first_dts, self.timing.clock());
+        edit_list(start, from..from, first_dts, self.timescale)
     }
 
     /// Adds samples of one segment.

@@ -8,16 +8,16 @@ use crate::error::ClipError;
 
 /// Lets `write` fill a new file beside `path`, then gives it that name, in place of what may have
 /// been there. Nothing is left behind when `write` fails.
-pub(crate) fn replace(
+pub(crate) fn replace<T>(
     path: &Path,
-    write: impl FnOnce(&mut File) -> Result<(), ClipError>,
-) -> Result<(), ClipError> {
+    write: impl FnOnce(&mut File) -> Result<T, ClipError>,
+) -> Result<T, ClipError> {
     let failed = |error: io::Error| ClipError::Write {
         path: path.to_owned(),
         error,
     };
     // A device or a pipe cannot be replaced; it takes the bytes as they come.
-    if std::fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir()) {
+    if !is_replaced(path) {
         let mut file = File::options().write(true).open(path).map_err(failed)?;
         return write(&mut file);
     }
@@ -45,7 +45,13 @@ pub(crate) fn replace(
         builder.permissions(std::fs::Permissions::from_mode(0o666));
     }
     let mut file = builder.tempfile_in(folder).map_err(failed)?;
-    write(file.as_file_mut())?;
+    let written = write(file.as_file_mut())?;
     file.persist(path).map_err(|error| failed(error.error))?;
-    Ok(())
+    Ok(written)
+}
+
+/// Whether a new file will take this name; a device or a pipe keeps it, and takes bytes in order
+/// alone.
+pub(crate) fn is_replaced(path: &Path) -> bool {
+    !std::fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir())
 }

@@ -12,7 +12,7 @@ use crate::error::ClipError;
 use crate::source::SegmentSource;
 
 /// How much is gathered before it is written.
-const BLOCK: usize = 1 << 20;
+pub(crate) const BLOCK: usize = 256 << 10;
 
 /// The form of an MP4 file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -110,9 +110,20 @@ impl ClipLayout {
         out: &mut dyn Write,
         observer: Observer<'_>,
     ) -> Result<(), ClipError> {
+        let mut renderer = Renderer::new(&self.segments, source);
+        self.write_with(&mut renderer, name, out, observer)
+    }
+
+    /// The same, with a renderer of the same clip.
+    pub(crate) fn write_with(
+        &self,
+        renderer: &mut Renderer<'_>,
+        name: &Path,
+        out: &mut dyn Write,
+        observer: Observer<'_>,
+    ) -> Result<(), ClipError> {
         let total = self.len();
         let mut block = Vec::with_capacity(BLOCK);
-        let mut renderer = Renderer::new(&self.segments, source);
         let mut done = 0;
         let failed = |error: io::Error| ClipError::Write {
             path: name.to_owned(),
@@ -155,6 +166,8 @@ pub(crate) struct Renderer<'a> {
     segments: &'a [ClipSegment],
     source: &'a dyn SegmentSource,
     last: Option<(usize, Bytes)>,
+    /// Segments that need not be read.
+    held: Vec<(usize, Bytes)>,
     /// Holds samples of which only a part is wanted.
     scratch: Vec<u8>,
 }
@@ -165,13 +178,14 @@ impl<'a> Renderer<'a> {
             segments,
             source,
             last: None,
+            held: Vec::new(),
             scratch: Vec::new(),
         }
     }
 
     /// Spares it reading a segment.
     pub(crate) fn hold(&mut self, number: usize, bytes: Bytes) {
-        self.last = Some((number, bytes));
+        self.held.push((number, bytes));
     }
 
     /// Appends a span to `out`.
@@ -213,10 +227,12 @@ impl<'a> Renderer<'a> {
         {
             return Ok(bytes.clone());
         }
-        let info = &self.segments[number].info;
-        // Dropped first, so that two segments are never held at once.
+        // Dropped first, so that no two segments are read at once.
         self.last = None;
-        let bytes = info.read(self.source)?;
+        let bytes = match self.held.iter().position(|(held, _)| *held == number) {
+            Some(at) => self.held.swap_remove(at).1,
+            None => self.segments[number].info.read(self.source)?,
+        };
         self.last = Some((number, bytes.clone()));
         Ok(bytes)
     }

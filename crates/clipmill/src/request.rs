@@ -66,9 +66,7 @@ impl Clip {
         request: &ClipRequest,
         observer: Observer<'_>,
     ) -> Result<Self, ClipError> {
-        let items = files.iter().cloned().map(Item::from_file).collect();
-        let name = files.first().map_or_else(String::new, Location::to_string);
-        Loader::new(source, name, items, Vec::new(), Window::default(), request).finish(observer)
+        Loader::of_files(source, files, request).finish(observer)
     }
 }
 
@@ -280,6 +278,17 @@ impl<'a> Loader<'a> {
         Ok(loader)
     }
 
+    /// Takes files, whole.
+    pub(crate) fn of_files(
+        source: &'a dyn SegmentSource,
+        files: &[Location],
+        request: &'a ClipRequest,
+    ) -> Self {
+        let items = files.iter().cloned().map(Item::from_file).collect();
+        let name = files.first().map_or_else(String::new, Location::to_string);
+        Self::new(source, name, items, Vec::new(), Window::default(), request)
+    }
+
     fn new(
         source: &'a dyn SegmentSource,
         name: String,
@@ -312,7 +321,8 @@ impl<'a> Loader<'a> {
         loader
     }
 
-    fn restart(&mut self) {
+    /// Begins anew.
+    pub(crate) fn restart(&mut self) {
         self.feed = Feed::new(self.source, self.request.program, &self.request.limits);
         let labels = self.renditions.iter().map(OpenedRendition::label);
         self.timeline = Timeline::with_labels(labels.collect());
@@ -328,6 +338,8 @@ impl<'a> Loader<'a> {
                 RenditionFeed::new(number, opened, feed, beside)
             })
             .collect();
+        self.pushed = false;
+        self.beyond = None;
     }
 
     /// Whether there is sound in playlists of its own.
@@ -343,6 +355,29 @@ impl<'a> Loader<'a> {
 
     pub(crate) fn timeline(&self) -> &Timeline {
         &self.timeline
+    }
+
+    pub(crate) fn timeline_mut(&mut self) -> &mut Timeline {
+        &mut self.timeline
+    }
+
+    /// Whether the segment last read lies at least `margin` segments before the one in which the
+    /// window ends.
+    pub(crate) fn is_settled(&self, margin: usize) -> bool {
+        let end = self.window.to.map(|to| to.segment);
+        end.is_none_or(|end| self.next + margin <= end + 1)
+    }
+
+    /// How many times longer the window is than the part of it that has come, which lasts
+    /// `read_ms`.
+    pub(crate) fn growth(&self, read_ms: u64) -> f64 {
+        let end = self.window.to.map_or(self.items.len(), |to| to.segment + 1);
+        let all = &self.items[self.first..end.clamp(self.next, self.items.len())];
+        if all.iter().any(|item| item.duration.is_zero()) {
+            return all.len() as f64 / (self.next - self.first).max(1) as f64;
+        }
+        let all: f64 = all.iter().map(|item| item.duration.as_secs_f64()).sum();
+        all * 1000.0 / read_ms.max(1) as f64
     }
 
     /// Number on the timeline and bytes of the segment last read; `None` when it gave nothing.
@@ -371,6 +406,14 @@ impl<'a> Loader<'a> {
         Bounds {
             from: place(self.window.from).or(from_start.flatten()),
             to: place(self.window.to),
+        }
+    }
+
+    /// The same for one that goes on to the end of the playlist.
+    pub(crate) fn bounds_without_end(&self) -> Bounds {
+        Bounds {
+            to: None,
+            ..self.bounds()
         }
     }
 
@@ -479,16 +522,22 @@ impl<'a> Loader<'a> {
 
     /// Reads all that is needed, and makes the clip.
     pub(crate) fn finish(mut self, observer: Observer<'_>) -> Result<Clip, ClipError> {
+        self.read_all(observer)?;
+        self.clip()
+    }
+
+    /// Reads all that is needed.
+    pub(crate) fn read_all(&mut self, observer: Observer<'_>) -> Result<(), ClipError> {
         while let Some((done, total)) = self.advance()? {
             if observer(Progress::Indexing { done, total }) == ControlFlow::Break(()) {
                 return Err(ClipError::Cancelled);
             }
         }
-        self.into_clip()
+        Ok(())
     }
 
     /// Makes the clip of what was read.
-    pub(crate) fn into_clip(mut self) -> Result<Clip, ClipError> {
+    pub(crate) fn clip(&mut self) -> Result<Clip, ClipError> {
         let Some(mut clip) = Clip::new(&self.timeline, self.bounds(), self.request.cut) else {
             return Err(self.failure());
         };
@@ -504,8 +553,8 @@ impl<'a> Loader<'a> {
             gap.reason.clone_from(only);
         }
         clip.lost_segments = lost.len() as u64;
-        self.said.extend(lost);
-        clip.warnings.splice(0..0, self.said);
+        clip.warnings
+            .splice(0..0, self.said.iter().cloned().chain(lost));
         Ok(clip)
     }
 
@@ -526,16 +575,15 @@ impl<'a> Loader<'a> {
     }
 
     /// Why there is no clip: what was wrong with the first segment that gave nothing, if all did.
-    fn failure(self) -> ClipError {
+    fn failure(&mut self) -> ClipError {
         let nothing = self.timeline.segments().is_empty();
-        let wrong = self
-            .lost
+        let wrong = std::mem::take(&mut self.lost)
             .into_iter()
             .find_map(|(_, name, why)| Some((name, why?)));
         match wrong.filter(|_| nothing) {
             Some((segment, error)) => ClipError::Segment { segment, error },
             None => ClipError::Empty {
-                playlist: self.name,
+                playlist: self.name.clone(),
             },
         }
     }

@@ -96,7 +96,7 @@ impl Clip {
         }
         out.flush().map_err(failed)?;
         let written = writer.map_or(0, |writer| writer.written);
-        let mut clip = loader.into_clip()?;
+        let mut clip = loader.clip()?;
         let held: u64 = clip.tracks.iter().map(|track| track.samples).sum();
         if let Some(left @ 1..) = held.checked_sub(written) {
             clip.warnings.push(format!(

@@ -252,6 +252,26 @@ impl Timeline {
         self.joins.retain(|join| join.segment >= number);
     }
 
+    /// The position in [`segments`](Self::segments) of the segment `number`.
+    pub(crate) fn position(&self, number: u64) -> Option<usize> {
+        let first = self.segments.front()?.number;
+        let at = usize::try_from(number.checked_sub(first)?).ok()?;
+        (at < self.segments.len()).then_some(at)
+    }
+
+    /// Gives away where the samples of a segment lie, and keeps of its index what it takes to
+    /// choose among them.
+    pub(crate) fn forget_places(
+        &mut self,
+        number: u64,
+    ) -> Option<(SegmentInfo, Arc<SegmentIndex>)> {
+        let at = self.position(number)?;
+        let segment = self.segments.get_mut(at)?;
+        let without = Arc::new(segment.index.without_places());
+        let index = std::mem::replace(&mut segment.index, without);
+        Some((segment.info.clone(), index))
+    }
+
     /// Adds the segment that follows.
     pub fn push(&mut self, info: SegmentInfo, index: Arc<SegmentIndex>) -> &PlacedSegment {
         let source = 0;

@@ -198,6 +198,20 @@ impl TrackIndex {
         self.units.get(self.unit_range(sample)).unwrap_or_default()
     }
 
+    /// The same samples, of which none can be gathered: for whoever has written them, and needs
+    /// to know their times and sizes.
+    #[must_use]
+    pub fn without_places(&self) -> Self {
+        Self {
+            configs: self.configs.clone(),
+            extents: Vec::new(),
+            units: Vec::new(),
+            samples: self.samples.clone(),
+            literals: Vec::new(),
+            ..*self
+        }
+    }
+
     /// Bytes of memory that this index holds.
     #[must_use]
     pub fn heap_bytes(&self) -> usize {
@@ -319,6 +333,19 @@ pub struct SegmentIndex {
     pub declined: Vec<DeclinedStream>,
     /// What was found broken.
     pub damage: DamageLog,
+}
+
+impl SegmentIndex {
+    /// The same without where the samples lie: see [`TrackIndex::without_places`].
+    #[must_use]
+    pub fn without_places(&self) -> Self {
+        Self {
+            segment_len: self.segment_len,
+            tracks: self.tracks.iter().map(TrackIndex::without_places).collect(),
+            declined: self.declined.clone(),
+            damage: self.damage.clone(),
+        }
+    }
 }
 
 /// Makes a [`TrackIndex`], one piece, unit and sample after the other.

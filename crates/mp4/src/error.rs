@@ -31,6 +31,12 @@ pub enum LayoutError {
         /// Index of the configuration in the track.
         config: usize,
     },
+    /// The `moov` does not fit into the room that was kept for it.
+    #[error("the movie's description does not fit before byte {media_at}")]
+    NoRoom {
+        /// Where the media begins.
+        media_at: u64,
+    },
     /// A number does not fit its field.
     #[error("{what} is too large for its field")]
     TooLarge {

@@ -53,9 +53,23 @@ impl Layout {
     /// # Errors
     /// When the movie holds no sample, contradicts itself, or a number does not fit its field.
     pub fn progressive(movie: Movie) -> Result<Self, LayoutError> {
+        Self::progressive_at(movie, None)
+    }
+
+    /// The same file with its media from byte `media_at` on, wherever its `moov` ends: a `free`
+    /// box fills what is left between them. So the media can be written before the `moov` is
+    /// known.
+    ///
+    /// # Errors
+    /// As [`progressive`](Self::progressive), and when `moov` does not fit before `media_at`.
+    pub fn progressive_behind(movie: Movie, media_at: u64) -> Result<Self, LayoutError> {
+        Self::progressive_at(movie, Some(media_at))
+    }
+
+    fn progressive_at(movie: Movie, media_at: Option<u64>) -> Result<Self, LayoutError> {
         let plans = plan::tracks_with_samples(&movie, false)?;
         let chunks = chunks::interleave(&plans)?;
-        let head = progressive_head(&movie, &plans, &chunks)?;
+        let head = progressive_head(&movie, &plans, &chunks, media_at)?;
         let mut parts = Parts::default();
         parts.push(PartContent::Bytes(head.into()), None)?;
         for chunk in chunks {
@@ -90,6 +104,12 @@ impl Layout {
     #[must_use]
     pub fn movie(&self) -> &Movie {
         &self.movie
+    }
+
+    /// The same, for whoever has no more use for the layout.
+    #[must_use]
+    pub fn into_movie(self) -> Movie {
+        self.movie
     }
 
     /// The bytes at `range` of the file, in order; what lies past the end is left out.
@@ -235,6 +255,7 @@ fn progressive_head(
     movie: &Movie,
     plans: &[TrackPlan<'_>],
     chunks: &[Chunk],
+    media_at: Option<u64>,
 ) -> Result<Vec<u8>, LayoutError> {
     let too_large = LayoutError::TooLarge { what: "the file" };
     // Where each track's chunks lie in the `mdat`.
@@ -260,6 +281,9 @@ fn progressive_head(
         tags::brands(&mut b, &progressive_brands(plans))?;
         tags::metadata(&mut b, movie)?;
         let places = moov::movie_box(&mut b, movie, plans, Content::Whole(&tables))?;
+        if let Some(media_at) = media_at {
+            pad(&mut b, size, media_at)?;
+        }
         media_header(&mut b, size).ok_or(too_large.clone())?;
         let base = b.len() as u64;
         let mut fits = true;
@@ -285,6 +309,25 @@ fn progressive_head(
         }
         return Ok(b.into_bytes());
     }
+}
+
+/// A `free` box (8.1.2) that is as long as it takes for the content of an `mdat` of `size` bytes to
+/// begin at `media_at`.
+fn pad(b: &mut Boxes, size: u64, media_at: u64) -> Result<(), LayoutError> {
+    let no_room = LayoutError::NoRoom { media_at };
+    let mut header = Boxes::default();
+    media_header(&mut header, size).ok_or(no_room.clone())?;
+    let end = (b.len() as u64).saturating_add(header.len() as u64);
+    let gap = media_at.checked_sub(end).ok_or(no_room.clone())?;
+    if gap == 0 {
+        return Ok(());
+    }
+    let content = gap.checked_sub(8).ok_or(no_room.clone())?;
+    let content = usize::try_from(content).map_err(|_| no_room)?;
+    b.boxed(b"free", |b| {
+        b.zeros(content);
+        Ok(())
+    })
 }
 
 /// The header of an `mdat` (8.1.1) with `size` bytes: 8 bytes long, or 16 (4.2.2).

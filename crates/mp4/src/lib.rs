@@ -6,6 +6,7 @@
 //! segment. Nothing here does I/O, knows MPEG-TS, or touches a payload.
 //!
 //! - [`Layout::progressive`]: `moov` first, then one interleaved `mdat`;
+//! - [`Layout::progressive_behind`] and [`segment_spans`]: the same, its media written first;
 //! - [`Layout::fragmented`]: movie fragments behind a global `sidx`;
 //! - [`Fragmenter`]: the same fragments one after the other, as they are made, for a pipe;
 //! - [`FragmentIndexer`]: the way back, from CMAF segments to where their samples lie.
@@ -28,6 +29,7 @@ mod span;
 mod tables;
 mod tags;
 
+pub use chunks::{SegmentPart, segment_spans};
 pub use error::LayoutError;
 pub use fragment::{Fragment, FragmentOptions, FragmentTrack, Fragmenter};
 pub use layout::Layout;

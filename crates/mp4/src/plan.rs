@@ -5,7 +5,7 @@ use std::ops::Range;
 use clipmill_media::{CodecConfig, Leading, RandomAccess};
 
 use crate::chunks::RUNS_TOO_LONG;
-use crate::{LayoutError, MOVIE_TIMESCALE, Movie, MovieSample, Track};
+use crate::{Edit, LayoutError, MOVIE_TIMESCALE, Movie, MovieSample, Track};
 
 /// A track of a movie that will be written.
 #[derive(Debug, Clone)]
@@ -164,11 +164,6 @@ pub(crate) fn check_runs(
 }
 
 impl<'a> TrackPlan<'a> {
-    pub(crate) fn error(&self, what: &'static str) -> LayoutError {
-        let track = self.index;
-        LayoutError::Track { track, what }
-    }
-
     /// The samples in `range`.
     pub(crate) fn samples(&self, range: Range<u32>) -> &'a [MovieSample] {
         slice(&self.track.samples, range)
@@ -176,12 +171,12 @@ impl<'a> TrackPlan<'a> {
 
     /// When media time `time` is presented, in nanoseconds: the edit list applied.
     pub(crate) fn presented_at(&self, time: u64) -> i128 {
-        nanos(time, self.track.timescale).saturating_add(self.shift(nanos))
+        presented_at(time, self.track.timescale, &self.track.edits)
     }
 
     /// The first media time that is presented at or after `time` nanoseconds.
     pub(crate) fn decoded_at(&self, time: i128) -> i128 {
-        let media = time.saturating_sub(self.shift(nanos));
+        let media = time.saturating_sub(shift(&self.track.edits, self.track.timescale, nanos));
         let ticks = media.saturating_mul(self.track.timescale.into());
         // Rounded up; what is negative only has to be no more than zero.
         ticks
@@ -191,27 +186,13 @@ impl<'a> TrackPlan<'a> {
 
     /// What the edit list adds to a composition time, in the track's timescale.
     pub(crate) fn presentation_shift(&self) -> i128 {
-        self.shift(|ticks, timescale| {
+        let own = self.track.timescale;
+        shift(&self.track.edits, own, |ticks, timescale| {
             i128::from(ticks)
-                .saturating_mul(self.track.timescale.into())
+                .saturating_mul(own.into())
                 .checked_div(i128::from(timescale))
                 .unwrap_or_default()
         })
-    }
-
-    /// The shift up to the first edit that shows media, in the unit that `scale` makes of ticks
-    /// of a timescale.
-    fn shift(&self, scale: impl Fn(u64, u32) -> i128) -> i128 {
-        let mut shift = 0i128;
-        for edit in &self.track.edits {
-            match edit.media_time {
-                None => shift = shift.saturating_add(scale(edit.duration, MOVIE_TIMESCALE)),
-                Some(begin) => {
-                    return shift.saturating_sub(scale(begin, self.track.timescale));
-                }
-            }
-        }
-        shift
     }
 
     /// How long the track is presented, in ticks of [`MOVIE_TIMESCALE`]: its edits, or its media
@@ -238,6 +219,24 @@ impl<'a> TrackPlan<'a> {
 }
 
 const NANOS: i128 = 1_000_000_000;
+
+/// When media time `time` is presented, in nanoseconds.
+pub(crate) fn presented_at(time: u64, timescale: u32, edits: &[Edit]) -> i128 {
+    nanos(time, timescale).saturating_add(shift(edits, timescale, nanos))
+}
+
+/// What an edit list adds up to its first edit that shows media, in the unit that `scale` makes of
+/// ticks of a timescale.
+fn shift(edits: &[Edit], timescale: u32, scale: impl Fn(u64, u32) -> i128) -> i128 {
+    let mut shift = 0i128;
+    for edit in edits {
+        match edit.media_time {
+            None => shift = shift.saturating_add(scale(edit.duration, MOVIE_TIMESCALE)),
+            Some(begin) => return shift.saturating_sub(scale(begin, timescale)),
+        }
+    }
+    shift
+}
 
 /// Ticks in nanoseconds.
 fn nanos(ticks: u64, timescale: u32) -> i128 {

@@ -1,0 +1,168 @@
+//! What a segment gives to a clip whose end is not known yet.
+
+use std::mem::Discriminant;
+
+use clipmill_media::CodecConfig;
+use clipmill_mp4::{Edit, LayoutError, MediaSpan, Run, SegmentPart, segment_spans};
+
+use crate::clip::{TrackWriter, by_coding};
+use crate::cut::{Bounds, Chosen, Cut, Selection, select};
+use crate::timeline::{Ticks, Timeline};
+
+/// Follows [`Clip::new`](crate::Clip::new) and the layout segment by segment. It takes for granted
+/// that what begins later does not change what came first.
+pub(crate) struct Settler {
+    selection: Selection,
+    /// The first instant that is presented.
+    start: Ticks,
+    /// Number on the timeline of the first segment of which a sample was chosen.
+    first_number: u64,
+    /// In the order of the movie.
+    tracks: Vec<Track>,
+}
+
+struct Track {
+    line_track: usize,
+    coding: Discriminant<CodecConfig>,
+    /// Keeps the last sample alone, which ends where the next one begins.
+    writer: TrackWriter,
+    edits: Vec<Edit>,
+    /// Decode time of the first sample that the writer keeps.
+    time: u64,
+    /// Runs of the segment at hand.
+    runs: Vec<Run>,
+}
+
+impl Settler {
+    /// Begins with what has come; `None` when the window holds nothing of it.
+    pub(crate) fn new(timeline: &Timeline, bounds: Bounds, cut: Cut) -> Option<Self> {
+        let selection = select(timeline, bounds, cut)?;
+        let all = selection.tracks.iter().flatten();
+        let first = all.map(|chosen| chosen.segment).min()?;
+        let mut tracks = Vec::new();
+        for (line_track, chosen) in selection.tracks.iter().enumerate() {
+            for (coding, chosen) in by_coding(timeline, chosen) {
+                tracks.extend(Track::new(timeline, line_track, coding, &chosen));
+            }
+        }
+        let earliest = tracks
+            .iter()
+            .map(|track| track.writer.first_shown())
+            .min()?;
+        let mut settler = Self {
+            start: selection.start.unwrap_or(earliest),
+            selection,
+            first_number: timeline.segments()[first].number,
+            tracks,
+        };
+        for track in &mut settler.tracks {
+            track.edits = track.writer.open_edits(settler.start);
+        }
+        Some(settler)
+    }
+
+    /// The media of the segment `number` in the order of the file. Segments come in order.
+    pub(crate) fn settle(
+        &mut self,
+        timeline: &Timeline,
+        number: u64,
+    ) -> Result<Vec<MediaSpan>, LayoutError> {
+        let Some(at) = timeline.position(number) else {
+            return Ok(Vec::new());
+        };
+        for line_track in 0..timeline.tracks().len() {
+            let chosen = self.selection.of_segment(timeline, line_track, at);
+            for (coding, chosen) in by_coding(timeline, &chosen) {
+                self.add(timeline, line_track, coding, &chosen);
+            }
+        }
+        for run in self.tracks.iter_mut().flat_map(|track| &mut track.runs) {
+            run.segment = run.segment.saturating_sub(self.first_number as u32);
+        }
+        let parts: Vec<_> = self.tracks.iter().map(Track::part).collect();
+        let spans = segment_spans(&parts);
+        for track in &mut self.tracks {
+            track.pass();
+        }
+        spans
+    }
+
+    fn add(
+        &mut self,
+        timeline: &Timeline,
+        line_track: usize,
+        coding: Discriminant<CodecConfig>,
+        chosen: &[Chosen],
+    ) {
+        let known = |track: &Track| track.line_track == line_track && track.coding == coding;
+        let at = match self.tracks.iter().position(known) {
+            Some(at) => at,
+            None => {
+                let Some(mut track) = Track::new(timeline, line_track, coding, chosen) else {
+                    return;
+                };
+                track.edits = track.writer.open_edits(self.start);
+                let at = self.tracks.partition_point(|t| t.line_track <= line_track);
+                self.tracks.insert(at, track);
+                at
+            }
+        };
+        self.tracks[at].add(timeline, chosen);
+    }
+}
+
+impl Track {
+    fn new(
+        timeline: &Timeline,
+        line_track: usize,
+        coding: Discriminant<CodecConfig>,
+        chosen: &[Chosen],
+    ) -> Option<Self> {
+        Some(Self {
+            line_track,
+            coding,
+            writer: TrackWriter::new(timeline, &timeline.tracks()[line_track], chosen)?,
+            edits: Vec::new(),
+            time: 0,
+            runs: Vec::new(),
+        })
+    }
+
+    fn add(&mut self, timeline: &Timeline, chosen: &[Chosen]) {
+        let had = self.writer.samples.len();
+        for part in chosen {
+            self.writer.push_part(timeline, part);
+        }
+        self.runs = std::mem::take(&mut self.writer.runs);
+        // Those of the segment before last until here.
+        if self.writer.samples.len() > had {
+            self.drop_first(had);
+        }
+    }
+
+    fn part(&self) -> SegmentPart<'_> {
+        let samples: &[_] = if self.runs.is_empty() {
+            &[]
+        } else {
+            &self.writer.samples
+        };
+        SegmentPart {
+            timescale: self.writer.timescale(),
+            edits: &self.edits,
+            start: self.time,
+            samples,
+            runs: &self.runs,
+        }
+    }
+
+    /// Is done with the segment.
+    fn pass(&mut self) {
+        self.runs.clear();
+        self.drop_first(self.writer.samples.len().saturating_sub(1));
+    }
+
+    fn drop_first(&mut self, count: usize) {
+        let gone = self.writer.samples.drain(..count);
+        self.time += gone.map(|sample| u64::from(sample.duration)).sum::<u64>();
+    }
+}
