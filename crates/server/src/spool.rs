@@ -283,7 +283,10 @@ impl Spool {
     /// Reads a segment, and its `EXT-X-MAP`.
     pub(crate) fn read(&self, kept: &Kept) -> io::Result<(Bytes, Option<Bytes>)> {
         let folder = kept.path.parent().unwrap_or(&self.root);
-        let init = kept.label.init.map(|number| fs::read(folder.join(init_name(number))));
+        let init = kept
+            .label
+            .init
+            .map(|number| fs::read(folder.join(init_name(number))));
         let bytes = fs::read(&kept.path)?;
         Ok((bytes.into(), init.transpose()?.map(Bytes::from)))
     }
@@ -555,7 +558,10 @@ mod tests {
         let late = late.unwrap();
         assert!(!late.linked);
         let (bytes, init) = place.spool.read(&late).unwrap();
-        assert_eq!((&bytes[..], init.as_deref()), (&b"0123456789"[..], Some(&b"map"[..])));
+        assert_eq!(
+            (&bytes[..], init.as_deref()),
+            (&b"0123456789"[..], Some(&b"map"[..]))
+        );
         assert_eq!(fs::read_to_string(&late.path).unwrap(), "0123456789");
     }
 

@@ -250,7 +250,8 @@ impl Session {
         let label = kept.label;
         self.line.miss(label.missing_before);
         let mark = (!label.changed).then_some(kept.mark);
-        self.tracker.saw_before(label.sequence, label.start_time, mark);
+        self.tracker
+            .saw_before(label.sequence, label.start_time, mark);
         self.taken += 1;
         let read = spool.read(&kept).map_err(|error| error.to_string());
         let indexed = read.and_then(|(bytes, init)| {
