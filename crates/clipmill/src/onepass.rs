@@ -60,7 +60,7 @@ pub struct WrittenClip {
 impl Clip {
     /// Cuts a window out of a playlist into an MP4 file at `path`, `moov` first: what
     /// [`from_playlist`](Self::from_playlist), [`layout`](Self::layout) and
-    /// [`write_to_path`](ClipLayout::write_to_path) do, in one pass over the segments where that
+    /// [`write_to_path`](crate::ClipLayout::write_to_path) do, in one pass over the segments where that
     /// is possible. The file differs from theirs in a `free` box behind the `moov`.
     ///
     /// # Errors
@@ -80,7 +80,7 @@ impl Clip {
     /// [`cut_to_path`](Self::cut_to_path) does.
     ///
     /// # Errors
-    /// As [`from_files`](Self::from_files) and [`write_to_path`](ClipLayout::write_to_path).
+    /// As [`from_files`](Self::from_files) and [`write_to_path`](crate::ClipLayout::write_to_path).
     pub fn join_to_path(
         source: &dyn SegmentSource,
         files: &[Location],
