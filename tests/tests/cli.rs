@@ -449,5 +449,5 @@ fn the_fragmented_form_says_so() {
     let report = out.report(&fixture("demo/index.m3u8"), &[]);
     assert_eq!(report["format"], json!("mp4"));
     let movie = mp4::read(&std::fs::read(out.path()).unwrap()).unwrap();
-    assert_eq!(movie.boxes, ["ftyp", "moov", "mdat"]);
+    assert_eq!(movie.boxes, ["ftyp", "moov", "free", "mdat"]);
 }
