@@ -70,6 +70,15 @@ impl SpoolError {
             _ => Self::Io { path, error },
         }
     }
+
+    /// What is the matter, whatever the segment.
+    pub(crate) fn what(&self) -> &'static str {
+        match self {
+            Self::DiskFull { .. } => "no space left on the disk to keep segments",
+            Self::OverLimit { .. } => "segments kept for clips to come reach spool_max_bytes",
+            Self::Io { .. } => "segments cannot be kept in the data folder",
+        }
+    }
 }
 
 /// What the playlist says about a segment.

@@ -535,10 +535,7 @@ fn what_ffmpeg_writes_is_tiled() {
         // The same pictures, encoded alike, four times.
         assert_eq!(pictures.len(), 275, "{id}");
         for clip in &clips {
-            let path = server
-                .folder
-                .path()
-                .join(clip.vod["filePath"].as_str().unwrap());
+            let path = server.path_of(&clip.vod);
             let (_, complaints) = clipmill_tests::tools::decoded_pictures(&path);
             assert_eq!(complaints, "", "{id}");
         }
@@ -546,5 +543,74 @@ fn what_ffmpeg_writes_is_tiled() {
         let plain: Vec<_> = plain.iter().flat_map(|clip| clip.video.clone()).collect();
         assert_same(&pictures, &plain, id);
     }
+    server.assert_all_or_nothing();
+}
+
+/// A file system that is small, as long as it lives.
+struct SmallDisk(std::path::PathBuf);
+
+impl SmallDisk {
+    fn new(folder: &std::path::Path) -> Option<Self> {
+        std::fs::create_dir_all(folder).unwrap();
+        let mut mount = std::process::Command::new("mount");
+        mount
+            .args(["-t", "tmpfs", "-o", "size=2m", "tmpfs"])
+            .arg(folder);
+        let mounted = mount.stderr(std::process::Stdio::null()).status();
+        if mounted.is_ok_and(|status| status.success()) {
+            return Some(Self(folder.to_owned()));
+        }
+        eprintln!("skipped: no small file system can be mounted here");
+        None
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount")
+            .arg("-l")
+            .arg(&self.0)
+            .status();
+    }
+}
+
+#[test]
+fn a_full_disk_stops_recording_until_there_is_room() {
+    let folder = tempfile::tempdir().unwrap();
+    let clips = folder.path().join("clips");
+    let Some(_disk) = SmallDisk::new(&clips) else {
+        return;
+    };
+    let settings = format!(
+        "interval_seconds = 3\nclips_dir = \"{}\"\n",
+        clips.display()
+    );
+    let mut server = Server::start_in(folder, &settings);
+    server.clips.clone_from(&clips);
+    let pieces = pieces(&plan(), &[1]);
+    let mut live = Live::new(&server.streams(), "cam", Kind::Sliding(5), Some(DATE));
+    play(&mut live, &pieces[..20]);
+    server.wait("recording", || !server.vods().is_empty());
+    let ready = || server.get("/readyz").map(|(code, _)| code);
+    assert_eq!(ready(), Some(200));
+    let ballast = clips.join("ballast");
+    let mut file = std::fs::File::create(&ballast).unwrap();
+    while std::io::Write::write_all(&mut file, &[0; 4096]).is_ok() {}
+    drop(file);
+    let before = server.vods().len();
+    play(&mut live, &pieces[20..45]);
+    server.wait("not ready", || ready() == Some(503));
+    assert!(server.log().contains("no space left on the disk"));
+    let (code, _) = server
+        .ask("POST", "/live/rest/clip-creator/mp4/cam")
+        .unwrap();
+    assert_ne!(code, 200);
+    assert!(server.vods().len() <= before + 1);
+    std::fs::remove_file(&ballast).unwrap();
+    play(&mut live, &pieces[45..]);
+    live.end();
+    wait_for_end(&server, "cam");
+    assert_eq!(ready(), Some(200));
+    assert_tiles(&server.clips("cam"), &[&pieces]);
     server.assert_all_or_nothing();
 }

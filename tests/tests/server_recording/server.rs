@@ -18,6 +18,8 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 /// A server in a folder of its own.
 pub(crate) struct Server {
     pub(crate) folder: tempfile::TempDir,
+    /// Where clips go; beside the playlists by default.
+    pub(crate) clips: PathBuf,
     port: u16,
     settings: String,
     child: Option<Child>,
@@ -37,13 +39,18 @@ pub(crate) struct MadeClip {
 impl Server {
     /// Starts a server on the app `live`. `settings` are further lines of its table.
     pub(crate) fn start(settings: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Self::start_in(tempfile::tempdir().unwrap(), settings)
+    }
+
+    /// As [`start`](Self::start), in a folder that is there already.
+    pub(crate) fn start_in(folder: tempfile::TempDir, settings: &str) -> Self {
         fs::create_dir(folder.path().join("streams")).unwrap();
         let free = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = free.local_addr().unwrap().port();
         drop(free);
         let (hooks, receiver) = receive_hooks();
         let mut server = Self {
+            clips: folder.path().join("streams"),
             settings: format!("listener_hook_url = \"{receiver}\"\n{settings}"),
             folder,
             port,
@@ -175,7 +182,7 @@ impl Server {
         let all = self.vods().into_iter();
         all.filter(|vod| vod["streamId"] == stream)
             .map(|vod| {
-                let path = self.folder.path().join(vod["filePath"].as_str().unwrap());
+                let path = self.path_of(&vod);
                 let file = fs::read(&path).unwrap_or_else(|error| {
                     panic!("{}: {error}\n{}", path.display(), self.log());
                 });
@@ -194,7 +201,7 @@ impl Server {
             .map(|vod| (vod["vodName"].as_str().unwrap().to_owned(), ()))
             .collect();
         let mut files = BTreeSet::new();
-        for name in names(&self.streams()) {
+        for name in names(&self.clips) {
             assert!(!name.starts_with('.'), "{name} is left");
             // Clips have names of 24 characters; others may lie there too.
             if name.strip_suffix(".mp4").is_some_and(|id| id.len() == 24) {
@@ -210,6 +217,12 @@ impl Server {
             ids.collect::<BTreeSet<_>>()
         };
         self.wait("told of every clip", || told() == entries);
+    }
+
+    /// The file of a clip.
+    pub(crate) fn path_of(&self, vod: &Value) -> PathBuf {
+        let path = vod["filePath"].as_str().unwrap();
+        self.clips.join(path.strip_prefix("streams/").unwrap())
     }
 
     /// How often a webhook of this kind came for a stream.

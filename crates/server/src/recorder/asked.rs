@@ -11,11 +11,11 @@ use super::app::App;
 use super::boundary::time_ms;
 use super::history::{Dated, Span};
 use super::line::Snapshot;
+use super::listing::read_media;
 use super::make::{Recipe, make};
 use super::request::{ClipWindow, MadeClip, OnDemandError};
 use super::session::{Recording, Session, ticks};
 use super::shared::{MakeError, Shared, lock};
-use super::stream::read_media;
 use crate::storage;
 
 /// What was asked for.

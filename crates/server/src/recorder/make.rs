@@ -80,7 +80,12 @@ pub(crate) fn make(
         }
         Err(error) => {
             counter!(CLIPS_FAILED, &labels).increment(1);
-            tracing::error!(app = app.name(), stream, kind, %error, "clip failed");
+            // It is tried every few seconds; once is enough to say so.
+            if matches!(error, MakeError::DiskFull) {
+                tracing::debug!(app = app.name(), stream, kind, %error, "clip failed");
+            } else {
+                tracing::error!(app = app.name(), stream, kind, %error, "clip failed");
+            }
         }
     }
     made.map(|(vod, _)| vod)

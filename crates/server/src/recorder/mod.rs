@@ -21,12 +21,14 @@
 //! boundary, in the catalog, where it came in one transaction with the clip that it ended. What
 //! lies between the two and the playlist's present is what the next clips are made of.
 
+mod announce;
 mod app;
 mod asked;
 mod boundary;
 mod clipping;
 mod history;
 mod line;
+mod listing;
 mod make;
 mod periodic;
 mod recover;

@@ -10,9 +10,10 @@ use clipmill_playlist::Segment;
 use serde::{Deserialize, Serialize};
 
 use super::app::App;
+use super::listing::read_media;
 use super::session::{Ending, Place, Recording, Session, locate, mark_of};
 use super::shared::Shared;
-use super::stream::{State, Stream, read_media};
+use super::stream::{State, Stream};
 use crate::catalog::Boundary;
 use crate::model::BroadcastStatus;
 use crate::sources::playlists::Serving;
@@ -72,6 +73,7 @@ pub(crate) fn recover(state: &mut State, stream: &Stream, shared: &Arc<Shared>, 
         }
     };
     state.recovered = true;
+    shared.troubles.clear(&stream.whom(app));
     state.told_live =
         broadcast.is_some_and(|broadcast| broadcast.status == BroadcastStatus::Broadcasting);
     let serving = app.playlists().serving(&stream.id, None);

@@ -14,7 +14,7 @@ use super::line::{Held, Holding, Line, first_timestamp};
 use crate::catalog::Boundary;
 use crate::model::{VodGap, now_ms};
 use crate::sources::session::{FileMark, Pulse, Tracker, silence};
-use crate::spool::{Content, Kept, Label, Spool};
+use crate::spool::{Content, Kept, Label, Spool, SpoolError};
 
 /// A file that was written to this recently may still be written to, while it is the last one
 /// listed.
@@ -101,7 +101,8 @@ pub(crate) struct Session {
     /// The last segment's timestamp and instant, where only its arrival dates it.
     dated: Option<(Ticks, DateTime<Utc>)>,
     told_unsupported: bool,
-    told_not_kept: bool,
+    /// Why segments cannot be kept, while they cannot.
+    pub(crate) not_kept: Option<SpoolError>,
 }
 
 impl Session {
@@ -137,7 +138,7 @@ impl Session {
             pending: Vec::new(),
             dated: None,
             told_unsupported: false,
-            told_not_kept: false,
+            not_kept: None,
         }
     }
 
@@ -381,19 +382,13 @@ impl Session {
         };
         match place.spool.keep(&self.folder, label, &content) {
             Ok(kept) => {
-                self.told_not_kept = false;
+                self.not_kept = None;
                 let holding = Holding::new(place.spool, kept.clone());
                 Some((kept, holding))
             }
+            // It is used where it lies, and lost if it is deleted before its clip is cut.
             Err(error) => {
-                if !std::mem::replace(&mut self.told_not_kept, true) {
-                    tracing::error!(
-                        app = place.app,
-                        stream = place.stream,
-                        %error,
-                        "segments are used where they lie, and lost if they are deleted"
-                    );
-                }
+                self.not_kept = Some(error);
                 None
             }
         }

@@ -3,22 +3,23 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use clipmill::Ticks;
-use clipmill_playlist::{MediaPlaylist, Playlist, PlaylistLimits, Segment};
+use clipmill_playlist::{MediaPlaylist, Segment};
 use metrics::counter;
 
 use super::app::App;
+use super::listing::{Read, history, missing_length, place_of, read, remember};
 use super::session::{Ending, Intake, Place, Recording, Session, mark_of};
 use super::shared::{Shared, lock};
 use crate::catalog::Boundary;
 use crate::metrics::SEGMENTS_INDEXED;
-use crate::model::{Broadcast, BroadcastStatus, VodGap, now_ms};
+use crate::model::VodGap;
 use crate::schedule::Urgency;
 use crate::sources::playlists::Serving;
 use crate::sources::session::{Seen, Tracker, silence};
-use crate::webhooks;
+use crate::spool::SpoolError;
 
 /// A playlist that is not there may be being replaced: it is gone when it is still not there
 /// after this.
@@ -26,10 +27,6 @@ const REPLACED: Duration = Duration::from_millis(400);
 
 /// A playlist that was not written to for this long is not half-written.
 const WHOLE: Duration = Duration::from_secs(1);
-
-/// So much of what a playlist lists already is recorded when it is first seen, or an interval
-/// where that is longer: an event playlist may list days.
-const HISTORY: Duration = Duration::from_secs(600);
 
 /// One stream.
 #[derive(Debug)]
@@ -380,6 +377,14 @@ impl Stream {
                 Intake::Done => {
                     counter!(SEGMENTS_INDEXED, "app" => app.name().to_owned()).increment(1);
                     app.note_links(&self.id, session.line.held().back());
+                    let whom = format!("{}: segments", self.whom(app));
+                    match &session.not_kept {
+                        Some(error) => {
+                            let full = matches!(error, SpoolError::DiskFull { .. });
+                            shared.troubles.set(&whom, full, error.what());
+                        }
+                        None => shared.troubles.clear(&whom),
+                    }
                 }
                 Intake::Later(after) => {
                     let mark = |segment: &Segment| mark_of(&session.playlist, segment, &root);
@@ -435,82 +440,11 @@ impl Stream {
             _ => Some(Ending::Last),
         };
         state.seen = Some(std::mem::take(&mut session.tracker));
+        shared
+            .troubles
+            .clear(&format!("{}: segments", self.whom(app)));
         state.to_announce_end |= state.told_live;
         state.closing.push(session);
-    }
-
-    /// Tells the world of beginnings and ends. What cannot be told now is told later.
-    pub(crate) fn announce(&self, state: &mut State, shared: &Shared, app: &App) {
-        if state.to_announce_end {
-            if let Err(error) = self.announce_end(shared, app) {
-                shared
-                    .troubles
-                    .set(&self.whom(app), false, &error.to_string());
-                return;
-            }
-            state.to_announce_end = false;
-            state.told_live = false;
-        }
-        let Some(session) = &mut state.session else {
-            return;
-        };
-        // Before there is any media there is nothing to tell of.
-        if session.announced || session.tracker.next().is_none() {
-            return;
-        }
-        match self.announce_begin(session.sub_folder.as_deref(), shared, app) {
-            Ok(()) => {
-                session.announced = true;
-                state.told_live = true;
-            }
-            Err(error) => shared
-                .troubles
-                .set(&self.whom(app), false, &error.to_string()),
-        }
-    }
-
-    fn announce_begin(
-        &self,
-        sub_folder: Option<&str>,
-        shared: &Shared,
-        app: &App,
-    ) -> crate::catalog::Result<()> {
-        let now = now_ms();
-        let mut go_live = |broadcast: &mut Broadcast| {
-            broadcast.status = BroadcastStatus::Broadcasting;
-            broadcast.start_time = now;
-            broadcast.sub_folder = sub_folder.map(str::to_owned);
-            if broadcast.date == 0 {
-                broadcast.date = now;
-            }
-        };
-        let catalog = &shared.catalog;
-        let broadcast = match catalog.change_broadcast(app.name(), &self.id, &mut go_live)? {
-            Some(broadcast) => broadcast,
-            None => {
-                let mut broadcast = Broadcast {
-                    stream_id: self.id.clone(),
-                    ..Broadcast::default()
-                };
-                go_live(&mut broadcast);
-                catalog.create_broadcast(app.name(), &broadcast)?;
-                broadcast
-            }
-        };
-        let hook = webhooks::stream_started(&app.settings(), &broadcast);
-        catalog.enqueue_hooks(hook.as_slice())
-    }
-
-    fn announce_end(&self, shared: &Shared, app: &App) -> crate::catalog::Result<()> {
-        let catalog = &shared.catalog;
-        // In this order: told twice is better than never.
-        if let Some(broadcast) = catalog.broadcast(app.name(), &self.id)? {
-            let hook = webhooks::stream_ended(&app.settings(), &broadcast);
-            catalog.enqueue_hooks(hook.as_slice())?;
-        }
-        let mut finish = |broadcast: &mut Broadcast| broadcast.status = BroadcastStatus::Finished;
-        catalog.change_broadcast(app.name(), &self.id, &mut finish)?;
-        Ok(())
     }
 
     /// Shows others how the stream stands.
@@ -563,88 +497,4 @@ impl Stream {
     pub(crate) fn whom(&self, app: &App) -> String {
         format!("{}/{}", app.name(), self.id)
     }
-}
-
-enum Read {
-    Media(Box<MediaPlaylist>, SystemTime),
-    /// There is no file.
-    Nothing,
-    /// It is half-written, or no media playlist.
-    Unclear,
-}
-
-fn read(path: &Path) -> Read {
-    let text = match std::fs::read(path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Read::Nothing,
-        Err(_) => return Read::Unclear,
-    };
-    let modified = std::fs::metadata(path).and_then(|metadata| metadata.modified());
-    match Playlist::parse(&text, &PlaylistLimits::default()) {
-        Ok(Playlist::Media(playlist)) => Read::Media(
-            Box::new(playlist),
-            modified.unwrap_or(SystemTime::UNIX_EPOCH),
-        ),
-        Ok(Playlist::Multivariant(_)) | Err(_) => Read::Unclear,
-    }
-}
-
-/// Reads a media playlist, for those who only want to know what it lists.
-pub(crate) fn read_media(path: &Path) -> Option<(MediaPlaylist, SystemTime)> {
-    match read(path) {
-        Read::Media(playlist, modified) => Some((*playlist, modified)),
-        Read::Nothing | Read::Unclear => None,
-    }
-}
-
-/// What a playlist lists that nobody records.
-fn remember(listed: &[Segment]) -> Tracker {
-    let mut tracker = Tracker::default();
-    for segment in listed {
-        tracker.saw(segment, None);
-    }
-    tracker
-}
-
-/// Position of the first segment that is recorded of a playlist that is seen for the first time.
-fn history(listed: &[Segment], interval: Option<Duration>) -> usize {
-    let most = HISTORY.max(interval.unwrap_or_default());
-    let mut length = Duration::ZERO;
-    let wanted = listed.iter().rev().take_while(|segment| {
-        length = length.saturating_add(segment.duration);
-        length <= most
-    });
-    listed.len() - wanted.count()
-}
-
-/// Position of the segment with which a session goes on that ended its last clip at `lost`, and
-/// two more before it. `None` when it is not listed.
-fn place_of(lost: &Boundary, listed: &[Segment]) -> Option<usize> {
-    let same = |segment: &Segment| {
-        let name = segment.uri.split('/').next_back().unwrap_or_default();
-        segment.sequence == lost.sequence && name == lost.segment
-    };
-    let place = listed.iter().position(same)?;
-    Some(place.saturating_sub(2))
-}
-
-/// How long the segments were that nobody saw: what the dates say, else as many as are missing of
-/// the usual length.
-fn missing_length(session: &Session, listed: &[Segment], from: usize, missing: u64) -> Ticks {
-    let before = session
-        .line
-        .timeline()
-        .segments()
-        .back()
-        .map(|segment| &segment.info);
-    let now = listed.get(from).and_then(|segment| segment.start_time);
-    if let (Some(before), Some(now)) = (before, now)
-        && let Some(then) = before.start_time
-    {
-        let elapsed = (now - then).num_microseconds().unwrap_or(0) * 9 / 100;
-        return (elapsed - before.duration - session.line.missing()).max(0);
-    }
-    let total: Duration = listed.iter().map(|segment| segment.duration).sum();
-    let usual = super::session::ticks(total) / i64::try_from(listed.len().max(1)).unwrap_or(1);
-    usual.saturating_mul(i64::try_from(missing).unwrap_or(i64::MAX))
 }

@@ -19,6 +19,9 @@ const REMEMBERED: usize = 100_000;
 /// Dates of the same segment may differ by this much, as some servers compute them anew each time.
 const SAME_DATE: TimeDelta = TimeDelta::seconds(2);
 
+/// The same, for dates that were cut to seconds.
+const SAME_DATE_SECONDS: u32 = 3;
+
 /// A stream is silent for at least this long before it has ended.
 const LEAST_SILENCE: Duration = Duration::from_secs(6);
 
@@ -54,13 +57,16 @@ impl FileMark {
     }
 }
 
-/// A segment that has been seen.
-#[derive(Debug, Clone, Copy)]
+/// A segment that has been seen, in few bytes: an event playlist lists tens of thousands. Each field
+/// is 0 when it is not known, as after a restart of ours, or when the segment was never listed.
+#[derive(Debug, Clone, Copy, Default)]
 struct Known {
-    /// `None` when it is not known, after a restart of ours.
-    uri: Option<u64>,
-    start_time: Option<DateTime<Utc>>,
-    mark: Option<FileMark>,
+    /// Of its URI.
+    uri: u32,
+    /// When it begins, in seconds since 1970.
+    date: u32,
+    /// Of what its file looked like.
+    mark: u64,
 }
 
 /// What a look at a playlist shows.
@@ -84,8 +90,9 @@ pub(crate) enum Seen {
 pub(crate) struct Tracker {
     /// Sequence number of the first one remembered.
     base: u64,
-    /// `None` for those that were never listed.
-    known: VecDeque<Option<Known>>,
+    known: VecDeque<Known>,
+    /// When the last one begins, and what its file looked like.
+    last: (Option<DateTime<Utc>>, Option<FileMark>),
 }
 
 impl Tracker {
@@ -94,23 +101,15 @@ impl Tracker {
         (!self.known.is_empty()).then(|| self.base.saturating_add(self.known.len() as u64))
     }
 
-    fn last(&self) -> Option<&Known> {
-        self.known.back()?.as_ref()
-    }
-
     fn get(&self, sequence: u64) -> Option<&Known> {
         let at = usize::try_from(sequence.checked_sub(self.base)?).ok()?;
-        self.known.get(at)?.as_ref()
+        self.known.get(at)
     }
 
     /// Remembers a segment. Those before it that were never listed are remembered as such.
     pub(crate) fn saw(&mut self, segment: &Segment, mark: Option<FileMark>) {
-        let known = Known {
-            uri: Some(hash(&segment.uri)),
-            start_time: segment.start_time,
-            mark,
-        };
-        self.remember(segment.sequence, known);
+        let uri = number_of(&segment.uri);
+        self.remember(segment.sequence, uri, segment.start_time, mark);
     }
 
     /// Remembers a segment of which only this is known.
@@ -120,38 +119,40 @@ impl Tracker {
         start_time: Option<DateTime<Utc>>,
         mark: Option<FileMark>,
     ) {
-        let known = Known {
-            uri: None,
-            start_time,
-            mark,
-        };
-        self.remember(sequence, known);
+        self.remember(sequence, 0, start_time, mark);
     }
 
-    fn remember(&mut self, sequence: u64, known: Known) {
-        let Some(next) = self.next() else {
-            self.base = sequence;
-            self.known.push_back(Some(known));
-            return;
+    fn remember(
+        &mut self,
+        sequence: u64,
+        uri: u32,
+        start_time: Option<DateTime<Utc>>,
+        mark: Option<FileMark>,
+    ) {
+        let known = Known {
+            uri,
+            date: start_time.map_or(0, seconds),
+            mark: mark.map_or(0, |mark| hash(&mark)),
         };
-        if let Some(at) = sequence.checked_sub(self.base)
-            && sequence < next
-        {
-            let at = usize::try_from(at).unwrap_or(usize::MAX);
-            if let Some(place) = self.known.get_mut(at) {
-                *place = Some(known);
+        let next = self.next().unwrap_or(sequence);
+        if sequence < next {
+            let at = sequence.checked_sub(self.base);
+            let at = at.and_then(|at| usize::try_from(at).ok());
+            if let Some(place) = at.and_then(|at| self.known.get_mut(at)) {
+                *place = known;
             }
             return;
         }
-        if sequence.saturating_sub(next) >= REMEMBERED as u64 {
+        if self.known.is_empty() || sequence - next >= REMEMBERED as u64 {
             self.known.clear();
             self.base = sequence;
         } else {
-            for _ in next..sequence {
-                self.known.push_back(None);
-            }
+            let unseen = usize::try_from(sequence - next).unwrap_or(0);
+            let len = self.known.len() + unseen;
+            self.known.resize(len, Known::default());
         }
-        self.known.push_back(Some(known));
+        self.known.push_back(known);
+        self.last = (start_time, mark);
         while self.known.len() > REMEMBERED {
             self.known.pop_front();
             self.base = self.base.saturating_add(1);
@@ -186,8 +187,7 @@ impl Tracker {
         let Some(first_new) = segments.get(from) else {
             return Seen::Nothing;
         };
-        let before = self.last().and_then(|known| known.start_time);
-        if let (Some(before), Some(now)) = (before, first_new.start_time)
+        if let (Some(before), Some(now)) = (self.last.0, first_new.start_time)
             && now + SAME_DATE < before
         {
             return Seen::StartedOver;
@@ -210,22 +210,22 @@ impl Tracker {
             .rev()
             .filter_map(|s| Some((s, self.get(s.sequence)?)));
         for (segment, known) in overlap {
-            if known.uri.is_some_and(|uri| uri != hash(&segment.uri)) {
+            if known.uri != 0 && known.uri != number_of(&segment.uri) {
                 return true;
             }
-            if let (Some(now), Some(then)) = (segment.start_time, known.start_time)
-                && (now - then).abs() > SAME_DATE
-            {
+            let date = segment.start_time.map_or(0, seconds);
+            if known.date != 0 && date != 0 && known.date.abs_diff(date) > SAME_DATE_SECONDS {
                 return true;
             }
             if marks_left > 0
-                && let Some(then) = known.mark
+                && known.mark != 0
                 && let Some(now) = mark(segment)
             {
                 marks_left -= 1;
                 let newest = self.next() == Some(segment.sequence.saturating_add(1));
-                let still_written = newest && then.grew_to(&now);
-                if then != now && !still_written {
+                let then = self.last.1.filter(|_| newest);
+                let still_written = then.is_some_and(|then| then.grew_to(&now));
+                if known.mark != hash(&now) && !still_written {
                     return true;
                 }
             }
@@ -263,10 +263,20 @@ pub(crate) fn silence(target_duration: Duration) -> Duration {
     LEAST_SILENCE.max(target_duration.saturating_mul(3))
 }
 
-fn hash(text: &str) -> u64 {
+fn seconds(time: DateTime<Utc>) -> u32 {
+    u32::try_from(time.timestamp()).unwrap_or(0)
+}
+
+/// Never 0.
+fn number_of(text: &str) -> u32 {
+    (hash(&text) >> 32).max(1) as u32
+}
+
+/// Never 0.
+fn hash(value: &impl Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
-    text.hash(&mut hasher);
-    hasher.finish()
+    value.hash(&mut hasher);
+    hasher.finish().max(1)
 }
 
 #[cfg(test)]
@@ -428,6 +438,7 @@ mod tests {
             assert!(tracker.known.len() <= REMEMBERED);
             assert_eq!(tracker.next(), Some(sequence + 1));
         }
+        assert_eq!(size_of::<Known>(), 16);
     }
 
     #[test]

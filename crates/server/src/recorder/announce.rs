@@ -1,0 +1,85 @@
+//! Telling the world that a stream has begun, and that it has ended.
+
+use super::app::App;
+use super::shared::Shared;
+use super::stream::{State, Stream};
+use crate::model::{Broadcast, BroadcastStatus, now_ms};
+use crate::webhooks;
+
+impl Stream {
+    /// Tells the world of beginnings and ends. What cannot be told now is told later.
+    pub(crate) fn announce(&self, state: &mut State, shared: &Shared, app: &App) {
+        if state.to_announce_end {
+            if let Err(error) = self.announce_end(shared, app) {
+                shared
+                    .troubles
+                    .set(&self.whom(app), false, &error.to_string());
+                return;
+            }
+            state.to_announce_end = false;
+            state.told_live = false;
+            shared.troubles.clear(&self.whom(app));
+        }
+        let Some(session) = &mut state.session else {
+            return;
+        };
+        // Before there is any media there is nothing to tell of.
+        if session.announced || session.tracker.next().is_none() {
+            return;
+        }
+        match self.announce_begin(session.sub_folder.as_deref(), shared, app) {
+            Ok(()) => {
+                session.announced = true;
+                state.told_live = true;
+                shared.troubles.clear(&self.whom(app));
+            }
+            Err(error) => shared
+                .troubles
+                .set(&self.whom(app), false, &error.to_string()),
+        }
+    }
+
+    fn announce_begin(
+        &self,
+        sub_folder: Option<&str>,
+        shared: &Shared,
+        app: &App,
+    ) -> crate::catalog::Result<()> {
+        let now = now_ms();
+        let mut go_live = |broadcast: &mut Broadcast| {
+            broadcast.status = BroadcastStatus::Broadcasting;
+            broadcast.start_time = now;
+            broadcast.sub_folder = sub_folder.map(str::to_owned);
+            if broadcast.date == 0 {
+                broadcast.date = now;
+            }
+        };
+        let catalog = &shared.catalog;
+        let broadcast = match catalog.change_broadcast(app.name(), &self.id, &mut go_live)? {
+            Some(broadcast) => broadcast,
+            None => {
+                let mut broadcast = Broadcast {
+                    stream_id: self.id.clone(),
+                    ..Broadcast::default()
+                };
+                go_live(&mut broadcast);
+                catalog.create_broadcast(app.name(), &broadcast)?;
+                broadcast
+            }
+        };
+        let hook = webhooks::stream_started(&app.settings(), &broadcast);
+        catalog.enqueue_hooks(hook.as_slice())
+    }
+
+    fn announce_end(&self, shared: &Shared, app: &App) -> crate::catalog::Result<()> {
+        let catalog = &shared.catalog;
+        // In this order: told twice is better than never.
+        if let Some(broadcast) = catalog.broadcast(app.name(), &self.id)? {
+            let hook = webhooks::stream_ended(&app.settings(), &broadcast);
+            catalog.enqueue_hooks(hook.as_slice())?;
+        }
+        let mut finish = |broadcast: &mut Broadcast| broadcast.status = BroadcastStatus::Finished;
+        catalog.change_broadcast(app.name(), &self.id, &mut finish)?;
+        Ok(())
+    }
+}

@@ -1,0 +1,106 @@
+//! What a playlist on disk lists, and where in it a recorder begins.
+
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use clipmill::Ticks;
+use clipmill_playlist::{MediaPlaylist, Playlist, PlaylistLimits, Segment};
+
+use super::session::Session;
+use crate::catalog::Boundary;
+use crate::sources::session::Tracker;
+
+/// So much of what a playlist lists already is recorded when it is first seen, or an interval
+/// where that is longer: an event playlist may list days.
+const HISTORY: Duration = Duration::from_secs(600);
+
+/// What reading a playlist gave.
+pub(crate) enum Read {
+    Media(Box<MediaPlaylist>, SystemTime),
+    /// There is no file.
+    Nothing,
+    /// It is half-written, or no media playlist.
+    Unclear,
+}
+
+/// Reads a playlist.
+pub(crate) fn read(path: &Path) -> Read {
+    let text = match std::fs::read(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Read::Nothing,
+        Err(_) => return Read::Unclear,
+    };
+    let modified = std::fs::metadata(path).and_then(|metadata| metadata.modified());
+    match Playlist::parse(&text, &PlaylistLimits::default()) {
+        Ok(Playlist::Media(playlist)) => Read::Media(
+            Box::new(playlist),
+            modified.unwrap_or(SystemTime::UNIX_EPOCH),
+        ),
+        Ok(Playlist::Multivariant(_)) | Err(_) => Read::Unclear,
+    }
+}
+
+/// Reads a media playlist, for those who only want to know what it lists.
+pub(crate) fn read_media(path: &Path) -> Option<(MediaPlaylist, SystemTime)> {
+    match read(path) {
+        Read::Media(playlist, modified) => Some((*playlist, modified)),
+        Read::Nothing | Read::Unclear => None,
+    }
+}
+
+/// What a playlist lists that nobody records.
+pub(crate) fn remember(listed: &[Segment]) -> Tracker {
+    let mut tracker = Tracker::default();
+    for segment in listed {
+        tracker.saw(segment, None);
+    }
+    tracker
+}
+
+/// Position of the first segment that is recorded of a playlist that is seen for the first time.
+pub(crate) fn history(listed: &[Segment], interval: Option<Duration>) -> usize {
+    let most = HISTORY.max(interval.unwrap_or_default());
+    let mut length = Duration::ZERO;
+    let wanted = listed.iter().rev().take_while(|segment| {
+        length = length.saturating_add(segment.duration);
+        length <= most
+    });
+    listed.len() - wanted.count()
+}
+
+/// Position of the segment with which a session goes on that ended its last clip at `lost`, and
+/// two more before it. `None` when it is not listed.
+pub(crate) fn place_of(lost: &Boundary, listed: &[Segment]) -> Option<usize> {
+    let same = |segment: &Segment| {
+        let name = segment.uri.split('/').next_back().unwrap_or_default();
+        segment.sequence == lost.sequence && name == lost.segment
+    };
+    let place = listed.iter().position(same)?;
+    Some(place.saturating_sub(2))
+}
+
+/// How long the segments were that nobody saw: what the dates say, else as many as are missing of
+/// the usual length.
+pub(crate) fn missing_length(
+    session: &Session,
+    listed: &[Segment],
+    from: usize,
+    missing: u64,
+) -> Ticks {
+    let before = session
+        .line
+        .timeline()
+        .segments()
+        .back()
+        .map(|segment| &segment.info);
+    let now = listed.get(from).and_then(|segment| segment.start_time);
+    if let (Some(before), Some(now)) = (before, now)
+        && let Some(then) = before.start_time
+    {
+        let elapsed = (now - then).num_microseconds().unwrap_or(0) * 9 / 100;
+        return (elapsed - before.duration - session.line.missing()).max(0);
+    }
+    let total: Duration = listed.iter().map(|segment| segment.duration).sum();
+    let usual = super::session::ticks(total) / i64::try_from(listed.len().max(1)).unwrap_or(1);
+    usual.saturating_mul(i64::try_from(missing).unwrap_or(i64::MAX))
+}
