@@ -281,7 +281,7 @@ impl Stream {
         let first = listed.get(from).map(|segment| segment.sequence);
         let missing = first
             .zip(session.tracker.next())
-            .map(|(first, next)| first - next);
+            .map(|(first, next)| first.saturating_sub(next));
         if let Some(missing) = missing.filter(|missing| *missing > 0) {
             tracing::error!(
                 app = app.name(),
