@@ -229,7 +229,9 @@ impl Session {
     }
 
     /// Takes what was still expected when the playlist goes, if nobody has written it anew.
-    pub(crate) fn take_expected(&mut self, place: &Place<'_>) {
+    ///
+    /// Those from `before` on are left alone: they are still listed, and taken as such.
+    pub(crate) fn take_expected(&mut self, before: Option<u64>, place: &Place<'_>) {
         for (segment, then) in std::mem::take(&mut self.pending) {
             let now = mark_of(&self.playlist, &segment, place.root);
             let same = match (then, now) {
@@ -240,7 +242,8 @@ impl Session {
                 .tracker
                 .next()
                 .is_some_and(|next| segment.sequence < next);
-            if same && !seen {
+            let gone = before.is_none_or(|before| segment.sequence < before);
+            if same && gone && !seen {
                 self.take(&segment, false, segment.duration, place);
             }
         }

@@ -238,7 +238,8 @@ impl Stream {
                     && let Some(session) = &mut state.session
                 {
                     let root = app.root();
-                    session.take_expected(&self.place(&root, shared, app));
+                    let first = listed.get(from).map(|segment| segment.sequence);
+                    session.take_expected(first, &self.place(&root, shared, app));
                     self.miss(session, listed, from, app);
                 }
                 self.take(state, &playlist, listed, from, shared, app)
@@ -429,7 +430,7 @@ impl Stream {
             return;
         };
         let root = app.root();
-        session.take_expected(&self.place(&root, shared, app));
+        session.take_expected(None, &self.place(&root, shared, app));
         tracing::info!(
             stream = self.id,
             session = session.id,
