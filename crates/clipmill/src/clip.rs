@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use clipmill_media::{CodecConfig, Language, SegmentIndex, TrackIndex, TrackKind, TrackTiming};
+use clipmill_media::{CodecConfig, Language, SegmentIndex, TrackKind, TrackTiming};
 use clipmill_mp4::{Edit, Movie, MovieSample, Run, Track};
 
 use crate::cut::{Bounds, Chosen, Cut, Selection, select};
@@ -66,7 +66,7 @@ pub struct TrackSummary {
 #[derive(Debug, Clone)]
 pub struct Clip {
     /// The movie: its runs number the segments below.
-    pub(crate) movie: Arc<Movie>,
+    pub(crate) movie: Movie,
     /// Which track of the timeline each of the movie's is.
     pub(crate) line_tracks: Vec<usize>,
     pub(crate) segments: Vec<ClipSegment>,
@@ -152,7 +152,7 @@ impl Clip {
             ..Movie::default()
         };
         Some(Self {
-            movie: Arc::new(movie),
+            movie,
             line_tracks,
             segments,
             first_number: placed[*used.start()].number,
@@ -169,12 +169,12 @@ impl Clip {
 
     /// Names the movie: what players show as its title.
     pub fn set_title(&mut self, title: impl Into<String>) {
-        Arc::make_mut(&mut self.movie).title = Some(title.into());
+        self.movie.title = Some(title.into());
     }
 
     /// Puts opaque bytes into the file, in a box of Clipmill's own.
     pub fn set_metadata(&mut self, metadata: impl Into<bytes::Bytes>) {
-        Arc::make_mut(&mut self.movie).metadata = Some(metadata.into());
+        self.movie.metadata = Some(metadata.into());
     }
 
     /// The segments of which it holds samples, in order.
@@ -236,10 +236,6 @@ pub(crate) fn by_config<'a>(
     let mut parted = Vec::new();
     for part in chosen {
         let local = &timeline.segments()[part.segment].index.tracks[part.local];
-        if let [only] = local.configs() {
-            parted.push((part.clone(), only.as_ref()));
-            continue;
-        }
         let samples = &local.samples()[part.samples.clone()];
         let mut start = part.samples.start;
         for run in samples.chunk_by(|a, b| a.config == b.config) {
@@ -302,25 +298,21 @@ impl MadeTrack {
 
     fn summary(&self, id: u32) -> TrackSummary {
         let samples = &self.track.samples;
-        let (mut sync_samples, mut units, mut bytes) = (0, 0, 0);
-        for sample in samples {
-            sync_samples += u64::from(sample.random_access.is_sync());
-            units += u64::from(sample.duration);
-            bytes += u64::from(sample.size);
-        }
+        let syncs = samples.iter().filter(|s| s.random_access.is_sync());
+        let units: u64 = samples.iter().map(|s| u64::from(s.duration)).sum();
         let video = self.track.kind == TrackKind::Video && units > 0;
         TrackSummary {
             id,
             kind: self.track.kind,
             config: Arc::clone(&self.track.configs[0]),
             samples: samples.len() as u64,
-            sync_samples,
+            sync_samples: syncs.count() as u64,
             duration_ms: millis(self.presented.end - self.presented.start),
             frame_rate: video
                 .then(|| samples.len() as f64 * f64::from(self.track.timescale) / units as f64),
             language: self.track.language,
             source_id: self.source_id,
-            bytes,
+            bytes: samples.iter().map(|s| u64::from(s.size)).sum(),
             first_pts: self.first_pts,
             last_pts: self.last_pts,
         }
@@ -388,27 +380,6 @@ fn make_track(
     })
 }
 
-/// The chosen samples, each with its track and shift.
-fn samples_of<'a>(
-    timeline: &'a Timeline,
-    chosen: &'a [Chosen],
-) -> impl Iterator<Item = (&'a TrackIndex, i64, &'a clipmill_media::Sample)> {
-    chosen.iter().flat_map(|part| {
-        let local = &timeline.segments()[part.segment].index.tracks[part.local];
-        let samples = &local.samples()[part.samples.clone()];
-        samples
-            .iter()
-            .map(move |sample| (local, part.shift, sample))
-    })
-}
-
-/// When the first of the chosen samples is presented.
-pub(crate) fn first_shown(timeline: &Timeline, chosen: &[Chosen]) -> Option<Ticks> {
-    let shown = samples_of(timeline, chosen)
-        .map(|(local, shift, sample)| to_ticks(sample.pts() + shift, local.timing().clock()));
-    shown.min()
-}
-
 /// Turns samples of the line into samples of a movie: timestamps become durations.
 pub(crate) struct TrackWriter {
     timing: TrackTiming,
@@ -436,7 +407,14 @@ impl TrackWriter {
         line_track: &LineTrack,
         chosen: &[Chosen],
     ) -> Option<Self> {
-        let (local, shift, first) = samples_of(timeline, chosen).next()?;
+        let parts = chosen.iter().flat_map(|part| {
+            let local = &timeline.segments()[part.segment].index.tracks[part.local];
+            let samples = &local.samples()[part.samples.clone()];
+            samples
+                .iter()
+                .map(move |sample| (local, part.shift, sample))
+        });
+        let (local, shift, first) = parts.clone().next()?;
         let timescale = match line_track.timing {
             TrackTiming::Exact { timescale } => timescale,
             TrackTiming::Rounded { .. } => local
@@ -444,6 +422,7 @@ impl TrackWriter {
                 .get(usize::from(first.config))?
                 .sample_rate()?,
         };
+        let first_pts = parts.map(|(_, shift, sample)| sample.pts() + shift).min()?;
         let count = chosen.iter().map(|part| part.samples.len()).sum();
         Some(Self {
             timing: line_track.timing,
@@ -452,7 +431,7 @@ impl TrackWriter {
             samples: Vec::with_capacity(count),
             runs: Vec::with_capacity(chosen.len()),
             first_dts: first.dts + shift,
-            first_pts: i64::MAX,
+            first_pts,
             last_pts: i64::MIN,
             last_dts: 0,
             position: 0,
@@ -465,10 +444,15 @@ impl TrackWriter {
         self.timescale
     }
 
+    /// Least presentation timestamp of the samples that it was made for, in ticks.
+    pub(crate) fn first_shown(&self) -> Ticks {
+        to_ticks(self.first_pts, self.timing.clock())
+    }
+
     /// The edit list of the track in a movie that is presented from `start` on, but for when it
-    /// ends; its first frame is presented at `first_shown`.
-    pub(crate) fn open_edits(&self, start: Ticks, first_shown: Ticks) -> Vec<Edit> {
-        let from = first_shown.max(start);
+    /// ends.
+    pub(crate) fn open_edits(&self, start: Ticks) -> Vec<Edit> {
+        let from = self.first_shown().max(start);
         let first_dts = to_ticks(self.first_dts, self.timing.clock());
         edit_list(start, from..from, first_dts, self.timescale)
     }
@@ -477,18 +461,9 @@ impl TrackWriter {
     pub(crate) fn push_part(&mut self, timeline: &Timeline, part: &Chosen) {
         let placed = &timeline.segments()[part.segment];
         let local = &placed.index.tracks[part.local];
-        // Which configuration came last, in the segment and in the movie, and its sampling rate.
-        let mut last: Option<(u16, u16, u32)> = None;
         for sample in &local.samples()[part.samples.clone()] {
-            let known = last.filter(|(known, ..)| *known == sample.config);
-            let found = known.or_else(|| {
-                let config = local.configs().get(usize::from(sample.config))?;
-                let rate = config.sample_rate().unwrap_or(self.timescale);
-                Some((sample.config, self.config(config), rate))
-            });
-            last = found;
-            if let Some((_, config, rate)) = found {
-                self.push(sample, part.shift, config, rate);
+            if let Some(config) = local.configs().get(usize::from(sample.config)) {
+                self.push(sample, part.shift, config);
             }
         }
         let narrow = |value: usize| u32::try_from(value).unwrap_or(u32::MAX);
@@ -500,7 +475,8 @@ impl TrackWriter {
         });
     }
 
-    fn push(&mut self, sample: &clipmill_media::Sample, shift: i64, config: u16, rate: u32) {
+    fn push(&mut self, sample: &clipmill_media::Sample, shift: i64, config: &Arc<CodecConfig>) {
+        let config_number = self.config(config);
         let pts = sample.pts() + shift;
         let dts = sample.dts + shift;
         let composition_offset = match self.timing {
@@ -525,14 +501,13 @@ impl TrackWriter {
                 0
             }
         };
-        self.stated = self.stated_duration(sample, rate);
-        self.first_pts = self.first_pts.min(pts);
+        self.stated = self.stated_duration(sample, config);
         self.last_pts = self.last_pts.max(pts);
         self.samples.push(MovieSample {
             size: sample.size,
             duration: 0,
             composition_offset,
-            config,
+            config: config_number,
             random_access: sample.random_access,
             leading: sample.leading,
         });
@@ -568,10 +543,11 @@ impl TrackWriter {
     }
 
     /// 0 when the stream does not say.
-    fn stated_duration(&self, sample: &clipmill_media::Sample, rate: u32) -> i64 {
+    fn stated_duration(&self, sample: &clipmill_media::Sample, config: &CodecConfig) -> i64 {
         match self.timing {
             TrackTiming::Exact { .. } => i64::from(sample.duration),
             TrackTiming::Rounded { .. } => {
+                let rate = config.sample_rate().unwrap_or(self.timescale);
                 rescale(i64::from(sample.duration), rate, self.timescale)
             }
         }

@@ -5,7 +5,7 @@ use std::mem::Discriminant;
 use clipmill_media::CodecConfig;
 use clipmill_mp4::{Edit, LayoutError, MediaSpan, Run, SegmentPart, segment_spans};
 
-use crate::clip::{TrackWriter, by_coding, first_shown};
+use crate::clip::{TrackWriter, by_coding};
 use crate::cut::{Bounds, Chosen, Cut, Selection, select};
 use crate::timeline::{Ticks, Timeline};
 
@@ -26,8 +26,6 @@ struct Track {
     coding: Discriminant<CodecConfig>,
     /// Keeps the last sample alone, which ends where the next one begins.
     writer: TrackWriter,
-    /// When the first of its samples is presented.
-    first_shown: Ticks,
     edits: Vec<Edit>,
     /// Decode time of the first sample that the writer keeps.
     time: u64,
@@ -47,7 +45,10 @@ impl Settler {
                 tracks.extend(Track::new(timeline, line_track, coding, &chosen));
             }
         }
-        let earliest = tracks.iter().map(|track| track.first_shown).min()?;
+        let earliest = tracks
+            .iter()
+            .map(|track| track.writer.first_shown())
+            .min()?;
         let mut settler = Self {
             start: selection.start.unwrap_or(earliest),
             selection,
@@ -55,7 +56,7 @@ impl Settler {
             tracks,
         };
         for track in &mut settler.tracks {
-            track.open(settler.start);
+            track.edits = track.writer.open_edits(settler.start);
         }
         Some(settler)
     }
@@ -100,7 +101,7 @@ impl Settler {
                 let Some(mut track) = Track::new(timeline, line_track, coding, chosen) else {
                     return;
                 };
-                track.open(self.start);
+                track.edits = track.writer.open_edits(self.start);
                 let at = self.tracks.partition_point(|t| t.line_track <= line_track);
                 self.tracks.insert(at, track);
                 at
@@ -121,16 +122,10 @@ impl Track {
             line_track,
             coding,
             writer: TrackWriter::new(timeline, &timeline.tracks()[line_track], chosen)?,
-            first_shown: first_shown(timeline, chosen)?,
             edits: Vec::new(),
             time: 0,
             runs: Vec::new(),
         })
-    }
-
-    /// Makes its edit list in a movie that is presented from `start` on.
-    fn open(&mut self, start: Ticks) {
-        self.edits = self.writer.open_edits(start, self.first_shown);
     }
 
     fn add(&mut self, timeline: &Timeline, chosen: &[Chosen]) {

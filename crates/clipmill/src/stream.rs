@@ -140,7 +140,7 @@ impl StreamWriter {
         let Some(clip) = Clip::new(timeline, bounds, request.cut) else {
             return Ok(None);
         };
-        let mut movie = Arc::unwrap_or_clone(clip.movie);
+        let mut movie = clip.movie;
         for track in &mut movie.tracks {
             for edit in &mut track.edits {
                 if edit.media_time.is_some() {

@@ -1,5 +1,4 @@
 use std::ops::Range;
-use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -12,7 +11,7 @@ use crate::{FragmentOptions, LayoutError, MediaSpan, Movie, MovieSample, Span, c
 /// An MP4 file as a value: its length is known, and any range of its bytes can be rendered.
 #[derive(Debug, Clone)]
 pub struct Layout {
-    movie: Arc<Movie>,
+    movie: Movie,
     parts: Vec<Part>,
     len: u64,
 }
@@ -53,8 +52,8 @@ impl Layout {
     ///
     /// # Errors
     /// When the movie holds no sample, contradicts itself, or a number does not fit its field.
-    pub fn progressive(movie: impl Into<Arc<Movie>>) -> Result<Self, LayoutError> {
-        Self::progressive_at(movie.into(), None)
+    pub fn progressive(movie: Movie) -> Result<Self, LayoutError> {
+        Self::progressive_at(movie, None)
     }
 
     /// The same file with its media from byte `media_at` on, wherever its `moov` ends: a `free`
@@ -63,14 +62,11 @@ impl Layout {
     ///
     /// # Errors
     /// As [`progressive`](Self::progressive), and when `moov` does not fit before `media_at`.
-    pub fn progressive_behind(
-        movie: impl Into<Arc<Movie>>,
-        media_at: u64,
-    ) -> Result<Self, LayoutError> {
-        Self::progressive_at(movie.into(), Some(media_at))
+    pub fn progressive_behind(movie: Movie, media_at: u64) -> Result<Self, LayoutError> {
+        Self::progressive_at(movie, Some(media_at))
     }
 
-    fn progressive_at(movie: Arc<Movie>, media_at: Option<u64>) -> Result<Self, LayoutError> {
+    fn progressive_at(movie: Movie, media_at: Option<u64>) -> Result<Self, LayoutError> {
         let plans = plan::tracks_with_samples(&movie, false)?;
         let chunks = chunks::interleave(&plans)?;
         let head = progressive_head(&movie, &plans, &chunks, media_at)?;
@@ -87,16 +83,12 @@ impl Layout {
     ///
     /// # Errors
     /// When the movie holds no sample, contradicts itself, or a number does not fit its field.
-    pub fn fragmented(
-        movie: impl Into<Arc<Movie>>,
-        options: FragmentOptions,
-    ) -> Result<Self, LayoutError> {
-        let movie = movie.into();
+    pub fn fragmented(movie: Movie, options: FragmentOptions) -> Result<Self, LayoutError> {
         let parts = cut::lay_out(&movie, &options)?;
         Ok(Self::new(movie, parts))
     }
 
-    fn new(movie: Arc<Movie>, parts: Parts) -> Self {
+    fn new(movie: Movie, parts: Parts) -> Self {
         let Parts { parts, len } = parts;
         Self { movie, parts, len }
     }
@@ -112,6 +104,12 @@ impl Layout {
     #[must_use]
     pub fn movie(&self) -> &Movie {
         &self.movie
+    }
+
+    /// The same, for whoever has no more use for the layout.
+    #[must_use]
+    pub fn into_movie(self) -> Movie {
+        self.movie
     }
 
     /// The bytes at `range` of the file, in order; what lies past the end is left out.
