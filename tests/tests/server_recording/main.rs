@@ -127,7 +127,7 @@ fn run(kind: Kind, date: Option<i64>, plan: &Plan, groups: &[usize]) {
 
 #[test]
 fn a_sliding_window_of_jittered_segments_is_tiled() {
-    run(Kind::Sliding(6), Some(DATE), &plan(), &[1, 3, 2, 1, 4]);
+    run(Kind::Sliding(12), Some(DATE), &plan(), &[1, 3, 2, 1, 4]);
 }
 
 #[test]
@@ -137,7 +137,7 @@ fn an_event_playlist_is_tiled() {
 
 #[test]
 fn a_stream_without_dates_is_tiled() {
-    run(Kind::Sliding(6), None, &plan(), &[1, 2]);
+    run(Kind::Sliding(12), None, &plan(), &[1, 2]);
 }
 
 #[test]
@@ -147,7 +147,7 @@ fn timestamps_that_wrap_are_tiled() {
         sound_delay: 40_000,
         ..plan()
     };
-    run(Kind::Sliding(6), Some(DATE), &plan, &[2, 1]);
+    run(Kind::Sliding(12), Some(DATE), &plan, &[2, 1]);
 }
 
 #[test]
@@ -181,7 +181,7 @@ fn media_is_joined_at_a_discontinuity() {
         ..plan()
     };
     let second = pieces(&second, &[2]);
-    let mut live = Live::new(&server.streams(), "cam", Kind::Sliding(4), Some(DATE));
+    let mut live = Live::new(&server.streams(), "cam", Kind::Sliding(12), Some(DATE));
     play(&mut live, &first);
     live.skip(0, 60_000_000);
     live.publish(&second[0], true);
@@ -208,8 +208,8 @@ fn media_is_joined_at_a_discontinuity() {
 fn an_encoder_that_restarts_begins_a_new_session() {
     for (kind, date) in [
         (Kind::Event, None),
-        (Kind::Sliding(4), Some(DATE)),
-        (Kind::Sliding(4), None),
+        (Kind::Sliding(12), Some(DATE)),
+        (Kind::Sliding(12), None),
     ] {
         let server = Server::start("interval_seconds = 3\n");
         let first = pieces(
@@ -255,7 +255,7 @@ fn missing_segments_are_declared() {
         },
         &[1],
     );
-    let mut live = Live::new(&server.streams(), "cam", Kind::Sliding(6), Some(DATE));
+    let mut live = Live::new(&server.streams(), "cam", Kind::Sliding(12), Some(DATE));
     play(&mut live, &pieces[..12]);
     let lost = &pieces[12..15];
     live.skip(3, lost.iter().map(|piece| piece.micros).sum());
@@ -315,7 +315,7 @@ fn a_stream_that_ends_while_nobody_looks_gets_its_last_clip() {
         },
         &[1],
     );
-    let mut live = Live::new(&server.streams(), "cam", Kind::Sliding(5), Some(DATE));
+    let mut live = Live::new(&server.streams(), "cam", Kind::Sliding(12), Some(DATE));
     play(&mut live, &pieces[..16]);
     server.wait("live", || server.told("cam", "liveStreamStarted") == 1);
     std::thread::sleep(Duration::from_millis(400));
@@ -334,7 +334,7 @@ fn a_stream_that_ends_while_nobody_looks_gets_its_last_clip() {
 fn what_is_lost_while_the_server_is_down_is_declared() {
     let mut server = Server::start("interval_seconds = 4\n");
     let pieces = pieces(&plan(), &[1]);
-    let mut live = Live::new(&server.streams(), "cam", Kind::Sliding(4), Some(DATE));
+    let mut live = Live::new(&server.streams(), "cam", Kind::Sliding(12), Some(DATE));
     play(&mut live, &pieces[..20]);
     std::thread::sleep(Duration::from_millis(500));
     server.kill();
@@ -409,7 +409,7 @@ fn killed_at_twenty_moments_nothing_is_lost_and_nothing_twice() {
 fn stopping_and_starting_over_loses_nothing() {
     let server = Server::start("interval_seconds = 60\nenabled = false\n");
     let pieces = pieces(&plan(), &[1]);
-    let mut live = Live::new(&server.streams(), "cam", Kind::Sliding(5), Some(DATE));
+    let mut live = Live::new(&server.streams(), "cam", Kind::Sliding(12), Some(DATE));
     let periodic = "/live/rest/clip-creator/periodic-recording";
     play(&mut live, &pieces[..15]);
     assert!(server.vods().is_empty());
@@ -588,7 +588,7 @@ fn a_full_disk_stops_recording_until_there_is_room() {
     let mut server = Server::start_in(folder, &settings);
     server.clips.clone_from(&clips);
     let pieces = pieces(&plan(), &[1]);
-    let mut live = Live::new(&server.streams(), "cam", Kind::Sliding(5), Some(DATE));
+    let mut live = Live::new(&server.streams(), "cam", Kind::Sliding(12), Some(DATE));
     play(&mut live, &pieces[..20]);
     server.wait("recording", || !server.vods().is_empty());
     let ready = || server.get("/readyz").map(|(code, _)| code);
