@@ -614,3 +614,76 @@ fn a_full_disk_stops_recording_until_there_is_room() {
     assert_tiles(&server.clips("cam"), &[&pieces]);
     server.assert_all_or_nothing();
 }
+
+/// The entry of the clip that a call made.
+fn asked(server: &Server, call: &str) -> Value {
+    let path = format!("/live/rest/clip-creator/mp4/{call}");
+    let (code, answer) = server.ask("POST", &path).unwrap();
+    let answer: Value = serde_json::from_slice(&answer).unwrap();
+    assert_eq!(code, 200, "{answer}\n{}", server.log());
+    server.json(&format!(
+        "/live/rest/v2/vods/{}",
+        answer["dataId"].as_str().unwrap()
+    ))
+}
+
+fn range(from: i64, to: i64) -> String {
+    let (from, to) = (DATE + from, DATE + to);
+    format!("cam/range?startTimestamp={from}&endTimestamp={to}")
+}
+
+fn assert_window(vod: &Value, from: i64, to: i64) {
+    let start = vod["startTime"].as_i64().unwrap() - DATE;
+    let end = start + vod["duration"].as_i64().unwrap();
+    // To the nearest frame.
+    assert!(
+        (start - from).abs() <= 40 && (end - to).abs() <= 40,
+        "{start}..{end} {from}..{to}"
+    );
+}
+
+#[test]
+fn any_window_that_is_still_there_can_be_asked_for() {
+    let server = Server::start("interval_seconds = 3\n");
+    let pieces = pieces(&plan(), &[2]);
+    let mut live = Live::new(&server.streams(), "cam", Kind::Event, Some(DATE));
+    play(&mut live, &pieces[..25]);
+    server.wait("recorded", || server.vods().len() >= 6);
+    std::thread::sleep(Duration::from_millis(400));
+    let periodic = server.vods();
+    // Long before the clip in the making, and reaching into it.
+    assert_window(&asked(&server, &range(2_000, 6_000)), 2_000, 6_000);
+    assert_window(&asked(&server, &range(5_500, 22_300)), 5_500, 22_300);
+    // Before the stream began, there is nothing to be had.
+    assert_window(&asked(&server, &range(-5_000, 1_000)), 40, 1_000);
+    let path = format!("/live/rest/clip-creator/mp4/{}", range(-5_000, -1_000));
+    let (code, answer) = server.ask("POST", &path).unwrap();
+    assert_eq!(code, 417);
+    assert!(String::from_utf8_lossy(&answer).contains("No segment file found for stream cam"));
+    // Since the last periodic clip.
+    let last = periodic.last().unwrap();
+    let ended = last["startTime"].as_i64().unwrap() + last["duration"].as_i64().unwrap();
+    let since = asked(&server, "cam");
+    assert!(
+        (since["startTime"].as_i64().unwrap() - ended).abs() <= 2,
+        "{since} {last}"
+    );
+    play(&mut live, &pieces[25..]);
+    live.end();
+    wait_for_end(&server, "cam");
+    // A finished stream, as long as it is there.
+    assert_window(&asked(&server, &range(10_000, 28_000)), 10_000, 28_000);
+    assert_window(&asked(&server, &range(28_000, 60_000)), 28_000, 28_840);
+    let all = server.clips("cam");
+    let mut recorded: Vec<_> = all.iter().map(|clip| clip.vod["vodId"].clone()).collect();
+    recorded.sort_by_key(Value::to_string);
+    recorded.dedup();
+    assert_eq!(recorded.len(), all.len());
+    std::fs::remove_file(live.playlist()).unwrap();
+    server.wait("gone", || {
+        let path = format!("/live/rest/clip-creator/mp4/{}", range(10_000, 28_000));
+        server
+            .ask("POST", &path)
+            .is_some_and(|(code, _)| code == 417)
+    });
+}
