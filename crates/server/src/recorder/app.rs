@@ -218,14 +218,14 @@ impl App {
         shared: &Arc<Shared>,
     ) -> Duration {
         let whom = format!("{}: streams folder", self.name());
-        if !watch.is_on() {
+        if !watch.is_on() || resolved(&self.settings().streams_dir) != self.root() {
             self.start_watch(watch);
         }
         let found = self.playlists().scan();
         match found {
-            Ok(found) => {
+            Ok((found, overdue)) => {
                 shared.troubles.clear(&whom);
-                let untold = watch.is_on() && !expected && !found.is_empty();
+                let untold = watch.is_on() && !expected && overdue;
                 if untold {
                     let so_far = self.untold.fetch_add(1, Ordering::Relaxed) + 1;
                     if so_far == MISTRUST {

@@ -21,6 +21,9 @@ const HEAD: u64 = 64 << 10;
 /// Of playlists that changed within this of one another, the role decides which one serves.
 const TOGETHER: Duration = Duration::from_secs(30);
 
+/// A change is told sooner than this.
+const OVERDUE: Duration = Duration::from_secs(2);
+
 /// What a playlist lists.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Lists {
@@ -69,11 +72,12 @@ impl Playlists {
         }
     }
 
-    /// Looks at everything under the folder; gives the streams whose playlists changed.
+    /// Looks at everything under the folder; gives the streams whose playlists changed, and whether
+    /// one of them did so longer than [`OVERDUE`] ago: somebody should have told of it by now.
     ///
     /// # Errors
     /// When the folder cannot be read. A folder below it that cannot be read is passed over.
-    pub(crate) fn scan(&mut self) -> io::Result<BTreeSet<String>> {
+    pub(crate) fn scan(&mut self) -> io::Result<(BTreeSet<String>, bool)> {
         let mut found = HashMap::new();
         walk(&self.root, DEEPEST, &mut found)?;
         let gone = self.known.keys().filter(|path| !found.contains_key(*path));
@@ -83,10 +87,19 @@ impl Playlists {
             .filter_map(|path| self.known.remove(path))
             .map(|known| known.name.stream)
             .collect();
+        let mut overdue = false;
         for (path, metadata) in found {
-            changed.extend(self.look(&path, &metadata));
+            let Some(stream) = self.look(&path, &metadata) else {
+                continue;
+            };
+            let age = metadata
+                .modified()
+                .ok()
+                .and_then(|time| time.elapsed().ok());
+            overdue |= age.is_some_and(|age| age > OVERDUE);
+            changed.insert(stream);
         }
-        Ok(changed)
+        Ok((changed, overdue))
     }
 
     /// Looks at one path; gives the stream whose playlist it is, if it changed.
@@ -307,7 +320,7 @@ mod tests {
         }
 
         fn scan(&mut self) -> Vec<String> {
-            self.playlists.scan().unwrap().into_iter().collect()
+            self.playlists.scan().unwrap().0.into_iter().collect()
         }
 
         fn serving(&self, stream: &str, present: Option<&str>) -> Option<String> {
