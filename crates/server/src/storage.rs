@@ -124,10 +124,18 @@ pub struct StoredClip {
     pub path: PathBuf,
     /// How long it is.
     pub bytes: u64,
+    tee: Option<body::Growing>,
     _making: Making,
 }
 
 impl StoredClip {
+    /// It is known to the catalog: whoever takes its bytes gets the last of them now.
+    pub fn keep(self) {
+        if let Some(tee) = self.tee {
+            tee.done();
+        }
+    }
+
     /// Takes the file away again, as its entry could not be made.
     pub fn discard(self) {
         if let Err(error) = fs::remove_file(&self.path) {
@@ -207,10 +215,10 @@ impl ClipStore {
             let _ = fs::remove_file(&path);
             return Err(io(error));
         }
-        out.done();
         Ok(StoredClip {
             path,
             bytes: layout.len(),
+            tee: out.tee,
             _making: making,
         })
     }
@@ -385,14 +393,6 @@ struct Teed {
     file: Arc<File>,
     written: u64,
     tee: Option<body::Growing>,
-}
-
-impl Teed {
-    fn done(self) {
-        if let Some(tee) = self.tee {
-            tee.done();
-        }
-    }
 }
 
 impl Write for Teed {

@@ -156,7 +156,10 @@ fn make_one(
         .collect();
     let moved = boundary.map(|boundary| (stream, boundary));
     match shared.catalog.commit_clip(app.name(), &vod, moved, &hooks) {
-        Ok(()) => Ok((vod, samples)),
+        Ok(()) => {
+            stored.keep();
+            Ok((vod, samples))
+        }
         Err(error) => {
             stored.discard();
             Err(error.into())

@@ -70,8 +70,8 @@ impl ClipBody {
     /// the clip failed.
     pub(crate) async fn beyond(&mut self, at: u64) -> Option<(Arc<File>, u64)> {
         let len = self.len;
-        // The last byte is held back until the clip is whole and has its name: a client that
-        // has all of them has a clip that lasts.
+        // The last byte is held back until the clip is whole and the catalog knows it: a client
+        // that has all of them has a clip that lasts, and finds its entry.
         let known = |progress: &Progress| match progress {
             Progress::Waiting => None,
             Progress::Growing(file, written) => {
