@@ -14,6 +14,8 @@ pub const CLIPS_FAILED: &str = "clipmill_clips_failed_total";
 pub const CLIP_BYTES: &str = "clipmill_clip_bytes_total";
 /// How long it took to make a clip, in seconds, by `app` and `kind`.
 pub const CLIP_SECONDS: &str = "clipmill_clip_make_seconds";
+/// How long clips are, in seconds, by `app` and `kind`.
+pub const CLIP_DURATION: &str = "clipmill_clip_duration_seconds";
 /// How long after its last sample was there a clip was done, in seconds, by `app`.
 pub const CLIP_LATENESS: &str = "clipmill_clip_lateness_seconds";
 /// Streams that are live, by `app`.
@@ -22,6 +24,8 @@ pub const STREAMS_LIVE: &str = "clipmill_streams_live";
 pub const SEGMENTS_INDEXED: &str = "clipmill_segments_indexed_total";
 /// Bytes of segments that are kept from deletion.
 pub const SPOOL_BYTES: &str = "clipmill_spool_bytes";
+/// Bytes of segments that may be kept from deletion.
+pub const SPOOL_LIMIT: &str = "clipmill_spool_limit_bytes";
 /// 1 while recording stands still for want of room.
 pub const DISK_FULL: &str = "clipmill_disk_full";
 
@@ -63,6 +67,7 @@ fn describe() {
     describe_counter!(CLIPS_FAILED, "Clips that could not be made");
     describe_counter!(CLIP_BYTES, "Bytes of clips made");
     describe_histogram!(CLIP_SECONDS, "Time taken to make a clip");
+    describe_histogram!(CLIP_DURATION, "Duration of clips made");
     describe_histogram!(
         CLIP_LATENESS,
         "Time from a clip's last sample being there to its end"
@@ -70,6 +75,7 @@ fn describe() {
     describe_gauge!(STREAMS_LIVE, "Streams that are live");
     describe_counter!(SEGMENTS_INDEXED, "Segments read and indexed");
     describe_gauge!(SPOOL_BYTES, "Bytes of segments kept from deletion");
+    describe_gauge!(SPOOL_LIMIT, "Bytes of segments that may be kept");
     describe_gauge!(DISK_FULL, "1 while recording stands still for want of room");
     describe_counter!(HOOKS_DELIVERED, "Webhooks delivered");
     describe_counter!(HOOK_TRIES_FAILED, "Tries to deliver a webhook that failed");
@@ -83,6 +89,29 @@ fn describe() {
     gauge!(HOOKS_WAITING).set(0.0);
     gauge!(SPOOL_BYTES).set(0.0);
     gauge!(DISK_FULL).set(0.0);
+}
+
+pub(crate) fn spool_limit(bytes: u64) {
+    gauge!(SPOOL_LIMIT).set(bytes as f64);
+}
+
+/// What is counted of an application is shown from the first scrape on, too.
+pub(crate) fn application(name: &str) {
+    for kind in ["periodic", "on_demand"] {
+        for counted in [CLIPS_MADE, CLIPS_FAILED] {
+            counter!(counted, "app" => name.to_owned(), "kind" => kind).increment(0);
+        }
+    }
+    for counted in [
+        CLIP_BYTES,
+        SEGMENTS_INDEXED,
+        HOOKS_DELIVERED,
+        HOOK_TRIES_FAILED,
+        HOOKS_GIVEN_UP,
+        RETIRED,
+    ] {
+        counter!(counted, "app" => name.to_owned()).increment(0);
+    }
 }
 
 pub(crate) fn webhook_delivered(app: &str) {

@@ -10,7 +10,9 @@ use metrics::{counter, histogram};
 use super::app::App;
 use super::shared::{MakeError, Shared};
 use crate::catalog::Boundary;
-use crate::metrics::{CLIP_BYTES, CLIP_LATENESS, CLIP_SECONDS, CLIPS_FAILED, CLIPS_MADE};
+use crate::metrics::{
+    CLIP_BYTES, CLIP_DURATION, CLIP_LATENESS, CLIP_SECONDS, CLIPS_FAILED, CLIPS_MADE,
+};
 use crate::model::{Broadcast, Vod, VodGap, now_ms, vod_id};
 use crate::storage::{BodySender, ClipRecord};
 use crate::webhooks;
@@ -58,6 +60,7 @@ pub(crate) fn make(
             counter!(CLIP_BYTES, "app" => app.name().to_owned())
                 .increment(u64::try_from(vod.file_size).unwrap_or_default());
             histogram!(CLIP_SECONDS, &labels).record(took);
+            histogram!(CLIP_DURATION, &labels).record(vod.duration as f64 / 1000.0);
             if kind == "periodic" {
                 histogram!(CLIP_LATENESS, "app" => app.name().to_owned())
                     .record(complete.elapsed());

@@ -54,6 +54,7 @@ use self::shared::{Shared, Troubles, lock};
 use self::stream::Stream;
 use crate::catalog::{Catalog, PeriodicState};
 use crate::config::{AppSettings, Settings};
+use crate::metrics;
 use crate::schedule::{Pool, Urgency};
 use crate::spool::Spool;
 use crate::storage::ClipStore;
@@ -104,6 +105,7 @@ impl Recorders {
                 asked: Semaphore::new(ASKED_AT_ONCE),
             }),
         };
+        metrics::spool_limit(now.spool_max_bytes);
         for app in &now.apps {
             recorders.add(app);
         }
@@ -112,6 +114,7 @@ impl Recorders {
     }
 
     fn add(&self, settings: &Arc<AppSettings>) {
+        metrics::application(&settings.name);
         let app = Arc::new(App::new(Arc::clone(settings)));
         let known = self.inner.shared.catalog.periodic(&settings.name);
         let known = known.unwrap_or_else(|error| {
