@@ -107,6 +107,10 @@ pub struct VodQuery {
     pub search: Option<String>,
 }
 
+/// What becomes of a broadcast, and the webhook that tells of it.
+pub type Announcement<'a> =
+    dyn Fn(Option<Broadcast>) -> Option<(Broadcast, Option<QueuedHook>)> + 'a;
+
 /// A webhook with its place in the queue: a later one has the greater.
 pub type Ticket = (u64, QueuedHook);
 
@@ -169,6 +173,10 @@ pub trait Catalog: Send + Sync {
         stream_id: &str,
         change: &mut dyn FnMut(&mut Broadcast),
     ) -> Result<Option<Broadcast>>;
+    /// Changes or makes a broadcast and queues the webhook that tells of it, both of them or
+    /// neither. `change` is given what there is and may be called several times; when it gives
+    /// `None`, nothing is done.
+    fn announce(&self, app: &str, stream_id: &str, change: &Announcement<'_>) -> Result<()>;
     /// Some broadcasts, in the order of their ids.
     fn broadcasts(&self, app: &str, offset: usize, size: usize) -> Result<Vec<Broadcast>>;
     /// How many broadcasts there are.

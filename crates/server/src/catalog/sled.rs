@@ -30,7 +30,9 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
-use super::{Boundary, Catalog, CatalogError, PeriodicState, Result, SortBy, Ticket, VodQuery};
+use super::{
+    Announcement, Boundary, Catalog, CatalogError, PeriodicState, Result, SortBy, Ticket, VodQuery,
+};
 use crate::model::{Broadcast, QueuedHook, Vod};
 use crate::storage::ClipRecord;
 
@@ -533,6 +535,24 @@ impl Catalog for SledCatalog {
             put(tree, key.clone(), &broadcast)?;
             Ok(Some(broadcast))
         })
+    }
+
+    fn announce(&self, app: &str, stream_id: &str, change: &Announcement<'_>) -> Result<()> {
+        let key = key(b'b', app, stream_id.as_bytes());
+        let told = self.transaction(|tree| {
+            let known = tree.get(key.as_slice())?;
+            let known = known.map(|value| decode::<Broadcast>(&key, &value));
+            let Some((broadcast, hook)) = change(known.transpose().map_err(Abort::Abort)?) else {
+                return Ok(false);
+            };
+            put(tree, key.clone(), &broadcast)?;
+            add_hooks(tree, hook.as_slice())?;
+            Ok(hook.is_some())
+        })?;
+        if told {
+            self.added.notify_one();
+        }
+        Ok(())
     }
 
     fn broadcasts(&self, app: &str, offset: usize, size: usize) -> Result<Vec<Broadcast>> {

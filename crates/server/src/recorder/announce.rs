@@ -46,40 +46,32 @@ impl Stream {
         app: &App,
     ) -> crate::catalog::Result<()> {
         let now = now_ms();
-        let mut go_live = |broadcast: &mut Broadcast| {
+        let settings = app.settings();
+        let go_live = |known: Option<Broadcast>| {
+            let mut broadcast = known.unwrap_or_else(|| Broadcast {
+                stream_id: self.id.clone(),
+                ..Broadcast::default()
+            });
             broadcast.status = BroadcastStatus::Broadcasting;
             broadcast.start_time = now;
             broadcast.sub_folder = sub_folder.map(str::to_owned);
             if broadcast.date == 0 {
                 broadcast.date = now;
             }
+            let hook = webhooks::stream_started(&settings, &broadcast);
+            Some((broadcast, hook))
         };
-        let catalog = &shared.catalog;
-        let broadcast = match catalog.change_broadcast(app.name(), &self.id, &mut go_live)? {
-            Some(broadcast) => broadcast,
-            None => {
-                let mut broadcast = Broadcast {
-                    stream_id: self.id.clone(),
-                    ..Broadcast::default()
-                };
-                go_live(&mut broadcast);
-                catalog.create_broadcast(app.name(), &broadcast)?;
-                broadcast
-            }
-        };
-        let hook = webhooks::stream_started(&app.settings(), &broadcast);
-        catalog.enqueue_hooks(hook.as_slice())
+        shared.catalog.announce(app.name(), &self.id, &go_live)
     }
 
     fn announce_end(&self, shared: &Shared, app: &App) -> crate::catalog::Result<()> {
-        let catalog = &shared.catalog;
-        // In this order: told twice is better than never.
-        if let Some(broadcast) = catalog.broadcast(app.name(), &self.id)? {
-            let hook = webhooks::stream_ended(&app.settings(), &broadcast);
-            catalog.enqueue_hooks(hook.as_slice())?;
-        }
-        let mut finish = |broadcast: &mut Broadcast| broadcast.status = BroadcastStatus::Finished;
-        catalog.change_broadcast(app.name(), &self.id, &mut finish)?;
-        Ok(())
+        let settings = app.settings();
+        let finish = |known: Option<Broadcast>| {
+            let mut broadcast = known?;
+            broadcast.status = BroadcastStatus::Finished;
+            let hook = webhooks::stream_ended(&settings, &broadcast);
+            Some((broadcast, hook))
+        };
+        shared.catalog.announce(app.name(), &self.id, &finish)
     }
 }
