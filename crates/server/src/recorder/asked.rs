@@ -8,7 +8,7 @@ use clipmill::{Bounds, Clip, Cut, Ticks, Timeline};
 use tokio::sync::oneshot;
 
 use super::app::App;
-use super::boundary::time_ms;
+use super::boundary::{self, time_ms};
 use super::history::{Dated, Span};
 use super::line::Snapshot;
 use super::listing::read_media;
@@ -130,10 +130,16 @@ impl Asked {
         let ms = |ticks: Ticks| time_ms(timeline, ticks);
         let (bounds, shown) = match self.window {
             ClipWindow::SinceBoundary => {
-                let from = match &session.recording {
-                    Recording::On(mark) if session.has_clips => mark.ticks,
-                    _ => end - ticks(session.interval),
+                let boundary = match &session.recording {
+                    Recording::On(mark) => Some(mark.ticks),
+                    // After a restart, until the first step towards the next clip is done.
+                    Recording::Resuming(left_off) => {
+                        boundary::find(timeline, left_off).map(|(mark, _)| mark.ticks)
+                    }
+                    Recording::Off | Recording::Waiting(_) => None,
                 };
+                let boundary = boundary.filter(|_| session.has_clips);
+                let from = boundary.unwrap_or(end - ticks(session.interval));
                 let bounds = Bounds {
                     from: Some(from),
                     to: None,
