@@ -78,7 +78,10 @@ pub(crate) fn recover(state: &mut State, stream: &Stream, shared: &Arc<Shared>, 
         broadcast.is_some_and(|broadcast| broadcast.status == BroadcastStatus::Broadcasting);
     let serving = app.playlists().serving(&stream.id, None);
     let mut found = false;
-    for id in shared.spool.sessions(app.name(), &stream.id) {
+    let sessions = shared.spool.sessions(app.name(), &stream.id);
+    let last = boundary.as_ref().map(|boundary| boundary.session.clone());
+    state.latest = last.into_iter().chain(sessions.last().cloned()).max();
+    for id in sessions {
         let folder = shared.spool.session(app.name(), &stream.id, &id);
         let kept = shared.spool.kept(&folder);
         let over = boundary

@@ -142,9 +142,14 @@ impl Session {
         }
     }
 
-    /// A name for a session that begins now with this sequence number. Later ones sort later.
-    pub(crate) fn new_id(first_sequence: u64) -> String {
-        format!("{:013}-{first_sequence}", now_ms().max(0))
+    /// A name for a session that begins now with this sequence number. Later ones sort later,
+    /// even when the clock was set back since the `latest`.
+    pub(crate) fn new_id(first_sequence: u64, latest: Option<&str>) -> String {
+        let began = |id: &str| id.split('-').next()?.parse::<i64>().ok();
+        let after = latest
+            .and_then(began)
+            .map_or(0, |then| then.saturating_add(1));
+        format!("{:013}-{first_sequence}", now_ms().max(after))
     }
 
     /// A segment that the playlist lists: `remaining` is its length and that of all after it.

@@ -15,7 +15,7 @@ use super::session::{Ending, Intake, Place, Recording, Session, mark_of};
 use super::shared::{Shared, lock};
 use crate::catalog::Boundary;
 use crate::metrics::SEGMENTS_INDEXED;
-use crate::model::VodGap;
+use crate::model::{Broadcast, BroadcastStatus, VodGap, now_ms};
 use crate::schedule::Urgency;
 use crate::sources::playlists::Serving;
 use crate::sources::session::{Seen, Tracker, silence};
@@ -68,6 +68,8 @@ pub(crate) struct State {
     pub(crate) to_announce_end: bool,
     /// The last status that the world was told is that it is live.
     pub(crate) told_live: bool,
+    /// The latest session that is known of, over or not.
+    pub(crate) latest: Option<String>,
 }
 
 /// What a look found.
@@ -253,6 +255,7 @@ impl Stream {
                     state.seen_ended = playlist.ended;
                     // It ended while the server was not running.
                     state.to_announce_end |= state.told_live;
+                    self.know(serving, shared, app);
                     return Look::Done;
                 }
                 self.begin(state, serving, &playlist, listed, shared, app);
@@ -274,6 +277,21 @@ impl Stream {
                 };
                 self.take(state, &playlist, listed, from, shared, app)
             }
+        }
+    }
+
+    /// A stream that is over when it is seen for the first time can be clipped all the same.
+    fn know(&self, serving: &Serving, shared: &Shared, app: &App) {
+        let now = now_ms();
+        let broadcast = Broadcast {
+            stream_id: self.id.clone(),
+            status: BroadcastStatus::Finished,
+            date: now,
+            sub_folder: serving.sub_folder.clone(),
+            ..Broadcast::default()
+        };
+        if let Err(error) = shared.catalog.create_broadcast(app.name(), &broadcast) {
+            tracing::error!(app = app.name(), stream = self.id, %error, "cannot be made known");
         }
     }
 
@@ -333,7 +351,8 @@ impl Stream {
         app: &Arc<App>,
     ) {
         let first = listed.first().map_or(0, |segment| segment.sequence);
-        let id = Session::new_id(first);
+        let id = Session::new_id(first, state.latest.as_deref());
+        state.latest = Some(id.clone());
         let folder = shared.spool.session(app.name(), &self.id, &id);
         let sub_folder = serving.sub_folder.as_deref();
         let target = playlist.target_duration;
