@@ -1,11 +1,11 @@
 //! The server, put together: what is started in which order, what happens when the settings
 //! change, and how it all ends.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -28,6 +28,9 @@ const LAST_POST: Duration = Duration::from_secs(2);
 
 /// How often clips that have served their time are looked for.
 const SWEEP: Duration = Duration::from_secs(60);
+
+/// How often folders that could not be read are tried again.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
 
 /// Why the server could not start.
 #[derive(Debug, thiserror::Error)]
@@ -91,8 +94,12 @@ pub async fn serve(
     let Opened { catalog, fresh, .. } = open_catalog(&now).await?;
     let catalog: Arc<dyn Catalog> = Arc::new(catalog);
     let store = ClipStore::default();
+    let mut unread = BTreeMap::new();
     for app in &now.apps {
-        agree(&catalog, &store, app, fresh).await;
+        if let Err(error) = agree(&catalog, &store, app, fresh).await {
+            tracing::error!(app = app.name, error, "catalog and files may not agree");
+            unread.insert(app.name.clone(), fresh);
+        }
     }
 
     let recorders = Recorders::start(settings.clone(), Arc::clone(&catalog), store.clone());
@@ -102,12 +109,14 @@ pub async fn serve(
         catalog: Arc::clone(&catalog),
         store: store.clone(),
         clipping: Arc::new(recorders.clone()),
+        unread: Arc::new(Mutex::new(unread)),
     };
     let deliveries = Deliveries::new(Arc::clone(&catalog), settings.clone());
     let deliveries = deliveries.map_err(ServeError::Broken)?;
     let (last_post, last_posted) = watch::channel(false);
     let deliveries = tokio::spawn(deliveries.run(last_posted));
     let sweeper = tokio::spawn(server.clone().sweep());
+    let reader = tokio::spawn(server.clone().read_later());
 
     let (routes, _) = router(Web {
         settings,
@@ -125,6 +134,7 @@ pub async fn serve(
     tracing::info!("shutting down: what is under way comes to its end");
     stop.send_replace(true);
     sweeper.abort();
+    reader.abort();
     drain(http, &recorders).await;
     last_post.send_replace(true);
     let _ = tokio::time::timeout(LAST_POST, deliveries).await;
@@ -160,7 +170,12 @@ async fn open_catalog(settings: &Settings) -> Result<Opened, ServeError> {
 
 /// Makes the catalog agree with an application's files. A folder that cannot be read keeps nobody
 /// from serving the others.
-async fn agree(catalog: &Arc<dyn Catalog>, store: &ClipStore, app: &Arc<AppSettings>, fresh: bool) {
+async fn agree(
+    catalog: &Arc<dyn Catalog>,
+    store: &ClipStore,
+    app: &Arc<AppSettings>,
+    fresh: bool,
+) -> Result<(), String> {
     let (catalog, store, settings) = (Arc::clone(catalog), store.clone(), Arc::clone(app));
     let agreed = tokio::task::spawn_blocking(move || {
         let hooks = |vod: &Vod| {
@@ -168,21 +183,20 @@ async fn agree(catalog: &Arc<dyn Catalog>, store: &ClipStore, app: &Arc<AppSetti
             let hook = vod_ready(&settings, broadcast.ok().flatten().as_ref(), vod);
             hook.into_iter().collect()
         };
+        // One that is not there may be on a disk that is not there yet.
+        std::fs::read_dir(&settings.streams_dir)?;
         reconcile(&*catalog, &store, &settings.paths(), fresh, &hooks)
     });
-    match agreed.await {
-        Ok(Ok(done)) => tracing::info!(
-            app = app.name,
-            adopted = done.adopted,
-            buried = done.buried,
-            unfinished = done.unfinished,
-            "catalog and files agree"
-        ),
-        Ok(Err(error)) => {
-            tracing::error!(app = app.name, %error, "catalog and files may not agree");
-        }
-        Err(error) => tracing::error!(app = app.name, %error, "catalog and files may not agree"),
-    }
+    let done = agreed.await.map_err(|error| error.to_string())?;
+    let done = done.map_err(|error| error.to_string())?;
+    tracing::info!(
+        app = app.name,
+        adopted = done.adopted,
+        buried = done.buried,
+        unfinished = done.unfinished,
+        "catalog and files agree"
+    );
+    Ok(())
 }
 
 /// Anybody who reaches an address that is not this machine's own may do anything.
@@ -208,6 +222,9 @@ struct Server {
     catalog: Arc<dyn Catalog>,
     store: ClipStore,
     clipping: Arc<dyn Clipping>,
+    /// Applications whose files could not be read yet, and whether the catalog knew nothing when
+    /// that was tried.
+    unread: Arc<Mutex<BTreeMap<String, bool>>>,
 }
 
 impl Server {
@@ -253,7 +270,9 @@ impl Server {
                 (Some(_), None) => tracing::info!(app = name, "application removed"),
                 (None, Some(app)) => {
                     tracing::info!(app = name, "application added");
-                    agree(&self.catalog, &self.store, app, false).await;
+                    if let Err(error) = self.agree_or_later(app, false).await {
+                        tracing::error!(app = name, error, "catalog and files may not agree");
+                    }
                 }
                 (Some(old), Some(new)) if old != new => {
                     tracing::info!(app = name, "application changed");
@@ -279,12 +298,45 @@ impl Server {
         }
     }
 
+    fn unread(&self) -> MutexGuard<'_, BTreeMap<String, bool>> {
+        self.unread.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn agree_or_later(&self, app: &Arc<AppSettings>, fresh: bool) -> Result<(), String> {
+        let agreed = agree(&self.catalog, &self.store, app, fresh).await;
+        if agreed.is_err() {
+            self.unread().insert(app.name.clone(), fresh);
+        }
+        agreed
+    }
+
+    /// Looks again for the files of applications that could not be read, for ever: folders on other
+    /// machines come late.
+    async fn read_later(self) {
+        loop {
+            tokio::time::sleep(LOOK_AGAIN).await;
+            let unread = std::mem::take(&mut *self.unread());
+            for (name, fresh) in unread {
+                let app = self.settings.borrow().app(&name).cloned();
+                if let Some(app) = app
+                    && let Err(error) = self.agree_or_later(&app, fresh).await
+                {
+                    tracing::debug!(app = name, error, "catalog and files may not agree yet");
+                }
+            }
+        }
+    }
+
     /// Removes clips that have served their time, for ever.
     async fn sweep(self) {
         let mut ticks = tokio::time::interval(SWEEP);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut settings = self.settings.clone();
         loop {
-            ticks.tick().await;
+            tokio::select! {
+                _ = ticks.tick() => {}
+                Ok(()) = settings.changed() => {}
+            }
             let apps = self.settings.borrow().apps.clone();
             for app in apps {
                 let (catalog, store) = (Arc::clone(&self.catalog), self.store.clone());
