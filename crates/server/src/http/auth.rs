@@ -36,7 +36,7 @@ pub(super) async fn check(
         return Fault::missing("There is no such application").into_response();
     };
     if let Some(secret) = &app.jwt_secret {
-        let good = token(request.headers()).is_some_and(|token| is_valid(token, secret));
+        let good = tokens(request.headers()).any(|token| is_valid(token, secret));
         if !good {
             return (StatusCode::FORBIDDEN, "Invalid App JWT Token").into_response();
         }
@@ -45,14 +45,16 @@ pub(super) async fn check(
     next.run(request).await
 }
 
-/// The token of a request: in `Authorization`, with or without `Bearer `, or `ProxyAuthorization`.
-fn token(headers: &HeaderMap) -> Option<&str> {
-    let text = |name: &HeaderName| headers.get(name)?.to_str().ok();
-    let value = text(&PROXY_AUTHORIZATION).or_else(|| text(&header::AUTHORIZATION))?;
-    match value.split_at_checked(7) {
-        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer ") => Some(token.trim()),
-        _ => Some(value.trim()),
-    }
+/// The tokens of a request: in `Authorization` and `ProxyAuthorization`, with or without
+/// `Bearer `. One of them may be meant for a proxy on the way.
+fn tokens(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    let names = [PROXY_AUTHORIZATION, header::AUTHORIZATION];
+    let values = names.into_iter().flat_map(|name| headers.get_all(name));
+    let texts = values.filter_map(|value| value.to_str().ok());
+    texts.map(|text| match text.split_at_checked(7) {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer ") => token.trim(),
+        _ => text.trim(),
+    })
 }
 
 /// Whether a token is signed with this secret, and its time has come and not passed.
@@ -196,7 +198,7 @@ mod tests {
             let mut headers = HeaderMap::new();
             let name: HeaderName = name.parse().unwrap();
             headers.insert(name, value.parse().unwrap());
-            token(&headers).map(str::to_owned)
+            tokens(&headers).next().map(str::to_owned)
         };
         assert_eq!(find("Authorization", "Bearer abc").as_deref(), Some("abc"));
         assert_eq!(find("Authorization", "abc").as_deref(), Some("abc"));

@@ -9,7 +9,10 @@ use super::vods::page;
 use super::{App, Shared};
 use crate::model::{ApiResult, Broadcast, BroadcastStatus, Count, is_stream_id, now_ms, vod_id};
 
-/// Fields that only what happens on the disk can change.
+/// Fields that only what happens on the disk can say.
+const OURS_ALONE: [&str; 3] = ["status", "startTime", "date"];
+
+/// Fields that nobody else can change once a broadcast is there.
 const OURS: [&str; 5] = ["streamId", "status", "startTime", "date", "subFolder"];
 
 /// Announces a stream.
@@ -26,7 +29,11 @@ pub(super) async fn create(
     Extension(app): App,
     request: Request,
 ) -> Result<Json<Broadcast>, Fault> {
-    let mut broadcast: Broadcast = read(request).await?;
+    let mut fields = fields(request).await?;
+    for name in OURS_ALONE {
+        fields.remove(name);
+    }
+    let mut broadcast = with(&Broadcast::default(), &fields)?;
     let given = broadcast.stream_id.trim().to_owned();
     broadcast.stream_id = if given.is_empty() { vod_id() } else { given };
     if !is_stream_id(&broadcast.stream_id) {
@@ -35,8 +42,6 @@ pub(super) async fn create(
         ));
     }
     check(&broadcast)?;
-    broadcast.status = BroadcastStatus::Created;
-    broadcast.start_time = 0;
     broadcast.date = now_ms();
     let added = broadcast.clone();
     let added = web.catalog(move |catalog| catalog.create_broadcast(&app.name, &added));
@@ -83,7 +88,7 @@ pub(super) async fn change(
     Path((_, id)): Path<(String, String)>,
     request: Request,
 ) -> Result<Json<ApiResult>, Fault> {
-    let mut fields: Map<String, Value> = read(request).await?;
+    let mut fields = fields(request).await?;
     for name in OURS {
         fields.remove(name);
     }
@@ -169,14 +174,19 @@ pub(super) async fn count_live(
     }))
 }
 
-async fn read<T: serde::de::DeserializeOwned>(request: Request) -> Result<T, Fault> {
+/// The fields of a body. Those that are null say nothing: clients send back whole objects of which
+/// they filled in a part.
+async fn fields(request: Request) -> Result<Map<String, Value>, Fault> {
     let body = body(request).await?;
     let text = if body.trim_ascii().is_empty() {
         b"{}".as_slice()
     } else {
         &body
     };
-    serde_json::from_slice(text).map_err(|error| Fault::bad(format!("The body: {error}")))
+    let fields = serde_json::from_slice::<Map<String, Value>>(text);
+    let mut fields = fields.map_err(|error| Fault::bad(format!("The body: {error}")))?;
+    fields.retain(|_, value| !value.is_null());
+    Ok(fields)
 }
 
 /// A broadcast with some fields changed.

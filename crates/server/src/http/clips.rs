@@ -205,6 +205,7 @@ async fn cut(
         let message = format!("MP4 created successfully for stream {stream}");
         return Ok(Json(ApiResult::done(message).with_data(vod.vod_id)).into_response());
     };
+    let lease = web.store.lease(&app.paths().clip_path(&vod));
     let text = |text: String| HeaderValue::try_from(text).map_err(Fault::internal);
     let name = text(format!("attachment; filename=\"{}.mp4\"", vod.vod_id))?;
     let headers = [
@@ -213,7 +214,7 @@ async fn cut(
         (header::CONTENT_DISPOSITION, name),
         (VOD_ID, text(vod.vod_id)?),
     ];
-    Ok((headers, files::stream(body)).into_response())
+    Ok((headers, files::stream(body, lease)).into_response())
 }
 
 /// A refusal as the contract words it.

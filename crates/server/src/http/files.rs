@@ -205,9 +205,10 @@ async fn send_file(found: Found, part: std::ops::Range<u64>, mut sender: Sender<
 }
 
 /// A clip as a body, while it is being stored.
-pub(super) fn stream(mut clip: ClipBody) -> Body {
+pub(super) fn stream(mut clip: ClipBody, lease: Lease) -> Body {
     let (mut sender, body) = Channel::<Bytes, io::Error>::new(AHEAD);
     tokio::spawn(async move {
+        let _lease = lease;
         let mut at = 0;
         while at < clip.len {
             let Some((file, to)) = clip.beyond(at).await else {

@@ -22,10 +22,11 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{Method, StatusCode, header};
+use axum::http::{Method, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use tokio::sync::watch;
+use tower::util::MapRequest;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{Any, CorsLayer};
 use utoipa::OpenApi;
@@ -111,8 +112,14 @@ async fn blocking<T: Send + 'static, E: Into<Fault> + Send + 'static>(
 )]
 struct Api;
 
-/// The routes, and their description.
+/// The routes with all that surrounds them, and their description.
 pub fn router(web: Web) -> (Router, Description) {
+    let (router, description) = described(web);
+    (around(router), description)
+}
+
+/// The routes, and their description.
+fn described(web: Web) -> (Router, Description) {
     let rest = OpenApiRouter::new()
         .routes(routes!(clips::start_periodic))
         .routes(routes!(clips::stop_periodic))
@@ -124,7 +131,6 @@ pub fn router(web: Web) -> (Router, Description) {
         .routes(routes!(vods::count))
         .routes(routes!(vods::count_matching))
         .routes(routes!(vods::delete_many))
-        .routes(routes!(vods::delete_many_slash))
         .routes(routes!(broadcasts::create))
         .routes(routes!(
             broadcasts::get,
@@ -152,7 +158,7 @@ pub fn router(web: Web) -> (Router, Description) {
         .layer(axum::Extension(Arc::new(description.clone())))
         .fallback(unknown)
         .method_not_allowed_fallback(not_allowed);
-    (around(router), description)
+    (router, description)
 }
 
 /// What surrounds all routes.
@@ -185,14 +191,35 @@ fn around(router: Router) -> Router {
             clips::VOD_ID,
         ])
         .max_age(Duration::from_secs(86_400));
-    router
+    let router = router
         .layer(CatchPanicLayer::custom(
             |_: Box<dyn std::any::Any + Send>| {
                 Fault::internal("a request stopped unexpectedly").into_response()
             },
         ))
         .layer(middleware::from_fn(count))
-        .layer(cors)
+        .layer(cors);
+    Router::new().fallback_service(MapRequest::new(router, without_slash))
+}
+
+/// To a client of Ant Media Server, a REST call with a slash at its end is the same call.
+fn without_slash(mut request: Request) -> Request {
+    let uri = request.uri();
+    let is_rest = uri.path().split('/').nth(2) == Some("rest");
+    if !is_rest || !uri.path().ends_with('/') {
+        return request;
+    }
+    let path = uri.path().trim_end_matches('/');
+    let path = match uri.query() {
+        Some(query) => format!("{path}?{query}"),
+        None => path.to_owned(),
+    };
+    let mut parts = uri.clone().into_parts();
+    parts.path_and_query = path.try_into().ok();
+    if let Ok(uri) = Uri::from_parts(parts) {
+        *request.uri_mut() = uri;
+    }
+    request
 }
 
 /// Counts a request. The route, not the path, so that there are only as many numbers as routes.

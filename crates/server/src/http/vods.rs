@@ -132,34 +132,18 @@ pub(super) async fn delete_many(
     Extension(app): App,
     query: Query,
 ) -> Result<Json<ApiResult>, Fault> {
-    let Some(ids) = query.text("ids") else {
-        return Ok(Json(ApiResult::refused(
-            "ids parameter is blank. Please give comma-separated vod ids to the 'ids' as query \
-             parameter",
-        )));
-    };
-    let mut last = ApiResult::done("vod deleted");
-    for id in ids.split(',').map(str::trim).filter(|id| !id.is_empty()) {
+    let ids = query.text("ids").unwrap_or_default().split(',');
+    let mut last = ApiResult::refused(
+        "ids parameter is blank. Please give comma-separated vod ids to the 'ids' as query \
+         parameter",
+    );
+    for id in ids.map(str::trim).filter(|id| !id.is_empty()) {
         last = remove(&web, &app, id.to_owned()).await?;
         if !last.success {
             break;
         }
     }
     Ok(Json(last))
-}
-
-/// As without the slash.
-#[utoipa::path(
-    delete, path = "/{app}/rest/v2/vods/", tag = "vods",
-    params(("app" = String, Path), ("ids" = String, Query, description = "Parted by commas")),
-    responses((status = 200, body = ApiResult), (status = 403, body = String), (status = 404, body = ApiResult))
-)]
-pub(super) async fn delete_many_slash(
-    web: Shared,
-    app: App,
-    query: Query,
-) -> Result<Json<ApiResult>, Fault> {
-    delete_many(web, app, query).await
 }
 
 async fn remove(web: &Web, app: &AppSettings, id: String) -> Result<ApiResult, Fault> {
