@@ -31,6 +31,29 @@ pub(crate) struct Args {
     pub(crate) command: Command,
 }
 
+const SERVE_EXAMPLES: &str = "\
+Examples:
+  clipmill serve --app live=/usr/local/antmedia/webapps/live/streams
+  clipmill serve --app live=/var/www/hls --interval 30s --listen 0.0.0.0:5080
+  clipmill serve --config /etc/clipmill.toml";
+
+fn serve_help() -> String {
+    format!(
+        "\
+Flags win over variables, variables over the configuration file. CLIPMILL_INTERVAL_SECONDS=60 stands
+for interval_seconds of every application, and so on. CLIPMILL_LOG=debug says more,
+CLIPMILL_LOG_FORMAT=json says it to machines. SIGTERM and Ctrl-C let running clips finish; SIGHUP
+reads the configuration anew.
+
+{SERVE_EXAMPLES}
+
+Configuration file (TOML):
+
+{}",
+        clipmill_server::config::SAMPLE
+    )
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Cut a window of an HLS playlist into one MP4
@@ -59,15 +82,7 @@ Examples:
   clipmill probe live000.ts --json")]
     Probe(ProbeArgs),
     /// Cut clips out of live streams, periodically and on demand, and serve them
-    #[command(after_help = "\
-Every key of the configuration file has a CLIPMILL_... variable; flags win over variables, variables
-over the file. CLIPMILL_LOG=debug says more, CLIPMILL_LOG_FORMAT=json says it to machines.
-SIGTERM and Ctrl-C let running clips finish; SIGHUP reads the configuration anew.
-
-Examples:
-  clipmill serve --app live=/usr/local/antmedia/webapps/live/streams
-  clipmill serve --app live=/var/www/hls --interval 30s --listen 0.0.0.0:5080
-  clipmill serve --config /etc/clipmill.toml")]
+    #[command(after_help = SERVE_EXAMPLES, after_long_help = serve_help())]
     Serve(ServeArgs),
     /// Look after the server's catalog, while no server runs
     #[command(subcommand)]

@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::fs;
 use std::io;
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -63,8 +64,21 @@ impl Demo {
     /// Prepares a demo.
     ///
     /// # Errors
-    /// When there is no place for temporary files.
-    pub fn new(listen: &str) -> io::Result<Self> {
+    /// When it cannot listen there, or there is no place for temporary files.
+    pub fn new(listen: &str) -> Result<Self, ServeError> {
+        // Before anything is promised. A port of 0 becomes one that is free.
+        let bound = TcpListener::bind(listen).and_then(|free| free.local_addr());
+        let listen = bound.map_err(|error| ServeError::Listen {
+            listen: listen.to_owned(),
+            error,
+        })?;
+        Self::prepare(listen).map_err(|error| ServeError::Data {
+            folder: std::env::temp_dir(),
+            error,
+        })
+    }
+
+    fn prepare(listen: SocketAddr) -> io::Result<Self> {
         let folder = tempfile::Builder::new()
             .prefix("clipmill-demo-")
             .tempdir()?;
@@ -75,7 +89,7 @@ impl Demo {
             ..AppSettings::new(APP, &streams)
         };
         let settings = Settings {
-            listen: listen.to_owned(),
+            listen: listen.to_string(),
             data_dir: folder.path().join("data"),
             public_base_url: format!("http://{listen}"),
             max_connections: 256,

@@ -43,12 +43,18 @@ const APP: &[&str] = &[
 ];
 const RETENTION: &[&str] = &["max_age", "max_bytes"];
 
+/// Every key there is.
+pub(super) fn keys() -> impl Iterator<Item = &'static str> {
+    [TOP, APP, RETENTION].into_iter().flatten().copied()
+}
+
 /// The file as it is written: what it does not say is absent.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct File {
     #[serde(skip)]
     pub(super) path: Option<PathBuf>,
+    #[serde(deserialize_with = "address")]
     pub(super) listen: Option<String>,
     pub(super) data_dir: Option<PathBuf>,
     #[serde(deserialize_with = "web_address")]
@@ -168,8 +174,7 @@ impl File {
             let wrong = |message: String| ConfigError::of(name, message);
             let known = self.override_one(name, text).map_err(wrong)?;
             if !known {
-                let names = || TOP.iter().chain(APP).chain(RETENTION);
-                let known: Vec<_> = names().map(|key| variable(key)).collect();
+                let known: Vec<_> = keys().map(variable).collect();
                 let near = nearest(name, known.iter().map(String::as_str));
                 tracing::warn!("{name} is not a variable of Clipmill's; did you mean {near}?");
             }
@@ -183,7 +188,7 @@ impl File {
         match key.as_str() {
             // Said elsewhere.
             "config" | "app" | "log" | "log_format" => {}
-            "listen" => self.listen = Some(text.to_owned()),
+            "listen" => self.listen = address(value()).said()?,
             "data_dir" => self.data_dir = Some(text.into()),
             "public_base_url" => self.public_base_url = web_address(value()).said()?,
             "max_connections" => self.max_connections = at_least_one(value()).said()?,
@@ -403,13 +408,40 @@ where
         .map(Some)
 }
 
-fn web_address<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
-    let parse = |text: &str| match url::Url::parse(text) {
-        _ if text.is_empty() => Ok(None),
+/// `HOST:PORT`, or an IPv6 address in brackets and a port.
+fn address<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    from.deserialize_any(TextOr(parse_listen, "HOST:PORT"))
+        .map(Some)
+}
+
+pub(super) fn parse_listen(text: &str) -> Result<String, String> {
+    let wrong = || format!("`{text}` is not HOST:PORT");
+    let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
+    let address = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
+    let named = !host.is_empty() && !host.contains([':', '/', ' ', '[', ']']);
+    let good = match address {
+        Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
+        None => named,
+    };
+    match port.parse::<u16>() {
+        Ok(_) if good => Ok(text.to_owned()),
+        _ => Err(wrong()),
+    }
+}
+
+pub(super) fn parse_web_address(text: &str) -> Result<String, String> {
+    match url::Url::parse(text) {
         Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => {
-            Ok(Some(text.to_owned()))
+            Ok(text.to_owned())
         }
         _ => Err(format!("`{text}` is not an http(s) address")),
+    }
+}
+
+fn web_address<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    let parse = |text: &str| match text {
+        "" => Ok(None),
+        text => parse_web_address(text).map(Some),
     };
     from.deserialize_any(TextOr(parse, "an http(s) address"))
 }

@@ -18,6 +18,10 @@ use self::file::{File, Retained};
 pub use self::units::{parse_age, parse_size};
 use crate::storage::AppPaths;
 
+/// A configuration file with every key there is: those that have a default with it, the others
+/// behind a `#`.
+pub const SAMPLE: &str = include_str!("sample.toml");
+
 /// First path segments that are not applications.
 const RESERVED: [&str; 4] = ["healthz", "readyz", "metrics", "openapi.json"];
 
@@ -167,6 +171,13 @@ impl Settings {
         file.override_with(variables)?;
         for text in &flags.apps {
             file.add_app("--app", text)?;
+        }
+        if let Some(listen) = &flags.listen {
+            file::parse_listen(listen).map_err(|fault| ConfigError::of("--listen", fault))?;
+        }
+        if let Some(base) = &flags.public_base_url {
+            file::parse_web_address(base)
+                .map_err(|fault| ConfigError::of("--public-base-url", fault))?;
         }
         let listen = flags.listen.clone().or(file.listen);
         let listen = listen.unwrap_or_else(|| "127.0.0.1:5080".to_owned());

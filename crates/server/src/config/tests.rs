@@ -101,6 +101,23 @@ fn faults_are_one_line_that_says_where() {
         found.starts_with("clipmill.toml:4: unknown key `max_bites`"),
         "{found}"
     );
+    for bad in [
+        "5080",
+        "here",
+        ":5080",
+        "a:b",
+        "127.0.0.1:99999",
+        "::1:80",
+        "http://a:1",
+    ] {
+        let found = fault(&format!("\nlisten = \"{bad}\"\n{app}"));
+        let expected = format!("clipmill.toml:2: `{bad}` is not HOST:PORT");
+        assert_eq!(found, expected);
+    }
+    for good in ["localhost:5080", "0.0.0.0:0", "[::1]:80"] {
+        let settings = Settings::from_toml(&format!("listen = \"{good}\"\n{app}"));
+        assert_eq!(settings.unwrap().listen, good);
+    }
     let found = fault(&format!("{app}listen = \"x\"\n"));
     assert!(found.contains("belongs to the top level"), "{found}");
     let found = fault(&format!("{app}interval_seconds = 0\n"));
@@ -145,4 +162,22 @@ fn a_missing_file_is_named() {
         found.to_string().starts_with("/does/not/exist.toml: "),
         "{found}"
     );
+}
+
+#[test]
+fn the_sample_has_every_key_and_says_what_holds_without_it() {
+    let sample = Settings::from_toml(SAMPLE).unwrap();
+    let flags = Flags {
+        apps: vec!["live=/var/www/hls".into()],
+        ..Flags::default()
+    };
+    assert_eq!(sample, Settings::load(&flags, &Variables::new()).unwrap());
+    let all = SAMPLE.replace("\n# ", "\n");
+    Settings::from_toml(&all).unwrap();
+    let keys = file::keys().filter(|key| *key != "app");
+    for key in keys {
+        let line = |text: &str| text.starts_with(&format!("{key} = "));
+        let nested = || all.contains(&format!("{key} = \""));
+        assert!(all.lines().any(line) || nested(), "{key}");
+    }
 }
