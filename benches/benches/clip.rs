@@ -19,10 +19,12 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
 fn clip(criterion: &mut Criterion) {
     let folder = tempfile::tempdir().unwrap();
-    let Some(playlist) = clipmill_bench::stream(folder.path(), 64) else {
+    let Some(playlist) =
+        clipmill_bench::media::stream(folder.path(), clipmill_bench::media::Kind::Hd, 64)
+    else {
         return;
     };
-    let files = clipmill_bench::segments(&playlist);
+    let files = clipmill_bench::media::segments(&playlist);
     let first = std::fs::read(&files[0]).unwrap();
 
     let mut group = criterion.benchmark_group("index");

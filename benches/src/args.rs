@@ -1,0 +1,115 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+use clipmill_bench::load::{Options, PlaylistKind};
+use clipmill_bench::units;
+
+/// Measures Clipmill, and what else does its work.
+#[derive(Debug, Parser)]
+#[command(
+    name = "clipmill-bench",
+    version,
+    after_help = "\
+Inputs are made with ffmpeg, once, and kept in --dir. Everything else that a run writes is removed at
+its end, also after Ctrl-C. Servers listen on the loopback address alone."
+)]
+pub(crate) struct Args {
+    /// Where inputs are kept and outputs written: a folder on the disk to be measured [default:
+    /// target/bench]
+    #[arg(long, global = true, env = "CLIPMILL_BENCH_DIR", value_name = "FOLDER")]
+    pub(crate) dir: Option<PathBuf>,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Cut an hour of 5 Mbit/s within 64 MiB of memory, or fail
+    Memory {
+        /// Seconds of stream
+        #[arg(default_value_t = 3_600)]
+        seconds: u32,
+    },
+    /// A server with many live streams: what it costs, how late its clips are, how fast it answers
+    ServeLoad(LoadArgs),
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  serve-load --streams 200                         200 streams for three minutes
+  serve-load --curve 10,100,300,1000 --json c.json the cost of a stream, by how many there are
+  serve-load --streams 200 --history 1h            and clips of one hour meanwhile
+  serve-load --streams 500 --seconds 300 --keep-bytes 10GB
+
+Media servers are played by hard links to real media of 2 s a segment and playlists that are rewritten
+as media servers do; streams begin within --spread, without a pattern. Which clips were made and when
+is told from the entries and files, not from what the server counts. Exit code 1: clips were missed or
+torn, or something failed.")]
+pub(crate) struct LoadArgs {
+    /// Live streams
+    #[arg(long, default_value_t = 200)]
+    streams: usize,
+    /// Several numbers of live streams instead, one run for each
+    #[arg(long, value_delimiter = ',', value_name = "N,N,…")]
+    curve: Vec<usize>,
+    /// How long they are played
+    #[arg(long, default_value = "180", value_parser = units::seconds, value_name = "DURATION")]
+    seconds: u64,
+    /// Between periodic clips
+    #[arg(long, default_value = "60", value_parser = units::seconds, value_name = "DURATION")]
+    interval: u64,
+    /// Of a stream
+    #[arg(long, default_value = "1.5M", value_parser = units::bits_per_second, value_name = "BITS/S")]
+    bitrate: u64,
+    /// Clips asked for per second: in turns stored, in the answer, and, where the server can, virtual
+    #[arg(long, default_value_t = 4.0, value_name = "RATE")]
+    on_demand: f64,
+    /// What the playlists are like
+    #[arg(long, default_value = "sliding")]
+    playlists: PlaylistKind,
+    /// Within how many seconds the streams begin: 2 s has them all reach their boundaries together
+    #[arg(long, default_value_t = 2.0, value_name = "SECONDS")]
+    spread: f64,
+    /// One more stream, with so much behind it, of all of which clips are asked for
+    #[arg(long, value_parser = units::seconds, value_name = "DURATION")]
+    history: Option<u64>,
+    /// How many such clips
+    #[arg(long, default_value_t = 20)]
+    probes: usize,
+    /// Have the server delete the oldest clips above so many bytes (missed clips are then not told
+    /// from deleted ones)
+    #[arg(long, value_parser = units::bytes, value_name = "BYTES")]
+    keep_bytes: Option<u64>,
+    /// Also write all that was seen to a file, for `plot`
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+}
+
+impl LoadArgs {
+    /// Of streams, one run for each.
+    pub(crate) fn numbers(&self) -> Vec<usize> {
+        if self.curve.is_empty() {
+            vec![self.streams]
+        } else {
+            self.curve.clone()
+        }
+    }
+
+    pub(crate) fn options(&self, streams: usize) -> Options {
+        Options {
+            streams: streams.max(1),
+            seconds: self.seconds,
+            interval: self.interval,
+            bits: self.bitrate,
+            on_demand: self.on_demand,
+            playlists: self.playlists,
+            spread: self.spread.max(0.0),
+            history: self.history.unwrap_or(0),
+            probes: self.probes,
+            keep_bytes: self.keep_bytes,
+        }
+    }
+}
