@@ -19,7 +19,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
 fn clip(criterion: &mut Criterion) {
     let folder = tempfile::tempdir().unwrap();
-    let Some(playlist) =
+    let Ok(playlist) =
         clipmill_bench::media::stream(folder.path(), clipmill_bench::media::Kind::Hd, 64)
     else {
         return;

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
+use clipmill_bench::compare::{self, InputName, Template};
 use clipmill_bench::load::{Options, PlaylistKind};
 use clipmill_bench::units;
 
@@ -32,8 +33,87 @@ pub(crate) enum Command {
         #[arg(default_value_t = 3_600)]
         seconds: u32,
     },
+    /// Clipmill, a plain copy, and what else cuts HLS on this machine, in turns, as a Markdown table
+    Compare(CompareArgs),
     /// A server with many live streams: what it costs, how late its clips are, how fast it answers
     ServeLoad(LoadArgs),
+    /// Draw what `compare` and `serve-load` wrote with --json, as SVG
+    Plot {
+        /// Their files
+        #[arg(required = true, value_name = "JSON")]
+        files: Vec<PathBuf>,
+        /// Where the pictures go
+        #[arg(long, short, default_value = ".", value_name = "FOLDER")]
+        out: PathBuf,
+    },
+    /// Copy files into one, a mebibyte at a time: the yardstick of `compare`
+    #[command(hide = true)]
+    Copy {
+        /// Where the buffer begins in its page
+        #[arg(long, default_value_t = 0)]
+        offset: usize,
+        out: PathBuf,
+        files: Vec<PathBuf>,
+    },
+    /// Count what is in an MP4, as JSON
+    #[command(hide = true)]
+    Samples { file: PathBuf },
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  compare                                  one segment, and ten minutes
+  compare --inputs S,A,B,C --json all.json one hour and 2160p H.265 too (4 GB of inputs)
+  compare --inputs A --only copy,clipmill --rounds 21
+  compare --peer 'mine=mytool --in {playlist} --out {out}'
+
+Programs run in turns on a warm cache, each into a new file on the same disk, after one run to warm up.
+What they write is read by ffprobe's and our own independent readers and held against the input. Ratios
+are to `copy, aligned`: 1 MiB reads and writes through a buffer that begins on a page, the fastest
+plain copy there is; `copy, as malloc gives it` is the one that most programs would write.")]
+pub(crate) struct CompareArgs {
+    /// What is cut
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "S,A",
+        value_name = "S|A|B|C,…"
+    )]
+    inputs: Vec<InputName>,
+    /// Runs of each program, after one to warm up
+    #[arg(long, default_value_t = 11)]
+    rounds: usize,
+    /// Only programs whose names hold one of these
+    #[arg(long, value_delimiter = ',', value_name = "TEXT,…")]
+    only: Vec<String>,
+    /// Another program. In its command {playlist} is the input, or {segments} its files in order,
+    /// {concat} the same as one file, {list} a list for ffmpeg's concat demuxer, {seconds} its length;
+    /// {out} is the MP4 to write, {step} a file on the way
+    #[arg(long, value_parser = Template::named, value_name = "NAME=COMMAND")]
+    peer: Vec<(String, Template)>,
+    /// All runs of one program on one input together: slow ones run fewer times
+    #[arg(long, default_value = "60", value_parser = units::seconds, value_name = "DURATION")]
+    budget: u64,
+    /// One run; what takes longer is ended
+    #[arg(long, default_value = "180", value_parser = units::seconds, value_name = "DURATION")]
+    limit: u64,
+    /// Also write all that was seen to a file, for `plot`
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+}
+
+impl CompareArgs {
+    pub(crate) fn options(&self) -> compare::Options {
+        compare::Options {
+            inputs: self.inputs.clone(),
+            rounds: self.rounds.max(1),
+            only: self.only.clone(),
+            others: self.peer.clone(),
+            budget: self.budget,
+            limit: self.limit,
+        }
+    }
 }
 
 #[derive(Debug, clap::Args)]

@@ -13,6 +13,7 @@ pub mod load;
 pub mod machine;
 pub mod media;
 pub mod memory;
+pub mod plot;
 pub mod process;
 pub mod stats;
 pub mod units;

@@ -56,7 +56,7 @@ impl Machine {
     #[must_use]
     pub fn sentence(&self) -> String {
         format!(
-            "{} cores of {}, {:.0} GiB, {}, {}; {}, {}, release build; load {} at the start.",
+            "{} cores of {}, {:.0} GiB, {}, {}; {}, {}, {} build; load {} at the start.",
             self.cores,
             self.cpu,
             self.memory_mib as f64 / 1024.0,
@@ -64,6 +64,11 @@ impl Machine {
             self.file_system,
             self.clipmill,
             self.rustc,
+            if cfg!(debug_assertions) {
+                "debug"
+            } else {
+                "release"
+            },
             self.load,
         )
     }

@@ -9,21 +9,31 @@
 
 mod args;
 
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use args::{Args, Command, LoadArgs};
+use args::{Args, Command, CompareArgs, LoadArgs};
 use clap::Parser;
-use clipmill_bench::{interrupt, load, machine::Machine, memory};
+use clipmill_bench::{compare, interrupt, load, machine::Machine, memory, plot};
 use serde::Serialize;
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    // What is measured, or starts often, does nothing else first.
+    match &args.command {
+        Command::Copy { offset, out, files } => return told(compare::copy(out, files, *offset)),
+        Command::Plot { files, out } => return draw(files, out),
+        Command::Samples { file } => return told(samples(file)),
+        _ => {}
+    }
     interrupt::watch();
     let folder = args.dir.unwrap_or_else(default_folder);
     std::fs::create_dir_all(&folder).unwrap();
     match args.command {
         Command::Memory { seconds } => memory::run(&folder, seconds),
+        Command::Compare(args) => compare(&folder, &args),
+        Command::Copy { .. } | Command::Plot { .. } | Command::Samples { .. } => ExitCode::FAILURE,
         Command::ServeLoad(args) => serve_load(&folder, &args),
     }
 }
@@ -42,6 +52,52 @@ fn command_line() -> String {
         "cargo run --release -p clipmill-bench -- {}",
         args.join(" ")
     )
+}
+
+fn told(done: Result<(), impl Display>) -> ExitCode {
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("{why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn samples(file: &Path) -> Result<(), String> {
+    let samples = compare::Samples::of(file)?;
+    println!("{}", serde_json::to_string(&samples).unwrap());
+    Ok(())
+}
+
+fn draw(files: &[PathBuf], out: &Path) -> ExitCode {
+    let drawn = plot::run(files, out).map(|paths| {
+        for path in paths {
+            println!("{}", path.display());
+        }
+    });
+    told(drawn)
+}
+
+fn compare(folder: &Path, args: &CompareArgs) -> ExitCode {
+    let machine = Machine::here(folder);
+    let tables = match compare::run(folder, &args.options()) {
+        Ok(tables) => tables,
+        Err(why) => return told(Err(why)),
+    };
+    let report = compare::Report {
+        kind: "compare".to_owned(),
+        machine,
+        command: command_line(),
+        tables,
+    };
+    save(args.json.as_deref(), &report);
+    print!("{}", compare::print(&report));
+    if interrupt::asked() {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    }
 }
 
 fn serve_load(folder: &Path, args: &LoadArgs) -> ExitCode {

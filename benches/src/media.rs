@@ -58,31 +58,30 @@ impl Kind {
 }
 
 /// Makes an HLS stream of `seconds` below `folder`, once: segments of 2 s, an EVENT playlist, the
-/// same minute of pictures over and over under timestamps that never jump. Gives the playlist, or
-/// `None` where ffmpeg is absent.
+/// same minute of pictures over and over under timestamps that never jump. Gives the playlist.
 ///
-/// # Panics
-/// When ffmpeg fails.
-#[must_use]
-pub fn stream(folder: &Path, kind: Kind, seconds: u32) -> Option<PathBuf> {
+/// # Errors
+/// A sentence, where ffmpeg is absent, fails or was interrupted.
+pub fn stream(folder: &Path, kind: Kind, seconds: u32) -> Result<PathBuf, String> {
     let name = kind.name();
     let out = folder.join(format!("{name}-{seconds}s"));
     let playlist = out.join("index.m3u8");
     if playlist.is_file() {
-        return Some(playlist);
+        return Ok(playlist);
     }
     if !clipmill_tests::tools::installed(&["ffmpeg"]) {
-        return None;
+        return Err("ffmpeg is not installed, so there is no media".to_owned());
     }
-    std::fs::create_dir_all(folder).unwrap();
+    let io = |error: std::io::Error| error.to_string();
+    std::fs::create_dir_all(folder).map_err(io)?;
     // Made under another name, so that what was interrupted is not taken for whole.
-    let making = tempfile::tempdir_in(folder).unwrap();
+    let making = tempfile::tempdir_in(folder).map_err(io)?;
     let pictures = folder.join(format!("{name}.mp4"));
     if !pictures.is_file() {
         eprintln!("encoding a minute of {name}");
         let half = making.path().join("pictures.mp4");
-        ffmpeg(&kind.pictures(), &half);
-        std::fs::rename(half, &pictures).unwrap();
+        ffmpeg(&kind.pictures(), &half)?;
+        std::fs::rename(half, &pictures).map_err(io)?;
     }
     let (bits, volume) = match kind {
         Kind::Small(_) => ("96k", "0.2"),
@@ -96,9 +95,9 @@ pub fn stream(folder: &Path, kind: Kind, seconds: u32) -> Option<PathBuf> {
              -t {seconds} -c:a aac -b:a {bits}"
         ),
         &sound,
-    );
+    )?;
     let stream = making.path().join("stream");
-    std::fs::create_dir_all(&stream).unwrap();
+    std::fs::create_dir_all(&stream).map_err(io)?;
     ffmpeg(
         &format!(
             "-stream_loop -1 -i {} -i {} -map 0:v -map 1:a -c copy -t {seconds} -f hls -hls_time 2 \
@@ -108,20 +107,23 @@ pub fn stream(folder: &Path, kind: Kind, seconds: u32) -> Option<PathBuf> {
             stream.display()
         ),
         &stream.join("index.m3u8"),
-    );
-    std::fs::rename(stream, out).unwrap();
-    Some(playlist)
+    )?;
+    std::fs::rename(stream, out).map_err(io)?;
+    Ok(playlist)
 }
 
-fn ffmpeg(args: &str, out: &Path) {
+fn ffmpeg(args: &str, out: &Path) -> Result<(), String> {
     let status = Command::new("ffmpeg")
         .args(["-v", "error", "-nostdin", "-y"])
         .args(args.split_whitespace())
         .arg(out)
         .stdin(Stdio::null())
         .status()
-        .unwrap();
-    assert!(status.success(), "ffmpeg does not make {}", out.display());
+        .map_err(|error| format!("ffmpeg: {error}"))?;
+    if !status.success() {
+        return Err(format!("ffmpeg does not make {}: {status}", out.display()));
+    }
+    Ok(())
 }
 
 /// The segments of a stream made by [`stream`], in order.
@@ -135,19 +137,26 @@ pub fn segments(playlist: &Path) -> Vec<PathBuf> {
     files.into_iter().filter(is_segment).collect()
 }
 
-/// The first `count` segments of a stream, as a playlist of its own at `out`.
+/// The first `count` segments of a stream as a stream of its own, in a new folder: its playlist and
+/// its segments.
 ///
 /// # Panics
 /// When it cannot be written.
-pub fn first_segments(playlist: &Path, count: usize, out: &Path) -> Vec<PathBuf> {
-    let files: Vec<_> = segments(playlist).into_iter().take(count).collect();
+#[must_use]
+pub fn first_segments(playlist: &Path, count: usize, folder: &Path) -> (PathBuf, Vec<PathBuf>) {
+    std::fs::create_dir_all(folder).unwrap();
     let mut text =
         "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:2\n#EXT-X-PLAYLIST-TYPE:EVENT\n"
             .to_owned();
-    for file in &files {
-        let _ = write!(text, "#EXTINF:2.0,\n{}\n", file.display());
+    let mut files = Vec::new();
+    for (number, file) in segments(playlist).iter().take(count).enumerate() {
+        let name = format!("seg{number:05}.ts");
+        std::fs::hard_link(file, folder.join(&name)).unwrap();
+        let _ = write!(text, "#EXTINF:2.0,\n{name}\n");
+        files.push(folder.join(name));
     }
     text.push_str("#EXT-X-ENDLIST\n");
-    std::fs::write(out, text).unwrap();
-    files
+    let playlist = folder.join("index.m3u8");
+    std::fs::write(&playlist, text).unwrap();
+    (playlist, files)
 }

@@ -16,10 +16,14 @@ const LIMIT: Duration = Duration::from_secs(300);
 /// Cuts a stream of so many seconds to a file of both formats.
 ///
 /// # Panics
-/// When there is no input, or a cut fails.
+/// When there is no room for the output.
 pub fn run(folder: &Path, seconds: u32) -> ExitCode {
-    let Some(playlist) = media::stream(folder, Kind::Hd, seconds) else {
-        return ExitCode::SUCCESS;
+    let playlist = match media::stream(folder, Kind::Hd, seconds) {
+        Ok(playlist) => playlist,
+        Err(why) => {
+            eprintln!("{why}");
+            return ExitCode::FAILURE;
+        }
     };
     let scratch = tempfile::tempdir_in(folder).unwrap();
     let mut code = ExitCode::SUCCESS;

@@ -36,16 +36,22 @@ impl Metrics {
         of_name.map(|(_, _, value)| value).sum()
     }
 
-    /// All that counts something that should not be: failures, by name and labels.
-    pub(super) fn errors(&self) -> BTreeMap<String, f64> {
+    /// All that counts something that should not be, and has grown since: failures, by name and
+    /// labels.
+    pub(super) fn errors_since(&self, before: &Self) -> BTreeMap<String, f64> {
         let bad = self.0.iter().filter(|(name, labels, value)| {
             let failing =
                 name.contains("failed") || name.contains("error") || name.contains("dropped");
             let refused = name.ends_with("http_requests_total") && labels.contains("status=\"5");
             *value > 0.0 && (failing || refused)
         });
-        bad.map(|(name, labels, value)| (format!("{name}{{{labels}}}"), *value))
-            .collect()
+        let grown = bad.filter_map(|(name, labels, value)| {
+            let mut known = before.0.iter();
+            let known = known.find(|(other, of, _)| other == name && of == labels);
+            let since = value - known.map_or(0.0, |(_, _, value)| *value);
+            (since > 0.0).then(|| (format!("{name}{{{labels}}}"), since))
+        });
+        grown.collect()
     }
 }
 
@@ -72,8 +78,11 @@ mod tests {
     }
 
     #[test]
-    fn only_what_went_wrong_is_an_error() {
-        let errors = Metrics::parse(TEXT).errors();
+    fn only_what_went_wrong_since_is_an_error() {
+        let before = Metrics::parse("a_failed_total 7\ntries_failed_total{app=\"live\"} 1\n");
+        let text = format!("{TEXT}a_failed_total 7\n");
+        let errors = Metrics::parse(&text).errors_since(&before);
+        assert!(errors.values().all(|count| *count == 1.0), "{errors:?}");
         let names: Vec<_> = errors.keys().map(String::as_str).collect();
         let expected = [
             "http_requests_total{route=\"/a b\",status=\"503\"}",

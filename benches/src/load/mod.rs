@@ -68,9 +68,7 @@ pub struct Options {
 pub fn run(folder: &Path, options: &Options) -> Result<Option<Run>, String> {
     let length = options.seconds.max(options.history).max(600);
     let length = u32::try_from(length).map_err(|_| "too long".to_owned())?;
-    let Some(playlist) = media::stream(folder, Kind::Small(options.bits), length) else {
-        return Err("ffmpeg is not installed, so there is no media to play".to_owned());
-    };
+    let playlist = media::stream(folder, Kind::Small(options.bits), length)?;
     let media = media::segments(&playlist);
     let room = room(folder, options)?;
     let home = tempfile::tempdir_in(folder).map_err(|error| error.to_string())?;
@@ -99,6 +97,7 @@ pub fn run(folder: &Path, options: &Options) -> Result<Option<Run>, String> {
         server.address
     );
 
+    let metrics_before = exposition::Metrics::of(&server);
     let begun = Instant::now();
     let begun_ms = chrono::Utc::now().timestamp_millis();
     // The first clips are due after one interval; what came before is start-up.
@@ -151,6 +150,7 @@ pub fn run(folder: &Path, options: &Options) -> Result<Option<Run>, String> {
         clips,
         history,
         metrics: &metrics,
+        metrics_before: &metrics_before,
         peak_kib: proc::status_kib(server.id(), "VmHWM"),
         log: &server.log(),
     };

@@ -96,6 +96,8 @@ pub(super) struct Seen<'a> {
     pub(super) clips: Clips,
     pub(super) history: Option<History>,
     pub(super) metrics: &'a Metrics,
+    /// As it was before the streams began.
+    pub(super) metrics_before: &'a Metrics,
     pub(super) peak_kib: u64,
     pub(super) log: &'a str,
 }
@@ -139,7 +141,7 @@ impl Run {
             written_mb_s: column(|s| s.written / 1e6),
             disk_mb_s: column(|s| s.disk / 1e6),
             cores_by_second: column(|s| s.cores),
-            errors: seen.metrics.errors(),
+            errors: seen.metrics.errors_since(seen.metrics_before),
             counted: (made("periodic"), made("on_demand")),
             indexed: seen.metrics.sum("clipmill_segments_indexed_total", ""),
             spool_bytes: seen.metrics.sum("clipmill_spool_bytes", ""),
