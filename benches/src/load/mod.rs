@@ -1,9 +1,9 @@
 //! Many live streams at once: what they cost a server, how late their clips are, and how fast it
 //! answers meanwhile.
 //!
-//! The server is the real one, in a process of its own, on folders of its own. [`publish`] plays the
-//! media servers, [`ask`] the clients, [`watch`] looks at the server's process from outside; none
-//! of them is in its way: what they cost themselves is told apart. [`judge`] says from the clips'
+//! The server is the real one, in a process of its own, on folders of its own. `publish` plays the
+//! media servers, `ask` the clients, `watch` looks at the server's process from outside; none
+//! of them is in its way: what they cost themselves is told apart. `judge` says from the clips'
 //! entries and files which were made, and when.
 
 mod ask;
