@@ -78,6 +78,39 @@ pub fn adts(stream: &[u8]) -> Vec<&[u8]> {
     frames
 }
 
+/// The frames of LOAS (ISO/IEC 14496-3, 1.7.2).
+#[must_use]
+pub fn loas(stream: &[u8]) -> Vec<&[u8]> {
+    let mut frames = Vec::new();
+    let mut rest = stream;
+    while let [0x56, high, low, ..] = rest
+        && high & 0xe0 == 0xe0
+    {
+        let length = 3 + (usize::from(high & 0x1f) << 8 | usize::from(*low));
+        let Some((frame, behind)) = rest.split_at_checked(length) else {
+            break;
+        };
+        frames.push(frame);
+        rest = behind;
+    }
+    frames
+}
+
+/// Whether a frame of LOAS ends with `payload`, at whatever bit.
+#[must_use]
+pub fn ends_with(frame: &[u8], payload: &[u8]) -> bool {
+    let Some(end) = frame.len().checked_sub(payload.len() + 1) else {
+        return false;
+    };
+    (0..8).any(|shift| {
+        let shifted = frame[end..].windows(2).map(|two| {
+            let [byte, _] = (u16::from_be_bytes([two[0], two[1]]) << shift).to_be_bytes();
+            byte
+        });
+        shifted.eq(payload.iter().copied())
+    })
+}
+
 /// The Opus packets of a PES payload (the control header of ETSI TS 101 154-style Opus in TS).
 #[must_use]
 pub fn opus(mut payload: &[u8]) -> Vec<&[u8]> {

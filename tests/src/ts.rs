@@ -12,12 +12,16 @@ pub enum Kind {
     H265,
     /// AAC in ADTS.
     Adts,
+    /// AAC in LATM.
+    Latm,
     /// MPEG-1/2 audio, layers I to III.
     MpegAudio,
     /// AC-3.
     Ac3,
     /// E-AC-3.
     Eac3,
+    /// DTS.
+    Dts,
     /// Opus.
     Opus,
     /// MPEG-2 video.
@@ -43,7 +47,8 @@ pub struct Pes {
     pub dts: Option<u64>,
     /// Payload.
     pub data: Vec<u8>,
-    declared: usize,
+    /// What its header says of its length; 0 where it says nothing.
+    pub declared: usize,
 }
 
 /// One elementary stream.
@@ -206,6 +211,7 @@ fn kind(stream_type: u8, mut descriptors: &[u8]) -> Kind {
         private = match (tag, body) {
             (0x6a, _) | (0x05, [b'A', b'C', b'-', b'3', ..]) => Kind::Ac3,
             (0x7a, _) | (0x05, [b'E', b'A', b'C', b'3', ..]) => Kind::Eac3,
+            (0x7b, _) => Kind::Dts,
             (0x05, [b'O', b'p', b'u', b's', ..]) => Kind::Opus,
             _ => private,
         };
@@ -217,6 +223,8 @@ fn kind(stream_type: u8, mut descriptors: &[u8]) -> Kind {
         0x24 => Kind::H265,
         0x03 | 0x04 => Kind::MpegAudio,
         0x0f => Kind::Adts,
+        0x11 => Kind::Latm,
+        0x82 | 0x8a => Kind::Dts,
         0x81 => Kind::Ac3,
         0x84 | 0x87 => Kind::Eac3,
         0x06 => private,

@@ -219,6 +219,39 @@ pub struct Eac3Config {
     pub joc_complexity: Option<u8>,
 }
 
+/// DTS: the fields of `ddts` (ETSI TS 102 114, annex E).
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct DtsConfig {
+    /// Sampling rate in Hz.
+    pub sample_rate: u32,
+    /// Channels of the core, the low frequency effects channel included.
+    pub channels: u16,
+    /// PCM samples per channel in one frame.
+    pub frame_samples: u16,
+    /// `pcmSampleDepth`: 16 or 24.
+    pub pcm_depth: u8,
+    /// `StreamConstruction`; 0 leaves it to the decoder.
+    pub stream_construction: u8,
+    /// Whether extension substreams follow the core frames.
+    pub has_extension: bool,
+    /// The fields behind `pcmSampleDepth`, from `FrameDuration` on.
+    pub fields: [u8; 7],
+}
+
+impl DtsConfig {
+    /// The sample entry (table E.1).
+    #[must_use]
+    pub fn entry(&self) -> [u8; 4] {
+        match self.stream_construction {
+            1..=4 => *b"dtsc",
+            17 => *b"dtsl",
+            18 => *b"dtse",
+            0 if !self.has_extension => *b"dtsc",
+            _ => *b"dtsh",
+        }
+    }
+}
+
 /// Opus (RFC 7845, and ETSI TS 103 491 for MPEG-TS).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct OpusConfig {
@@ -290,6 +323,7 @@ pub enum CodecConfig {
     MpegAudio(MpegAudioConfig),
     Ac3(Ac3Config),
     Eac3(Eac3Config),
+    Dts(DtsConfig),
     Opus(OpusConfig),
     Av1(Av1Config),
     Vp9(Vp9Config),
@@ -308,6 +342,7 @@ impl CodecConfig {
             | Self::MpegAudio(_)
             | Self::Ac3(_)
             | Self::Eac3(_)
+            | Self::Dts(_)
             | Self::Opus(_)
             | Self::Flac(_) => TrackKind::Audio,
         }
@@ -334,6 +369,7 @@ impl CodecConfig {
             Self::MpegAudio(c) => Some(c.sample_rate),
             Self::Ac3(c) => Some(c.sample_rate),
             Self::Eac3(c) => Some(c.sample_rate),
+            Self::Dts(c) => Some(c.sample_rate),
             // Opus always decodes at 48 kHz (RFC 7845, 5.1).
             Self::Opus(_) => Some(48_000),
             Self::Flac(c) => Some(c.sample_rate),
@@ -349,6 +385,7 @@ impl CodecConfig {
             Self::MpegAudio(c) => Some(c.channels),
             Self::Ac3(c) => Some(c.channels),
             Self::Eac3(c) => Some(c.channels),
+            Self::Dts(c) => Some(c.channels),
             Self::Opus(c) => Some(u16::from(c.channels)),
             Self::Flac(c) => Some(c.channels),
             _ => None,
@@ -371,6 +408,9 @@ impl CodecConfig {
             },
             Self::Ac3(_) => "AC-3",
             Self::Eac3(_) => "E-AC-3",
+            Self::Dts(c) if c.entry() == *b"dtsc" => "DTS",
+            Self::Dts(c) if c.entry() == *b"dtse" => "DTS Express",
+            Self::Dts(_) => "DTS-HD",
             Self::Opus(_) => "Opus",
             Self::Av1(_) => "AV1",
             Self::Vp9(_) => "VP9",
@@ -395,6 +435,7 @@ impl CodecConfig {
             Self::MpegAudio(_) => "mp4a.6B".to_owned(),
             Self::Ac3(_) => "ac-3".to_owned(),
             Self::Eac3(_) => "ec-3".to_owned(),
+            Self::Dts(c) => c.entry().escape_ascii().to_string(),
             // As MP4RA registers the sample entry; Safari takes no other case.
             Self::Opus(_) => "Opus".to_owned(),
             // The short form of section 5 of the binding: what follows has its default values.

@@ -20,9 +20,9 @@ mod language;
 mod limits;
 
 pub use config::{
-    AacConfig, Ac3Config, Av1Config, Chroma, CodecConfig, Colour, Eac3Config, Eac3Substream,
-    FlacConfig, H264Config, H265Config, Mpeg2VideoConfig, MpegAudioConfig, OpusConfig, Rational,
-    TrackKind, VideoFormat, Vp9Config,
+    AacConfig, Ac3Config, Av1Config, Chroma, CodecConfig, Colour, DtsConfig, Eac3Config,
+    Eac3Substream, FlacConfig, H264Config, H265Config, Mpeg2VideoConfig, MpegAudioConfig,
+    OpusConfig, Rational, TrackKind, VideoFormat, Vp9Config,
 };
 pub use damage::{Damage, DamageKind, DamageLog, DeclinedStream};
 pub use index::{

@@ -2,12 +2,13 @@
 //!
 //! H.264 and H.265: ISO/IEC 14496-15, 5.4 and 8.4, with the parameter sets here alone. AAC, MPEG
 //! audio and MPEG-2 video: ISO/IEC 14496-14, 5.6. AC-3 and E-AC-3: ETSI TS 102 366, annex F.
-//! Opus, AV1, VP9 and FLAC: their own bindings to the format, named with each.
+//! DTS: ETSI TS 102 114, annex E. Opus, AV1, VP9 and FLAC: their own bindings to the format, named with each.
 
 use bytes::Bytes;
 use clipmill_media::{
-    AacConfig, Ac3Config, Av1Config, Chroma, CodecConfig, Colour, Eac3Config, FlacConfig,
-    H264Config, H265Config, Mpeg2VideoConfig, MpegAudioConfig, OpusConfig, VideoFormat, Vp9Config,
+    AacConfig, Ac3Config, Av1Config, Chroma, CodecConfig, Colour, DtsConfig, Eac3Config,
+    FlacConfig, H264Config, H265Config, Mpeg2VideoConfig, MpegAudioConfig, OpusConfig, VideoFormat,
+    Vp9Config,
 };
 use mp4_atom::esds::{DecoderConfig, DecoderSpecific, EsDescriptor, SLConfig};
 use mp4_atom::{
@@ -42,6 +43,7 @@ pub(crate) fn sample_entry(
         CodecConfig::MpegAudio(c) => mpeg_audio(b, c, rate),
         CodecConfig::Ac3(c) => ac3(b, c, rate),
         CodecConfig::Eac3(c) => eac3(b, c, rate),
+        CodecConfig::Dts(c) => dts(b, c, rate),
         CodecConfig::Opus(c) => opus(b, c, rate),
         CodecConfig::Av1(c) => av1(b, c, rate),
         CodecConfig::Vp9(c) => vp9(b, c, rate),
@@ -380,6 +382,21 @@ fn eac3(b: &mut Boxes, c: &Eac3Config, rate: Option<BitRate>) -> Result<()> {
                 b.u8(1);
                 b.u8(complexity);
             }
+            Ok(())
+        })
+    })
+}
+
+/// ETSI TS 102 114, E.2 and E.3.
+fn dts(b: &mut Boxes, c: &DtsConfig, rate: Option<BitRate>) -> Result<()> {
+    audio(b, &c.entry(), c.channels, c.sample_rate, rate, |b| {
+        boxed(b, b"ddts", |b| {
+            let rate = rate.unwrap_or_default();
+            b.u32(c.sample_rate);
+            b.u32(rate.max);
+            b.u32(rate.average);
+            b.u8(c.pcm_depth);
+            b.bytes(&c.fields);
             Ok(())
         })
     })

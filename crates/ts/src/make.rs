@@ -5,7 +5,7 @@ use clipmill_media::Limits;
 use crate::assemble::Assemble;
 use crate::audio::{AudioAssembler, AudioKind};
 use crate::stream_type::{Coding, Elementary};
-use crate::video::{H264Assembler, H265Assembler, Mpeg2Assembler};
+use crate::video::{Av1Assembler, H264Assembler, H265Assembler, Mpeg2Assembler};
 
 /// The assembler of a stream that is coded as `coding`.
 pub(crate) fn assembler(entry: &Elementary, coding: Coding, limits: &Limits) -> Box<dyn Assemble> {
@@ -13,9 +13,12 @@ pub(crate) fn assembler(entry: &Elementary, coding: Coding, limits: &Limits) -> 
         Coding::H264 => return Box::new(H264Assembler::new(entry.pid, limits)),
         Coding::H265 => return Box::new(H265Assembler::new(entry.pid, limits)),
         Coding::Mpeg2Video => return Box::new(Mpeg2Assembler::new(entry.pid, limits)),
+        Coding::Av1 => return Box::new(Av1Assembler::new(entry.pid, limits)),
         Coding::Adts => AudioKind::Adts,
+        Coding::Latm => AudioKind::Latm,
         Coding::MpegAudio => AudioKind::MpegAudio,
         Coding::Ac3 => AudioKind::Ac3,
+        Coding::Dts => AudioKind::Dts,
         Coding::Opus {
             channel_config_code,
         } => AudioKind::Opus {

@@ -37,6 +37,7 @@ pub(crate) fn guess(segment: &[u8], framing: Framing) -> Option<Program> {
             *attempts = ATTEMPTS;
             streams.push(Elementary {
                 pid,
+                stream_type: 0,
                 coding: Ok(coding),
                 language: Language::UNDETERMINED,
             });

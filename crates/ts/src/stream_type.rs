@@ -20,14 +20,20 @@ pub(crate) enum Coding {
     H264,
     /// Rec. ITU-T H.265.
     H265,
+    /// AV1.
+    Av1,
     /// MPEG-1 or MPEG-2 video.
     Mpeg2Video,
     /// AAC in ADTS.
     Adts,
+    /// AAC in LATM.
+    Latm,
     /// MPEG audio, layers I to III.
     MpegAudio,
     /// AC-3 or E-AC-3: the frames tell which.
     Ac3,
+    /// DTS.
+    Dts,
     /// Opus, with the code of its extension descriptor where there is one.
     Opus {
         /// `channel_config_code`.
@@ -37,7 +43,7 @@ pub(crate) enum Coding {
 
 impl Coding {
     pub(crate) fn is_video(self) -> bool {
-        matches!(self, Self::H264 | Self::H265 | Self::Mpeg2Video)
+        matches!(self, Self::H264 | Self::H265 | Self::Av1 | Self::Mpeg2Video)
     }
 }
 
@@ -46,6 +52,8 @@ impl Coding {
 pub(crate) struct Elementary {
     /// Its PID.
     pub(crate) pid: u16,
+    /// Its `stream_type`; 0 where it was recognised without tables.
+    pub(crate) stream_type: u8,
     /// How it is coded, or why it cannot be carried.
     pub(crate) coding: Result<Coding, Unsupported>,
     /// Its language.
@@ -127,6 +135,7 @@ impl Elementary {
             .map_or(Language::UNDETERMINED, Language::from_bytes);
         Self {
             pid: u16::from(info.elementary_pid()),
+            stream_type: info.stream_type().0,
             coding: classify(info.stream_type().0, &descriptors, context),
             language,
         }
@@ -157,10 +166,15 @@ fn classify(
         0x01 | 0x02 => Ok(Coding::Mpeg2Video),
         0x03 | 0x04 => Ok(Coding::MpegAudio),
         0x0f => Ok(Coding::Adts),
+        0x11 => Ok(Coding::Latm),
         0x1b => Ok(Coding::H264),
         0x24 => Ok(Coding::H265),
         0x81 | 0x87 => Ok(Coding::Ac3),
         0x84 | 0xa1 if blu_ray => Ok(Coding::Ac3),
+        0x85 | 0x86 if blu_ray => Ok(Coding::Dts),
+        // As Blu-ray has it, and as FFmpeg writes it; American cable has subtitles there, registered.
+        0x82 if blu_ray || registered.is_none() => Ok(Coding::Dts),
+        0x8a => Ok(Coding::Dts),
         0x06 | 0x80..=0xff => match private(stream_type, registered, descriptors) {
             Some(Ok(coding)) => Ok(coding),
             Some(Err(what)) => declined(what),
@@ -193,9 +207,9 @@ fn private(
             channel_config_code: extension(extension::OPUS).and_then(|data| data.first().copied()),
         })),
         b"AC-4" => Some(Err("Dolby AC-4 audio")),
-        b"DTS1" | b"DTS2" | b"DTS3" => Some(Err("DTS audio")),
+        b"DTS1" | b"DTS2" | b"DTS3" => Some(Ok(Coding::Dts)),
         b"BSSD" => Some(Err("SMPTE 302M PCM audio")),
-        b"AV01" => Some(Err("AV1 video")),
+        b"AV01" => Some(Ok(Coding::Av1)),
         b"VC-1" => Some(Err("VC-1 video")),
         b"drac" => Some(Err("Dirac video")),
         b"KLVA" => Some(Err("KLV metadata")),
@@ -214,12 +228,13 @@ fn private(
             channel_config_code: code.first().copied(),
         }));
     }
+    if has(tag::DTS) || extension(extension::DTS_HD).is_some() {
+        return Some(Ok(Coding::Dts));
+    }
     let what = if has(tag::SUBTITLING) {
         "DVB subtitles"
     } else if has(tag::TELETEXT) {
         "DVB teletext"
-    } else if has(tag::DTS) || extension(extension::DTS_HD).is_some() {
-        "DTS audio"
     } else if extension(extension::AC4).is_some() {
         "Dolby AC-4 audio"
     } else if extension(extension::TTML).is_some() {
@@ -234,7 +249,7 @@ fn private(
 fn named(stream_type: u8, blu_ray: bool) -> &'static str {
     match (stream_type, blu_ray) {
         (0x80, true) => "Blu-ray LPCM audio",
-        (0x82 | 0x85 | 0x86 | 0xa2, true) => "DTS audio",
+        (0xa2, true) => "DTS Express audio",
         (0x83, true) => "Dolby TrueHD audio",
         (0x90, true) => "Blu-ray presentation graphics",
         (0x91, true) => "Blu-ray interactive graphics",
@@ -243,7 +258,6 @@ fn named(stream_type: u8, blu_ray: bool) -> &'static str {
         (0x06, _) => "private data",
         (0x08, _) | (0x0a..=0x0d, _) | (0x14, _) => "DSM-CC data",
         (0x10, _) => "MPEG-4 part 2 video",
-        (0x11, _) => "AAC in LATM",
         (0x12 | 0x13, _) => "MPEG-4 systems data",
         (0x15, _) => "timed ID3 metadata",
         (0x16..=0x19, _) => "metadata",
@@ -259,7 +273,7 @@ fn named(stream_type: u8, blu_ray: bool) -> &'static str {
         (0x35, _) => "EVC video",
         (0x42 | 0xd2 | 0xd4, _) => "AVS video",
         (0x86, _) => "SCTE-35 splice information",
-        (0x82 | 0x8a, _) => "DTS audio",
+        (0x82, _) => "SCTE-27 subtitles",
         (0xc1, _) => "AC-3 encrypted with SAMPLE-AES",
         (0xc2, _) => "E-AC-3 encrypted with SAMPLE-AES",
         (0xcf, _) => "AAC encrypted with SAMPLE-AES",
@@ -292,8 +306,11 @@ mod tests {
             (0x03, Coding::MpegAudio),
             (0x04, Coding::MpegAudio),
             (0x0f, Coding::Adts),
+            (0x11, Coding::Latm),
             (0x81, Coding::Ac3),
             (0x87, Coding::Ac3),
+            (0x82, Coding::Dts),
+            (0x8a, Coding::Dts),
         ] {
             assert_eq!(of(stream_type, &[]), Ok(coding));
         }
@@ -333,7 +350,6 @@ mod tests {
                 "DVB subtitles (stream type 0x06)",
             ),
             (0x06, &[(0x56, b"eng")], "DVB teletext (stream type 0x06)"),
-            (0x06, &[(0x7b, b"")], "DTS audio (stream type 0x06)"),
             (
                 0x06,
                 &[(0x7f, &[0x15])],
@@ -351,7 +367,6 @@ mod tests {
                 "timed ID3 metadata (stream type 0x15)",
             ),
             (0x86, &[], "SCTE-35 splice information (stream type 0x86)"),
-            (0x86, &[(0x05, b"HDMV")], "DTS audio (stream type 0x86)"),
             (
                 0x80,
                 &[(0x05, b"HDMV")],
@@ -363,7 +378,6 @@ mod tests {
                 &[],
                 "H.264 encrypted with SAMPLE-AES (stream type 0xdb)",
             ),
-            (0x11, &[(0x7c, &[0x2e])], "AAC in LATM (stream type 0x11)"),
         ] {
             assert_eq!(of(stream_type, descriptors), Err(what.to_owned()));
         }

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use super::bits::BitReader;
+use super::bits::{BitReader, BitWriter};
 use crate::AacConfig;
 
 /// Sampling rates by `samplingFrequencyIndex` (ISO/IEC 14496-3, table 1.18); 13 and 14 are
@@ -177,7 +177,7 @@ impl AdtsHeader {
                 out.push(u32::from(byte), 8);
             }
         }
-        out.bytes.into()
+        out.into_bytes().into()
     }
 }
 
@@ -198,6 +198,11 @@ impl ProgramConfig {
         if bits.u(3)? != ID_PCE {
             return None;
         }
+        Self::read(&mut bits)
+    }
+
+    /// Reads the element, which is aligned as `bits` are.
+    fn read(bits: &mut BitReader<'_>) -> Option<Self> {
         let mut fields = Vec::new();
         let mut take = |count: u32| {
             let value = bits.u(count)?;
@@ -293,31 +298,48 @@ fn sampling_frequency(bits: &mut BitReader<'_>) -> Option<u32> {
     (rate > 0).then_some(rate)
 }
 
-#[derive(Debug, Default)]
-struct BitWriter {
-    bytes: Vec<u8>,
-    /// Bits still free in the last byte.
-    free: u32,
-}
-
-impl BitWriter {
-    fn push(&mut self, value: u32, count: u32) {
-        for shift in (0..count).rev() {
-            if self.free == 0 {
-                self.bytes.push(0);
-                self.free = 8;
-            }
-            self.free = self.free.saturating_sub(1);
-            let bit = u8::from(value.checked_shr(shift).unwrap_or_default() & 1 == 1);
-            if let Some(last) = self.bytes.last_mut() {
-                *last |= bit.checked_shl(self.free).unwrap_or_default();
-            }
+/// Bits of the `AudioSpecificConfig` at the start of `bytes`, which may go on with something else: so
+/// there are no extensions behind it. `None` for object types whose own part is not known.
+pub(super) fn specific_config_len(bytes: &[u8]) -> Option<usize> {
+    let mut bits = BitReader::new(bytes);
+    let mut kind = object_type(&mut bits)?;
+    sampling_frequency(&mut bits)?;
+    let channel_configuration = bits.u8(4)?;
+    if matches!(kind, 5 | 29) {
+        sampling_frequency(&mut bits)?;
+        kind = object_type(&mut bits)?;
+        if kind == 22 {
+            bits.skip(4)?;
         }
     }
-
-    fn align(&mut self) {
-        self.free = 0;
+    if !matches!(kind, 1..=4 | 6 | 7 | 17 | 19..=23) {
+        return None;
     }
+    // GASpecificConfig (4.4.1): frameLengthFlag, dependsOnCoreCoder, extensionFlag.
+    bits.skip(1)?;
+    if bits.flag()? {
+        bits.skip(14)?;
+    }
+    let extension = bits.flag()?;
+    if channel_configuration == 0 {
+        ProgramConfig::read(&mut bits)?;
+    }
+    if matches!(kind, 6 | 20) {
+        bits.skip(3)?;
+    }
+    if extension {
+        match kind {
+            22 => bits.skip(16)?,
+            17 | 19 | 20 | 23 => bits.skip(3)?,
+            _ => {}
+        }
+        bits.skip(1)?;
+    }
+    if matches!(kind, 17 | 19..=27 | 39) && bits.u8(2)? >= 2 {
+        // Error protection has a configuration of its own.
+        return None;
+    }
+    Some(bits.position())
 }
 
 #[cfg(test)]
@@ -344,7 +366,7 @@ mod tests {
         ] {
             out.push(value, count);
         }
-        out.bytes
+        out.into_bytes()
     }
 
     #[test]
@@ -440,9 +462,9 @@ mod tests {
         }
         block.push(0x77, 8);
         let parsed = AdtsHeader::parse(&header(3, 0, 300, 1, false)).unwrap();
-        let config = parsed.config(&block.bytes);
+        let config = parsed.config(&block.into_bytes());
         assert_eq!(config.channels, 6);
-        assert_eq!(config.audio_specific_config, expected.bytes);
+        assert_eq!(config.audio_specific_config, expected.into_bytes());
         let without = parsed.config(&[0x20, 0, 0]);
         assert_eq!(without.channels, 0);
         assert_eq!(&without.audio_specific_config[..], [0x11, 0x80]);

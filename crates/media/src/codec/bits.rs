@@ -135,6 +135,63 @@ pub fn rbsp(nal: &[u8], limit: usize) -> Vec<u8> {
     out
 }
 
+/// `count` bits from bit `start` on, moved to a byte boundary; the last byte is filled up with
+/// zeros. `None` where there are fewer.
+#[must_use]
+pub fn copy(bytes: &[u8], start: usize, count: usize) -> Option<Vec<u8>> {
+    let end = start.checked_add(count)?;
+    if end > bytes.len().checked_mul(8)? {
+        return None;
+    }
+    let len = count.div_ceil(8);
+    let from = bytes.get(start >> 3..)?;
+    let shift = u32::try_from(start & 7).ok()?;
+    let next = from.iter().skip(1).chain(std::iter::once(&0));
+    let joined = from.iter().zip(next).map(|(&high, &low)| {
+        let both = u16::from_be_bytes([high, low]);
+        let [byte, _] = both.checked_shl(shift).unwrap_or_default().to_be_bytes();
+        byte
+    });
+    let mut out: Vec<u8> = joined.take(len).collect();
+    let spare = u32::try_from(len.saturating_mul(8).saturating_sub(count)).ok()?;
+    if let Some(last) = out.last_mut() {
+        *last &= 0xffu8.checked_shl(spare)?;
+    }
+    Some(out)
+}
+
+/// Writes bits, highest first.
+#[derive(Debug, Default)]
+pub(crate) struct BitWriter {
+    bytes: Vec<u8>,
+    /// Bits still free in the last byte.
+    free: u32,
+}
+
+impl BitWriter {
+    pub(crate) fn push(&mut self, value: u32, count: u32) {
+        for shift in (0..count).rev() {
+            if self.free == 0 {
+                self.bytes.push(0);
+                self.free = 8;
+            }
+            self.free = self.free.saturating_sub(1);
+            let bit = u8::from(value.checked_shr(shift).unwrap_or_default() & 1 == 1);
+            if let Some(last) = self.bytes.last_mut() {
+                *last |= bit.checked_shl(self.free).unwrap_or_default();
+            }
+        }
+    }
+
+    pub(crate) fn align(&mut self) {
+        self.free = 0;
+    }
+
+    pub(crate) fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -192,6 +249,20 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn bits_are_copied_in_order(bytes: Vec<u8>, start in 0usize..80, count in 0usize..200) {
+            let copied = copy(&bytes, start, count);
+            prop_assert_eq!(copied.is_some(), start.saturating_add(count) <= bytes.len().saturating_mul(8));
+            let mut from = BitReader::new(&bytes);
+            from.skip(start);
+            let copied = copied.unwrap_or_default();
+            let mut to = BitReader::new(&copied);
+            while to.position() < count && !copied.is_empty() {
+                prop_assert_eq!(to.flag(), from.flag());
+            }
+            prop_assert!((0..to.left()).all(|_| to.flag() == Some(false)));
+        }
+
         #[test]
         fn emulation_prevention_goes_as_the_standard_says(
             nal in prop::collection::vec(prop::sample::select(vec![0u8, 0, 0, 3, 1]), 0..40),

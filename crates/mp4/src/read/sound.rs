@@ -4,8 +4,8 @@
 use bytes::Bytes;
 use clipmill_media::codec::bits::BitReader;
 use clipmill_media::{
-    AacConfig, Ac3Config, CodecConfig, Eac3Config, Eac3Substream, FlacConfig, MpegAudioConfig,
-    OpusConfig,
+    AacConfig, Ac3Config, CodecConfig, DtsConfig, Eac3Config, Eac3Substream, FlacConfig,
+    MpegAudioConfig, OpusConfig,
 };
 
 use super::entry::Entry;
@@ -58,12 +58,13 @@ pub(super) fn sample_entry(entry: &BoxAt<'_>, old: bool) -> Result<Entry, String
         b"mp4a" => return mpeg4(&sound).ok_or_else(unreadable)?.map(Entry::of),
         b"ac-3" => ac3(&sound),
         b"ec-3" => eac3(&sound),
+        b"dtsc" | b"dtsh" | b"dtsl" | b"dtse" => dts(&sound),
         b"Opus" => opus(&sound),
         b"fLaC" => flac(&sound),
         b".mp3" => Some(mpeg_audio(&sound)),
         b"ac-4" => return Err("AC-4 (ac-4)".to_owned()),
         b"mhm1" | b"mha1" | b"mhm2" | b"mha2" => return Err(format!("MPEG-H 3D Audio ({name})")),
-        b"dtsc" | b"dtsh" | b"dtsl" | b"dtse" | b"dtsx" => return Err(format!("DTS ({name})")),
+        b"dtsx" | b"dtsy" => return Err(format!("DTS:X ({name})")),
         b"alac" => return Err("Apple Lossless (alac)".to_owned()),
         _ => return Err(format!("a codec that is not known ({name})")),
     };
@@ -218,6 +219,26 @@ fn eac3(sound: &Sound<'_>) -> Option<CodecConfig> {
         data_rate,
         substreams,
         joc_complexity,
+    }))
+}
+
+/// `ddts` (ETSI TS 102 114, E.3).
+fn dts(sound: &Sound<'_>) -> Option<CodecConfig> {
+    let mut fields = sound.child(b"ddts")?.fields();
+    let sample_rate = fields.u32()?;
+    fields.skip(8)?;
+    let pcm_depth = fields.u8()?;
+    let rest: [u8; 7] = fields.array()?;
+    let mut bits = BitReader::new(&rest);
+    let (duration, stream_construction) = (bits.u8(2)?, bits.u8(5)?);
+    (sample_rate > 0).then_some(CodecConfig::Dts(DtsConfig {
+        sample_rate,
+        channels: sound.channels,
+        frame_samples: 512u16.checked_shl(duration.into())?,
+        pcm_depth,
+        stream_construction,
+        has_extension: !matches!(stream_construction, 1..=4),
+        fields: rest,
     }))
 }
 

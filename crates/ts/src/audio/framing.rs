@@ -5,6 +5,8 @@ use std::ops::Range;
 use clipmill_media::CodecConfig;
 use clipmill_media::codec::aac::AdtsHeader;
 use clipmill_media::codec::ac3::{self, SyncframeHeader, UNIT_BLOCKS};
+use clipmill_media::codec::dts::{self, DtsHeader};
+use clipmill_media::codec::latm::LoasFrame;
 use clipmill_media::codec::mpeg_audio::MpegAudioHeader;
 use clipmill_media::codec::opus::{self, ControlHeader, ControlHeaderError};
 
@@ -13,10 +15,14 @@ use clipmill_media::codec::opus::{self, ControlHeader, ControlHeaderError};
 pub(crate) enum AudioKind {
     /// AAC in ADTS.
     Adts,
+    /// AAC in LATM, with the syncwords of LOAS.
+    Latm,
     /// MPEG audio layers I to III.
     MpegAudio,
     /// AC-3 and E-AC-3: labels are unreliable, the `bsid` of each syncframe is not.
     Ac3,
+    /// DTS: core frames, and extension substreams behind them.
+    Dts,
     /// Opus with control headers; the code of its descriptor, where there is one.
     Opus { channel_config_code: Option<u8> },
 }
@@ -41,14 +47,15 @@ impl AudioKind {
     }
 
     pub(super) fn probe(self, bytes: &[u8]) -> Probe {
-        if bytes
-            .first()
-            .is_some_and(|&first| first != self.sync_byte())
-        {
+        let begins = |first: u8| {
+            first == self.sync_byte() || (self == Self::Dts && first == DtsHeader::SYNC_EXTENSION)
+        };
+        if bytes.first().is_some_and(|&first| !begins(first)) {
             return Probe::Nothing;
         }
         let (header, len) = match self {
             Self::Adts => (AdtsHeader::parse(bytes).map(Header::Adts), AdtsHeader::LEN),
+            Self::Latm => (LoasFrame::parse(bytes).map(Header::Latm), LoasFrame::LEN),
             Self::MpegAudio => (
                 MpegAudioHeader::parse(bytes).map(Header::MpegAudio),
                 MpegAudioHeader::LEN,
@@ -57,6 +64,7 @@ impl AudioKind {
                 SyncframeHeader::parse(bytes).map(Header::Ac3),
                 SyncframeHeader::LEN,
             ),
+            Self::Dts => (DtsHeader::parse(bytes).map(Header::Dts), DtsHeader::LEN),
             Self::Opus { .. } => {
                 return match ControlHeader::parse(bytes) {
                     Ok(header) => Probe::Header(Header::Opus(header)),
@@ -76,9 +84,17 @@ impl AudioKind {
     pub(super) fn sync_byte(self) -> u8 {
         match self {
             Self::Adts | Self::MpegAudio => 0xff,
+            Self::Latm => 0x56,
             Self::Ac3 => 0x0b,
+            Self::Dts => DtsHeader::SYNC_CORE,
             Self::Opus { .. } => 0x7f,
         }
+    }
+
+    /// Whether access units are not found in the stream as they are, so that they are copied out of
+    /// it: LATM has them at any bit.
+    pub(super) fn is_copied(self) -> bool {
+        self == Self::Latm
     }
 
     /// PCM samples that a unit may gather from several frames. Only E-AC-3 does so: an MP4 sample
@@ -110,11 +126,13 @@ impl AudioKind {
                     .cloned()
                     .or(Some(CodecConfig::Aac(config)))
             }
+            Header::Latm(frame) => frame.config().map(CodecConfig::Aac),
             Header::MpegAudio(header) => Some(CodecConfig::MpegAudio(header.config())),
             Header::Ac3(_) => ac3::config(unit).map(|new| match known {
                 Some(known) if steady && same_eac3(known, &new) => known.clone(),
                 _ => new,
             }),
+            Header::Dts(_) => dts::config(unit).map(CodecConfig::Dts),
             Header::Opus(header) => {
                 let packet = unit.get(header.header_len..).unwrap_or_default();
                 let code = match self {
@@ -158,18 +176,39 @@ fn same_eac3(known: &CodecConfig, new: &CodecConfig) -> bool {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Header {
     Adts(AdtsHeader),
+    Latm(LoasFrame),
     MpegAudio(MpegAudioHeader),
     Ac3(SyncframeHeader),
+    Dts(DtsHeader),
     Opus(ControlHeader),
 }
 
+/// Where an access unit is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Payload {
+    /// In its unit.
+    At(Range<usize>),
+    /// Taken out of it.
+    Copied(Vec<u8>),
+}
+
 impl Header {
+    /// With what the frames before have told, where it is not told again.
+    pub(super) fn after(self, known: Option<&Self>) -> Self {
+        match (self, known) {
+            (Self::Latm(frame), Some(Self::Latm(known))) => Self::Latm(frame.after(Some(known))),
+            (header, _) => header,
+        }
+    }
+
     /// Bytes of the frame, the header included.
     pub(super) fn frame_len(&self) -> usize {
         match self {
             Self::Adts(h) => usize::from(h.frame_len),
+            Self::Latm(h) => usize::from(h.frame_len),
             Self::MpegAudio(h) => usize::from(h.frame_len),
             Self::Ac3(h) => usize::from(h.frame_len()),
+            Self::Dts(h) => h.len(),
             Self::Opus(h) => h.header_len.saturating_add(h.packet_len),
         }
     }
@@ -178,8 +217,10 @@ impl Header {
     pub(super) fn agrees(&self, next: &Self) -> bool {
         match (self, next) {
             (Self::Adts(a), Self::Adts(b)) => a.agrees(b),
+            (Self::Latm(a), Self::Latm(b)) => a.agrees(b),
             (Self::MpegAudio(a), Self::MpegAudio(b)) => a.agrees(b),
             (Self::Ac3(a), Self::Ac3(b)) => a.agrees(b),
+            (Self::Dts(a), Self::Dts(b)) => a.agrees(b),
             // The configuration is the descriptor's; the control header has none.
             (Self::Opus(_), Self::Opus(_)) => true,
             _ => false,
@@ -190,6 +231,7 @@ impl Header {
     pub(super) fn begins_unit(&self) -> bool {
         match self {
             Self::Ac3(h) => h.is_first_program(),
+            Self::Dts(h) => matches!(h, DtsHeader::Core(_)),
             _ => true,
         }
     }
@@ -198,9 +240,9 @@ impl Header {
     pub(super) fn tells_all(&self) -> bool {
         match self {
             Self::Adts(h) => h.channel_configuration != 0,
-            Self::MpegAudio(_) | Self::Opus(_) => true,
-            // Substreams follow.
-            Self::Ac3(_) => false,
+            Self::Latm(_) | Self::MpegAudio(_) | Self::Opus(_) => true,
+            // Substreams may follow.
+            Self::Ac3(_) | Self::Dts(_) => false,
         }
     }
 
@@ -208,8 +250,11 @@ impl Header {
     pub(super) fn sample_rate(&self) -> u32 {
         match self {
             Self::Adts(h) => h.sample_rate,
+            Self::Latm(h) => h.sample_rate(),
             Self::MpegAudio(h) => h.sample_rate,
             Self::Ac3(h) => h.sample_rate(),
+            Self::Dts(DtsHeader::Core(core)) => core.sample_rate,
+            Self::Dts(DtsHeader::Extension { .. }) => 0,
             Self::Opus(_) => 48_000,
         }
     }
@@ -218,19 +263,34 @@ impl Header {
     pub(super) fn samples(&self, frame: &[u8]) -> Option<u32> {
         match self {
             Self::Adts(h) => Some(u32::from(h.blocks).saturating_mul(1024)),
+            Self::Latm(h) => Some(h.count(frame)?.saturating_mul(h.unit_samples())),
             Self::MpegAudio(h) => Some(u32::from(h.samples)),
             Self::Ac3(h) => Some(h.samples()),
+            Self::Dts(DtsHeader::Core(core)) => Some(u32::from(core.samples)),
+            Self::Dts(DtsHeader::Extension { .. }) => Some(0),
             // Trims are the player's to make: the packet decodes to all of its samples.
             Self::Opus(h) => opus::packet_samples(frame.get(h.header_len..)?),
         }
     }
 
     /// The access units in `unit`, which lasts `samples`: what of it is kept, and for how long.
-    pub(super) fn parts(&self, unit: &[u8], samples: u32) -> Vec<(Range<usize>, u32)> {
+    pub(super) fn parts(&self, unit: &[u8], samples: u32) -> Vec<(Payload, u32)> {
+        let whole = |range| vec![(Payload::At(range), samples)];
         match self {
-            Self::Adts(h) => h.units(unit),
-            Self::MpegAudio(_) | Self::Ac3(_) => vec![(0..unit.len(), samples)],
-            Self::Opus(h) => vec![(h.header_len..unit.len(), samples)],
+            Self::Adts(h) => {
+                let units = h.units(unit).into_iter();
+                units
+                    .map(|(at, samples)| (Payload::At(at), samples))
+                    .collect()
+            }
+            Self::Latm(h) => {
+                let units = h.units(unit).unwrap_or_default().into_iter();
+                units
+                    .map(|unit| (Payload::Copied(unit), h.unit_samples()))
+                    .collect()
+            }
+            Self::MpegAudio(_) | Self::Ac3(_) | Self::Dts(_) => whole(0..unit.len()),
+            Self::Opus(h) => whole(h.header_len..unit.len()),
         }
     }
 }

@@ -14,7 +14,7 @@ use clipmill_media::{
 };
 
 pub(crate) use framing::AudioKind;
-use framing::{Header, Probe};
+use framing::{Header, Payload, Probe};
 use timeline::{Timeline, ticks};
 use window::Window;
 
@@ -70,11 +70,20 @@ struct OpenUnit {
 /// A sample that waits for the next timestamp, to be counted back from it.
 #[derive(Debug)]
 struct Held {
-    range: Range<u64>,
+    place: Place,
     samples: u32,
     rate: u32,
     config: Arc<CodecConfig>,
     offset: u64,
+}
+
+/// Where the bytes of a sample are.
+#[derive(Debug)]
+enum Place {
+    /// In the stream.
+    Stream(Range<u64>),
+    /// Here.
+    Copied(Vec<u8>),
 }
 
 /// Bytes that belong to no frame.
@@ -148,7 +157,7 @@ impl AudioAssembler {
                 self.skip()?;
                 return Ok(true);
             }
-            Probe::Header(header) => header,
+            Probe::Header(header) => header.after(self.known.as_ref()),
         };
         match self.judge(&header, rest, end) {
             Verdict::Wait => return Ok(false),
@@ -325,10 +334,13 @@ impl AudioAssembler {
         self.known = Some(unit.header);
         self.config = Some(Arc::clone(&config));
         let mut passed = 0u64;
-        for (range, samples) in parts {
+        for (payload, samples) in parts {
             let position = |at: usize| unit.start.saturating_add(at as u64);
             let held = Held {
-                range: position(range.start)..position(range.end),
+                place: match payload {
+                    Payload::At(at) => Place::Stream(position(at.start)..position(at.end)),
+                    Payload::Copied(bytes) => Place::Copied(bytes),
+                },
                 samples,
                 rate,
                 config: Arc::clone(&config),
@@ -423,7 +435,14 @@ impl AudioAssembler {
             return Ok(());
         };
         let config = track.config(&sample.config)?;
-        track.push_unit(sample.range.clone())?;
+        match &sample.place {
+            Place::Stream(range) => track.push_unit(range.clone())?,
+            Place::Copied(bytes) => {
+                let start = track.position();
+                track.push_literal(bytes)?;
+                track.push_unit(start..track.position())?;
+            }
+        }
         track.push_sample(Sample {
             dts: pts,
             composition_offset: 0,
@@ -472,7 +491,9 @@ impl AudioAssembler {
 impl Assemble for AudioAssembler {
     fn begin_segment(&mut self, segment_len: u64, stride: u16) -> Result<(), LimitExceeded> {
         let mut track = self.track_of(segment_len, stride)?;
-        track.push_literal(self.window.bytes())?;
+        if !self.kind.is_copied() {
+            track.push_literal(self.window.bytes())?;
+        }
         let shift = self.window.rebase();
         self.at = self.at.saturating_sub(shift);
         if let Some(unit) = &mut self.unit {
@@ -496,7 +517,9 @@ impl Assemble for AudioAssembler {
         let Some(track) = &mut self.track else {
             return Ok(());
         };
-        track.push_piece(offset, bytes.len())?;
+        if !self.kind.is_copied() {
+            track.push_piece(offset, bytes.len())?;
+        }
         self.window.push(offset, bytes);
         self.run(None, damage)
     }

@@ -2,8 +2,9 @@
 //!
 //! `scan` finds start codes, `stamps` knows which timestamp belongs to what begins where, `nal`
 //! makes access units of NAL units with the `syntax` that `h264` and `h265` know, `mpeg2` makes them
-//! of picture headers, and `pictures` gathers them until `timing` can tell when each is due.
+//! of picture headers and `av1` of OBUs, and `pictures` gathers them until `timing` can tell when each is due.
 
+mod av1;
 mod h264;
 mod h265;
 mod mpeg2;
@@ -16,6 +17,7 @@ mod syntax;
 mod tests;
 mod timing;
 
+pub(crate) use av1::Av1Assembler;
 pub(crate) use mpeg2::Mpeg2Assembler;
 
 /// Access units of H.264 (Rec. ITU-T H.264, 7.4.1.2).
