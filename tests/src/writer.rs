@@ -418,7 +418,7 @@ impl Mux {
     }
 }
 
-fn timestamp(prefix: u8, ticks: u64) -> [u8; 5] {
+pub(crate) fn timestamp(prefix: u8, ticks: u64) -> [u8; 5] {
     let ticks = ticks % WRAP;
     [
         prefix << 4 | (ticks >> 30 << 1) as u8 | 1,
@@ -430,7 +430,7 @@ fn timestamp(prefix: u8, ticks: u64) -> [u8; 5] {
 }
 
 /// CRC-32/MPEG-2 (ISO/IEC 13818-1, annex A).
-fn crc(bytes: &[u8]) -> u32 {
+pub(crate) fn crc(bytes: &[u8]) -> u32 {
     bytes.iter().fold(u32::MAX, |crc, byte| {
         (0..8).fold(crc ^ u32::from(*byte) << 24, |crc, _| {
             crc << 1

@@ -1,5 +1,5 @@
-//! Segments that are encrypted whole: AES-CBC with PKCS#7 padding (RFC 8216, 4.3.2.4 and 5.2;
-//! rfc8216bis adds keys of 256 bits).
+//! Segments that are encrypted whole, AES-CBC with PKCS#7 padding (RFC 8216, 4.3.2.4 and 5.2;
+//! rfc8216bis adds keys of 256 bits), and segments whose samples are (`SAMPLE-AES`).
 //!
 //! Keys are never shown: not in messages, not by `Debug`.
 
@@ -10,8 +10,9 @@ use aes::{Aes128, Aes256};
 use bytes::{Bytes, BytesMut};
 use cbc::Decryptor;
 use cbc::cipher::block_padding::Pkcs7;
-use cbc::cipher::{BlockModeDecrypt, KeyIvInit};
+use cbc::cipher::{Block, BlockCipherDecrypt, BlockModeDecrypt, KeyInit, KeyIvInit};
 use clipmill_playlist::{Key, KeyMethod, Location, LocationError, resolve};
+use clipmill_ts::{SampleCipher, decrypt_samples};
 
 use crate::error::SegmentError;
 use crate::source::SegmentSource;
@@ -66,9 +67,28 @@ impl fmt::Debug for Secret {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct KeyPlace {
     at: At,
-    /// Bytes of the key.
-    len: usize,
+    method: Method,
     iv: [u8; 16],
+}
+
+/// What is encrypted, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Method {
+    /// `AES-128`: everything.
+    Whole128,
+    /// `AES-256`: everything.
+    Whole256,
+    /// `SAMPLE-AES`: parts of the samples.
+    Samples,
+}
+
+impl Method {
+    fn key_len(self) -> usize {
+        match self {
+            Self::Whole128 | Self::Samples => 16,
+            Self::Whole256 => 32,
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,9 +123,10 @@ impl KeyPlace {
             let what = format!("DRM by {drm} (EXT-X-KEY KEYFORMAT={:?})", key.format);
             return Err(NoKey::Unsupported(what));
         }
-        let len = match &key.method {
-            KeyMethod::Aes128 => 16,
-            KeyMethod::Other(name) if name == "AES-256" => 32,
+        let method = match &key.method {
+            KeyMethod::Aes128 => Method::Whole128,
+            KeyMethod::SampleAes => Method::Samples,
+            KeyMethod::Other(name) if name == "AES-256" => Method::Whole256,
             method => {
                 let what = format!("encryption (EXT-X-KEY METHOD={method})");
                 return Err(NoKey::Unsupported(what));
@@ -125,7 +146,7 @@ impl KeyPlace {
         };
         Ok(Self {
             at,
-            len,
+            method,
             iv: key.iv_for(sequence),
         })
     }
@@ -136,6 +157,7 @@ impl KeyPlace {
 pub struct SegmentKey {
     /// Where it was found, for messages.
     name: String,
+    method: Method,
     key: Secret,
     iv: [u8; 16],
 }
@@ -150,26 +172,71 @@ impl SegmentKey {
 
     /// Decrypts a segment, in place where nobody else holds its bytes.
     ///
+    /// Where samples are encrypted, what comes out is as long, and an ordinary segment. Of fragmented
+    /// MP4 it is the segment itself that says so (Common Encryption): it stays as it is.
+    ///
     /// # Errors
-    /// When it is no whole number of blocks, or its padding shows that the key is wrong.
+    /// When it is no whole number of blocks, or what comes out shows that the key is wrong.
     pub fn decrypt(&self, segment: Bytes) -> Result<Bytes, DecryptError> {
         let len = segment.len();
-        if len == 0 || !len.is_multiple_of(16) {
+        let whole = self.method != Method::Samples;
+        if whole && (len == 0 || !len.is_multiple_of(16)) {
             return Err(DecryptError::Length { len });
         }
         let mut bytes = segment
             .try_into_mut()
             .unwrap_or_else(|shared| BytesMut::from(&shared[..]));
         let (key, iv) = (&self.key.0, &self.iv);
-        let plain = if key.len() == 16 {
-            let cipher = Decryptor::<Aes128>::new_from_slices(key, iv).ok();
-            cipher.and_then(|cipher| Some(cipher.decrypt_padded::<Pkcs7>(&mut bytes).ok()?.len()))
-        } else {
-            let cipher = Decryptor::<Aes256>::new_from_slices(key, iv).ok();
-            cipher.and_then(|cipher| Some(cipher.decrypt_padded::<Pkcs7>(&mut bytes).ok()?.len()))
+        let plain = match self.method {
+            Method::Whole128 => {
+                let cipher = Decryptor::<Aes128>::new_from_slices(key, iv).ok();
+                cipher.and_then(|c| Some(c.decrypt_padded::<Pkcs7>(&mut bytes).ok()?.len()))
+            }
+            Method::Whole256 => {
+                let cipher = Decryptor::<Aes256>::new_from_slices(key, iv).ok();
+                cipher.and_then(|c| Some(c.decrypt_padded::<Pkcs7>(&mut bytes).ok()?.len()))
+            }
+            Method::Samples => {
+                let mut cipher = Chain::new(key, iv).ok_or_else(|| self.wrong())?;
+                let evidence = decrypt_samples(&mut bytes, &mut cipher);
+                (!evidence.speaks_against_key()).then_some(len)
+            }
         };
         bytes.truncate(plain.ok_or_else(|| self.wrong())?);
         Ok(bytes.freeze())
+    }
+}
+
+/// AES-128-CBC, block by block, from the initialization vector on as often as needed.
+struct Chain {
+    cipher: Aes128,
+    iv: [u8; 16],
+    last: [u8; 16],
+}
+
+impl Chain {
+    fn new(key: &[u8], iv: &[u8; 16]) -> Option<Self> {
+        Some(Self {
+            cipher: Aes128::new_from_slice(key).ok()?,
+            iv: *iv,
+            last: *iv,
+        })
+    }
+}
+
+impl SampleCipher for Chain {
+    fn restart(&mut self) {
+        self.last = self.iv;
+    }
+
+    fn decrypt(&mut self, block: &mut [u8; 16]) {
+        let ciphertext = *block;
+        let mut plain: Block<Aes128> = ciphertext.into();
+        self.cipher.decrypt_block(&mut plain);
+        for ((out, plain), last) in block.iter_mut().zip(plain).zip(self.last) {
+            *out = plain ^ last;
+        }
+        self.last = ciphertext;
     }
 }
 
@@ -207,7 +274,7 @@ impl KeyRing {
                 (location.to_string(), key)
             }
         };
-        let (found, wanted) = (key.0.len(), place.len);
+        let (found, wanted) = (key.0.len(), place.method.key_len());
         if found != wanted {
             return Err(DecryptError::KeySize {
                 key: name,
@@ -218,6 +285,7 @@ impl KeyRing {
         }
         Ok(SegmentKey {
             name,
+            method: place.method,
             key,
             iv: place.iv,
         })
@@ -279,6 +347,11 @@ mod tests {
     fn key(key: &[u8]) -> SegmentKey {
         SegmentKey {
             name: "k".to_owned(),
+            method: if key.len() == 32 {
+                Method::Whole256
+            } else {
+                Method::Whole128
+            },
             key: Secret(key.to_vec()),
             iv: *b"\x00\x01\x02\x03\x04\x05\x06\x07\x08\x09\x0a\x0b\x0c\x0d\x0e\x0f",
         }
@@ -307,6 +380,23 @@ mod tests {
         ] {
             let error = key(&hex(secret)).decrypt(hex(cipher).into());
             assert_eq!(error, Err(key(&[]).wrong()), "6bc1bee2…172a is no padding");
+        }
+    }
+
+    /// NIST SP 800-38A, F.2.2: two blocks, twice.
+    #[test]
+    fn samples_begin_with_the_vector_again() {
+        let (secret, iv) = (hex("2b7e151628aed2a6abf7158809cf4f3c"), key(&[]).iv);
+        let cipher = hex("7649abac8119b246cee98e9b12e9197d5086cb9b507219ee95db113a917678b2");
+        let plain = hex("6bc1bee22e409f96e93d7e117393172aae2d8a571e03ac9c9eb76fac45af8e51");
+        let mut chain = Chain::new(&secret, &iv).unwrap();
+        for _ in 0..2 {
+            chain.restart();
+            let mut blocks = cipher.clone();
+            for block in blocks.as_chunks_mut().0 {
+                chain.decrypt(block);
+            }
+            assert_eq!(blocks, plain);
         }
     }
 

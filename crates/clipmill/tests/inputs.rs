@@ -239,7 +239,9 @@ fn keys_that_do_not_fit_are_named() {
     let drm = "METHOD=SAMPLE-AES,URI=\"skd://x\",KEYFORMAT=\"com.apple.streamingkeydelivery\"";
     has(failure(drm, 0), "DRM by FairPlay");
     let samples = failure("METHOD=SAMPLE-AES,URI=\"short.key\"", 0);
-    has(samples, "METHOD=SAMPLE-AES) is not supported yet");
+    has(samples, "short.key has 5 bytes instead of 16");
+    let counter = failure("METHOD=SAMPLE-AES-CTR,URI=\"short.key\"", 0);
+    has(counter, "METHOD=SAMPLE-AES-CTR) is not supported yet");
 }
 
 #[test]

@@ -279,7 +279,10 @@ impl<'a> Builder<'a> {
             Some(other) => KeyMethod::Other(other.to_owned()),
         };
         let iv = attributes.get("IV").and_then(|text| {
-            let parsed = parse_iv(text);
+            let parsed = parse_iv(text).map(|iv| match method {
+                KeyMethod::SampleAes | KeyMethod::SampleAesCtr => sample_iv(text, iv),
+                _ => iv,
+            });
             if parsed.is_none() {
                 self.warn(line, &format!("an initialization vector {text:?}"));
             }
@@ -578,6 +581,15 @@ fn parse_iv(text: &str) -> Option<[u8; 16]> {
         return None;
     }
     u128::from_str_radix(digits, 16).ok().map(u128::to_be_bytes)
+}
+
+/// Samples are encrypted with 64-bit vectors, too: those stand in front of zeros (ISO/IEC 23001-7, 9.1),
+/// as Shaka Packager and FFmpeg have them.
+fn sample_iv(text: &str, iv: [u8; 16]) -> [u8; 16] {
+    match text.trim_start_matches("0x").trim_start_matches("0X").len() {
+        16 => (u128::from_be_bytes(iv) << 64).to_be_bytes(),
+        _ => iv,
+    }
 }
 
 fn parse_resolution(text: &str) -> Option<Resolution> {

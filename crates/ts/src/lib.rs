@@ -24,7 +24,8 @@
 //! each stream is (`probe` guesses where there are no tables), `stream` checks continuity and takes
 //! PES packets apart with `pes`, `clock` unrolls their timestamps, and the assemblers behind
 //! `assemble` make access units of the payload. `demux` holds it all together. `packed` gives the
-//! same assemblers audio that comes without any packets.
+//! same assemblers audio that comes without any packets; `sample_aes` makes an ordinary segment of one
+//! whose samples are encrypted.
 #![forbid(unsafe_code)]
 #![warn(clippy::indexing_slicing)]
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
@@ -40,6 +41,7 @@ mod packet;
 mod pes;
 mod probe;
 mod psi;
+mod sample_aes;
 mod stream;
 mod stream_type;
 #[cfg(test)]
@@ -50,3 +52,4 @@ pub use demux::{DemuxOptions, Demuxer};
 pub use error::IndexError;
 pub use packed::PackedAudio;
 pub use packet::looks_like_ts;
+pub use sample_aes::{SampleCipher, SampleEvidence, decrypt_samples};

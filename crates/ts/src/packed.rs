@@ -124,15 +124,15 @@ impl PackedAudio {
 }
 
 /// The ID3 tags at the start of a segment.
-struct Tags<'a> {
+pub(crate) struct Tags<'a> {
     /// 33 bits.
     timestamp: Option<u64>,
     /// What follows them.
-    rest: &'a [u8],
+    pub(crate) rest: &'a [u8],
 }
 
 impl<'a> Tags<'a> {
-    fn of(segment: &'a [u8]) -> Self {
+    pub(crate) fn of(segment: &'a [u8]) -> Self {
         let mut tags = Self {
             timestamp: None,
             rest: segment,
