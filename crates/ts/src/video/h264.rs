@@ -199,6 +199,13 @@ impl Syntax for H264 {
         }
     }
 
+    fn is_intra(slice: &Slice) -> bool {
+        // I and SI (table 7-6).
+        slice
+            .header
+            .is_some_and(|header| matches!(header.slice_type % 5, 2 | 4))
+    }
+
     fn second_field(&mut self, first: &Slice, second: &Slice) {
         self.count(second);
         self.bottom_first = first.header.map(|header| header.bottom);

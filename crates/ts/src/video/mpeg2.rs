@@ -16,7 +16,7 @@ use clipmill_media::{
 
 use super::pictures::{Picture, Pictures};
 use super::scan::Scanner;
-use super::stamps::{Pes, Stamps};
+use super::stamps::{Claim, Pes, Stamps};
 use super::timing::Stamp;
 use crate::assemble::{Assemble, PesStart};
 
@@ -223,7 +223,7 @@ impl Mpeg2Assembler {
             return Ok(());
         };
         self.report_stray(start, damage);
-        let (pts, dts) = self.stamps.claim(pes);
+        let Claim { pts, dts, .. } = self.stamps.claim(pes);
         if let Some(open) = self.open.as_mut()
             && open.is_completed_by(&ahead)
         {

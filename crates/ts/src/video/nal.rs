@@ -377,7 +377,7 @@ impl<S: Syntax> NalAssembler<S> {
         match relation {
             Relation::NewPicture => self.begin_picture(start, &ahead, &slice)?,
             Relation::SecondField => {
-                self.stamps.claim(start.pes);
+                let _ = self.stamps.claim(start.pes);
                 if let Some(open) = self.open.as_mut() {
                     self.syntax.second_field(&open.first_slice, &slice);
                     open.second_field = true;
@@ -407,8 +407,12 @@ impl<S: Syntax> NalAssembler<S> {
         slice: &S::Slice,
     ) -> Result<(), LimitExceeded> {
         self.end_picture()?;
-        let (pts, dts) = self.stamps.claim(start.pes);
-        let facts = self.syntax.picture(slice, ahead.recovery);
+        let claim = self.stamps.claim(start.pes);
+        let mut facts = self.syntax.picture(slice, ahead.recovery);
+        // 2.4.3.5: nothing else says so in streams whose encoder sends no recovery point messages.
+        if facts.random_access == RandomAccess::None && claim.random_access && S::is_intra(slice) {
+            facts.random_access = RandomAccess::Open;
+        }
         if facts.begins_sequence {
             self.sequence = self.sequence.wrapping_add(1);
         }
@@ -416,8 +420,8 @@ impl<S: Syntax> NalAssembler<S> {
         self.open = Some(Open {
             picture: Picture {
                 stamp: Stamp {
-                    pts,
-                    dts,
+                    pts: claim.pts,
+                    dts: claim.dts,
                     order: facts.order.map(|order| (self.sequence, order)),
                 },
                 random_access: facts.random_access,

@@ -12,6 +12,16 @@ pub(super) struct Pes {
     start: u64,
     pts: Option<i64>,
     dts: Option<i64>,
+    random_access: bool,
+}
+
+/// What a PES header says of the access unit that begins first in its packet.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Claim {
+    pub(super) pts: Option<i64>,
+    pub(super) dts: Option<i64>,
+    /// `random_access_indicator` (2.4.3.5).
+    pub(super) random_access: bool,
 }
 
 impl Pes {
@@ -51,6 +61,7 @@ impl Stamps {
             start: position,
             pts: start.pts,
             dts: start.dts,
+            random_access: start.random_access,
         };
     }
 
@@ -63,13 +74,16 @@ impl Stamps {
         }
     }
 
-    /// The timestamps of `pes` for an access unit that begins in it: `pts` and `dts`, none
-    /// where they belong to another one.
-    pub(super) fn claim(&mut self, pes: Pes) -> (Option<i64>, Option<i64>) {
+    /// What `pes` says of an access unit that begins in it; nothing where it is said of another one.
+    pub(super) fn claim(&mut self, pes: Pes) -> Claim {
         if pes.number <= self.claimed {
-            return (None, None);
+            return Claim::default();
         }
         self.claimed = pes.number;
-        (pes.pts, pes.dts)
+        Claim {
+            pts: pes.pts,
+            dts: pes.dts,
+            random_access: pes.random_access,
+        }
     }
 }

@@ -71,6 +71,10 @@ pub(crate) trait Syntax: Debug + Default + Send {
     fn relation(&self, previous: &Self::Slice, next: &Self::Slice) -> Relation;
     /// A picture begins; called once for each, in decoding order.
     fn picture(&mut self, slice: &Self::Slice, recovery: Option<RandomAccess>) -> PictureFacts;
+    /// Whether a slice refers to no other picture, as far as it can be read.
+    fn is_intra(_slice: &Self::Slice) -> bool {
+        false
+    }
     /// The second field of the last picture begins.
     fn second_field(&mut self, first: &Self::Slice, second: &Self::Slice);
     /// The next picture begins a coded video sequence.

@@ -28,6 +28,7 @@ fn hex(digits: &str) -> Vec<u8> {
 #[derive(Clone, Copy, Default)]
 struct Slice {
     idr: bool,
+    intra: bool,
     non_reference: bool,
     first_mb: u32,
     frame_num: u32,
@@ -73,7 +74,7 @@ impl Slice {
         let pps = Pps::parse(&hex(PPS)).unwrap();
         let mut bits = Bits::default();
         bits.ue(self.first_mb);
-        bits.ue(if self.idr { 7 } else { 5 });
+        bits.ue(if self.idr || self.intra { 7 } else { 5 });
         bits.ue(0);
         bits.u(self.frame_num, sps.frame_num_bits);
         bits.u(u32::from(self.field.is_some()), 1);
@@ -118,6 +119,8 @@ struct Stream {
 #[derive(Clone, Copy)]
 enum Event {
     Pes(Option<i64>, Option<i64>),
+    /// The same with a `random_access_indicator`.
+    Marked(i64),
     Lost,
 }
 
@@ -125,6 +128,11 @@ impl Stream {
     fn pes(mut self, pts: i64, dts: i64) -> Self {
         self.events
             .push((self.bytes.len(), Event::Pes(Some(pts), Some(dts))));
+        self
+    }
+
+    fn marked(mut self, pts: i64) -> Self {
+        self.events.push((self.bytes.len(), Event::Marked(pts)));
         self
     }
 
@@ -166,6 +174,14 @@ impl Stream {
                         let start = PesStart {
                             pts,
                             dts,
+                            ..PesStart::default()
+                        };
+                        assembler.pes(start, &mut damage).unwrap();
+                    }
+                    Event::Marked(pts) => {
+                        let start = PesStart {
+                            pts: Some(pts),
+                            random_access: true,
                             ..PesStart::default()
                         };
                         assembler.pes(start, &mut damage).unwrap();
@@ -212,6 +228,7 @@ fn times(track: &TrackIndex) -> Vec<(i64, i64)> {
 
 const IDR: Slice = Slice {
     idr: true,
+    intra: true,
     non_reference: false,
     first_mb: 0,
     frame_num: 0,
@@ -314,6 +331,44 @@ fn a_parameter_set_between_random_access_points_stays_in_band() {
         panic!("H.264");
     };
     assert_eq!(config.pps, [pps]);
+}
+
+/// Encoders that send neither IDR pictures nor recovery points mark their intra pictures in the
+/// transport packet alone. What such a mark says of any other picture is not believed.
+#[test]
+fn an_intra_picture_marked_in_its_packet_is_a_random_access_point() {
+    let i = |frame_num, order| Slice {
+        intra: true,
+        ..p(frame_num, order)
+    };
+    let stream = Stream::default()
+        .pes(0, 0)
+        .sets()
+        .slice(IDR)
+        .marked(3600)
+        .slice(i(1, 4))
+        .marked(7200)
+        .slice(p(2, 6))
+        .marked(14_400)
+        .slice(i(3, 10))
+        .pes(10_800, 14_400)
+        .slice(b(4, 8))
+        .pes(18_000, 18_000)
+        .slice(i(4, 12));
+    let (track, _) = stream.h264();
+    let samples = track.samples().iter();
+    let found: Vec<_> = samples.map(|s| (s.random_access, s.leading)).collect();
+    assert_eq!(
+        found,
+        [
+            (RandomAccess::Closed, Leading::No),
+            (RandomAccess::Open, Leading::No),
+            (RandomAccess::None, Leading::No),
+            (RandomAccess::Open, Leading::No),
+            (RandomAccess::None, Leading::Skipped),
+            (RandomAccess::None, Leading::No),
+        ]
+    );
 }
 
 #[test]
