@@ -5,11 +5,17 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use clipmill_media::{CodecConfig, Language, SegmentIndex, TrackKind, TrackTiming};
+use clipmill_media::{CodecConfig, Language, Leading, SegmentIndex, TrackKind, TrackTiming};
 use clipmill_mp4::{Edit, Movie, MovieSample, Run, Track};
 
 use crate::cut::{Bounds, Chosen, Cut, Selection, select};
-use crate::timeline::{JoinCause, LineTrack, SegmentInfo, Ticks, Timeline, rescale, to_ticks};
+use crate::timeline::{
+    JoinCause, LineSample, LineTrack, SegmentInfo, Ticks, Timeline, rescale, to_ticks,
+};
+
+/// So many pictures, in decode order, are looked at for the next that is shown: more than any
+/// decoder holds back.
+const REORDERED: usize = 17;
 
 /// A segment of which a clip holds samples.
 #[derive(Debug, Clone)]
@@ -102,9 +108,8 @@ impl Clip {
         let first_number = number(placed[*used.start()].number);
         let mut made: Vec<(usize, MadeTrack)> = Vec::new();
         for (track, chosen) in selection.tracks.iter().enumerate() {
-            let line_track = &timeline.tracks()[track];
             for (_, chosen) in by_coding(timeline, chosen) {
-                let one = make_track(timeline, line_track, &chosen, first_number);
+                let one = make_track(timeline, track, &chosen, first_number);
                 made.extend(one.map(|one| (track, one)));
             }
         }
@@ -342,10 +347,11 @@ fn edit_list(
 
 fn make_track(
     timeline: &Timeline,
-    line_track: &LineTrack,
+    track: usize,
     chosen: &[Chosen],
     first_number: u32,
 ) -> Option<MadeTrack> {
+    let line_track = &timeline.tracks()[track];
     let clock = line_track.timing.clock();
     let mut out = TrackWriter::new(timeline, line_track, chosen)?;
     for part in chosen {
@@ -354,7 +360,7 @@ fn make_track(
     for run in &mut out.runs {
         run.segment -= first_number;
     }
-    let end = out.finish();
+    let end = out.finish_before(timeline.samples_after(track, chosen.last()?));
     let label = timeline.label(line_track);
     let stated = label.map(|label| label.language);
     let stated = stated.filter(|language| *language != Language::UNDETERMINED);
@@ -422,7 +428,13 @@ impl TrackWriter {
                 .get(usize::from(first.config))?
                 .sample_rate()?,
         };
-        let first_pts = parts.map(|(_, shift, sample)| sample.pts() + shift).min()?;
+        // Pictures that refer to what comes before the first one are not presented.
+        let mut points = 0;
+        let shown = parts.filter(|(_, _, sample)| {
+            points += usize::from(sample.random_access.is_sync());
+            points > 1 || sample.leading != Leading::Skipped
+        });
+        let first_pts = shown.map(|(_, shift, sample)| sample.pts() + shift).min()?;
         let count = chosen.iter().map(|part| part.samples.len()).sum();
         Some(Self {
             timing: line_track.timing,
@@ -518,13 +530,32 @@ impl TrackWriter {
     /// frame apart.
     fn follow(&mut self, due: i64) {
         let next = self.position + self.stated;
-        let step = if (due - next).abs() * 2 > self.stated {
-            (due - self.position).max(1)
-        } else {
+        let step = if (due - next).abs() * 2 <= self.stated {
             self.stated
+        } else if due > self.position {
+            due - self.position
+        } else {
+            self.position -= self.make_room(self.position + 1 - due);
+            1
         };
         self.end_last(step);
         self.position += step;
+    }
+
+    /// Shortens the frames before the last one by `excess` in all, the latest first, and says by how
+    /// much it could. So sound that overlaps what came before it is on time, with the pictures that
+    /// came with it; what it overlaps lasts for a tick.
+    fn make_room(&mut self, excess: i64) -> i64 {
+        let mut left = excess;
+        for sample in self.samples.iter_mut().rev().skip(1) {
+            if left == 0 {
+                break;
+            }
+            let taken = left.min(i64::from(sample.duration) - 1).max(0);
+            sample.duration -= u32::try_from(taken).unwrap_or_default();
+            left -= taken;
+        }
+        excess - left
     }
 
     fn end_last(&mut self, duration: i64) {
@@ -555,14 +586,28 @@ impl TrackWriter {
 
     /// Ends the last sample; gives the end of the last frame in presentation order, in ticks.
     pub(crate) fn finish(&mut self) -> Ticks {
-        let duration = if self.stated > 0 {
-            self.stated
-        } else {
-            self.usual_duration()
+        self.finish_before(std::iter::empty())
+    }
+
+    /// The same where the track goes on: how long a picture lasts only the next one tells.
+    fn finish_before(&mut self, mut following: impl Iterator<Item = LineSample>) -> Ticks {
+        let next = following.next();
+        let duration = match next {
+            _ if self.stated > 0 => self.stated,
+            Some(next) if next.dts > self.last_dts => next.dts - self.last_dts,
+            _ => self.usual_duration(),
         };
         self.end_last(duration);
         let end = match self.timing {
-            TrackTiming::Exact { timescale } => to_ticks(self.last_pts + duration, timescale),
+            TrackTiming::Exact { timescale } => {
+                // The next in decode order need not be the next that is shown.
+                let shown = next.into_iter().chain(following.take(REORDERED));
+                let shown = shown
+                    .map(|next| next.pts)
+                    .filter(|pts| *pts > self.last_pts);
+                let shown = shown.min().filter(|_| self.stated == 0);
+                to_ticks(shown.unwrap_or(self.last_pts + duration), timescale)
+            }
             TrackTiming::Rounded { clock } => {
                 to_ticks(self.first_dts, clock) + to_ticks(self.position + duration, self.timescale)
             }
@@ -675,3 +720,6 @@ fn warnings(timeline: &Timeline, used: &RangeInclusive<usize>) -> Vec<String> {
     }
     warnings
 }
+
+#[cfg(test)]
+mod tests;

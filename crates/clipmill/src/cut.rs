@@ -2,13 +2,17 @@
 
 use std::ops::Range;
 
-use clipmill_media::{CLOCK_90K, TrackTiming};
+use clipmill_media::{CLOCK_90K, RandomAccess, TrackTiming};
 
 use crate::timeline::{LineSample, Ticks, Timeline, to_ticks};
 
 /// `PROGRAM-DATE-TIME` and requests are rounded to milliseconds: a frame that lies up to this far
 /// before an asked instant is the one that was meant.
 pub(crate) const ROUNDING: Ticks = CLOCK_90K as Ticks / 1000;
+
+/// A frame that is presented across the end asked for keeps its length, unless that is further away:
+/// then it ends there.
+const FRAME_LIMIT: Ticks = CLOCK_90K as Ticks / 2;
 
 /// Where a clip may begin and end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -148,7 +152,7 @@ fn exact_edges(timeline: &Timeline, track: usize, bounds: Bounds) -> Option<Edge
     let wanted = |pts: Ticks| pts.saturating_add(ROUNDING) > from;
     let over = |pts: Ticks| pts.saturating_add(ROUNDING) > to;
 
-    let mut first_sync = None;
+    let mut entrance = Entrance::at(from.saturating_add(ROUNDING));
     let mut start: Option<Ticks> = None;
     let mut end: Option<Ticks> = None;
     let mut last = None;
@@ -158,10 +162,7 @@ fn exact_edges(timeline: &Timeline, track: usize, bounds: Bounds) -> Option<Edge
         if over(dts) && end.is_some_and(|end| dts >= end) {
             break;
         }
-        let is_sync = sample.sample.random_access.is_sync();
-        if is_sync && (first_sync.is_none() || pts <= from.saturating_add(ROUNDING)) {
-            first_sync = Some(at);
-        }
+        entrance.pass(at, sample.sample.random_access, pts);
         if over(pts) {
             end = Some(end.map_or(pts, |end| end.min(pts)));
         } else if wanted(pts) {
@@ -173,8 +174,12 @@ fn exact_edges(timeline: &Timeline, track: usize, bounds: Bounds) -> Option<Edge
     let first = match bounds.from {
         None => 0,
         // Without a sync sample anywhere there is no better place than the beginning.
-        Some(_) => first_sync.filter(|&sync| sync <= last).unwrap_or(0),
+        Some(_) => entrance.found().filter(|&sync| sync <= last).unwrap_or(0),
     };
+    let end = end.map(|end| {
+        let limit = to.saturating_add(FRAME_LIMIT);
+        if end > limit { to.max(start + 1) } else { end }
+    });
     let start = bounds
         .from
         .map(|_| presentable_start(timeline, track, first, start));
@@ -183,6 +188,64 @@ fn exact_edges(timeline: &Timeline, track: usize, bounds: Bounds) -> Option<Edge
         start,
         end,
     })
+}
+
+/// Finds the sample at which decoding must begin for everything to be right from an instant on: the
+/// last random access point before it, where those of a gradual refresh count from where all of the
+/// picture has been refreshed (Rec. ITU-T H.264, D.2.8).
+#[derive(Debug)]
+pub(crate) struct Entrance {
+    at: Ticks,
+    /// The best so far, and whether all is right in time behind it.
+    found: Option<(usize, bool)>,
+    /// Refreshes that are under way: where they began, and at which sample they end.
+    refreshing: Vec<(usize, usize)>,
+}
+
+impl Entrance {
+    /// One for the instant `at`.
+    pub(crate) fn at(at: Ticks) -> Self {
+        Self {
+            at,
+            found: None,
+            refreshing: Vec::new(),
+        }
+    }
+
+    /// The sample `number` is passed, in decode order.
+    pub(crate) fn pass(&mut self, number: usize, random_access: RandomAccess, pts: Ticks) {
+        let in_time = pts <= self.at;
+        if in_time {
+            let ended = self.refreshing.iter().rfind(|(_, end)| *end <= number);
+            if let Some(&(begun, _)) = ended {
+                self.found = self.found.max(Some((begun, true)));
+            }
+        }
+        self.refreshing.retain(|(_, end)| *end > number);
+        match random_access {
+            RandomAccess::None => {}
+            RandomAccess::Gradual(frames) if frames > 0 => {
+                self.found.get_or_insert((number, false));
+                if in_time {
+                    self.refreshing.push((number, number + usize::from(frames)));
+                }
+            }
+            _ if in_time => self.found = Some((number, true)),
+            _ => {
+                self.found.get_or_insert((number, false));
+            }
+        }
+    }
+
+    /// Where to begin; the first random access point of all when there is none in time.
+    pub(crate) fn found(&self) -> Option<usize> {
+        self.found.map(|(number, _)| number)
+    }
+
+    /// Whether all is right from the instant on.
+    pub(crate) fn is_in_time(&self) -> bool {
+        self.found.is_some_and(|(_, in_time)| in_time)
+    }
 }
 
 /// A clip that can only begin later than asked is presented from its first sync sample on.
@@ -354,7 +417,7 @@ fn segments(timeline: &Timeline, bounds: Bounds) -> Option<Selection> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{FRAME, audio, info, segment, video};
+    use crate::testing::{FRAME, Picture, audio, info, pictures_of, segment, video};
 
     fn line() -> Timeline {
         let mut timeline = Timeline::new();
@@ -397,6 +460,27 @@ mod tests {
         let selection = select(&timeline, asked, Cut::Exact).unwrap();
         assert_eq!(selection.start, Some(30 * FRAME));
         assert_eq!(selection.end, Some(60 * FRAME));
+    }
+
+    /// A gradual refresh is over only some frames behind its beginning.
+    #[test]
+    fn exact_begins_where_all_is_right_in_time() {
+        let picture = |n: i64| Picture {
+            dts: n * FRAME,
+            random_access: match n % 25 {
+                0 => RandomAccess::Gradual(24),
+                _ => RandomAccess::None,
+            },
+            ..Picture::default()
+        };
+        let mut timeline = Timeline::new();
+        timeline.push(info(0), segment([pictures_of((0..100).map(picture))]));
+        for (from, begin) in [(60, 25), (48, 0), (49, 25), (75, 50), (98, 50), (99, 75)] {
+            let bounds = bounds(from * FRAME, 100 * FRAME);
+            let selection = select(&timeline, bounds, Cut::Exact).unwrap();
+            assert_eq!(selection.tracks[0][0].samples.start, begin, "from {from}");
+            assert_eq!(selection.start, Some(from * FRAME));
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ use clipmill_playlist::{
 };
 
 use crate::clip::Clip;
-use crate::cut::{Bounds, Cut};
+use crate::cut::{Bounds, Cut, Entrance};
 use crate::error::{ClipError, PlaylistFailure, SegmentError};
 use crate::feed::{Feed, Item, ticks};
 use crate::render::{Observer, Progress};
@@ -504,8 +504,12 @@ impl<'a> Loader<'a> {
             return false;
         };
         let clock = self.timeline.tracks()[lead].timing.clock();
-        let mut samples = self.timeline.samples(lead, 0);
-        samples.any(|s| s.sample.random_access.is_sync() && to_ticks(s.pts, clock) <= at)
+        let mut entrance = Entrance::at(at);
+        for (number, sample) in self.timeline.samples(lead, 0).enumerate() {
+            let pts = to_ticks(sample.pts, clock);
+            entrance.pass(number, sample.sample.random_access, pts);
+        }
+        entrance.is_in_time()
     }
 
     /// Whether the end of the window is known: something lies at or after it.

@@ -26,6 +26,29 @@ fn push(track: &mut TrackBuilder, sample: Sample) {
 
 /// 25 pictures a second from `start` on; each of `gop` is a sync sample. Displayed in decode order.
 pub(crate) fn video(start: Ticks, frames: usize, gop: usize) -> TrackIndex {
+    let pictures = (0..frames).map(|number| Picture {
+        dts: start + number as i64 * FRAME,
+        random_access: if number % gop == 0 {
+            RandomAccess::Closed
+        } else {
+            RandomAccess::None
+        },
+        ..Picture::default()
+    });
+    pictures_of(pictures)
+}
+
+/// What a test says of a picture.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Picture {
+    pub(crate) dts: Ticks,
+    pub(crate) composition_offset: i32,
+    pub(crate) random_access: RandomAccess,
+    pub(crate) leading: Leading,
+}
+
+/// A track of these pictures.
+pub(crate) fn pictures_of(pictures: impl IntoIterator<Item = Picture>) -> TrackIndex {
     let timing = TrackTiming::Exact { timescale: 90_000 };
     let mut track = builder(0x100, TrackKind::Video, timing);
     let config = Arc::new(CodecConfig::Mpeg2Video(Mpeg2VideoConfig {
@@ -38,22 +61,18 @@ pub(crate) fn video(start: Ticks, frames: usize, gop: usize) -> TrackIndex {
         },
     }));
     let config = track.config(&config).unwrap();
-    for number in 0..frames {
+    for picture in pictures {
         push(
             &mut track,
             Sample {
-                dts: start + number as i64 * FRAME,
-                composition_offset: 0,
+                dts: picture.dts,
+                composition_offset: picture.composition_offset,
                 duration: 0,
                 size: 0,
                 first_unit: 0,
                 config,
-                random_access: if number % gop == 0 {
-                    RandomAccess::Closed
-                } else {
-                    RandomAccess::None
-                },
-                leading: Leading::No,
+                random_access: picture.random_access,
+                leading: picture.leading,
             },
         );
     }
@@ -62,6 +81,12 @@ pub(crate) fn video(start: Ticks, frames: usize, gop: usize) -> TrackIndex {
 
 /// Frames of 24 ms (1152 samples at 48 kHz) from `start` on.
 pub(crate) fn audio(start: Ticks, frames: usize) -> TrackIndex {
+    let times: Vec<Ticks> = (0..frames).map(|n| start + n as i64 * SOUND).collect();
+    sound_at(&times)
+}
+
+/// Such frames at these times.
+pub(crate) fn sound_at(times: &[Ticks]) -> TrackIndex {
     let timing = TrackTiming::Rounded { clock: 90_000 };
     let mut track = builder(0x101, TrackKind::Audio, timing);
     let config = Arc::new(CodecConfig::MpegAudio(MpegAudioConfig {
@@ -71,11 +96,11 @@ pub(crate) fn audio(start: Ticks, frames: usize) -> TrackIndex {
         frame_samples: 1152,
     }));
     let config = track.config(&config).unwrap();
-    for number in 0..frames {
+    for &dts in times {
         push(
             &mut track,
             Sample {
-                dts: start + number as i64 * SOUND,
+                dts,
                 composition_offset: 0,
                 duration: 1152,
                 size: 0,

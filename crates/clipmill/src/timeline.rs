@@ -17,6 +17,7 @@ use clipmill_media::{
 };
 use clipmill_playlist::{ByteRange, Location};
 
+use crate::cut::Chosen;
 use crate::decrypt::SegmentKey;
 
 /// An instant on a [`Timeline`], in 90 kHz ticks.
@@ -520,7 +521,14 @@ impl Timeline {
         track: usize,
         from: usize,
     ) -> impl Iterator<Item = LineSample> + '_ {
-        let segments = self.segments.iter().skip(from);
+        self.samples_of(self.segments.iter().skip(from), track)
+    }
+
+    fn samples_of<'a>(
+        &'a self,
+        segments: impl Iterator<Item = &'a PlacedSegment> + 'a,
+        track: usize,
+    ) -> impl Iterator<Item = LineSample> + 'a {
         segments.flat_map(move |segment| {
             let own = segment.stretches.iter().filter(move |s| s.track == track);
             own.flat_map(move |stretch| {
@@ -536,6 +544,28 @@ impl Timeline {
                 })
             })
         })
+    }
+
+    /// The samples of a track that follow some of its samples, as far as none is missing between them.
+    pub(crate) fn samples_after(
+        &self,
+        track: usize,
+        last: &Chosen,
+    ) -> impl Iterator<Item = LineSample> + '_ {
+        let placed = self.segments.get(last.segment);
+        let own = placed.into_iter().flat_map(|segment| &segment.stretches);
+        let before: usize = own
+            .filter(|stretch| stretch.track == track)
+            .map(|stretch| {
+                let passed = stretch.samples.end.min(last.samples.end);
+                passed.saturating_sub(stretch.samples.start)
+            })
+            .sum();
+        let later = self.segments.iter().skip(last.segment + 1);
+        let complete = later.take_while(|segment| segment.info.missing_before == 0);
+        let until = last.segment + 1 + complete.count();
+        let left = self.segments.iter().take(until).skip(last.segment);
+        self.samples_of(left, track).skip(before)
     }
 
     /// Where on the line an instant lies that `PROGRAM-DATE-TIME` dates; `None` when no segment
@@ -651,7 +681,13 @@ fn pieces(track: &TrackIndex) -> Vec<Piece> {
     for (at, pair) in samples.windows(2).enumerate() {
         let [a, b] = pair else { continue };
         let step = to_ticks(b.dts - a.dts, clock);
-        if !(-OVERLAP..=JUMP_FORWARD).contains(&step) {
+        // Sound that goes back is a stretch of its own, however little it does: what a window takes
+        // of a stretch must be in one piece.
+        let back = match track.kind() {
+            TrackKind::Video => -OVERLAP,
+            TrackKind::Audio => 0,
+        };
+        if !(back..=JUMP_FORWARD).contains(&step) {
             pieces.push(Piece::new(track, start..at + 1));
             start = at + 1;
         }
