@@ -19,6 +19,7 @@ pub mod binary;
 pub mod corpus;
 pub mod es;
 pub mod http;
+pub mod iso;
 pub mod live;
 pub mod mp4;
 pub mod mux;

@@ -126,10 +126,11 @@ pub fn read(file: &[u8]) -> Result<Movie, String> {
 }
 
 impl Movie {
-    /// What is wrong with it, were it a clip of Clipmill's: nothing, in the end.
+    /// What is wrong with it, were it a clip of Clipmill's: nothing, in the end. What the standard
+    /// demands is looked for by [`iso`](crate::iso).
     #[must_use]
     pub fn faults(&self, file: &[u8]) -> Vec<String> {
-        let mut faults = Vec::new();
+        let mut faults = crate::iso::faults(file);
         let mut spans: Vec<(u64, u64)> = Vec::new();
         for track in &self.tracks {
             let name = format!("track {}", track.id);

@@ -50,6 +50,30 @@ pub fn ffprobe(file: &Path, show: &[&str]) -> Value {
     finish(command).expect(0).json()
 }
 
+/// What GStreamer's demultiplexer and decoders complain of when it plays a file to its end, without
+/// showing it.
+#[must_use]
+pub fn gstreamer_complaints(file: &Path) -> String {
+    let mut command = Command::new("gst-launch-1.0");
+    command.envs([("GST_DEBUG", "*:2"), ("GST_DEBUG_NO_COLOR", "1")]);
+    let uri = format!("uri=file://{}", file.display());
+    command.args(["-q", "playbin", &uri]);
+    command.args([
+        "video-sink=fakesink sync=false",
+        "audio-sink=fakesink sync=false",
+    ]);
+    let run = finish(command);
+    let concerns = |line: &&str| {
+        let parts = ["ERROR", "decoder", "libav", "short read"];
+        parts.iter().any(|part| line.contains(part))
+    };
+    let lines: Vec<&str> = run.stderr.lines().filter(concerns).collect();
+    match run.code {
+        0 => lines.join("\n"),
+        code => format!("exit code {code}: {}", run.stderr),
+    }
+}
+
 /// The MD5 of the first video track's decoded pictures, and what the decoder complained of.
 #[must_use]
 pub fn decoded_pictures(file: &Path) -> (Option<String>, String) {

@@ -155,6 +155,22 @@ fn another_parser_reads_it() {
     }
 }
 
+#[test]
+fn gstreamer_plays_it() {
+    if !tools::installed(&["gst-launch-1.0"]) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    for fixture in ["demo", "hevc", "languages"] {
+        for format in ["mp4", "fmp4"] {
+            let more = ["--format", format, "--from", "+1.5s"];
+            let out = cut(folder.path(), &format!("{fixture}/index.m3u8"), &more);
+            let complaints = tools::gstreamer_complaints(&out);
+            assert_eq!(complaints, "", "{fixture} as {format}");
+        }
+    }
+}
+
 const PLAY: &str = "
     const url = arguments[0], done = arguments[arguments.length - 1];
     const video = document.createElement('video');
