@@ -242,9 +242,10 @@ fn check_brands(one: &Box<'_>, faults: &mut Faults) -> Vec<[u8; 4]> {
         .chunks_exact(4)
         .filter_map(|brand| brand.try_into().ok())
         .collect();
-    faults.demand(one.body.len() >= 12 && one.body.len() % 4 == 0, || {
-        "ftyp lists no compatible brand".to_owned()
-    });
+    faults.demand(
+        one.body.len() >= 12 && one.body.len().is_multiple_of(4),
+        || "ftyp lists no compatible brand".to_owned(),
+    );
     let compatible = brands.get(2..).unwrap_or_default().to_vec();
     faults.demand(
         brands

@@ -17,6 +17,17 @@ pub(super) struct Stamp {
     pub(super) order: Option<(u32, i64)>,
 }
 
+impl Stamp {
+    /// When it is to be decoded. A DTS behind the PTS is none: 2.4.3.7 has the decoder present a
+    /// picture when it is decoded at the earliest.
+    fn decoded(&self) -> Option<i64> {
+        match (self.dts, self.pts) {
+            (Some(dts), Some(pts)) if dts > pts => None,
+            (dts, pts) => dts.or(pts),
+        }
+    }
+}
+
 /// When a picture is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Due {
@@ -56,13 +67,21 @@ impl Timing {
         } else if self.shift.is_some() || is_reordered(stamps) {
             return Some(self.shifted(stamps, ticks, reorder_depth));
         }
-        let decoding: Vec<_> = stamps.iter().map(|s| s.dts.or(s.pts)).collect();
+        let decoding: Vec<_> = stamps.iter().map(Stamp::decoded).collect();
         let dts = fill_evenly(&decoding, ticks);
         let pts = fill_by_order(stamps, &dts, ticks);
         Some(
             pts.into_iter()
                 .zip(dts)
-                .map(|(pts, dts)| Due { pts, dts })
+                .zip(stamps)
+                .map(|((pts, dts), stamp)| match stamp.decoded() {
+                    // What was put between its neighbours must not pass the PTS either.
+                    None if stamp.pts.is_some() => Due {
+                        pts,
+                        dts: dts.min(pts),
+                    },
+                    _ => Due { pts, dts },
+                })
                 .collect(),
         )
     }
@@ -145,7 +164,7 @@ impl Timing {
 fn median_step(stamps: &[Stamp]) -> Option<i64> {
     let explicit = stamps.iter().any(|stamp| stamp.dts.is_some());
     let reordered = !explicit && is_reordered(stamps);
-    let mut times: Vec<Option<i64>> = stamps.iter().map(|s| s.dts.or(s.pts)).collect();
+    let mut times: Vec<Option<i64>> = stamps.iter().map(Stamp::decoded).collect();
     if reordered {
         times.sort_unstable();
     }
@@ -353,6 +372,21 @@ mod tests {
         assert_eq!(
             pairs(&dues),
             [(7200, 0), (18000, 3600), (10800, 7200), (14400, 14400)]
+        );
+    }
+
+    #[test]
+    fn a_dts_behind_its_pts_is_not_believed() {
+        let stamps = [
+            stamp(Some(7200), Some(0), 0),
+            stamp(Some(18000), Some(30_000), 6),
+            stamp(Some(10800), Some(7200), 2),
+            stamp(Some(14400), Some(20_000), 4),
+        ];
+        let dues = Timing::default().resolve(&stamps, None, None).unwrap();
+        assert_eq!(
+            pairs(&dues),
+            [(7200, 0), (18000, 3600), (10800, 7200), (14400, 10800)]
         );
     }
 
