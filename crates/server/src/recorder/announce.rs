@@ -20,6 +20,15 @@ impl Stream {
             state.told_live = false;
             shared.troubles.clear(&self.whom(app));
         }
+        if let Some(broadcast) = &state.to_know {
+            match shared.catalog.create_broadcast(app.name(), broadcast) {
+                Ok(_) => state.to_know = None,
+                Err(error) => {
+                    let what = error.to_string();
+                    return shared.troubles.set(&self.whom(app), false, &what);
+                }
+            }
+        }
         let Some(session) = &mut state.session else {
             return;
         };

@@ -64,6 +64,8 @@ pub(crate) struct State {
     gone_since: Option<Instant>,
     /// When making a clip may be tried again, and how often it failed.
     pub(crate) retry: Option<(Instant, u32)>,
+    /// A stream that was over before anybody was told of it has still to get its entry.
+    pub(crate) to_know: Option<Box<Broadcast>>,
     /// Its end has still to be told to the world.
     pub(crate) to_announce_end: bool,
     /// The last status that the world was told is that it is live.
@@ -255,7 +257,7 @@ impl Stream {
                     state.seen_ended = playlist.ended;
                     // It ended while the server was not running.
                     state.to_announce_end |= state.told_live;
-                    self.know(serving, shared, app);
+                    self.know(state, serving.sub_folder.clone());
                     return Look::Done;
                 }
                 self.begin(state, serving, &playlist, listed, shared, app);
@@ -281,18 +283,14 @@ impl Stream {
     }
 
     /// A stream that is over when it is seen for the first time can be clipped all the same.
-    fn know(&self, serving: &Serving, shared: &Shared, app: &App) {
-        let now = now_ms();
-        let broadcast = Broadcast {
+    fn know(&self, state: &mut State, sub_folder: Option<String>) {
+        state.to_know = Some(Box::new(Broadcast {
             stream_id: self.id.clone(),
             status: BroadcastStatus::Finished,
-            date: now,
-            sub_folder: serving.sub_folder.clone(),
+            date: now_ms(),
+            sub_folder,
             ..Broadcast::default()
-        };
-        if let Err(error) = shared.catalog.create_broadcast(app.name(), &broadcast) {
-            tracing::error!(app = app.name(), stream = self.id, %error, "cannot be made known");
-        }
+        }));
     }
 
     /// Segments that were listed and gone again before they were seen.
@@ -464,6 +462,9 @@ impl Stream {
             .troubles
             .clear(&format!("{}: segments", self.whom(app)));
         state.to_announce_end |= state.told_live;
+        if !state.told_live {
+            self.know(state, session.sub_folder.clone());
+        }
         state.closing.push(session);
     }
 
@@ -490,6 +491,7 @@ impl Stream {
             .as_ref()
             .is_some_and(|session| session.pulse.is_over(now));
         let to_tell = state.to_announce_end
+            || state.to_know.is_some()
             || state
                 .session
                 .as_ref()
