@@ -411,11 +411,20 @@ impl Stream {
                 session.recording = Recording::On(mark);
                 mark.ticks
             }
-            None => {
-                session.recording = Recording::Off;
-                session.ending = None;
-                session.line.timeline().end().unwrap_or(Ticks::MAX)
-            }
+            None => match (session.ending, work.snapshot.timeline.end()) {
+                // It was told to go on while its last clip was made.
+                (Some(Ending::Restart(interval)), Some(end)) => {
+                    session.recording = Recording::Waiting(end);
+                    session.interval = interval;
+                    session.ending = None;
+                    end
+                }
+                _ => {
+                    session.recording = Recording::Off;
+                    session.ending = None;
+                    session.line.timeline().end().unwrap_or(Ticks::MAX)
+                }
+            },
         };
         if let Some(interval) = work.piece.regrid {
             session.interval = interval;
