@@ -33,6 +33,12 @@ pub enum CatalogError {
     /// The disk is full.
     #[error("catalog: no space left on the disk")]
     DiskFull,
+    /// Two processes cannot have it open.
+    #[error("catalog: {} is in use by another process", folder.display())]
+    InUse {
+        /// Where it lies.
+        folder: std::path::PathBuf,
+    },
     /// An entry makes no sense.
     #[error("catalog: entry {key} cannot be read: {error}")]
     Entry {

@@ -189,7 +189,14 @@ impl SledCatalog {
                     std::io::ErrorKind::InvalidData | std::io::ErrorKind::UnexpectedEof
                 ) =>
             {
-                Err(Refused::Unusable(io(store, &error)))
+                // What the system answers is inside a text of sled's.
+                let in_use = error.to_string().contains("could not acquire lock");
+                Err(Refused::Unusable(if in_use {
+                    let folder = store.to_owned();
+                    CatalogError::InUse { folder }
+                } else {
+                    io(store, &error)
+                }))
             }
             Ok(Err(error)) => Err(Refused::Unreadable(error.to_string())),
             Err(_) => Err(Refused::Unreadable("the store is damaged".to_owned())),

@@ -207,7 +207,7 @@ fn a_store_that_is_in_use_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let first = open(folder.path());
     let error = SledCatalog::open(folder.path()).unwrap_err();
-    assert!(matches!(error, CatalogError::Store(_)), "{error}");
+    assert!(matches!(error, CatalogError::InUse { .. }), "{error}");
     drop(first);
     assert!(open(folder.path()).set_aside.is_none());
 }
