@@ -55,9 +55,22 @@ impl Run {
 /// # Panics
 /// When it cannot be started, or takes longer than a minute.
 pub fn clipmill<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Run {
-    let mut command = Command::new(path());
-    command.args(args).env_remove("NO_COLOR");
+    let mut command = command(path());
+    command.args(args);
     finish(command)
+}
+
+/// A command that knows nothing of how these tests are run.
+#[must_use]
+pub fn command(binary: &Path) -> Command {
+    let mut command = Command::new(binary);
+    command.env_remove("NO_COLOR");
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("CLIPMILL_") {
+            command.env_remove(name);
+        }
+    }
+    command
 }
 
 /// Runs any command to its end, with nothing on standard input.

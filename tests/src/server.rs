@@ -3,8 +3,10 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -12,8 +14,8 @@ use serde_json::Value;
 
 use crate::binary;
 
-/// How long anything may take to come about.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+/// How long anything may take to come about, on a machine that is busy with other things.
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// An answer.
 #[derive(Debug, Clone)]
@@ -133,6 +135,27 @@ pub fn eventually<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
     }
 }
 
+/// A loopback address that nobody listens at, outside the range from which the system takes ports
+/// for those who connect: nobody is given it between now and its use.
+///
+/// # Panics
+/// When there is none.
+#[must_use]
+pub fn free_address() -> SocketAddr {
+    static TAKEN: AtomicU16 = AtomicU16::new(0);
+    const PORTS: u32 = 20_000;
+    for _ in 0..PORTS {
+        let number = u32::from(TAKEN.fetch_add(1, Ordering::Relaxed));
+        // Test processes that run side by side begin at different places.
+        let port = 10_000 + (std::process::id() * 97 + number) % PORTS;
+        let address = SocketAddr::from(([127, 0, 0, 1], u16::try_from(port).unwrap()));
+        if TcpListener::bind(address).is_ok() {
+            return address;
+        }
+    }
+    panic!("no port is free");
+}
+
 /// A server of one application, `live`, on folders of its own.
 #[derive(Debug)]
 pub struct Server {
@@ -160,14 +183,26 @@ impl Server {
     #[must_use]
     pub fn start_with(folder: &Path, top: &str, app: &str) -> Self {
         std::fs::create_dir_all(folder.join("streams")).unwrap();
-        // A port that was free a moment ago. Restarts keep theirs.
+        let server = Self::launch(folder, top, app, None);
+        eventually("the server is ready", || {
+            (server.get("/readyz").status == 200).then_some(())
+        });
+        server
+    }
+
+    /// The same, but waits only until it answers at all, and runs it as a user of less power: with
+    /// that user's id, and a binary that it can read.
+    ///
+    /// # Panics
+    /// When it does not start.
+    #[must_use]
+    pub fn launch(folder: &Path, top: &str, app: &str, user: Option<(u32, &Path)>) -> Self {
+        std::fs::create_dir_all(folder.join("streams")).unwrap();
+        // Restarts keep theirs.
         let port = folder.join("port");
         let address: SocketAddr = match std::fs::read_to_string(&port) {
             Ok(known) => known.parse().unwrap(),
-            Err(_) => TcpListener::bind("127.0.0.1:0")
-                .unwrap()
-                .local_addr()
-                .unwrap(),
+            Err(_) => free_address(),
         };
         std::fs::write(&port, address.to_string()).unwrap();
         write_config(folder, address, top, app);
@@ -176,7 +211,11 @@ impl Server {
             .append(true)
             .open(folder.join("log"))
             .unwrap();
-        let child = Command::new(binary::path())
+        let mut command = binary::command(user.map_or(binary::path(), |(_, binary)| binary));
+        if let Some((id, _)) = user {
+            command.uid(id).gid(id);
+        }
+        let child = command
             .args(["serve", "--config", "clipmill.toml"])
             .current_dir(folder)
             .stdin(Stdio::null())
@@ -189,12 +228,12 @@ impl Server {
             folder: folder.to_owned(),
             child,
         };
-        eventually("the server is ready", || {
+        eventually("the server answers", || {
             if let Some(status) = server.child.try_wait().unwrap() {
                 panic!("the server ended: {status}\n{}", server.log());
             }
             TcpStream::connect(address).ok()?;
-            (server.get("/readyz").status == 200).then_some(())
+            (server.get("/healthz").status == 200).then_some(())
         });
         server
     }

@@ -7,12 +7,11 @@
 )]
 
 use std::fs;
-use std::net::TcpListener;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clipmill_tests::live::{Live, Producer};
-use clipmill_tests::server::{Receiver, Server, eventually};
+use clipmill_tests::server::{Receiver, Server, eventually, free_address};
 use clipmill_tests::ts::Kind;
 use clipmill_tests::{es, mp4};
 use serde_json::{Value, json};
@@ -72,10 +71,7 @@ fn assert_tiles(producer: &Producer, server: &Server, clips: &[Value]) -> std::o
 #[test]
 fn clips_are_made_periodically_and_on_demand_and_told_of() {
     let folder = tempfile::tempdir().unwrap();
-    let port = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
+    let port = free_address();
     fs::write(folder.path().join("port"), port.to_string()).unwrap();
     let receiver = Receiver::new(vec![500], Some(port));
     let own = Receiver::new(Vec::new(), Some(port));
