@@ -2,49 +2,45 @@
 
 use super::app::App;
 use super::shared::Shared;
-use super::stream::{State, Stream};
+use super::stream::{News, State, Stream};
 use crate::model::{Broadcast, BroadcastStatus, now_ms};
 use crate::webhooks;
 
 impl Stream {
     /// Tells the world of beginnings and ends. What cannot be told now is told later.
     pub(crate) fn announce(&self, state: &mut State, shared: &Shared, app: &App) {
-        if state.to_announce_end {
-            if let Err(error) = self.announce_end(shared, app) {
-                shared
-                    .troubles
-                    .set(&self.whom(app), false, &error.to_string());
-                return;
-            }
-            state.to_announce_end = false;
-            state.told_live = false;
-            shared.troubles.clear(&self.whom(app));
+        if let Some(session) = &mut state.session
+            && !session.announced
+            // Before there is any media there is nothing to tell of.
+            && session.tracker.next().is_some()
+        {
+            session.announced = true;
+            let sub_folder = session.sub_folder.clone();
+            state.tell(News::Begun(sub_folder));
         }
+        let mut told = Ok(());
         if let Some(broadcast) = &state.to_know {
-            match shared.catalog.create_broadcast(app.name(), broadcast) {
-                Ok(_) => state.to_know = None,
-                Err(error) => {
-                    let what = error.to_string();
-                    return shared.troubles.set(&self.whom(app), false, &what);
-                }
+            told = shared
+                .catalog
+                .create_broadcast(app.name(), broadcast)
+                .map(drop);
+            if told.is_ok() {
+                state.to_know = None;
             }
         }
-        let Some(session) = &mut state.session else {
-            return;
-        };
-        // Before there is any media there is nothing to tell of.
-        if session.announced || session.tracker.next().is_none() {
-            return;
-        }
-        match self.announce_begin(session.sub_folder.as_deref(), shared, app) {
-            Ok(()) => {
-                session.announced = true;
-                state.told_live = true;
+        while let (Ok(()), Some(news)) = (&told, state.to_tell.front()) {
+            told = match news {
+                News::Begun(sub_folder) => self.announce_begin(sub_folder.as_deref(), shared, app),
+                News::Ended => self.announce_end(shared, app),
+            };
+            if told.is_ok() {
+                state.to_tell.pop_front();
                 shared.troubles.clear(&self.whom(app));
             }
-            Err(error) => shared
-                .troubles
-                .set(&self.whom(app), false, &error.to_string()),
+        }
+        if let Err(error) = told {
+            let what = error.to_string();
+            shared.troubles.set(&self.whom(app), false, &what);
         }
     }
 

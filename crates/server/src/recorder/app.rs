@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, RwLock};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use metrics::gauge;
 use tokio::sync::Notify;
@@ -37,6 +37,8 @@ const MISTRUST: u32 = 3;
 pub(crate) struct App {
     name: String,
     settings: RwLock<Arc<AppSettings>>,
+    /// When it began to be watched.
+    since: SystemTime,
     /// The streams folder, links resolved.
     root: RwLock<PathBuf>,
     playlists: Mutex<Playlists>,
@@ -56,6 +58,7 @@ impl App {
         Self {
             playlists: Mutex::new(Playlists::new(root.clone())),
             root: RwLock::new(root),
+            since: SystemTime::now(),
             name: settings.name.clone(),
             settings: RwLock::new(settings),
             streams: Mutex::default(),
@@ -81,6 +84,10 @@ impl App {
 
     pub(crate) fn name(&self) -> &str {
         &self.name
+    }
+
+    pub(crate) fn since(&self) -> SystemTime {
+        self.since
     }
 
     pub(crate) fn paths(&self) -> AppPaths {

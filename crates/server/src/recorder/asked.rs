@@ -16,6 +16,7 @@ use super::make::{Recipe, make};
 use super::request::{ClipWindow, MadeClip, OnDemandError};
 use super::session::{Recording, Session, ticks};
 use super::shared::{MakeError, Shared, lock};
+use crate::catalog::Boundary;
 use crate::storage;
 
 /// What was asked for.
@@ -66,7 +67,9 @@ impl Asked {
         {
             return Err(OnDemandError::NoBroadcast(self.stream.clone()));
         }
-        let found = self.find(app)?;
+        let boundary = shared.catalog.boundary(app.name(), &self.stream);
+        let boundary = boundary.map_err(|error| OnDemandError::Failed(error.to_string()))?;
+        let found = self.find(boundary.as_ref(), app)?;
         let nothing = || OnDemandError::NoSegment {
             stream: self.stream.clone(),
             from_ms: found.shown.0,
@@ -104,7 +107,7 @@ impl Asked {
         }
     }
 
-    fn find(&self, app: &App) -> Result<Found, OnDemandError> {
+    fn find(&self, written: Option<&Boundary>, app: &App) -> Result<Found, OnDemandError> {
         let stream = app.stream(&self.stream);
         let live = stream.as_ref().and_then(|stream| {
             let state = lock(&stream.state);
@@ -117,9 +120,10 @@ impl Asked {
                 let edge = found.snapshot.timeline.end();
                 let edge = edge.and_then(|edge| found.snapshot.timeline.time_at(edge));
                 let begin = begin(&found.snapshot.timeline);
-                Ok(self.in_history(app, edge, begin).unwrap_or(*found))
+                let listed = self.in_history(app, None, edge, begin);
+                Ok(listed.unwrap_or(*found))
             }
-            None => self.in_history(app, None, None),
+            None => self.in_history(app, written, None, None),
         }
     }
 
@@ -174,11 +178,13 @@ impl Asked {
         })
     }
 
-    /// Looks for the window in what the playlist lists. `recorded` is from where on there is no
-    /// need to.
+    /// Looks for the window in what the playlist lists. `written` is where the last periodic clip
+    /// ended, for those who ask before what an earlier run left has been found. `recorded` is from
+    /// where on there is no need to.
     fn in_history(
         &self,
         app: &App,
+        written: Option<&Boundary>,
         live_edge: Option<DateTime<Utc>>,
         recorded: Option<DateTime<Utc>>,
     ) -> Result<Found, OnDemandError> {
@@ -213,7 +219,12 @@ impl Asked {
             ClipWindow::SinceBoundary => {
                 let interval = app.usual_interval();
                 let from = last - TimeDelta::from_std(interval).unwrap_or_default();
-                (from.timestamp_millis(), last.timestamp_millis())
+                let listed = first.timestamp_millis()..last.timestamp_millis();
+                let boundary = written
+                    .filter(|boundary| boundary.ordinal > 0 && !boundary.finished)
+                    .and_then(|boundary| boundary.cut_ms)
+                    .filter(|cut_ms| listed.contains(cut_ms));
+                (boundary.unwrap_or(from.timestamp_millis()), listed.end)
             }
         };
         let instant = |ms| DateTime::<Utc>::from_timestamp_millis(ms);

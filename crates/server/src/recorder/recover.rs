@@ -13,7 +13,7 @@ use super::app::App;
 use super::listing::read_media;
 use super::session::{Ending, Place, Recording, Session, locate, mark_of};
 use super::shared::Shared;
-use super::stream::{State, Stream};
+use super::stream::{News, State, Stream};
 use crate::catalog::Boundary;
 use crate::model::BroadcastStatus;
 use crate::sources::playlists::Serving;
@@ -117,7 +117,7 @@ pub(crate) fn recover(state: &mut State, stream: &Stream, shared: &Arc<Shared>, 
             );
         }
     } else if state.told_live && serving.is_none() {
-        state.to_announce_end = true;
+        state.tell(News::Ended);
     }
     state.lost = boundary
         .filter(|boundary| !found && !boundary.finished)

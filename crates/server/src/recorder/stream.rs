@@ -1,5 +1,6 @@
 //! One stream: looks at its playlist, takes in what is new, and knows when it begins and ends.
 
+use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -66,12 +67,28 @@ pub(crate) struct State {
     pub(crate) retry: Option<(Instant, u32)>,
     /// A stream that was over before anybody was told of it has still to get its entry.
     pub(crate) to_know: Option<Box<Broadcast>>,
-    /// Its end has still to be told to the world.
-    pub(crate) to_announce_end: bool,
-    /// The last status that the world was told is that it is live.
+    /// What has still to be told to the world, in this order.
+    pub(crate) to_tell: VecDeque<News>,
+    /// With that, the world believes that it is live.
     pub(crate) told_live: bool,
     /// The latest session that is known of, over or not.
     pub(crate) latest: Option<String>,
+}
+
+/// What the world wants to know.
+#[derive(Debug, Clone)]
+pub(crate) enum News {
+    /// It is live, and its playlist lies in this sub-folder.
+    Begun(Option<String>),
+    /// It is over.
+    Ended,
+}
+
+impl State {
+    pub(crate) fn tell(&mut self, news: News) {
+        self.told_live = matches!(news, News::Begun(_));
+        self.to_tell.push_back(news);
+    }
 }
 
 /// What a look found.
@@ -229,7 +246,7 @@ impl Stream {
             Seen::Nothing => self.end_if_silent(state, listed, shared, app),
             Seen::StartedOver => {
                 self.end(state, "it started over", shared, app);
-                if playlist.ended {
+                if playlist.ended && modified <= app.since() {
                     state.seen = Some(remember(listed));
                     state.seen_ended = true;
                     return Look::Done;
@@ -251,12 +268,16 @@ impl Stream {
             Seen::New { from, .. } => {
                 let lost = state.lost.take();
                 let resumed = lost.as_ref().and_then(|lost| place_of(lost, listed));
-                let old = playlist.ended || unknown && age >= silence(playlist.target_duration);
+                // What came and ended while nobody looked was live in between.
+                let silent = unknown && age >= silence(playlist.target_duration);
+                let old = silent || playlist.ended && modified <= app.since();
                 if old && resumed.is_none() {
                     state.seen = Some(remember(listed));
                     state.seen_ended = playlist.ended;
                     // It ended while the server was not running.
-                    state.to_announce_end |= state.told_live;
+                    if state.told_live {
+                        state.tell(News::Ended);
+                    }
                     self.know(state, serving.sub_folder.clone());
                     return Look::Done;
                 }
@@ -437,6 +458,8 @@ impl Stream {
         };
         if session.pulse.is_over(Instant::now()) {
             self.end(state, "it fell silent", shared, app);
+            // Another playlist may have taken over meanwhile.
+            return Look::Again(Duration::ZERO);
         }
         Look::Done
     }
@@ -461,9 +484,16 @@ impl Stream {
         shared
             .troubles
             .clear(&format!("{}: segments", self.whom(app)));
-        state.to_announce_end |= state.told_live;
-        if !state.told_live {
-            self.know(state, session.sub_folder.clone());
+        if !state.told_live
+            && state
+                .seen
+                .as_ref()
+                .is_some_and(|seen| seen.next().is_some())
+        {
+            state.tell(News::Begun(session.sub_folder.clone()));
+        }
+        if state.told_live {
+            state.tell(News::Ended);
         }
         state.closing.push(session);
     }
@@ -490,7 +520,7 @@ impl Stream {
             .session
             .as_ref()
             .is_some_and(|session| session.pulse.is_over(now));
-        let to_tell = state.to_announce_end
+        let to_tell = !state.to_tell.is_empty()
             || state.to_know.is_some()
             || state
                 .session
