@@ -7,6 +7,7 @@
     reason = "what is not as expected fails its test"
 )]
 
+mod orders;
 mod server;
 
 use std::time::Duration;
@@ -190,9 +191,10 @@ fn media_is_joined_at_a_discontinuity() {
     wait_for_end(&server, "cam");
     let clips = server.clips("cam");
     let all: Vec<_> = first.iter().chain(&second).collect();
-    let pictures: usize = all.iter().map(|piece| piece.video.len()).sum();
-    let found: usize = clips.iter().map(|clip| clip.video.len()).sum();
-    assert_eq!(found, pictures);
+    let pictures = all.iter().flat_map(|piece| &piece.video);
+    let pictures: Vec<_> = pictures.map(|unit| unit.content.clone()).collect();
+    let found: Vec<_> = clips.iter().flat_map(|clip| clip.video.clone()).collect();
+    assert_same(&found, &pictures, "pictures");
     let gaps: Vec<_> = clips
         .iter()
         .filter(|clip| !clip.vod["gaps"].is_null())
@@ -503,11 +505,15 @@ fn what_ffmpeg_writes_is_tiled() {
     let info = server.folder.path().join("key.info");
     std::fs::write(&info, format!("enc.key\n{}\n", key.display())).unwrap();
     let info = info.to_str().unwrap();
+    // As Ant Media names them.
+    let names = folder.join("frag%09d.fmp4");
     let fmp4 = [
         "-hls_segment_type",
         "fmp4",
         "-hls_fmp4_init_filename",
         "frag-init.mp4",
+        "-hls_segment_filename",
+        names.to_str().unwrap(),
         "-hls_flags",
         "program_date_time",
     ];
@@ -550,11 +556,11 @@ fn what_ffmpeg_writes_is_tiled() {
 struct SmallDisk(std::path::PathBuf);
 
 impl SmallDisk {
-    fn new(folder: &std::path::Path) -> Option<Self> {
+    fn new(folder: &std::path::Path, size: &str) -> Option<Self> {
         std::fs::create_dir_all(folder).unwrap();
         let mut mount = std::process::Command::new("mount");
         mount
-            .args(["-t", "tmpfs", "-o", "size=2m", "tmpfs"])
+            .args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"])
             .arg(folder);
         let mounted = mount.stderr(std::process::Stdio::null()).status();
         if mounted.is_ok_and(|status| status.success()) {
@@ -578,14 +584,14 @@ impl Drop for SmallDisk {
 fn a_full_disk_stops_recording_until_there_is_room() {
     let folder = tempfile::tempdir().unwrap();
     let clips = folder.path().join("clips");
-    let Some(_disk) = SmallDisk::new(&clips) else {
+    let Some(_disk) = SmallDisk::new(&clips, "2m") else {
         return;
     };
     let settings = format!(
         "interval_seconds = 3\nclips_dir = \"{}\"\n",
         clips.display()
     );
-    let mut server = Server::start_in(folder, &settings);
+    let mut server = Server::start_in(folder, "", &settings);
     server.clips.clone_from(&clips);
     let pieces = pieces(&plan(), &[1]);
     let mut live = Live::new(&server.streams(), "cam", Kind::Sliding(12), Some(DATE));

@@ -21,6 +21,7 @@ pub(crate) struct Server {
     /// Where clips go; beside the playlists by default.
     pub(crate) clips: PathBuf,
     port: u16,
+    top: String,
     settings: String,
     child: Option<Child>,
     hooks: Arc<Mutex<Vec<Value>>>,
@@ -39,16 +40,22 @@ pub(crate) struct MadeClip {
 impl Server {
     /// Starts a server on the app `live`. `settings` are further lines of its table.
     pub(crate) fn start(settings: &str) -> Self {
-        Self::start_in(tempfile::tempdir().unwrap(), settings)
+        Self::start_with("", settings)
+    }
+
+    /// The same, with lines at the top level too.
+    pub(crate) fn start_with(top: &str, settings: &str) -> Self {
+        Self::start_in(tempfile::tempdir().unwrap(), top, settings)
     }
 
     /// As [`start`](Self::start), in a folder that is there already.
-    pub(crate) fn start_in(folder: tempfile::TempDir, settings: &str) -> Self {
+    pub(crate) fn start_in(folder: tempfile::TempDir, top: &str, settings: &str) -> Self {
         fs::create_dir(folder.path().join("streams")).unwrap();
         let port = clipmill_tests::server::free_address().port();
         let (hooks, receiver) = receive_hooks();
         let mut server = Self {
             clips: folder.path().join("streams"),
+            top: top.to_owned(),
             settings: format!("listener_hook_url = \"{receiver}\"\n{settings}"),
             folder,
             port,
@@ -67,9 +74,10 @@ impl Server {
     pub(crate) fn run(&mut self) {
         let folder = self.folder.path();
         let text = format!(
-            "listen = \"127.0.0.1:{}\"\ndata_dir = \"{}\"\n[[app]]\nname = \"live\"\nstreams_dir = \"{}\"\n{}",
+            "listen = \"127.0.0.1:{}\"\ndata_dir = \"{}\"\n{}[[app]]\nname = \"live\"\nstreams_dir = \"{}\"\n{}",
             self.port,
             folder.join("data").display(),
+            self.top,
             folder.join("streams").display(),
             self.settings
         );
