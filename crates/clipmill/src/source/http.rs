@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use clipmill_playlist::{ByteRange, Location};
+use flate2::read::MultiGzDecoder;
 use reqwest::StatusCode;
 use reqwest::blocking::{Client, Response};
-use reqwest::header::{CONTENT_ENCODING, CONTENT_RANGE, RANGE};
+use reqwest::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_RANGE, RANGE};
 use reqwest::redirect::{Attempt, Policy};
 use url::Url;
 
@@ -69,12 +70,13 @@ impl HttpSource {
         }
     }
 
-    /// The bytes, and the URL that they came from in the end.
+    /// The bytes, and the URL that they came from in the end. `text` compresses well.
     fn fetch(
         &self,
         location: &Location,
         range: Option<ByteRange>,
         max_bytes: u64,
+        text: bool,
     ) -> Result<(Bytes, Url), SourceError> {
         let Location::Url(url) = location else {
             return Err(SourceError::Unsupported {
@@ -95,6 +97,7 @@ impl HttpSource {
             location,
             url,
             range,
+            text,
             max_bytes,
             deadline: Instant::now().checked_add(self.settings.total_timeout),
         };
@@ -123,7 +126,7 @@ impl SegmentSource for HttpSource {
         range: Option<ByteRange>,
         max_bytes: u64,
     ) -> Result<Bytes, SourceError> {
-        self.fetch(location, range, max_bytes)
+        self.fetch(location, range, max_bytes, false)
             .map(|(bytes, _)| bytes)
     }
 
@@ -132,7 +135,7 @@ impl SegmentSource for HttpSource {
         location: &Location,
         max_bytes: u64,
     ) -> Result<(Bytes, Location), SourceError> {
-        let (bytes, url) = self.fetch(location, None, max_bytes)?;
+        let (bytes, url) = self.fetch(location, None, max_bytes, true)?;
         Ok((bytes, Location::Url(url)))
     }
 }
@@ -183,6 +186,7 @@ struct Job<'a> {
     location: &'a Location,
     url: &'a Url,
     range: Option<ByteRange>,
+    text: bool,
     max_bytes: u64,
     deadline: Option<Instant>,
 }
@@ -204,6 +208,9 @@ impl Job<'_> {
         let mut request = self.client.get(self.url.clone());
         if let Some(header) = self.range.and_then(range_header) {
             request = request.header(RANGE, header);
+        }
+        if self.text {
+            request = request.header(ACCEPT_ENCODING, "gzip");
         }
         let response = request.send().map_err(|error| self.failed(error))?;
         self.check_status(response.status())?;
@@ -234,7 +241,8 @@ impl Job<'_> {
     fn skip(&self, response: &Response) -> Result<u64, Failure> {
         let headers = response.headers();
         let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-        if let Some(encoding) = text(CONTENT_ENCODING).filter(|one| *one != "identity") {
+        let known = |one: &str| one == "identity" || (self.range.is_none() && is_gzip(one));
+        if let Some(encoding) = text(CONTENT_ENCODING).filter(|one| !known(one)) {
             let reason =
                 format!("the server sent it encoded ({encoding}), which was not asked for");
             return Err(self.broken(reason, false));
@@ -259,7 +267,7 @@ impl Job<'_> {
         ))
     }
 
-    fn body(&self, mut response: Response, skip: u64) -> Result<Bytes, Failure> {
+    fn body(&self, response: Response, skip: u64) -> Result<Bytes, Failure> {
         let mut to_skip = skip;
         let wanted = self.range.map_or(u64::MAX, |range| range.length);
         // What the server claims is worth an allocation of that size only up to a point.
@@ -267,6 +275,13 @@ impl Job<'_> {
         let capacity = claimed.min(wanted).min(self.max_bytes).min(8 << 20);
         let mut output = Vec::with_capacity(usize::try_from(capacity).unwrap_or(0));
         let mut buffer = vec![0; 64 << 10];
+        let encoding = response.headers().get(CONTENT_ENCODING);
+        let encoding = encoding.and_then(|value| value.to_str().ok());
+        let mut reader: Box<dyn Read> = if encoding.is_some_and(is_gzip) {
+            Box::new(MultiGzDecoder::new(response))
+        } else {
+            Box::new(response)
+        };
         loop {
             let left = wanted.saturating_sub(length_of(&output));
             if left == 0 {
@@ -275,7 +290,7 @@ impl Job<'_> {
             if self.is_late(Duration::ZERO) {
                 return Err(self.broken("it takes too long".into(), false));
             }
-            let count = match response.read(&mut buffer) {
+            let count = match reader.read(&mut buffer) {
                 Ok(0) => break,
                 Ok(count) => count,
                 Err(error) => return Err(self.broken(chain(&error), true)),
@@ -329,6 +344,13 @@ impl Job<'_> {
             end: range.offset.saturating_add(range.length),
         }
     }
+}
+
+/// `Content-Encoding` (RFC 9110, 8.4.1.3).
+fn is_gzip(encoding: &str) -> bool {
+    ["gzip", "x-gzip"]
+        .iter()
+        .any(|known| encoding.eq_ignore_ascii_case(known))
 }
 
 fn permanent(error: SourceError) -> Failure {

@@ -292,3 +292,41 @@ fn files_are_refused() {
         Err(SourceError::Unsupported { .. })
     ));
 }
+
+#[test]
+fn playlists_may_come_compressed() {
+    use flate2::{Compression, write::GzEncoder};
+    let text = "#EXTM3U\n".repeat(1000);
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(text.as_bytes()).unwrap();
+    let packed = encoder.finish().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let asked = thread::spawn(move || {
+        let mut asked = Vec::new();
+        for _ in 0..2 {
+            let (mut stream, _) = listener.accept().unwrap();
+            let lines = BufReader::new(&stream).lines().map_while(Result::ok);
+            let head: Vec<_> = lines.take_while(|line| !line.is_empty()).collect();
+            asked.push(head.join("\n").to_lowercase());
+            let head = format!(
+                "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Encoding: gzip\r\n\
+                 Content-Length: {}\r\n\r\n",
+                packed.len()
+            );
+            let _ = stream.write_all(head.as_bytes());
+            let _ = stream.write_all(&packed);
+        }
+        asked
+    });
+    let location: Location = format!("http://{address}/a.m3u8").parse().unwrap();
+    let (bytes, _) = source().read_playlist(&location, 8000).unwrap();
+    assert_eq!(bytes, text);
+    // What it unpacks to counts, not what was sent.
+    let error = source().read_playlist(&location, 7999).unwrap_err();
+    assert!(
+        matches!(error, SourceError::TooLarge { limit: 7999, .. }),
+        "{error}"
+    );
+    assert!(asked.join().unwrap()[0].contains("accept-encoding: gzip"));
+}
