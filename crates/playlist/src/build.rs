@@ -10,8 +10,8 @@ use crate::attributes::{Attributes, seconds};
 use crate::date::parse_date;
 use crate::error::{PlaylistError, PlaylistLimits};
 use crate::media::{
-    ByteRange, Key, KeyMethod, Map, MediaPlaylist, Part, PlaylistKind, PreloadHint, Segment,
-    ServerControl,
+    ByteRange, Key, KeyMethod, Map, MediaPlaylist, Part, PlaylistKind, PreloadHint,
+    RenditionReport, Segment, ServerControl,
 };
 use crate::multivariant::{MultivariantPlaylist, Rendition, RenditionKind, Resolution, Variant};
 use crate::parse::{Playlist, Variables};
@@ -20,6 +20,8 @@ use crate::{dating, variables};
 pub(crate) struct Builder<'a> {
     limits: &'a PlaylistLimits,
     imports: &'a Variables,
+    /// What a delta update takes the segments from that it leaves out.
+    previous: Option<&'a MediaPlaylist>,
     expansion_left: u64,
     media: MediaPlaylist,
     multivariant: MultivariantPlaylist,
@@ -50,10 +52,15 @@ struct Pending {
 }
 
 impl<'a> Builder<'a> {
-    pub(crate) fn new(limits: &'a PlaylistLimits, imports: &'a Variables) -> Self {
+    pub(crate) fn new(
+        limits: &'a PlaylistLimits,
+        imports: &'a Variables,
+        previous: Option<&'a MediaPlaylist>,
+    ) -> Self {
         Self {
             limits,
             imports,
+            previous,
             expansion_left: limits.bytes,
             media: MediaPlaylist {
                 version: 1,
@@ -143,10 +150,8 @@ impl<'a> Builder<'a> {
             "-X-PART-INF" => {
                 self.media.part_target = Attributes::parse(value).seconds("PART-TARGET");
             }
-            "-X-SKIP" => {
-                let skipped = Attributes::parse(value).integer("SKIPPED-SEGMENTS");
-                self.media.skipped_segments = skipped.unwrap_or(0);
-            }
+            "-X-SKIP" => self.skip(line, value),
+            "-X-RENDITION-REPORT" => self.rendition_report(line, value),
             "-X-SERVER-CONTROL" => self.server_control(value),
             "-X-PRELOAD-HINT" => self.preload_hint(line, value),
             "-X-DEFINE" => self.define(line, value),
@@ -204,24 +209,86 @@ impl<'a> Builder<'a> {
         if byte_range.is_none() {
             self.range_end = None;
         }
-        let start = self.media.duration();
         Segment {
             uri,
             duration,
+            byte_range,
+            line,
+            ..self.described(pending)
+        }
+    }
+
+    /// What the tags before a segment say of it. Both of its numbers are completed at the end, when
+    /// the tags that they count from are known.
+    fn described(&self, pending: Pending) -> Segment {
+        Segment {
             title: pending.title,
-            // Both numbers are completed at the end, when the tags that they count from are known.
-            sequence: 0,
             discontinuity: pending.discontinuity,
             discontinuity_sequence: self.discontinuities,
             program_date_time: pending.date,
-            start_time: None,
-            start,
+            start: self.media.duration(),
             gap: pending.gap,
-            byte_range,
             key: self.key_in_force(),
             map: self.map.clone(),
             bitrate: self.bitrate,
-            line,
+            ..Segment::default()
+        }
+    }
+
+    /// Puts the segments in place that a delta update leaves out, and what their tags say of those
+    /// that follow (rfc8216bis, 6.2.5.1).
+    fn skip(&mut self, line: usize, value: &str) {
+        let skipped = Attributes::parse(value).integer("SKIPPED-SEGMENTS");
+        let skipped = skipped.unwrap_or(0);
+        let first = self.media.media_sequence;
+        let wanted = first..first.saturating_add(skipped);
+        let known = self.previous.map_or(&[][..], |previous| &previous.segments);
+        let known = known.iter().filter(|one| wanted.contains(&one.sequence));
+        let known: Vec<_> = known.filter(|one| one.part.is_none()).cloned().collect();
+        let all = u64::try_from(known.len()).is_ok_and(|known| known == skipped);
+        if !all || !self.media.segments.is_empty() {
+            self.media.skipped_segments = skipped;
+            self.warn(
+                line,
+                &format!("a delta update: {skipped} segments are not listed"),
+            );
+            return;
+        }
+        let base = self.media.discontinuity_sequence;
+        let mut start = Duration::ZERO;
+        for mut segment in known {
+            // The date that it counts from may have gone by.
+            if start.is_zero() {
+                segment.program_date_time = segment.start_time;
+            }
+            segment.start = start;
+            segment.discontinuity_sequence = segment.discontinuity_sequence.saturating_sub(base);
+            self.discontinuities = segment.discontinuity_sequence;
+            self.map.clone_from(&segment.map);
+            self.bitrate = segment.bitrate;
+            self.keys.clear();
+            if let Some(key) = &segment.key {
+                self.keys.insert(key.format.clone(), Arc::clone(key));
+            }
+            let end = segment.byte_range.and_then(|range| range.end());
+            self.range_end = end.map(|end| (segment.uri.clone(), end));
+            start = segment.end();
+            self.media.segments.push(segment);
+        }
+    }
+
+    fn rendition_report(&mut self, line: usize, value: &str) {
+        let attributes = Attributes::parse(value);
+        let Some(uri) = attributes.get("URI") else {
+            return;
+        };
+        if self.media.rendition_reports.len() < 64 {
+            let report = RenditionReport {
+                uri: self.substitute(line, uri),
+                last_msn: attributes.integer("LAST-MSN"),
+                last_part: attributes.integer("LAST-PART"),
+            };
+            self.media.rendition_reports.push(report);
         }
     }
 
@@ -343,6 +410,11 @@ impl<'a> Builder<'a> {
     fn part(&mut self, line: usize, value: &str) -> Result<(), PlaylistError> {
         self.check_count("parts", self.media.parts.len(), line)?;
         self.media_tags = true;
+        // Caught while it was being written.
+        if value.matches('"').count() % 2 == 1 {
+            self.cut_short = true;
+            return Ok(());
+        }
         let attributes = Attributes::parse(value);
         let (Some(uri), Some(duration)) = (attributes.get("URI"), attributes.seconds("DURATION"))
         else {
@@ -532,6 +604,15 @@ impl<'a> Builder<'a> {
 
     fn finish_media(&mut self) {
         let waiting = self.next.duration.is_some();
+        if !self.media.parts.is_empty() {
+            let pending = std::mem::take(&mut self.next);
+            let lengths = self.media.parts.iter().map(|part| part.duration);
+            let open = Segment {
+                duration: lengths.fold(Duration::ZERO, Duration::saturating_add),
+                ..self.described(pending)
+            };
+            self.media.segments.push(open);
+        }
         let media = &mut self.media;
         media.truncated = !media.ended && (waiting || self.cut_short);
         let longest = media.segments.iter().map(|one| one.duration).max();
@@ -546,6 +627,9 @@ impl<'a> Builder<'a> {
             segment.discontinuity_sequence = base.saturating_add(segment.discontinuity_sequence);
         }
         dating::date_segments(&mut media.segments);
+        if !media.parts.is_empty() {
+            media.open_segment = media.segments.pop().map(Box::new);
+        }
     }
 }
 

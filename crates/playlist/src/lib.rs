@@ -46,8 +46,8 @@ mod window;
 pub use error::{PlaylistError, PlaylistLimits};
 pub use location::{Location, LocationError, candidates, resolve};
 pub use media::{
-    ByteRange, Key, KeyMethod, Map, MediaPlaylist, Part, PlaylistKind, PreloadHint, Segment,
-    ServerControl,
+    ByteRange, Key, KeyMethod, Map, MediaPlaylist, Part, PlaylistKind, PreloadHint,
+    RenditionReport, Segment, ServerControl,
 };
 pub use multivariant::{
     MultivariantPlaylist, Rendition, RenditionKind, Resolution, Variant, VariantChoice,

@@ -37,11 +37,16 @@ pub struct MediaPlaylist {
     /// `EXT-X-PART` (rfc8216bis, 4.4.4.9) of the segment that is not complete yet. Parts of
     /// complete segments hold nothing that their segment does not.
     pub parts: Vec<Part>,
+    /// What the tags say of the segment that is not complete yet, where there are parts of it: it
+    /// has no URI, and lasts as long as its parts.
+    pub open_segment: Option<Box<Segment>>,
     /// `EXT-X-PRELOAD-HINT` (rfc8216bis, 4.4.5.3).
     pub preload_hints: Vec<PreloadHint>,
     /// `EXT-X-SKIP` (rfc8216bis, 4.4.5.2): segments that a delta update leaves out before the first
-    /// one listed. 0 in a full playlist.
+    /// one listed. 0 in a full playlist, and in an update of one that still had them.
     pub skipped_segments: u64,
+    /// `EXT-X-RENDITION-REPORT` (rfc8216bis, 4.4.5.4).
+    pub rendition_reports: Vec<RenditionReport>,
     /// `EXT-X-SERVER-CONTROL` (rfc8216bis, 4.4.3.8).
     pub server_control: Option<ServerControl>,
     /// The text ends in the middle of a line or after a tag that wants a URI, and there is no
@@ -69,6 +74,49 @@ impl MediaPlaylist {
         let starts = self.segments.iter().filter_map(|one| one.start_time);
         let ends = self.segments.iter().filter_map(Segment::end_time);
         Some((starts.min()?, ends.max()?))
+    }
+
+    /// The same with the complete parts of the segment that is not complete yet, as segments: they
+    /// reach to the live edge. Parts that lie in one file one behind the other make one; all have
+    /// the media sequence number of the segment.
+    #[must_use]
+    pub fn with_parts(mut self) -> Self {
+        let parts = std::mem::take(&mut self.parts);
+        let Some(open) = self.open_segment.take() else {
+            return self;
+        };
+        let (mut start, mut start_time) = (open.start, open.start_time);
+        for (part, number) in parts.into_iter().zip(0..) {
+            let first = number == 0;
+            let segment = Segment {
+                uri: part.uri,
+                duration: part.duration,
+                discontinuity: open.discontinuity && first,
+                program_date_time: open.program_date_time.filter(|_| first),
+                start_time,
+                start,
+                gap: part.gap || open.gap,
+                byte_range: part.byte_range,
+                part: Some(number),
+                line: part.line,
+                ..open.as_ref().clone()
+            };
+            start = segment.end();
+            start_time = segment.end_time();
+            let last = self.segments.last_mut();
+            match last.filter(|last| last.part.is_some() && last.goes_on_in(&segment)) {
+                // Cut anywhere, even inside a frame: one stretch of one file is read as such.
+                Some(last) => {
+                    last.duration = last.duration.saturating_add(segment.duration);
+                    last.byte_range = last.byte_range.zip(segment.byte_range).map(|(a, b)| {
+                        let length = a.length.saturating_add(b.length);
+                        ByteRange { length, ..a }
+                    });
+                }
+                None => self.segments.push(segment),
+            }
+        }
+        self
     }
 }
 
@@ -116,6 +164,8 @@ pub struct Segment {
     pub map: Option<Arc<Map>>,
     /// `EXT-X-BITRATE` (rfc8216bis, 4.4.4.8) in force, in kilobits per second.
     pub bitrate: Option<u64>,
+    /// Which part of the segment it begins with, from 0; see [`MediaPlaylist::with_parts`].
+    pub part: Option<u32>,
     /// Line of the URI, from 1.
     pub line: usize,
 }
@@ -124,6 +174,13 @@ impl Segment {
     /// Where it ends on the playlist's own time line.
     pub fn end(&self) -> Duration {
         self.start.saturating_add(self.duration)
+    }
+
+    /// Whether `next` is the stretch of the same resource that follows.
+    fn goes_on_in(&self, next: &Self) -> bool {
+        let end = self.byte_range.and_then(|range| range.end());
+        let start = next.byte_range.map(|range| range.offset);
+        self.uri == next.uri && self.gap == next.gap && end.is_some() && end == start
     }
 
     /// When it ends, if it is dated.
@@ -250,6 +307,18 @@ pub struct PreloadHint {
     pub offset: u64,
     /// How many bytes, when known.
     pub length: Option<u64>,
+}
+
+/// `EXT-X-RENDITION-REPORT` (rfc8216bis, 4.4.5.4): how far another playlist of the same stream is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RenditionReport {
+    /// As written, variables replaced.
+    pub uri: String,
+    /// `LAST-MSN`: media sequence number of its last segment.
+    pub last_msn: Option<u64>,
+    /// `LAST-PART`: the last part of that segment.
+    pub last_part: Option<u64>,
 }
 
 /// `EXT-X-SERVER-CONTROL` (rfc8216bis, 4.4.3.8).

@@ -68,7 +68,7 @@ pub struct Variant {
 
 impl Variant {
     /// Whether `CODECS` promises a picture; unknown codecs are given the benefit of the doubt.
-    fn may_have_video(&self) -> bool {
+    pub fn may_have_video(&self) -> bool {
         let Some(codecs) = &self.codecs else {
             return true;
         };
@@ -162,6 +162,8 @@ pub enum VariantChoice {
     Height(u32),
     /// The highest bandwidth that is not above this many bits per second.
     MaxBandwidth(u64),
+    /// The first one with this URI, as it is written.
+    Uri(String),
 }
 
 impl VariantChoice {
@@ -197,6 +199,7 @@ impl VariantChoice {
                 best(&of_height).or_else(|| best(&|one| is_called(playlist, one, &name)))
             }
             Self::MaxBandwidth(limit) => best(&|one| one.bandwidth <= *limit),
+            Self::Uri(uri) => variants.iter().find(|one| one.uri == *uri),
         };
         found.ok_or_else(|| VariantError {
             wanted: self.to_string(),
@@ -228,7 +231,7 @@ impl fmt::Display for VariantChoice {
         match self {
             Self::Best => f.write_str("best"),
             Self::Worst => f.write_str("worst"),
-            Self::Name(name) => f.write_str(name),
+            Self::Name(name) | Self::Uri(name) => f.write_str(name),
             Self::Height(height) => write!(f, "{height}p"),
             Self::MaxBandwidth(limit) => write!(f, "{limit}"),
         }

@@ -43,6 +43,21 @@ impl Playlist {
         limits: &PlaylistLimits,
         imports: &Variables,
     ) -> Result<Self, PlaylistError> {
+        Self::parse_update(bytes, limits, imports, None)
+    }
+
+    /// Reads a playlist that may be a delta update (rfc8216bis, 6.2.5.1) of `previous`: the segments
+    /// that it leaves out are taken from there. Where `previous` does not have all of them, they are
+    /// left out of the result as well, see [`MediaPlaylist::skipped_segments`].
+    ///
+    /// # Errors
+    /// As [`Self::parse`].
+    pub fn parse_update(
+        bytes: &[u8],
+        limits: &PlaylistLimits,
+        imports: &Variables,
+        previous: Option<&MediaPlaylist>,
+    ) -> Result<Self, PlaylistError> {
         let actual = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         if actual > limits.bytes {
             return Err(PlaylistError::TooLong {
@@ -58,7 +73,7 @@ impl Playlist {
         // Each tag is told apart here and its value read by hand: one that the typed reader would
         // refuse as a whole may still hold what is needed.
         let options = ParsingOptionsBuilder::new().build();
-        let mut builder = Builder::new(limits, imports);
+        let mut builder = Builder::new(limits, imports, previous);
         let mut lines = text.split('\n').map(str::trim).enumerate().peekable();
         while let Some((index, content)) = lines.next() {
             let number = index.saturating_add(1);

@@ -28,6 +28,14 @@ pub enum TimeSpec {
     FromStart(Duration),
     /// `-30s`: from its end.
     FromEnd(Duration),
+    /// This long after the beginning of the segment with this media sequence number. Nobody types
+    /// it: it is how a place in one playlist is found in another one of the same stream.
+    InSegment {
+        /// The media sequence number (RFC 8216, 3).
+        sequence: u64,
+        /// From the beginning of that segment.
+        offset: Duration,
+    },
 }
 
 impl FromStr for TimeSpec {
@@ -58,6 +66,9 @@ impl fmt::Display for TimeSpec {
             Self::At(instant) => f.write_str(&shown_instant(*instant)),
             Self::FromStart(after) => write!(f, "+{}", shown_duration(*after)),
             Self::FromEnd(before) => write!(f, "-{}", shown_duration(*before)),
+            Self::InSegment { sequence, offset } => {
+                write!(f, "segment {sequence} +{}", shown_duration(*offset))
+            }
         }
     }
 }

@@ -43,7 +43,7 @@ impl WindowRequest {
             .flatten()
             .find_map(|spec| match spec {
                 TimeSpec::At(instant) => Some(instant),
-                TimeSpec::FromStart(_) | TimeSpec::FromEnd(_) => None,
+                TimeSpec::FromStart(_) | TimeSpec::FromEnd(_) | TimeSpec::InSegment { .. } => None,
             });
         if let Some(instant) = absolute.filter(|_| !playlist.has_dates()) {
             return Err(WindowError::NoDates(shown_instant(instant)));
@@ -70,6 +70,26 @@ impl WindowRequest {
             from: start.inside(),
             to: end.inside(),
         })
+    }
+
+    /// What two pinned windows have in common, see [`Window::pinned`].
+    #[must_use]
+    pub fn common(&self, other: &Self) -> Self {
+        let order = |spec: TimeSpec| match spec {
+            TimeSpec::At(instant) => (0, instant.timestamp_millis(), Duration::ZERO),
+            TimeSpec::InSegment { sequence, offset } => {
+                (1, i64::try_from(sequence).unwrap_or(i64::MAX), offset)
+            }
+            TimeSpec::FromStart(after) => (2, 0, after),
+            TimeSpec::FromEnd(before) => (3, 0, before),
+        };
+        let of =
+            |one: Option<TimeSpec>, other: Option<TimeSpec>| [one, other].into_iter().flatten();
+        Self {
+            from: of(self.from, other.from).max_by_key(|spec| order(*spec)),
+            to: of(self.to, other.to).min_by_key(|spec| order(*spec)),
+            ..Self::default()
+        }
     }
 
     fn bounds(&self) -> Result<(Option<TimeSpec>, Option<TimeSpec>), WindowError> {
@@ -128,6 +148,27 @@ impl Window {
             to.segment.saturating_add(partial)
         });
         first..end.clamp(first, count)
+    }
+
+    /// The same window as a request that can be made of other playlists of the same stream, with an
+    /// end on both sides: by the dates, where this one has any, else by media sequence number.
+    pub fn pinned(&self, playlist: &MediaPlaylist) -> WindowRequest {
+        let segments = &playlist.segments;
+        let pin = |segment: &Segment, offset: Duration| match segment.start_time {
+            Some(start) if playlist.has_dates() => later(start, offset).map(TimeSpec::At),
+            _ => Some(TimeSpec::InSegment {
+                sequence: segment.sequence,
+                offset,
+            }),
+        };
+        let at = |position: Position| pin(segments.get(position.segment)?, position.offset);
+        let start = || pin(segments.first()?, Duration::ZERO);
+        let end = || segments.last().and_then(|last| pin(last, last.duration));
+        WindowRequest {
+            from: self.from.map_or_else(start, at),
+            to: self.to.map_or_else(end, at),
+            ..WindowRequest::default()
+        }
     }
 
     /// The window on the playlist's own time line, by `EXTINF`.
@@ -210,6 +251,55 @@ fn place(playlist: &MediaPlaylist, spec: TimeSpec) -> Place {
             Some(after) => place_offset(playlist, after),
             None => Place::Before,
         },
+        TimeSpec::InSegment { sequence, offset } => {
+            place_sequence(&playlist.segments, sequence, offset)
+        }
+    }
+}
+
+/// By media sequence number. Past the end of a segment lies the beginning of the next one.
+fn place_sequence(segments: &[Segment], sequence: u64, offset: Duration) -> Place {
+    let at = segments.partition_point(|segment| segment.sequence < sequence);
+    let Some(segment) = segments.get(at) else {
+        return Place::After;
+    };
+    if segment.sequence > sequence {
+        return Place::Before;
+    }
+    if offset < segment.duration {
+        let position = Position {
+            segment: at,
+            offset,
+        };
+        return if at == 0 && offset.is_zero() {
+            Place::Before
+        } else {
+            Place::Inside(position)
+        };
+    }
+    let next = at.saturating_add(1);
+    match segments.get(next) {
+        // A part of the same one.
+        Some(part) if part.sequence == sequence => {
+            let left = offset.saturating_sub(segment.duration);
+            let rest = segments.get(next..).unwrap_or_default();
+            match place_sequence(rest, sequence, left) {
+                Place::Before => Place::Inside(Position {
+                    segment: next,
+                    offset: left,
+                }),
+                Place::Inside(found) => Place::Inside(Position {
+                    segment: found.segment.saturating_add(next),
+                    ..found
+                }),
+                Place::After => Place::After,
+            }
+        }
+        Some(_) => Place::Inside(Position {
+            segment: next,
+            offset: Duration::ZERO,
+        }),
+        None => Place::After,
     }
 }
 
@@ -290,6 +380,10 @@ fn shift_later(from: TimeSpec, length: Duration) -> Option<TimeSpec> {
         TimeSpec::FromStart(after) => Some(TimeSpec::FromStart(after.saturating_add(length))),
         // Beyond the end there is nothing, so the window is open there.
         TimeSpec::FromEnd(before) => before.checked_sub(length).map(TimeSpec::FromEnd),
+        TimeSpec::InSegment { sequence, offset } => Some(TimeSpec::InSegment {
+            sequence,
+            offset: offset.saturating_add(length),
+        }),
     }
 }
 
@@ -298,6 +392,10 @@ fn shift_earlier(to: TimeSpec, length: Duration) -> Option<TimeSpec> {
         TimeSpec::At(instant) => earlier(instant, length).map(TimeSpec::At),
         TimeSpec::FromStart(after) => after.checked_sub(length).map(TimeSpec::FromStart),
         TimeSpec::FromEnd(before) => Some(TimeSpec::FromEnd(before.saturating_add(length))),
+        TimeSpec::InSegment { sequence, offset } => {
+            let offset = offset.checked_sub(length)?;
+            Some(TimeSpec::InSegment { sequence, offset })
+        }
     }
 }
 

@@ -147,6 +147,77 @@ fn low_latency() {
 }
 
 #[test]
+fn parts_reach_to_the_live_edge() {
+    let text = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-PART-INF:PART-TARGET=0.5\n\
+        #EXT-X-MEDIA-SEQUENCE:7\n#EXT-X-MAP:URI=\"i.mp4\"\n\
+        #EXT-X-PROGRAM-DATE-TIME:2026-01-01T00:00:00Z\n\
+        #EXT-X-PART:DURATION=1,URI=\"7.0.mp4\"\n#EXTINF:2,\n7.mp4\n\
+        #EXT-X-DISCONTINUITY\n#EXT-X-MAP:URI=\"j.mp4\"\n#EXT-X-KEY:METHOD=AES-128,URI=\"k\"\n\
+        #EXT-X-PROGRAM-DATE-TIME:2026-01-01T01:00:00Z\n\
+        #EXT-X-PART:DURATION=0.5,URI=\"8.mp4\",BYTERANGE=\"100@0\",INDEPENDENT=YES\n\
+        #EXT-X-PART:DURATION=0.5,URI=\"8.mp4\",BYTERANGE=\"50\"\n\
+        #EXT-X-PART:DURATION=0.4,URI=\"8.mp4\",BYTERANGE=\"50\",GAP=YES\n\
+        #EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"8.mp4\",BYTERANGE-START=200\n\
+        #EXT-X-RENDITION-REPORT:URI=\"../low.m3u8\",LAST-MSN=8,LAST-PART=2\n";
+    let media = media(text);
+    assert_eq!(
+        media.segments.len(),
+        1,
+        "parts are no segments by themselves"
+    );
+    assert_eq!(media.rendition_reports[0].last_part, Some(2));
+    insta::assert_snapshot!(shown(&media.with_parts()), @r"
+    version 1 target 2s kind None ended false truncated false sequence 7/0 total 3.4s
+    7/0 0ns+2s 7.mp4 at 2026-01-01 00:00:00.000 map i.mp4 None
+    8/1 2s+1s 8.mp4 at 2026-01-01 01:00:00.000 bytes 0+150 key k iv 8 map j.mp4 None discontinuity
+    8/1 3s+400ms 8.mp4 at ~2026-01-01 01:00:01.000 bytes 150+50 key k iv 8 map j.mp4 None gap
+    ");
+    // Caught in the middle of the line.
+    let half = text.split_once("50\",GAP").unwrap().0;
+    let media = self::media(half);
+    assert_eq!((media.parts.len(), media.truncated), (2, true));
+}
+
+#[test]
+fn a_delta_update_is_completed_by_what_was_known() {
+    let full = "#EXTM3U\n#EXT-X-TARGETDURATION:4\n#EXT-X-MEDIA-SEQUENCE:10\n\
+        #EXT-X-DISCONTINUITY-SEQUENCE:3\n#EXT-X-MAP:URI=\"i.mp4\"\n\
+        #EXT-X-PROGRAM-DATE-TIME:2026-01-01T00:00:00Z\n#EXTINF:4,\n10.mp4\n#EXTINF:4,\n11.mp4\n\
+        #EXT-X-DISCONTINUITY\n#EXT-X-KEY:METHOD=AES-128,URI=\"k\"\n#EXTINF:4,\n12.mp4\n\
+        #EXTINF:4,\n13.mp4\n#EXT-X-PART:DURATION=1,URI=\"14.0.mp4\"\n";
+    let delta = "#EXTM3U\n#EXT-X-TARGETDURATION:4\n#EXT-X-MEDIA-SEQUENCE:11\n\
+        #EXT-X-DISCONTINUITY-SEQUENCE:3\n#EXT-X-SKIP:SKIPPED-SEGMENTS=2\n#EXTINF:4,\n13.mp4\n\
+        #EXTINF:4,\n14.mp4\n#EXT-X-PART:DURATION=1,URI=\"15.0.mp4\"\n";
+    let previous = media(full);
+    let update = |previous: Option<&MediaPlaylist>| {
+        let (limits, none) = (PlaylistLimits::default(), Variables::new());
+        match Playlist::parse_update(delta.as_bytes(), &limits, &none, previous).unwrap() {
+            Playlist::Media(media) => media,
+            Playlist::Multivariant(_) => panic!("a multivariant playlist"),
+        }
+    };
+    let completed = update(Some(&previous));
+    assert_eq!(completed.skipped_segments, 0);
+    insta::assert_snapshot!(shown(&completed.with_parts()), @r"
+    version 1 target 4s kind None ended false truncated false sequence 11/3 total 17s
+    11/3 0ns+4s 11.mp4 at 2026-01-01 00:00:04.000 map i.mp4 None
+    12/4 4s+4s 12.mp4 at ~2026-01-01 00:00:08.000 key k iv c map i.mp4 None discontinuity
+    13/4 8s+4s 13.mp4 at ~2026-01-01 00:00:12.000 key k iv d map i.mp4 None
+    14/4 12s+4s 14.mp4 at ~2026-01-01 00:00:16.000 key k iv e map i.mp4 None
+    15/4 16s+1s 15.0.mp4 at ~2026-01-01 00:00:20.000 key k iv f map i.mp4 None
+    ");
+    // What is not known cannot be completed, and is said.
+    let mut forgetful = previous;
+    forgetful.segments.remove(1);
+    for previous in [None, Some(&forgetful)] {
+        let media = update(previous);
+        assert_eq!((media.skipped_segments, media.segments.len()), (2, 2));
+        assert_eq!(media.segments[0].sequence, 13);
+        assert!(media.warnings[0].contains("2 segments are not listed"));
+    }
+}
+
+#[test]
 fn variants_and_their_choice() {
     let text = "#EXTM3U\n#EXT-X-VERSION:6\n\
         #EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"aac\",NAME=\"English\",LANGUAGE=\"en\",URI=\"en.m3u8\"\n\

@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use clipmill_playlist::{
-    MediaPlaylist, Playlist, PlaylistLimits, Position, Window, WindowError, WindowRequest,
-    parse_duration,
+    MediaPlaylist, Playlist, PlaylistLimits, Position, TimeSpec, Window, WindowError,
+    WindowRequest, parse_duration,
 };
 
 fn media(body: &str) -> MediaPlaylist {
@@ -254,4 +254,65 @@ fn windows_asked_for_back_to_back_tile() {
             last_end = Some(window.to);
         }
     }
+}
+
+#[test]
+fn a_pinned_window_is_the_same_place_in_another_playlist() {
+    // By media sequence number, where there are no dates: the other one has slid.
+    let playlist = undated();
+    let mut slid = undated();
+    slid.segments.remove(0);
+    for (number, segment) in slid.segments.iter_mut().enumerate() {
+        segment.start = Duration::from_secs(2 * number as u64);
+    }
+    for text in ["+5s +9s", "-5s", "_ _ 5s", "+2s _ _ 4s"] {
+        let window = resolve(&playlist, text).unwrap();
+        let pinned = window.pinned(&playlist);
+        let other = pinned.resolve(&slid).unwrap();
+        let start = window.span(&playlist);
+        let shifted = other.span(&slid);
+        let by = Duration::from_secs(2);
+        assert_eq!(shifted.start + by..shifted.end + by, start, "{text}");
+    }
+    // By the date, where there are some.
+    let window = resolve(&dated(), "+5s +9s").unwrap();
+    let pinned = window.pinned(&dated());
+    assert_eq!(pinned, request("2026-11-22T14:00:05Z 2026-11-22T14:00:09Z"));
+    // What two have in common.
+    let whole = resolve(&playlist, "_").unwrap().pinned(&playlist);
+    let own = resolve(&slid, "_ -1s").unwrap().pinned(&slid);
+    let common = whole.common(&own).resolve(&playlist).unwrap();
+    assert_eq!((common.from, common.to), (at(1, 0), at(9, 1000)));
+}
+
+#[test]
+fn a_place_in_a_segment_of_parts() {
+    let body = "#EXTINF:2,\na.ts\n#EXT-X-PART:DURATION=0.5,URI=\"b0\"\n\
+        #EXT-X-PART:DURATION=0.5,URI=\"b1\"\n#EXT-X-PART:DURATION=0.5,URI=\"b2\"\n";
+    let parts = media(body).with_parts();
+    for (millis, place) in [
+        (0, at(1, 0)),
+        (600, at(2, 100)),
+        (1499, at(3, 499)),
+        (1500, None),
+    ] {
+        let request = WindowRequest {
+            to: Some(TimeSpec::InSegment {
+                sequence: 1,
+                offset: Duration::from_millis(millis),
+            }),
+            ..WindowRequest::default()
+        };
+        assert_eq!(request.resolve(&parts).unwrap().to, place, "{millis}");
+    }
+    // Complete by now.
+    let whole = media("#EXTINF:2,\na.ts\n#EXTINF:2,\nb.ts\n");
+    let request = WindowRequest {
+        to: Some(TimeSpec::InSegment {
+            sequence: 1,
+            offset: Duration::from_millis(600),
+        }),
+        ..WindowRequest::default()
+    };
+    assert_eq!(request.resolve(&whole).unwrap().to, at(1, 600));
 }
