@@ -6,7 +6,8 @@ use std::str::FromStr;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use clipmill::{
-    AudioChoice, Cut, Format, Location, TimeSpec, VariantChoice, WindowRequest, parse_duration,
+    AudioChoice, Cut, Format, Location, SubtitleChoice, TimeSpec, VariantChoice, WindowRequest,
+    parse_duration,
 };
 
 /// Cuts MP4 clips out of HLS streams, without transcoding.
@@ -65,7 +66,8 @@ Without a window, the whole playlist.
 Examples:
   clipmill cut live/index.m3u8 -o clip.mp4 --last 30s
   clipmill cut live/index.m3u8 -o clip.mp4 --from +1m --to +1m30s --cut keyframe
-  clipmill cut live/index.m3u8 -o - --format fmp4 | ffplay -")]
+  clipmill cut live/index.m3u8 -o - --format fmp4 | ffplay -
+  clipmill cut live/master.m3u8 -o clip.mp4 --renditions all    # clip.1080p.mp4, clip.720p.mp4, ...")]
     Cut(CutArgs),
     /// Join consecutive segments of one stream into one MP4
     #[command(after_help = "\
@@ -152,9 +154,15 @@ pub(crate) struct CutArgs {
     /// Of a multivariant playlist: best, worst, NAME, HEIGHTp, or the greatest bandwidth in bit/s
     #[arg(long, default_value = "best", value_parser = VariantChoice::from_str)]
     pub(crate) variant: VariantChoice,
+    /// Write one clip, or one of each variant, all of the same instants
+    #[arg(long, value_enum, default_value_t = Renditions::One)]
+    pub(crate) renditions: Renditions,
     /// Of sound in playlists of its own: all, default, or a language
     #[arg(long, default_value = "all", value_name = "all|default|LANG", value_parser = AudioChoice::from_str)]
     pub(crate) audio: AudioChoice,
+    /// Of subtitles in playlists of their own (WebVTT): tracks of the clip, files beside it, or both
+    #[arg(long, value_enum, default_value_t = SubtitlesChoice::Track)]
+    pub(crate) subtitles: SubtitlesChoice,
     /// Take segments that lie outside the playlist's folder too
     #[arg(long)]
     pub(crate) allow_outside: bool,
@@ -270,6 +278,43 @@ impl From<CutChoice> for Cut {
             CutChoice::Keyframe => Self::Keyframe,
             CutChoice::Exact => Self::Exact,
             CutChoice::Segment => Self::Segment,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Renditions {
+    /// The variant that --variant says
+    One,
+    /// All of them: OUT.mp4 becomes OUT.1080p.mp4, OUT.720p.mp4, ...
+    All,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SubtitlesChoice {
+    /// A track for each language
+    Track,
+    /// OUT.vtt beside OUT.mp4; OUT.en.vtt, OUT.de.vtt, ... where there are several
+    Vtt,
+    /// Tracks and files
+    Both,
+    /// Neither
+    None,
+}
+
+impl SubtitlesChoice {
+    /// Whether there are files to write.
+    pub(crate) fn has_files(self) -> bool {
+        matches!(self, Self::Vtt | Self::Both)
+    }
+}
+
+impl From<SubtitlesChoice> for SubtitleChoice {
+    fn from(choice: SubtitlesChoice) -> Self {
+        match choice {
+            SubtitlesChoice::Track | SubtitlesChoice::Both => Self::Track,
+            SubtitlesChoice::Vtt => Self::Aside,
+            SubtitlesChoice::None => Self::None,
         }
     }
 }

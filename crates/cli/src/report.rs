@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use clipmill::{Clip, PlaylistKind, PlaylistSummary, Probe, TrackKind, TrackSummary};
+use clipmill::{Clip, PlaylistKind, PlaylistSummary, Probe, TrackKind, TrackSummary, Variant};
 use serde::Serialize;
 
 #[derive(Serialize)]
@@ -14,6 +14,35 @@ pub(crate) struct ClipReport {
     #[serde(flatten)]
     clip: ClipFacts,
     tracks: Vec<TrackReport>,
+}
+
+/// What `--renditions all` wrote.
+#[derive(Default, Serialize)]
+pub(crate) struct VariantsReport {
+    renditions: Vec<VariantClipReport>,
+}
+
+#[derive(Serialize)]
+struct VariantClipReport {
+    #[serde(flatten)]
+    clip: ClipReport,
+    variant: VariantReport,
+}
+
+impl VariantsReport {
+    pub(crate) fn push(
+        &mut self,
+        clip: &Clip,
+        output: String,
+        bytes: u64,
+        format: &'static str,
+        variant: &Variant,
+    ) {
+        self.renditions.push(VariantClipReport {
+            clip: ClipReport::new(clip, output, bytes, format),
+            variant: VariantReport::new(variant),
+        });
+    }
 }
 
 #[derive(Serialize)]
@@ -129,6 +158,7 @@ impl TrackReport {
             kind: match track.kind {
                 TrackKind::Video => "video",
                 TrackKind::Audio => "audio",
+                TrackKind::Text => "text",
             },
             codec: track.config.rfc6381(),
             samples: track.samples,
@@ -176,9 +206,9 @@ impl ProbeReport {
     }
 }
 
-impl PlaylistReport {
-    fn new(playlist: &PlaylistSummary) -> Self {
-        let variants = playlist.variants.iter().map(|variant| VariantReport {
+impl VariantReport {
+    fn new(variant: &Variant) -> Self {
+        Self {
             uri: variant.uri.clone(),
             bandwidth: variant.bandwidth,
             resolution: variant
@@ -186,7 +216,13 @@ impl PlaylistReport {
                 .map(|r| format!("{}x{}", r.width, r.height)),
             codecs: variant.codecs.clone(),
             name: variant.name.clone(),
-        });
+        }
+    }
+}
+
+impl PlaylistReport {
+    fn new(playlist: &PlaylistSummary) -> Self {
+        let variants = playlist.variants.iter().map(VariantReport::new);
         Self {
             kind: match playlist.kind {
                 Some(PlaylistKind::Vod) => "vod",

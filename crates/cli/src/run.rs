@@ -1,15 +1,19 @@
 //! The commands.
 
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clipmill::{AnySource, Clip, ClipError, ClipRequest, Probe, WrittenClip};
+use clipmill::{
+    AnySource, Clip, ClipError, ClipRequest, Observer, Probe, VariantClip, WrittenClip,
+};
 use serde::Serialize;
 
-use crate::args::{Args, Command, Common, CutArgs, FormatChoice, Output, ProbeArgs, RemuxArgs};
+use crate::args::{
+    Args, Command, Common, CutArgs, FormatChoice, Output, ProbeArgs, RemuxArgs, Renditions,
+};
 use crate::progress::Bar;
-use crate::report::{ClipReport, ProbeReport, clip_text, probe_text};
+use crate::report::{ClipReport, ProbeReport, VariantsReport, clip_text, probe_text};
 use crate::serve;
 
 /// Exit code with `--strict` when something was damaged or missing.
@@ -81,11 +85,20 @@ fn cut(args: &CutArgs) -> Result<ExitCode, Failure> {
         cut: args.cut.into(),
         variant: args.variant.clone(),
         audio: args.audio.clone(),
+        subtitles: args.subtitles.into(),
         program: args.common.program,
         allow_outside: args.allow_outside,
         ..ClipRequest::default()
     };
     let source = AnySource::for_playlist(&args.playlist, args.allow_outside);
+    let to_stdout = args.output.output == Path::new("-");
+    if args.subtitles.has_files() && to_stdout {
+        let message = "--subtitles vtt writes files beside the clip: -o must name one";
+        return Err(Failure::Usage(message.to_owned()));
+    }
+    if args.renditions == Renditions::All {
+        return cut_all(args, &request, &source);
+    }
     let mut bar = Bar::new(args.common.quiet);
     if streams(args) {
         return stream(args, &request, &source, bar);
@@ -95,11 +108,106 @@ fn cut(args: &CutArgs) -> Result<ExitCode, Failure> {
         let path = &args.output.output;
         let written = Clip::cut_to_path(&source, &args.playlist, &request, path, observer);
         bar.finish();
+        if let Ok(written) = &written {
+            write_subtitles(&written.clip, args, path)?;
+        }
         return written_file(written, &args.output, &args.common);
     }
     let clip = Clip::from_playlist(&source, &args.playlist, &request, observer);
     let clip = clip.map_err(|error| Failure::of_input(error, &args.common))?;
+    write_subtitles(&clip, args, &args.output.output)?;
     finish(&clip, &source, &args.output, &args.common, bar)
+}
+
+/// Subtitles in files beside the clip.
+fn write_subtitles(clip: &Clip, args: &CutArgs, clip_path: &Path) -> Result<(), Failure> {
+    if !args.subtitles.has_files() {
+        return Ok(());
+    }
+    let mut names: Vec<String> = Vec::new();
+    for subtitles in &clip.subtitles {
+        let language = subtitles.language.to_string();
+        let name = match clip.subtitles.as_slice() {
+            [_] => "vtt".to_owned(),
+            _ if !names.contains(&format!("{language}.vtt")) => format!("{language}.vtt"),
+            _ => format!("{language}-{}.vtt", names.len() + 1),
+        };
+        let path = clip_path.with_extension(&name);
+        subtitles.write_to_path(&path).map_err(Failure::Job)?;
+        names.push(name);
+    }
+    Ok(())
+}
+
+/// One clip of each variant.
+fn cut_all(args: &CutArgs, request: &ClipRequest, source: &AnySource) -> Result<ExitCode, Failure> {
+    if args.output.output == Path::new("-") {
+        let message =
+            "--renditions all writes several files: -o must name a file, such as clip.mp4";
+        return Err(Failure::Usage(message.to_owned()));
+    }
+    let variants = VariantClip::of_all(source, &args.playlist, request);
+    let variants = variants.map_err(|error| Failure::of_input(error, &args.common))?;
+    let mut report = VariantsReport::default();
+    let mut damaged = false;
+    for variant in &variants {
+        let path = labelled(&args.output.output, &variant.label);
+        let mut bar = Bar::new(args.common.quiet);
+        let observer = &mut |progress| bar.observe(progress);
+        let written = write_one(args, &variant.request, source, &path, observer);
+        bar.finish();
+        let written = written.map_err(|error| Failure::of_input(error, &args.common))?;
+        write_subtitles(&written.clip, args, &path)?;
+        let (clip, name) = (&written.clip, path.display().to_string());
+        warn(clip, &args.common);
+        damaged |= clip.is_damaged();
+        if args.common.json {
+            let format = args.output.format.name();
+            report.push(clip, name, written.bytes, format, &variant.variant);
+        } else if !args.common.quiet {
+            eprint!("{}", clip_text(clip, &name, written.bytes));
+        }
+    }
+    if args.common.json {
+        print_json(&report);
+    }
+    if args.common.strict && damaged {
+        return Ok(ExitCode::from(DAMAGED));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn write_one(
+    args: &CutArgs,
+    request: &ClipRequest,
+    source: &AnySource,
+    path: &Path,
+    observer: Observer<'_>,
+) -> Result<WrittenClip, ClipError> {
+    if matches!(args.output.format, FormatChoice::Mp4) {
+        return Clip::cut_to_path(source, &args.playlist, request, path, observer);
+    }
+    let clip = Clip::from_playlist(source, &args.playlist, request, observer)?;
+    let layout = clip.layout(args.output.format.into())?;
+    layout.write_to_path(source, path, observer)?;
+    let bytes = layout.len();
+    Ok(WrittenClip { clip, bytes })
+}
+
+/// `clip.mp4` as `clip.720p.mp4`.
+fn labelled(path: &Path, label: &str) -> PathBuf {
+    if label.is_empty() {
+        return path.to_owned();
+    }
+    match path.extension() {
+        Some(extension) => {
+            let mut label = std::ffi::OsString::from(label);
+            label.push(".");
+            label.push(extension);
+            path.with_extension(label)
+        }
+        None => path.with_extension(label),
+    }
 }
 
 /// Whether the clip can flow to standard output as it is made: its end is the playlist's.

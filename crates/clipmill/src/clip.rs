@@ -9,6 +9,7 @@ use clipmill_media::{CodecConfig, Language, Leading, SegmentIndex, TrackKind, Tr
 use clipmill_mp4::{Edit, Movie, MovieSample, Run, Track};
 
 use crate::cut::{Bounds, Chosen, Cut, Selection, select};
+use crate::subtitles::Subtitles;
 use crate::timeline::{
     JoinCause, LineSample, LineTrack, SegmentInfo, Ticks, Timeline, rescale, to_ticks,
 };
@@ -78,6 +79,9 @@ pub struct Clip {
     pub(crate) segments: Vec<ClipSegment>,
     /// Number on the timeline of the first of them.
     pub(crate) first_number: u64,
+    /// The stretch of the line that it presents.
+    pub(crate) start: Ticks,
+    pub(crate) end: Ticks,
     /// The instant of the first presented frame of the leading track, where the playlist dates it.
     pub start_time: Option<DateTime<Utc>>,
     /// The instant at which its last frame ends.
@@ -90,6 +94,8 @@ pub struct Clip {
     pub discontinuities: u64,
     /// The stretches for which it has no media.
     pub gaps: Vec<Gap>,
+    /// Its subtitles, where it was cut from a playlist that has any, and they were asked for.
+    pub subtitles: Vec<Subtitles>,
     /// Segments that should have been read and gave nothing.
     pub lost_segments: u64,
     /// What was damaged or left out, in words.
@@ -161,12 +167,15 @@ impl Clip {
             line_tracks,
             segments,
             first_number: placed[*used.start()].number,
+            start,
+            end: presented_end,
             start_time,
             end_time: timeline.time_at(presented_end),
             duration_ms: millis(presented_end - start),
             tracks,
             discontinuities: discontinuities as u64,
             gaps: gaps(timeline, &used, start),
+            subtitles: Vec::new(),
             lost_segments: 0,
             warnings: warnings(timeline, &used),
         })

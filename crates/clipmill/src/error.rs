@@ -1,7 +1,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use clipmill_media::{GatherError, LimitExceeded};
+use clipmill_media::{GatherError, LimitExceeded, WebVttError};
 use clipmill_mp4::{LayoutError, ReadError};
 use clipmill_playlist::{LocationError, PlaylistError, VariantError, WindowError};
 use clipmill_ts::IndexError;
@@ -123,6 +123,9 @@ pub enum SegmentError {
     /// It holds no fragmented MP4 that can be indexed.
     #[error(transparent)]
     Fragment(#[from] ReadError),
+    /// It holds no subtitles that can be read.
+    #[error(transparent)]
+    WebVtt(#[from] WebVttError),
     /// It is encrypted, and cannot be decrypted.
     #[error(transparent)]
     Decrypt(#[from] DecryptError),

@@ -258,7 +258,10 @@ impl<'a> Feed<'a> {
     }
 
     /// Reads a segment, and decrypts it.
-    fn read(&mut self, item: &Item) -> Result<(Bytes, Option<SegmentKey>), SegmentError> {
+    pub(crate) fn read(
+        &mut self,
+        item: &Item,
+    ) -> Result<(Bytes, Option<SegmentKey>), SegmentError> {
         let place = item.key.as_ref();
         let key = place
             .map(|place| self.keys.get(self.source, place))

@@ -48,12 +48,14 @@ mod request;
 mod settle;
 pub mod source;
 mod stream;
+mod subtitles;
 #[cfg(test)]
 mod testing;
 mod timeline;
+mod variants;
 
 pub use clip::{Clip, ClipSegment, Gap, TrackSummary};
-pub use clipmill_media::{CodecConfig, Language, Limits, SegmentIndex, TrackKind};
+pub use clipmill_media::{CodecConfig, Cue, Language, Limits, SegmentIndex, TrackKind};
 pub use clipmill_mp4::ReadError;
 pub use clipmill_playlist::{
     ByteRange, Location, PlaylistError, PlaylistKind, TimeSpec, Variant, VariantChoice,
@@ -71,4 +73,6 @@ pub use render::{ClipLayout, Format, Observer, Progress};
 pub use rendition::AudioChoice;
 pub use request::ClipRequest;
 pub use source::{AnySource, SegmentSource, SourceError};
+pub use subtitles::{SubtitleChoice, Subtitles};
 pub use timeline::{Join, JoinCause, PlacedSegment, SegmentInfo, Ticks, Timeline};
+pub use variants::VariantClip;

@@ -17,6 +17,9 @@ use crate::feed::{Feed, Item, ticks};
 use crate::render::{Observer, Progress};
 use crate::rendition::{AudioChoice, OpenedRendition, RenditionFeed};
 use crate::source::SegmentSource;
+use crate::subtitles::{
+    Anchor, OpenedSubtitles, SubtitleChoice, Subtitles, read as read_subtitles,
+};
 use crate::timeline::{Part, SegmentInfo, Ticks, Timeline, to_ticks};
 
 /// What to cut, and how.
@@ -30,6 +33,8 @@ pub struct ClipRequest {
     pub variant: VariantChoice,
     /// Which of its audio renditions, where they are in playlists of their own.
     pub audio: AudioChoice,
+    /// What becomes of its subtitles, where they are in playlists of their own.
+    pub subtitles: SubtitleChoice,
     /// Which program of a stream with several; the one with pictures by default.
     pub program: Option<u16>,
     /// Whether a playlist on disk may name files outside its folder.
@@ -76,6 +81,8 @@ pub(crate) struct OpenedPlaylist {
     pub(crate) playlist: MediaPlaylist,
     /// Sound in playlists of its own.
     pub(crate) renditions: Vec<OpenedRendition>,
+    /// Subtitles in playlists of their own.
+    pub(crate) subtitles: Vec<OpenedSubtitles>,
     /// Renditions that could not be read, and why.
     pub(crate) said: Vec<String>,
 }
@@ -86,6 +93,7 @@ impl OpenedPlaylist {
             location,
             playlist,
             renditions: Vec::new(),
+            subtitles: Vec::new(),
             said: Vec::new(),
         }
     }
@@ -122,6 +130,27 @@ pub(crate) fn open_media_playlist(
             });
         }
     };
+    if let Some(group) = &variant.subtitles
+        && request.subtitles != SubtitleChoice::None
+    {
+        for one in multivariant.group(RenditionKind::Subtitles, group) {
+            let Some(uri) = &one.uri else { continue };
+            let location = resolve(&location, uri, request.allow_outside);
+            let location = location.map_err(|error| failed(error.into()))?;
+            match open_rendition(source, one, location, one.default, request) {
+                Ok(rendition) => opened.subtitles.push(OpenedSubtitles {
+                    name: rendition.name,
+                    language: rendition.language,
+                    default: rendition.default,
+                    items: rendition.items,
+                }),
+                Err(error) => {
+                    let said = format!("subtitles {:?} are left out: {error}", one.name);
+                    opened.said.push(said);
+                }
+            }
+        }
+    }
     let Some(group) = &variant.audio else {
         return Ok(opened);
     };
@@ -207,7 +236,9 @@ pub(crate) fn items(
     opened: &OpenedPlaylist,
     request: &ClipRequest,
 ) -> Result<Vec<Item>, ClipError> {
-    let segments = opened.playlist.segments.iter();
+    // As far as a live one has come: the last of them is not complete yet.
+    let playlist = opened.playlist.clone().with_parts();
+    let segments = playlist.segments.iter();
     segments
         .map(|segment| {
             Item::from_segment(segment, &opened.location, request.allow_outside).map_err(|error| {
@@ -237,9 +268,12 @@ pub(crate) struct Loader<'a> {
     request: &'a ClipRequest,
     feed: Feed<'a>,
     renditions: Vec<OpenedRendition>,
-    /// How far each of them is read.
+    subtitles: Vec<OpenedSubtitles>,
+    /// How far each of the audio renditions is read.
     beside: Vec<RenditionFeed<'a>>,
     timeline: Timeline,
+    /// Which item became the segment of which number on the timeline.
+    placed: Vec<(usize, u64)>,
     /// What the playlist itself gave reason to say.
     said: Vec<String>,
     /// Segments that gave nothing: where in the playlist, their names, and why.
@@ -263,18 +297,18 @@ impl<'a> Loader<'a> {
     ) -> Result<Self, ClipError> {
         let opened = open_media_playlist(source, playlist, request)?;
         let name = opened.location.to_string();
-        let window =
-            request
-                .window
-                .resolve(&opened.playlist)
-                .map_err(|error| ClipError::Playlist {
-                    playlist: name.clone(),
-                    error: error.into(),
-                })?;
+        let window = request
+            .window
+            .resolve(&opened.playlist.clone().with_parts())
+            .map_err(|error| ClipError::Playlist {
+                playlist: name.clone(),
+                error: error.into(),
+            })?;
         let items = items(&opened, request)?;
         let mut loader = Self::new(source, name, items, opened.renditions, window, request);
         loader.said = opened.playlist.warnings;
         loader.said.extend(opened.said);
+        loader.subtitles = opened.subtitles;
         Ok(loader)
     }
 
@@ -306,8 +340,10 @@ impl<'a> Loader<'a> {
             request,
             feed: Feed::new(source, request.program, &request.limits),
             renditions,
+            subtitles: Vec::new(),
             beside: Vec::new(),
             timeline: Timeline::new(),
+            placed: Vec::new(),
             said: Vec::new(),
             lost: Vec::new(),
             first: 0,
@@ -326,6 +362,7 @@ impl<'a> Loader<'a> {
         self.feed = Feed::new(self.source, self.request.program, &self.request.limits);
         let labels = self.renditions.iter().map(OpenedRendition::label);
         self.timeline = Timeline::with_labels(labels.collect());
+        self.placed.clear();
         self.lost.clear();
         let from = self.window.from.map_or(0, |from| from.segment);
         self.first = from.saturating_sub(self.back);
@@ -342,9 +379,10 @@ impl<'a> Loader<'a> {
         self.beyond = None;
     }
 
-    /// Whether there is sound in playlists of its own.
+    /// Whether the clip holds what is in playlists of its own.
     pub(crate) fn has_renditions(&self) -> bool {
-        !self.renditions.is_empty()
+        let text = self.request.subtitles == SubtitleChoice::Track && !self.subtitles.is_empty();
+        text || !self.renditions.is_empty()
     }
 
     /// The same, to the end of the playlist.
@@ -418,13 +456,16 @@ impl<'a> Loader<'a> {
     }
 
     fn place(&self, position: Position) -> Option<Ticks> {
-        match self.items.get(position.segment) {
-            Some(item) => {
-                let start = self.timeline.at_sequence(item.sequence)?;
-                Some(start.saturating_add(ticks(position.offset)))
-            }
-            None => self.timeline.end(),
+        if position.segment >= self.items.len() {
+            return self.timeline.end();
         }
+        // By the place in the playlist: parts of one segment share its sequence number.
+        let from = self
+            .placed
+            .partition_point(|(item, _)| *item < position.segment);
+        let (_, number) = self.placed.get(from)?;
+        let start = self.timeline.at_number(*number)?;
+        Some(start.saturating_add(ticks(position.offset)))
     }
 
     /// Reads one more segment. `None` when no more are needed; else how many are done, of how
@@ -492,7 +533,8 @@ impl<'a> Loader<'a> {
                 parts.extend(feed.beside(opened, item, &index, last, &mut lost)?);
             }
         }
-        self.timeline.push_together(parts);
+        let first = self.timeline.push_together(parts);
+        self.placed.push((number, first));
         let lost = lost.into_iter().map(|(name, why)| (number, name, why));
         self.lost.extend(lost);
         Ok(())
@@ -559,7 +601,48 @@ impl<'a> Loader<'a> {
         clip.lost_segments = lost.len() as u64;
         clip.warnings
             .splice(0..0, self.said.iter().cloned().chain(lost));
+        self.subtitle(&mut clip)?;
         Ok(clip)
+    }
+
+    /// Reads the subtitles of a clip, and makes tracks of them.
+    fn subtitle(&self, clip: &mut Clip) -> Result<(), ClipError> {
+        if self.subtitles.is_empty() {
+            return Ok(());
+        }
+        let last = clip.first_number + clip.segments().len() as u64;
+        let numbers = clip.first_number..last;
+        let inside = self.placed.iter().filter(|one| numbers.contains(&one.1));
+        let anchors: Vec<_> = inside
+            .filter_map(|&(item, number)| {
+                let (line, timestamp) = self.timeline.anchor(number)?;
+                let item = self.items.get(item)?;
+                Some(Anchor {
+                    item,
+                    line,
+                    timestamp,
+                })
+            })
+            .collect();
+        let begins: Vec<_> = numbers
+            .map(|number| Some(self.timeline.anchor(number)?.0))
+            .collect();
+        let (span, limits) = ((clip.start, clip.end), &self.request.limits);
+        for opened in &self.subtitles {
+            let mut said = Vec::new();
+            let read: Subtitles =
+                read_subtitles(opened, &anchors, span, self.source, limits, &mut said)?;
+            clip.warnings.append(&mut said);
+            if self.request.subtitles == SubtitleChoice::Track {
+                let added = clip.add_subtitles(&read, &begins, limits);
+                added.map_err(|error| ClipError::Segment {
+                    segment: format!("subtitles {:?}", opened.name),
+                    error: error.into(),
+                })?;
+            }
+            clip.subtitles.push(read);
+        }
+        Ok(())
     }
 
     /// Whether a segment is one of those that a clip was to be made of: segments around its window

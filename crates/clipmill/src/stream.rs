@@ -294,7 +294,7 @@ fn carried(timeline: &Timeline, chosen: &[Chosen], configs: &[Arc<CodecConfig>])
     let fits = |config: &CodecConfig| {
         configs.iter().any(|known| match config.kind() {
             TrackKind::Video => discriminant(known.as_ref()) == discriminant(config),
-            TrackKind::Audio => known.as_ref() == config,
+            TrackKind::Audio | TrackKind::Text => known.as_ref() == config,
         })
     };
     let parted = by_config(timeline, chosen).into_iter();

@@ -285,10 +285,13 @@ impl Timeline {
     }
 
     /// Adds the segments of several playlists that cover the same time: what jumps, jumps in all of
-    /// them, and is shifted alike. The first one tells of discontinuities and missing segments.
-    pub(crate) fn push_together(&mut self, parts: Vec<Part>) {
-        let Some(first) = parts.first() else { return };
+    /// them, and is shifted alike. The first one tells of discontinuities and missing segments. Gives
+    /// the number of the first one.
+    pub(crate) fn push_together(&mut self, parts: Vec<Part>) -> u64 {
         let number = self.pushed;
+        let Some(first) = parts.first() else {
+            return number;
+        };
         let missing = first.info.missing_before;
         let mut tagged = first.info.discontinuity && number > 0;
         self.pushed += parts.len() as u64;
@@ -326,6 +329,7 @@ impl Timeline {
                 stretches,
             });
         }
+        number
     }
 
     /// Splits each track of some segments where its own timestamps jump.
@@ -454,7 +458,7 @@ impl Timeline {
             let by_dts = (track.last_dts + 1) - piece.first_dts;
             Some(match track.kind {
                 TrackKind::Video => by_pts.max(by_dts),
-                TrackKind::Audio => by_pts,
+                TrackKind::Audio | TrackKind::Text => by_pts,
             })
         });
         let after_all = || self.latest_end().map(|end| end + missing - first);
@@ -608,6 +612,24 @@ impl Timeline {
             .checked_add_signed(TimeDelta::milliseconds(millis))
     }
 
+    /// Where on the line a segment presents its first frame, and that frame's timestamp as the
+    /// segment has it.
+    pub(crate) fn anchor(&self, number: u64) -> Option<(Ticks, Ticks)> {
+        let segment = self.segments.get(self.position(number)?)?;
+        let lead = self.leading_track()?;
+        let first = segment.stretches.iter().find(|one| one.track == lead)?;
+        let line = segment.first_presented?;
+        let shift = to_ticks(first.shift, self.tracks[lead].timing.clock());
+        Some((line, line - shift))
+    }
+
+    /// Where on the line the segment of this number presents its first frame; the next one that has
+    /// a frame, where it has none.
+    pub(crate) fn at_number(&self, number: u64) -> Option<Ticks> {
+        let from = self.segments.iter().filter(|s| s.number >= number);
+        from.filter_map(|segment| segment.first_presented).next()
+    }
+
     /// Where on the line the segment with this media sequence number presents its first frame;
     /// the next one that has a frame, where it has none.
     #[must_use]
@@ -685,7 +707,7 @@ fn pieces(track: &TrackIndex) -> Vec<Piece> {
         // of a stretch must be in one piece.
         let back = match track.kind() {
             TrackKind::Video => -OVERLAP,
-            TrackKind::Audio => 0,
+            TrackKind::Audio | TrackKind::Text => 0,
         };
         if !(back..=JUMP_FORWARD).contains(&step) {
             pieces.push(Piece::new(track, start..at + 1));

@@ -295,3 +295,89 @@ fn sound_in_a_playlist_of_its_own_lies_where_it_did() {
         "{error}"
     );
 }
+
+/// The access units of a clip of a playlist that lists `whole` segments and these parts.
+fn with_parts(folder: &Path, whole: &[&str], parts: &[String]) -> Vec<Vec<AccessUnit>> {
+    let mut text = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-PART-INF:PART-TARGET=1\n".to_owned();
+    for segment in whole {
+        text.push_str(&format!("#EXTINF:1,\n{segment}\n"));
+    }
+    for part in parts {
+        text.push_str(&format!("#EXT-X-PART:DURATION=0.5,{part}\n"));
+    }
+    text.push_str("#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"not-there-yet\"\n");
+    let playlist = folder.join("parts.m3u8");
+    fs::write(&playlist, text).unwrap();
+    access_units(&cut(&playlist).unwrap())
+}
+
+/// Low-Latency HLS (rfc8216bis, 4.4.4.9): parts of the segment that is not complete yet.
+#[test]
+fn parts_are_the_beginning_of_their_segment() {
+    let folder = tempfile::tempdir().unwrap();
+    let demo = demo();
+    let demo = demo.parent().unwrap();
+    for number in 0..3 {
+        let name = format!("seg0{number}.ts");
+        fs::copy(demo.join(&name), folder.path().join(name)).unwrap();
+    }
+    let names = ["seg00.ts", "seg01.ts", "seg02.ts"];
+    let all = with_parts(folder.path(), &names, &[]);
+    let length = fs::metadata(folder.path().join("seg02.ts")).unwrap().len();
+    let half = length / 188 / 2 * 188;
+    let part = |offset: u64, end: u64| {
+        let length = end - offset;
+        format!("URI=\"seg02.ts\",BYTERANGE=\"{length}@{offset}\"")
+    };
+    let both = [part(0, half), part(half, length)];
+    let units = with_parts(folder.path(), &names[..2], &both);
+    assert_eq!(units.len(), all.len());
+    for (units, all) in units.iter().zip(&all) {
+        assert!(units == all, "both parts together are the segment");
+    }
+    let units = with_parts(folder.path(), &names[..2], &both[..1]);
+    let before = with_parts(folder.path(), &names[..2], &[]);
+    for ((units, all), before) in units.iter().zip(&all).zip(&before) {
+        assert!(units.len() > before.len() && units.len() < all.len());
+        let beginning = &all[..units.len() - 1];
+        assert!(units.starts_with(beginning), "one part is its beginning");
+    }
+}
+
+/// The same with parts in files of their own, each of one fragment.
+#[test]
+fn parts_of_fragmented_mp4() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = cut(&demo()).unwrap();
+    let (head, fragments) = parts(&file);
+    fs::write(folder.path().join("init.mp4"), &file[..head]).unwrap();
+    let mut names = Vec::new();
+    for (number, &(at, size)) in fragments.iter().enumerate() {
+        let name = format!("part{number}.m4s");
+        fs::write(folder.path().join(&name), &file[at..at + size]).unwrap();
+        names.push(format!("URI=\"{name}\""));
+    }
+    let (first, rest) = fragments.split_at(fragments.len() / 2);
+    let start = first.first().unwrap().0;
+    let end = rest.first().unwrap().0;
+    fs::write(folder.path().join("whole.m4s"), &file[start..end]).unwrap();
+    let map = "#EXT-X-MAP:URI=\"init.mp4\"\n#EXTINF:2,\nwhole.m4s";
+    let text = |listed: &[String]| {
+        let mut text = format!("#EXTM3U\n#EXT-X-TARGETDURATION:2\n{map}\n");
+        for part in listed {
+            text.push_str(&format!("#EXT-X-PART:DURATION=0.5,{part}\n"));
+        }
+        text
+    };
+    let playlist = folder.path().join("index.m3u8");
+    fs::write(&playlist, text(&names[first.len()..])).unwrap();
+    let units = access_units(&cut(&playlist).unwrap());
+    let all = access_units(&file);
+    for (units, all) in units.iter().zip(&all) {
+        assert!(units == all, "{} of {}", units.len(), all.len());
+    }
+    assert!(rest.len() > 1);
+    fs::write(&playlist, text(&names[first.len()..names.len() - 1])).unwrap();
+    let units = access_units(&cut(&playlist).unwrap());
+    assert!(units[0].len() < all[0].len());
+}

@@ -7,6 +7,8 @@ pub enum TrackKind {
     Video,
     /// Sound.
     Audio,
+    /// Subtitles.
+    Text,
 }
 
 /// A ratio of two whole numbers.
@@ -311,6 +313,13 @@ pub struct FlacConfig {
     pub bits: u8,
 }
 
+/// WebVTT (ISO/IEC 14496-30, 7.5).
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct WebVttConfig {
+    /// What stands before the first cue. It begins with `WEBVTT`.
+    pub header: String,
+}
+
 /// What a decoder must know before the first sample: the content of a sample entry.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -328,10 +337,11 @@ pub enum CodecConfig {
     Av1(Av1Config),
     Vp9(Vp9Config),
     Flac(FlacConfig),
+    WebVtt(WebVttConfig),
 }
 
 impl CodecConfig {
-    /// Video or audio.
+    /// Pictures, sound or subtitles.
     #[must_use]
     pub fn kind(&self) -> TrackKind {
         match self {
@@ -345,6 +355,7 @@ impl CodecConfig {
             | Self::Dts(_)
             | Self::Opus(_)
             | Self::Flac(_) => TrackKind::Audio,
+            Self::WebVtt(_) => TrackKind::Text,
         }
     }
 
@@ -415,6 +426,7 @@ impl CodecConfig {
             Self::Av1(_) => "AV1",
             Self::Vp9(_) => "VP9",
             Self::Flac(_) => "FLAC",
+            Self::WebVtt(_) => "WebVTT",
         }
     }
 
@@ -451,6 +463,7 @@ impl CodecConfig {
                 c.profile, c.level, c.video.bit_depth_luma
             ),
             Self::Flac(_) => "fLaC".to_owned(),
+            Self::WebVtt(_) => "wvtt".to_owned(),
         }
     }
 }

@@ -18,11 +18,12 @@ mod damage;
 mod index;
 mod language;
 mod limits;
+mod webvtt;
 
 pub use config::{
     AacConfig, Ac3Config, Av1Config, Chroma, CodecConfig, Colour, DtsConfig, Eac3Config,
     Eac3Substream, FlacConfig, H264Config, H265Config, Mpeg2VideoConfig, MpegAudioConfig,
-    OpusConfig, Rational, TrackKind, VideoFormat, Vp9Config,
+    OpusConfig, Rational, TrackKind, VideoFormat, Vp9Config, WebVttConfig,
 };
 pub use damage::{Damage, DamageKind, DamageLog, DeclinedStream};
 pub use index::{
@@ -31,6 +32,7 @@ pub use index::{
 };
 pub use language::Language;
 pub use limits::{LimitExceeded, Limits};
+pub use webvtt::{Cue, TimestampMap, WebVtt, WebVttError, write_webvtt};
 
 /// Ticks per second of MPEG-TS timestamps (ISO/IEC 13818-1, 2.4.3.7).
 pub const CLOCK_90K: u32 = 90_000;

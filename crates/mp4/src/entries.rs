@@ -8,7 +8,7 @@ use bytes::Bytes;
 use clipmill_media::{
     AacConfig, Ac3Config, Av1Config, Chroma, CodecConfig, Colour, DtsConfig, Eac3Config,
     FlacConfig, H264Config, H265Config, Mpeg2VideoConfig, MpegAudioConfig, OpusConfig, VideoFormat,
-    Vp9Config,
+    Vp9Config, WebVttConfig,
 };
 use mp4_atom::esds::{DecoderConfig, DecoderSpecific, EsDescriptor, SLConfig};
 use mp4_atom::{
@@ -48,8 +48,22 @@ pub(crate) fn sample_entry(
         CodecConfig::Av1(c) => av1(b, c, rate),
         CodecConfig::Vp9(c) => vp9(b, c, rate),
         CodecConfig::Flac(c) => flac(b, c, rate),
+        CodecConfig::WebVtt(c) => webvtt(b, c, rate),
         _ => Err("this codec has no sample entry yet"),
     }
+}
+
+/// `wvtt` (ISO/IEC 14496-30, 7.5): a `PlainTextSampleEntry` with the header of the text in `vttC`.
+fn webvtt(b: &mut Boxes, config: &WebVttConfig, rate: Option<BitRate>) -> Result<()> {
+    boxed(b, b"wvtt", |b| {
+        b.zeros(6);
+        b.u16(1); // data_reference_index
+        boxed(b, b"vttC", |b| {
+            b.bytes(config.header.as_bytes());
+            Ok(())
+        })?;
+        bit_rate(b, rate)
+    })
 }
 
 /// The parameter sets of a video configuration, each behind its length in four bytes: what a

@@ -28,6 +28,7 @@ mod read;
 mod span;
 mod tables;
 mod tags;
+mod webvtt;
 
 pub use chunks::{SegmentPart, segment_spans};
 pub use error::LayoutError;
@@ -37,6 +38,7 @@ pub use movie::{Edit, Movie, MovieSample, Run, Track};
 pub use read::{FragmentIndexer, InitSegment, ReadError, looks_like_mp4};
 pub use span::{MediaSpan, Piece, Span};
 pub use tags::{METADATA_UUID, find_metadata};
+pub use webvtt::webvtt_sample;
 
 /// Ticks per second of the movie's own timeline: `mvhd`, `tkhd` and edit durations
 /// (ISO/IEC 14496-12, 8.2.2).

@@ -52,10 +52,14 @@ pub(crate) fn movie_box(
                 Content::Whole(chunks) => chunks.get(at),
                 Content::Fragments { .. } => None,
             };
-            let audio = |plan: &&TrackPlan<'_>| plan.track.kind == TrackKind::Audio;
-            // Sound tracks are alternatives, of which a player picks one.
-            let alternatives = plans.iter().filter(audio).count() > 1 && audio(&plan);
-            let place = track_box(b, plan, created, alternatives, chunks)?;
+            let same = |other: &&TrackPlan<'_>| other.track.kind == plan.track.kind;
+            // Sound tracks are alternatives, of which a player picks one; so are subtitles.
+            let group = match plan.track.kind {
+                TrackKind::Audio if plans.iter().filter(same).count() > 1 => 1,
+                TrackKind::Text => 2,
+                TrackKind::Audio | TrackKind::Video => 0,
+            };
+            let place = track_box(b, plan, created, group, chunks)?;
             places.push(place);
         }
         if let Content::Fragments { duration } = content {
@@ -119,12 +123,12 @@ fn track_box(
     b: &mut Boxes,
     plan: &TrackPlan<'_>,
     created: u64,
-    alternative: bool,
+    alternate_group: u16,
     chunks: Option<&TrackChunks>,
 ) -> Result<usize> {
     let mut place = 0;
     b.boxed(b"trak", |b| {
-        track_header(b, plan, created, alternative, chunks.is_some())?;
+        track_header(b, plan, created, alternate_group, chunks.is_some())?;
         if !plan.track.edits.is_empty() {
             b.boxed(b"edts", |b| boxes::edit_list(b, &plan.track.edits))?;
         }
@@ -133,6 +137,7 @@ fn track_box(
             let (kind, name) = match plan.track.kind {
                 TrackKind::Video => (b"vide", "Video"),
                 TrackKind::Audio => (b"soun", "Audio"),
+                TrackKind::Text => (b"text", "Subtitles"),
             };
             boxes::handler(b, kind, plan.track.name.as_deref().unwrap_or(name))?;
             b.boxed(b"minf", |b| {
@@ -149,7 +154,7 @@ fn track_header(
     b: &mut Boxes,
     plan: &TrackPlan<'_>,
     created: u64,
-    alternative: bool,
+    alternate_group: u16,
     whole: bool,
 ) -> Result<()> {
     let track = plan.track;
@@ -174,10 +179,10 @@ fn track_header(
         wide(b, version, duration);
         b.zeros(8);
         b.u16(0); // layer
-        b.u16(alternative.into()); // alternate_group
+        b.u16(alternate_group);
         b.u16(match track.kind {
             TrackKind::Audio => 0x0100, // volume 1.0
-            TrackKind::Video => 0,
+            TrackKind::Video | TrackKind::Text => 0,
         });
         b.u16(0);
         UNITY.iter().for_each(|&value| b.u32(value));
@@ -218,6 +223,8 @@ fn media_information(
             b.zeros(4);
             Ok(())
         })?,
+        // ISO/IEC 14496-30, 7.2: there is nothing to say.
+        TrackKind::Text => b.full(b"nmhd", 0, 0, |_| Ok(()))?,
     }
     // 8.7.1, 8.7.2: the media is in this file.
     b.boxed(b"dinf", |b| {

@@ -364,7 +364,7 @@ impl<'a> Walk<'a> {
 
         let flagged = listed.flags & 0x1_0000 == 0;
         let (mut access, mut leading) = match track.kind {
-            TrackKind::Audio => (RandomAccess::Closed, Leading::No),
+            TrackKind::Audio | TrackKind::Text => (RandomAccess::Closed, Leading::No),
             TrackKind::Video if flagged => (RandomAccess::Closed, Leading::No),
             TrackKind::Video => (RandomAccess::None, Leading::No),
         };

@@ -1,0 +1,484 @@
+//! Subtitles that come in playlists of their own (`EXT-X-MEDIA:TYPE=SUBTITLES`, RFC 8216, 4.3.4.1):
+//! WebVTT in segments (3.5), put on the line of the pictures and cut with them.
+
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
+
+use clipmill_media::{
+    CodecConfig, Cue, Language, Leading, LimitExceeded, Limits, RandomAccess, Sample, TimestampMap,
+    TrackBuilder, TrackIndex, TrackKind, TrackTiming, WebVtt, WebVttConfig, write_webvtt,
+};
+use clipmill_mp4::{MovieSample, Run, Track, webvtt_sample};
+
+use crate::clip::{Clip, TrackSummary};
+use crate::error::{ClipError, SegmentError};
+use crate::feed::{Feed, Item, ticks};
+use crate::source::SegmentSource;
+use crate::timeline::{Ticks, WRAP};
+
+/// What becomes of a variant's subtitle renditions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SubtitleChoice {
+    /// Each is a track of the clip.
+    #[default]
+    Track,
+    /// They are read, see [`Clip::subtitles`], and are no tracks.
+    Aside,
+    /// They are left alone.
+    None,
+}
+
+/// 90 kHz ticks of a millisecond.
+const MILLISECOND: Ticks = 90;
+
+/// Segments of a subtitle playlist that are read before and after the time of the clip: playlists
+/// do not tell the time to the frame, and a cue may begin one segment earlier.
+const MARGIN: usize = 2;
+
+/// Subtitles of one language, cut to a clip.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Subtitles {
+    /// What the playlist calls them.
+    pub name: String,
+    /// Their language.
+    pub language: Language,
+    /// Players show them without being asked.
+    pub default: bool,
+    /// What stands before the first cue.
+    pub header: String,
+    /// The cues, timed from the first presented moment of the clip, in their order.
+    pub cues: Vec<Cue>,
+}
+
+impl Subtitles {
+    /// As a file of their own.
+    #[must_use]
+    pub fn to_webvtt(&self) -> String {
+        write_webvtt(&self.header, &self.cues)
+    }
+
+    /// Writes that file at `path`: whole or not at all. Nothing is synced to the disk.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write_to_path(&self, path: &Path) -> Result<(), ClipError> {
+        crate::output::replace(path, |file| {
+            let written = file.write_all(self.to_webvtt().as_bytes());
+            written.map_err(|error| ClipError::Write {
+                path: path.to_owned(),
+                error,
+            })
+        })
+    }
+}
+
+/// A rendition whose playlist has been read.
+#[derive(Debug, Clone)]
+pub(crate) struct OpenedSubtitles {
+    pub(crate) name: String,
+    pub(crate) language: Language,
+    pub(crate) default: bool,
+    pub(crate) items: Vec<Item>,
+}
+
+/// A segment of the pictures' playlist that is on the line.
+#[derive(Debug, Clone)]
+pub(crate) struct Anchor<'a> {
+    pub(crate) item: &'a Item,
+    /// Where its first picture lies on the line.
+    pub(crate) line: Ticks,
+    /// The timestamp of that picture, as the segment has it.
+    pub(crate) timestamp: Ticks,
+}
+
+/// A cue on the line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct PlacedCue {
+    start: Ticks,
+    end: Ticks,
+    cue: Cue,
+}
+
+/// Reads the subtitles of a stretch of the line, `start..end`, that these segments of pictures
+/// cover. Says what could not be read.
+pub(crate) fn read(
+    opened: &OpenedSubtitles,
+    anchors: &[Anchor<'_>],
+    (start, end): (Ticks, Ticks),
+    source: &dyn SegmentSource,
+    limits: &Limits,
+    said: &mut Vec<String>,
+) -> Result<Subtitles, ClipError> {
+    let mut subtitles = Subtitles {
+        name: opened.name.clone(),
+        language: opened.language,
+        default: opened.default,
+        header: "WEBVTT".to_owned(),
+        cues: Vec::new(),
+    };
+    let (Some(first), Some(last)) = (anchors.first(), anchors.last()) else {
+        return Ok(subtitles);
+    };
+    let mut feed = Feed::new(source, None, limits);
+    let mut placed: Vec<PlacedCue> = Vec::new();
+    for item in &opened.items[beside(&opened.items, first.item, last.item)] {
+        if item.gap {
+            continue;
+        }
+        if let Some(feature) = &item.unsupported {
+            return Err(ClipError::Unsupported {
+                what: item.name(),
+                feature: feature.clone(),
+            });
+        }
+        let read = feed
+            .read(item)
+            .and_then(|(bytes, _)| WebVtt::parse(&bytes, limits).map_err(SegmentError::from));
+        match read {
+            Ok(vtt) => {
+                if subtitles.header == "WEBVTT" {
+                    subtitles.header.clone_from(&vtt.header);
+                }
+                placed.extend(place(&vtt, item, anchors));
+            }
+            Err(error) => said.push(format!(
+                "subtitles {:?}: {}: {error}",
+                opened.name,
+                item.name()
+            )),
+        }
+    }
+    subtitles.cues = cut(placed, start, end);
+    Ok(subtitles)
+}
+
+/// The items that may hold cues of the time from the beginning of one segment of the pictures to the
+/// end of another.
+fn beside(items: &[Item], first: &Item, last: &Item) -> std::ops::Range<usize> {
+    let before = |item: &Item, other: &Item| match (item.start_time, other.start_time) {
+        (Some(own), Some(other)) => own <= other,
+        _ => item.start <= other.start,
+    };
+    let from = items.partition_point(|item| before(item, first));
+    let to = items.partition_point(|item| before(item, last));
+    let to = to.saturating_add(MARGIN).min(items.len());
+    from.saturating_sub(MARGIN + 1).min(to)..to
+}
+
+/// Puts the cues of a segment on the line.
+fn place(vtt: &WebVtt, item: &Item, anchors: &[Anchor<'_>]) -> Vec<PlacedCue> {
+    let Some(anchor) = anchor_of(item, anchors) else {
+        return Vec::new();
+    };
+    let apart = match (item.start_time, anchor.item.start_time) {
+        (Some(own), Some(other)) => crate::timeline::ticks_between(other, own),
+        _ => ticks(item.start) - ticks(anchor.item.start),
+    };
+    let begin = anchor.line + apart;
+    let by_timestamp = |map: TimestampMap| {
+        let map_ticks = (map.mpegts % WRAP.unsigned_abs()) as Ticks - from_ms(map.local_ms);
+        // The turn of the clock that the pictures are in.
+        let first = map_ticks + vtt.cues.first().map_or(0, |cue| from_ms(cue.start_ms));
+        let expected = anchor.timestamp + apart;
+        let turns = (expected - first + WRAP / 2).div_euclid(WRAP);
+        map_ticks + turns * WRAP + anchor.line - anchor.timestamp
+    };
+    let shift = match vtt.timestamp_map {
+        Some(map) => by_timestamp(map),
+        // Without a map, times count from the beginning of the playlist, as packagers write and
+        // players read them; by the letter of RFC 8216, 3.5 they would be timestamps.
+        None => {
+            let from_start = begin - ticks(item.start);
+            let end = begin + ticks(item.duration);
+            let meets = vtt.cues.is_empty()
+                || vtt.cues.iter().any(|cue| {
+                    from_start + from_ms(cue.start_ms) < end
+                        && from_start + from_ms(cue.end_ms) > begin
+                });
+            if meets {
+                from_start
+            } else {
+                by_timestamp(TimestampMap::default())
+            }
+        }
+    };
+    let cues = vtt.cues.iter().map(|cue| PlacedCue {
+        start: shift + from_ms(cue.start_ms),
+        end: shift + from_ms(cue.end_ms),
+        cue: cue.clone(),
+    });
+    cues.collect()
+}
+
+/// The segment of the pictures whose clock a segment of subtitles keeps: of the same run, the last
+/// one that begins no later.
+fn anchor_of<'a>(item: &Item, anchors: &'a [Anchor<'a>]) -> Option<&'a Anchor<'a>> {
+    let same_run =
+        |anchor: &&Anchor<'_>| anchor.item.discontinuity_sequence == item.discontinuity_sequence;
+    let begun = |anchor: &&Anchor<'_>| match (anchor.item.start_time, item.start_time) {
+        (Some(other), Some(own)) => other <= own,
+        _ => anchor.item.start <= item.start,
+    };
+    let run = || anchors.iter().filter(same_run);
+    let last = run().rfind(begun).or_else(|| run().next());
+    last.or_else(|| anchors.iter().rfind(begun))
+        .or(anchors.first())
+}
+
+fn from_ms(ms: u64) -> Ticks {
+    // Of no clip that anybody has.
+    i64::try_from(ms).map_or(Ticks::MAX / 4, |ms| {
+        ms.saturating_mul(MILLISECOND).min(Ticks::MAX / 4)
+    })
+}
+
+/// The cues that are shown in `start..end`, each once, from `start` on.
+fn cut(mut placed: Vec<PlacedCue>, start: Ticks, end: Ticks) -> Vec<Cue> {
+    placed.sort_by_key(|cue| (cue.start, cue.end));
+    let mut kept: Vec<PlacedCue> = Vec::new();
+    for one in placed {
+        // A cue that reaches over segments is repeated in each, or goes on in the next one.
+        let same = |known: &&mut PlacedCue| {
+            known.cue.text == one.cue.text
+                && known.cue.id == one.cue.id
+                && known.cue.settings == one.cue.settings
+                && one.start <= known.end + MILLISECOND
+                && (one.start - known.start).abs() + (one.end - known.end).abs() <= 2 * MILLISECOND
+                || known.cue.text == one.cue.text
+                    && known.cue.settings == one.cue.settings
+                    && (one.start - known.end).abs() <= MILLISECOND
+        };
+        match kept.iter_mut().rev().take(64).find(same) {
+            Some(known) => known.end = known.end.max(one.end),
+            None => kept.push(one),
+        }
+    }
+    let shown = kept.into_iter().filter_map(|one| {
+        let (from, to) = (one.start.max(start), one.end.min(end));
+        let ms = |at: Ticks| u64::try_from((at - start + MILLISECOND / 2) / MILLISECOND).ok();
+        let (start_ms, end_ms) = (ms(from)?, ms(to)?);
+        (end_ms > start_ms).then_some(Cue {
+            start_ms,
+            end_ms,
+            ..one.cue
+        })
+    });
+    shown.collect()
+}
+
+impl Clip {
+    /// Adds subtitles as a track. Its samples lie with the segments of the pictures in whose time
+    /// they begin, of which `begins` says where on the line, in the order of the clip's segments.
+    pub(crate) fn add_subtitles(
+        &mut self,
+        subtitles: &Subtitles,
+        begins: &[Option<Ticks>],
+        limits: &Limits,
+    ) -> Result<(), LimitExceeded> {
+        let config = Arc::new(CodecConfig::WebVtt(WebVttConfig {
+            header: subtitles.header.clone(),
+        }));
+        let id = u32::try_from(self.movie.tracks.len()).unwrap_or(u32::MAX) + 1;
+        let mut track = Track {
+            kind: TrackKind::Text,
+            timescale: clipmill_media::CLOCK_90K,
+            language: subtitles.language,
+            name: Some(subtitles.name.clone()),
+            enabled: subtitles.default,
+            configs: vec![Arc::clone(&config)],
+            edits: Vec::new(),
+            samples: Vec::new(),
+            runs: Vec::new(),
+            start: 0,
+        };
+        let length = self.end - self.start;
+        let mut pieces = pieces(&subtitles.cues, length).into_iter().peekable();
+        let mut at: Ticks = 0;
+        for (number, _) in begins.iter().enumerate() {
+            let later = begins.get(number + 1..).unwrap_or_default();
+            let next = later.iter().flatten().next();
+            let until = next.map_or(Ticks::MAX, |next| next - self.start);
+            let mut builder = None;
+            while let Some((duration, bytes)) = pieces.next_if(|_| at < until) {
+                let builder = match &mut builder {
+                    Some(builder) => builder,
+                    None => builder.insert(text_track(id, limits)?),
+                };
+                let position = builder.position();
+                builder.push_literal(&bytes)?;
+                builder.push_unit(position..builder.position())?;
+                let sample = Sample {
+                    dts: at,
+                    composition_offset: 0,
+                    duration,
+                    size: 0,
+                    first_unit: 0,
+                    config: builder.config(&config)?,
+                    random_access: RandomAccess::Closed,
+                    leading: Leading::No,
+                };
+                builder.push_sample(sample)?;
+                track.samples.push(MovieSample {
+                    size: u32::try_from(bytes.len()).unwrap_or(u32::MAX),
+                    duration,
+                    composition_offset: 0,
+                    config: 0,
+                    random_access: RandomAccess::Closed,
+                    leading: Leading::No,
+                });
+                at += Ticks::from(duration);
+            }
+            if let Some(builder) = builder {
+                self.put_beside(number, builder.finish(), &mut track.runs);
+            }
+        }
+        self.tracks.push(TrackSummary {
+            id,
+            kind: TrackKind::Text,
+            config,
+            samples: track.samples.len() as u64,
+            sync_samples: track.samples.len() as u64,
+            duration_ms: u64::try_from(length / MILLISECOND).unwrap_or_default(),
+            frame_rate: None,
+            language: subtitles.language,
+            source_id: 0,
+            bytes: track.samples.iter().map(|s| u64::from(s.size)).sum(),
+            first_pts: self.start,
+            last_pts: self.start + at,
+        });
+        self.movie.tracks.push(track);
+        Ok(())
+    }
+
+    fn put_beside(&mut self, number: usize, track: TrackIndex, runs: &mut Vec<Run>) {
+        let Some(segment) = self.segments.get_mut(number) else {
+            return;
+        };
+        let mut index = segment.index.as_ref().clone();
+        runs.push(Run {
+            segment: u32::try_from(number).unwrap_or(u32::MAX),
+            track: u32::try_from(index.tracks.len()).unwrap_or(u32::MAX),
+            first_sample: 0,
+            count: u32::try_from(track.samples().len()).unwrap_or(u32::MAX),
+        });
+        index.tracks.push(track);
+        segment.index = Arc::new(index);
+    }
+}
+
+fn text_track(id: u32, limits: &Limits) -> Result<TrackBuilder, LimitExceeded> {
+    let timing = TrackTiming::Exact {
+        timescale: clipmill_media::CLOCK_90K,
+    };
+    // Nothing of it lies in the segment itself.
+    TrackBuilder::new(id, TrackKind::Text, timing, 0, 188, false, limits)
+}
+
+/// The samples of a track of this length: for each stretch in which the same cues are shown, how
+/// long it is, and what is shown.
+fn pieces(cues: &[Cue], length: Ticks) -> Vec<(u32, Vec<u8>)> {
+    let mut edges: BTreeSet<Ticks> = [0, length].into();
+    for cue in cues {
+        edges.extend([from_ms(cue.start_ms), from_ms(cue.end_ms)]);
+    }
+    let edges: Vec<_> = edges.into_iter().filter(|edge| *edge <= length).collect();
+    let mut pieces = Vec::new();
+    // Cues that may be shown still, by their number.
+    let mut next = 0;
+    let mut open: Vec<usize> = Vec::new();
+    for pair in edges.windows(2) {
+        let &[from, to] = pair else { continue };
+        while cues
+            .get(next)
+            .is_some_and(|cue| from_ms(cue.start_ms) <= from)
+        {
+            open.push(next);
+            next += 1;
+        }
+        open.retain(|&number| from_ms(cues[number].end_ms) > from);
+        let shown = open.iter().map(|&number| {
+            let cue = &cues[number];
+            let whole = from_ms(cue.start_ms) == from && from_ms(cue.end_ms) == to;
+            let source = u32::try_from(number).unwrap_or(u32::MAX);
+            (cue, (!whole).then_some(source))
+        });
+        let mut left = to - from;
+        let bytes = webvtt_sample(shown);
+        while left > 0 {
+            let duration = u32::try_from(left).unwrap_or(u32::MAX);
+            pieces.push((duration, bytes.clone()));
+            left -= Ticks::from(duration);
+        }
+    }
+    pieces
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cue(start_ms: u64, end_ms: u64, text: &str) -> Cue {
+        Cue {
+            start_ms,
+            end_ms,
+            text: text.to_owned(),
+            ..Cue::default()
+        }
+    }
+
+    fn placed(start_ms: Ticks, end_ms: Ticks, text: &str) -> PlacedCue {
+        PlacedCue {
+            start: start_ms * MILLISECOND,
+            end: end_ms * MILLISECOND,
+            cue: cue(0, 1, text),
+        }
+    }
+
+    #[test]
+    fn cues_are_shown_once_and_clipped_at_the_edges() {
+        let cues = vec![
+            placed(0, 900, "before"),
+            placed(500, 1500, "over the edge"),
+            placed(2000, 4000, "in two segments"),
+            placed(2000, 4000, "in two segments"),
+            placed(4500, 5000, "goes on"),
+            placed(5000, 5600, "goes on"),
+            placed(6000, 6100, "twice"),
+            placed(6500, 6600, "twice"),
+            placed(9500, 11000, "over the end"),
+            placed(10000, 11000, "after"),
+        ];
+        let cut = cut(cues, 1000 * MILLISECOND, 10_000 * MILLISECOND);
+        let wanted = [
+            cue(0, 500, "over the edge"),
+            cue(1000, 3000, "in two segments"),
+            cue(3500, 4600, "goes on"),
+            cue(5000, 5100, "twice"),
+            cue(5500, 5600, "twice"),
+            cue(8500, 9000, "over the end"),
+        ];
+        assert_eq!(cut, wanted);
+    }
+
+    #[test]
+    fn every_moment_has_its_sample() {
+        let cues = [cue(100, 300, "a"), cue(200, 400, "b"), cue(500, 600, "c")];
+        let pieces = pieces(&cues, 1000 * MILLISECOND);
+        let lengths: Vec<_> = pieces.iter().map(|piece| piece.0 / 90).collect();
+        assert_eq!(lengths, [100, 100, 100, 100, 100, 100, 400]);
+        let count = |bytes: &[u8], kind: &[u8]| bytes.windows(4).filter(|at| *at == kind).count();
+        let shown: Vec<_> = pieces
+            .iter()
+            .map(|piece| count(&piece.1, b"vttc"))
+            .collect();
+        assert_eq!(shown, [0, 1, 2, 1, 0, 1, 0]);
+        let parts: Vec<_> = pieces
+            .iter()
+            .map(|piece| count(&piece.1, b"vsid"))
+            .collect();
+        assert_eq!(parts, [0, 1, 2, 1, 0, 0, 0]);
+    }
+}

@@ -1,0 +1,267 @@
+//! What playlists say besides their segments: parts, variants, subtitles.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests"
+)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clipmill_tests::binary::{clipmill, root};
+use clipmill_tests::corpus::corpus;
+use clipmill_tests::http::FileServer;
+use clipmill_tests::{mp4, tools};
+use serde_json::Value;
+
+fn fixture(name: &str) -> PathBuf {
+    root().join("fixtures").join(name)
+}
+
+fn cut(playlist: &str, out: &Path, more: &[&str]) -> Value {
+    let args = ["cut", playlist, "-o", out.to_str().unwrap(), "--json"];
+    clipmill(args.iter().chain(more)).expect(0).json()
+}
+
+fn movie(path: &Path) -> (mp4::Movie, Vec<u8>) {
+    let file = fs::read(path).unwrap();
+    (mp4::read(&file).unwrap(), file)
+}
+
+#[test]
+fn a_clip_of_each_variant_of_the_same_instants() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("clip.mp4");
+    let master = fixture("ladder/master.m3u8");
+    let window = ["--renditions", "all", "--from", "+1s", "--to", "+4s"];
+    let report = cut(master.to_str().unwrap(), &out, &window);
+    let made = report["renditions"].as_array().unwrap();
+    assert_eq!(made.len(), 2);
+    let mut starts = Vec::new();
+    for (label, height) in [("180p", 180), ("90p", 90)] {
+        let path = folder.path().join(format!("clip.{label}.mp4"));
+        let (movie, _) = movie(&path);
+        let video = movie.tracks.iter().find(|track| track.is_video()).unwrap();
+        starts.push((video.samples.len(), movie.duration));
+        let own = made
+            .iter()
+            .find(|one| one["output"] == path.to_str().unwrap());
+        assert_eq!(own.unwrap()["tracks"][0]["height"], height);
+    }
+    assert_eq!(starts[0], starts[1], "the same pictures");
+    assert_eq!(
+        starts[0].1,
+        3 * u64::from(movie(&folder.path().join("clip.90p.mp4")).0.timescale)
+    );
+    assert!(!out.exists());
+
+    // The end of live playlists that have not come equally far.
+    for entry in fs::read_dir(fixture("ladder")).unwrap() {
+        let entry = entry.unwrap();
+        fs::copy(entry.path(), folder.path().join(entry.file_name())).unwrap();
+    }
+    let text = |name: &str| fs::read_to_string(folder.path().join(name)).unwrap();
+    let live = text("180p.m3u8").replace("#EXT-X-ENDLIST", "");
+    fs::write(folder.path().join("180p.m3u8"), live).unwrap();
+    let behind = text("90p.m3u8").replace("#EXT-X-ENDLIST", "");
+    let behind = behind.trim_end().rsplit_once("#EXTINF").unwrap().0;
+    fs::write(folder.path().join("90p.m3u8"), behind).unwrap();
+    let server = FileServer::new(folder.path());
+    let last = ["--renditions", "all", "--last", "3s"];
+    let report = cut(&server.url("master.m3u8"), &out, &last);
+    let made = report["renditions"].as_array().unwrap();
+    let facts = |one: &Value| {
+        (
+            one["tracks"][0]["samples"].clone(),
+            one["duration_ms"].clone(),
+        )
+    };
+    assert_eq!(facts(&made[0]), facts(&made[1]));
+
+    let run = clipmill([
+        "cut",
+        master.to_str().unwrap(),
+        "-o",
+        "-",
+        "--renditions",
+        "all",
+    ]);
+    assert!(run.expect(2).stderr.contains("several files"));
+}
+
+/// The demo's segments, with subtitles of two languages that keep the media's clock.
+fn subtitled(folder: &Path) -> PathBuf {
+    let demo = fixture("demo");
+    for entry in fs::read_dir(&demo).unwrap() {
+        let entry = entry.unwrap();
+        fs::copy(entry.path(), folder.join(entry.file_name())).unwrap();
+    }
+    let probe = clipmill(["probe", demo.join("seg00.ts").to_str().unwrap(), "--json"]);
+    let first = probe.expect(0).json()["tracks"][0]["first_pts"]
+        .as_u64()
+        .unwrap();
+    let mut list = "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:2\n".to_owned();
+    for number in 0..10 {
+        let name = format!("sub{number}.vtt");
+        let ms = number * 2000;
+        let time = |ms: u64| format!("00:{:02}.{:03}", ms / 1000, ms % 1000);
+        // One cue in the segment, and one that reaches into the next and stands in both.
+        let mut cues = format!(
+            "1-{number}\n{} --> {} line:80%\n<i>in {number}</i> & more\n\n",
+            time(ms + 200),
+            time(ms + 1000)
+        );
+        for over in [number.checked_sub(1), Some(number)].into_iter().flatten() {
+            let begin = over * 2000 + 1500;
+            cues += &format!(
+                "{} --> {}\nover {over}\n\n",
+                time(begin),
+                time(begin + 1000)
+            );
+        }
+        let text = format!(
+            "WEBVTT\nX-TIMESTAMP-MAP=MPEGTS:{},LOCAL:00:00:00.000\n\n{cues}",
+            first % (1 << 33)
+        );
+        fs::write(folder.join(&name), text).unwrap();
+        list += &format!("#EXTINF:2,\n{name}\n");
+    }
+    fs::write(folder.join("subs.m3u8"), list + "#EXT-X-ENDLIST\n").unwrap();
+    let master = "#EXTM3U\n\
+        #EXT-X-MEDIA:TYPE=SUBTITLES,GROUP-ID=\"s\",NAME=\"Deutsch\",LANGUAGE=\"de\",URI=\"subs.m3u8\"\n\
+        #EXT-X-MEDIA:TYPE=SUBTITLES,GROUP-ID=\"s\",NAME=\"English\",LANGUAGE=\"en\",DEFAULT=YES,\
+        URI=\"subs.m3u8\"\n\
+        #EXT-X-STREAM-INF:BANDWIDTH=1,SUBTITLES=\"s\"\nindex.m3u8\n";
+    fs::write(folder.join("master.m3u8"), master).unwrap();
+    folder.join("master.m3u8")
+}
+
+#[test]
+fn subtitles_are_cut_with_the_pictures() {
+    let folder = tempfile::tempdir().unwrap();
+    let master = subtitled(folder.path());
+    let out = folder.path().join("clip.mp4");
+    let window = ["--from", "+3s", "--to", "+7s", "--subtitles", "both"];
+    let report = cut(master.to_str().unwrap(), &out, &window);
+    assert_eq!(report["warnings"].as_array().unwrap().len(), 0, "{report}");
+    let kinds: Vec<_> = report["tracks"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|t| &t["kind"])
+        .collect();
+    assert_eq!(kinds, ["video", "audio", "text", "text"]);
+    let (movie, file) = movie(&out);
+    assert!(movie.faults(&file).is_empty(), "{:?}", movie.faults(&file));
+    let text = &movie.tracks[2];
+    assert_eq!(
+        (text.handler.as_str(), text.language.as_str()),
+        ("text", "eng")
+    );
+    assert_eq!(text.entries, ["wvtt"]);
+    let mut shown = Vec::new();
+    for (at, sample) in text.samples.iter().enumerate() {
+        let data = text.data(&file, at);
+        let words = String::from_utf8_lossy(data);
+        let cues = words.matches("payl").count();
+        shown.push((sample.dts / 90, cues));
+    }
+    // Cues of the clip: over 1 (to 2.5 s) ended before; 4.2-5.0 is "in 2", and so on.
+    let wanted = [
+        (0, 0),
+        (500, 1),
+        (1200, 2),
+        (1500, 1),
+        (2000, 0),
+        (2500, 1),
+        (3200, 2),
+        (3500, 1),
+    ];
+    assert_eq!(shown, wanted);
+    let vtt = fs::read_to_string(folder.path().join("clip.eng.vtt")).unwrap();
+    insta::assert_snapshot!(vtt);
+    assert!(folder.path().join("clip.deu.vtt").is_file());
+
+    // Not at all, and in fragments.
+    let none = folder.path().join("none.mp4");
+    let args = ["--last", "2s", "--subtitles", "none"];
+    let report = cut(master.to_str().unwrap(), &none, &args);
+    assert_eq!(report["tracks"].as_array().unwrap().len(), 2);
+    let fragmented = folder.path().join("clip.fmp4");
+    let report = cut(
+        master.to_str().unwrap(),
+        &fragmented,
+        &["--last", "5s", "--format", "fmp4"],
+    );
+    assert_eq!(report["tracks"].as_array().unwrap().len(), 4);
+    let file = fs::read(&fragmented).unwrap();
+    let movie = mp4::read(&file).unwrap();
+    assert!(movie.faults(&file).is_empty(), "{:?}", movie.faults(&file));
+
+    if tools::installed(&["ffprobe"]) {
+        for path in [&out, &fragmented] {
+            let probe = tools::ffprobe(path, &["-show_streams", "-show_packets"]);
+            let streams = probe["streams"].as_array().unwrap();
+            let tag = |one: &Value| one["codec_tag_string"] == "wvtt";
+            let text: Vec<_> = streams.iter().filter(|one| tag(one)).collect();
+            assert_eq!(text.len(), 2, "{}", path.display());
+            let packets = probe["packets"].as_array().unwrap();
+            let own = packets
+                .iter()
+                .filter(|one| one["stream_index"] == text[0]["index"]);
+            assert!(own.count() > 4, "{}", path.display());
+        }
+    }
+}
+
+/// Times without a map count from the beginning of the playlist.
+#[test]
+fn subtitles_of_others() {
+    let Some(corpus) = corpus() else { return };
+    let playlist = corpus.join("dev/shaka-player/hls-text-no-discontinuity/index.m3u8");
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("clip.mp4");
+    let report = cut(playlist.to_str().unwrap(), &out, &["--subtitles", "both"]);
+    let tracks = report["tracks"].as_array().unwrap();
+    assert_eq!(tracks.last().unwrap()["codec"], "wvtt");
+    insta::assert_snapshot!(fs::read_to_string(folder.path().join("clip.vtt")).unwrap());
+}
+
+/// Snapshots of one live playlist: each clip reaches to the last part listed.
+#[test]
+fn clips_reach_to_the_last_part() {
+    let Some(corpus) = corpus() else { return };
+    let from = corpus.join("gen/hls/ll");
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("clip.mp4");
+    for number in [10, 14, 25, 37, 40] {
+        let playlist = from.join(format!("live_{number:03}.m3u8"));
+        let report = cut(playlist.to_str().unwrap(), &out, &[]);
+        let (movie, file) = movie(&out);
+        assert!(
+            movie.faults(&file).is_empty(),
+            "{number}: {:?}",
+            movie.faults(&file)
+        );
+        let text = fs::read_to_string(&playlist).unwrap();
+        let whole = text.matches("#EXTINF").count();
+        let parts = text
+            .rsplit("#EXTINF")
+            .next()
+            .unwrap()
+            .matches("#EXT-X-PART:")
+            .count();
+        // 25 pictures a second: 50 in a segment, 5 in a part.
+        assert_eq!(
+            report["tracks"][0]["samples"],
+            whole * 50 + parts * 5,
+            "{number}"
+        );
+        assert_eq!(report["warnings"].as_array().unwrap().len(), 0, "{report}");
+        let last = cut(playlist.to_str().unwrap(), &out, &["--last", "1s"]);
+        // Sound may end a frame later.
+        let duration = last["duration_ms"].as_u64().unwrap();
+        assert!((1000..1022).contains(&duration), "{number}: {duration}");
+    }
+}
