@@ -296,8 +296,16 @@ impl Server {
     ///
     /// # Panics
     /// When it does not.
-    pub fn stop(mut self) -> Option<i32> {
+    pub fn stop(self) -> Option<i32> {
         self.signal("TERM");
+        self.ended()
+    }
+
+    /// Waits until it has stopped; gives its exit code.
+    ///
+    /// # Panics
+    /// When it does not.
+    pub fn ended(mut self) -> Option<i32> {
         let status = eventually("the server stops", || self.child.try_wait().unwrap());
         status.code()
     }

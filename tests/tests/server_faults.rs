@@ -427,7 +427,7 @@ fn what_rest_asked_for_holds_until_the_configuration_says_something_new() {
 fn large() -> Live {
     Live {
         plan: Plan {
-            groups: 120,
+            groups: 10,
             group: 25,
             weight: 60_000,
             sound: false,
@@ -630,4 +630,150 @@ fn the_demo_shows_clips_and_leaves_nothing() {
     assert!(run.stdout.is_empty());
     let expected = format!("clipmill: cannot listen on {address}: ");
     assert!(run.stderr.starts_with(&expected), "{}", run.stderr);
+}
+
+#[test]
+fn the_end_waits_for_downloads_and_takes_nothing_new() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(folder.path(), "enabled = false");
+    let mut cam = large().start(&folder.path().join("streams"), "cam");
+    cam.wait_for(8);
+    eventually("cam is known", || {
+        (server.get("/live/rest/v2/broadcasts/cam").status == 200).then_some(())
+    });
+    cam.stop();
+    let path = "/live/rest/clip-creator/mp4/cam?returnFile=true";
+    let download = Download::begin(&server, "POST", path);
+    server.signal("TERM");
+    eventually("nobody else gets in", || {
+        TcpStream::connect(server.address).is_err().then_some(())
+    });
+    let bytes = download.finish();
+    assert_eq!(server.ended(), Some(0));
+    let [name] = files_of(folder.path()).try_into().unwrap();
+    assert!(fs::read(folder.path().join("streams").join(&name)).unwrap() == bytes);
+    let server = Server::start(folder.path(), "enabled = false");
+    assert_eq!(name_of(&server.vods("cam")[0]), name);
+}
+
+fn counted(server: &Server, name: &str) -> f64 {
+    let metrics = String::from_utf8(server.get("/metrics").body).unwrap();
+    let line = metrics.lines().find(|line| line.starts_with(name));
+    let line = line.unwrap_or_else(|| panic!("{name} is not counted"));
+    line.rsplit(' ').next().unwrap().parse().unwrap()
+}
+
+#[test]
+fn forms_are_sent_as_forms_and_what_nobody_takes_is_given_up_aloud() {
+    let folder = tempfile::tempdir().unwrap();
+    let receiver = Receiver::new(Vec::new(), None);
+    let nobody = free_address();
+    let app = format!(
+        "enabled = false\nlistener_hook_url = \"{}\"\nwebhook_max_age = \"2s\"\n\
+         webhook_content_type = \"application/x-www-form-urlencoded\"",
+        receiver.url()
+    );
+    let server = Server::start(folder.path(), &app);
+    for (id, hook) in [
+        ("cam", Value::Null),
+        ("deaf", json!(format!("http://{nobody}/"))),
+    ] {
+        let made = json!({"streamId": id, "metaData": "{\"a b\":1}", "listenerHookURL": hook});
+        let path = "/live/rest/v2/broadcasts/create";
+        assert_eq!(
+            server.send("POST", path, &[], &made.to_string()).status,
+            200
+        );
+    }
+    let streams = folder.path().join("streams");
+    let _both = ["cam", "deaf"].map(|id| Live::default().start(&streams, id));
+    eventually("a clip", || {
+        (server.call("POST", "mp4/cam").0 == 200).then_some(())
+    });
+    let told = eventually("told", || receiver.seen_of("vodReady").pop());
+    assert_eq!(
+        told.header("content-type"),
+        "application/x-www-form-urlencoded"
+    );
+    let has = |field: &str| told.body.split('&').any(|one| one == field);
+    assert!(
+        has("id=cam") && has("action=vodReady") && has("app=live"),
+        "{}",
+        told.body
+    );
+    assert!(has("metadata=%7B%22a+b%22%3A1%7D"), "{}", told.body);
+
+    eventually("given up", || {
+        (counted(&server, "clipmill_webhooks_failed_total") >= 1.0).then_some(())
+    });
+    let log = server.log();
+    let given_up = log
+        .lines()
+        .find(|line| line.contains("webhook given up"))
+        .unwrap();
+    for part in [
+        "ERROR",
+        "delivery=",
+        "attempts=",
+        "liveStreamStarted",
+        &nobody.to_string(),
+    ] {
+        assert!(given_up.contains(part), "{given_up}");
+    }
+    assert!(counted(&server, "clipmill_webhook_tries_failed_total") >= 2.0);
+}
+
+#[test]
+fn what_operators_read_is_there_from_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(folder.path(), "interval_seconds = 2");
+    for name in [
+        "clips_made_total",
+        "clips_failed_total",
+        "clip_bytes_total",
+        "clips_removed_total",
+        "streams_live",
+        "segments_indexed_total",
+        "spool_bytes",
+        "spool_limit_bytes",
+        "disk_full",
+        "webhook_queue",
+        "webhooks_delivered_total",
+        "webhooks_failed_total",
+        "http_requests_total",
+        "http_request_seconds_bucket",
+        "http_connections",
+    ] {
+        counted(&server, &format!("clipmill_{name}"));
+    }
+    let mut cam = Live::default().start(&folder.path().join("streams"), "cam");
+    let vod = eventually("a clip", || server.vods("cam").pop());
+    for histogram in [
+        "clip_make_seconds",
+        "clip_lateness_seconds",
+        "clip_duration_seconds",
+    ] {
+        let count = counted(&server, &format!("clipmill_{histogram}_count"));
+        assert!(count >= 1.0, "{histogram}");
+    }
+    // One line for each clip.
+    let log = server.log();
+    let id = vod["vodId"].as_str().unwrap();
+    let lines: Vec<_> = log.lines().filter(|line| line.contains(id)).collect();
+    let [line] = lines.as_slice() else {
+        panic!("{lines:?}");
+    };
+    for field in ["stream=", "from=", "to=", "samples=", "bytes=", "took_ms="] {
+        assert!(line.contains(field), "{line}");
+    }
+    cam.end();
+    eventually("cam has ended", || {
+        let cam = server.get("/live/rest/v2/broadcasts/cam").json();
+        (cam["status"] == "finished").then_some(())
+    });
+    let path = "/live/rest/v2/broadcasts/active-live-stream-count";
+    assert_eq!(server.get(path).json(), json!({"number": 0}));
+    // Each segment was read once.
+    let indexed = counted(&server, "clipmill_segments_indexed_total");
+    assert!(indexed <= cam.written() as f64, "{indexed}");
 }

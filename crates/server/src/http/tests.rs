@@ -14,12 +14,15 @@ use super::*;
 use crate::catalog::SledCatalog;
 use crate::config::AppSettings;
 use crate::model::{Broadcast, Vod};
+use crate::storage::{self, BodySender};
 
 /// Cuts nothing, and remembers what it was asked.
 #[derive(Default)]
 struct Stub {
     periodic: Mutex<Option<Duration>>,
     asked: Mutex<Vec<Asked>>,
+    /// Of the clip of `slow`, which somebody else makes.
+    slow: Mutex<Option<BodySender>>,
 }
 
 type Asked = (String, ClipWindow, Option<clipmill::Cut>, bool);
@@ -48,14 +51,19 @@ impl Clipping for Stub {
                     });
                 }
                 "full" => return Err(OnDemandError::DiskFull),
-                "cam" => {}
+                "cam" | "slow" => {}
                 _ => return Err(OnDemandError::NoBroadcast(id)),
             }
             let vod = Vod {
                 vod_id: "v".repeat(24),
                 ..Vod::default()
             };
-            Ok(MadeClip { vod, body: None })
+            let body = (id == "slow").then(|| {
+                let (sender, body) = storage::body(10);
+                *self.slow.lock().unwrap() = Some(sender);
+                body
+            });
+            Ok(MadeClip { vod, body })
         })
     }
 
@@ -891,4 +899,49 @@ async fn a_broadcast_may_come_with_fields_that_say_nothing() {
         (&now["name"], &now["metaData"]),
         (&json!("Hall"), &json!("m"))
     );
+}
+
+#[tokio::test]
+async fn the_first_bytes_of_a_clip_come_while_the_last_are_made() {
+    use std::os::unix::fs::FileExt;
+    let site = Site::new();
+    let request = Request::builder()
+        .method("POST")
+        .uri("/live/rest/clip-creator/mp4/slow?returnFile=true")
+        .body(Body::empty())
+        .unwrap();
+    let answer = site.router.clone().oneshot(request).await.unwrap();
+    assert_eq!(answer.status(), 200);
+    let id = "v".repeat(24);
+    for (name, value) in [
+        ("content-type", "video/mp4"),
+        ("content-length", "10"),
+        ("x-vodid", &id),
+        (
+            "content-disposition",
+            &format!("attachment; filename=\"{id}.mp4\""),
+        ),
+    ] {
+        assert_eq!(answer.headers()[name], value);
+    }
+    let mut body = answer.into_body();
+    let file = Arc::new(tempfile::tempfile().unwrap());
+    let growing = site
+        .stub
+        .slow
+        .lock()
+        .unwrap()
+        .take()
+        .unwrap()
+        .begin(Arc::clone(&file));
+    let mut next = async || body.frame().await.unwrap().unwrap().into_data().unwrap();
+    file.write_all_at(b"01234", 0).unwrap();
+    growing.reached(5);
+    assert_eq!(next().await, "01234");
+    file.write_all_at(b"56789", 5).unwrap();
+    growing.reached(10);
+    // All is written, but the last byte says that it lasts.
+    assert_eq!(next().await, "5678");
+    growing.done();
+    assert_eq!(next().await, "9");
 }

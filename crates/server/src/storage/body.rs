@@ -29,7 +29,7 @@ pub fn body(len: u64) -> (BodySender, ClipBody) {
 pub struct BodySender(watch::Sender<Progress>);
 
 impl BodySender {
-    pub(super) fn begin(self, file: Arc<File>) -> Growing {
+    pub(crate) fn begin(self, file: Arc<File>) -> Growing {
         Growing {
             sender: self.0,
             file,
@@ -39,20 +39,20 @@ impl BodySender {
 
 /// A clip that is being written.
 #[derive(Debug)]
-pub(super) struct Growing {
+pub(crate) struct Growing {
     sender: watch::Sender<Progress>,
     file: Arc<File>,
 }
 
 impl Growing {
     /// So many bytes are in the file.
-    pub(super) fn reached(&self, written: u64) {
+    pub(crate) fn reached(&self, written: u64) {
         self.sender
             .send_replace(Progress::Growing(Arc::clone(&self.file), written));
     }
 
     /// The file is whole and has its name.
-    pub(super) fn done(self) {
+    pub(crate) fn done(self) {
         self.sender.send_replace(Progress::Done(self.file));
     }
 }
