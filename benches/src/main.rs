@@ -15,7 +15,7 @@ use std::process::ExitCode;
 
 use args::{Args, Command, CompareArgs, LoadArgs};
 use clap::Parser;
-use clipmill_bench::{compare, interrupt, load, machine::Machine, memory, plot};
+use clipmill_bench::{compare, interrupt, load, machine::Machine, media, memory, plot};
 use serde::Serialize;
 
 fn main() -> ExitCode {
@@ -28,7 +28,7 @@ fn main() -> ExitCode {
         _ => {}
     }
     interrupt::watch();
-    let folder = args.dir.unwrap_or_else(default_folder);
+    let folder = args.dir.unwrap_or_else(media::default_folder);
     std::fs::create_dir_all(&folder).unwrap();
     match args.command {
         Command::Memory { seconds } => memory::run(&folder, seconds),
@@ -36,13 +36,6 @@ fn main() -> ExitCode {
         Command::Copy { .. } | Command::Plot { .. } | Command::Samples { .. } => ExitCode::FAILURE,
         Command::ServeLoad(args) => serve_load(&folder, &args),
     }
-}
-
-/// `target/bench`: this program is `target/PROFILE/clipmill-bench`.
-fn default_folder() -> PathBuf {
-    let this = std::env::current_exe().unwrap();
-    let target = this.parent().and_then(Path::parent);
-    target.map_or_else(std::env::temp_dir, |target| target.join("bench"))
 }
 
 /// The command line, as it can be typed again.

@@ -112,6 +112,47 @@ pub fn stream(folder: &Path, kind: Kind, seconds: u32) -> Result<PathBuf, String
     Ok(playlist)
 }
 
+/// Where inputs are kept: the folder that `CLIPMILL_BENCH_DIR` names, else `target/bench`. Programs
+/// are `target/PROFILE/NAME`, benches `target/PROFILE/deps/NAME`.
+#[must_use]
+pub fn default_folder() -> PathBuf {
+    if let Some(folder) = std::env::var_os("CLIPMILL_BENCH_DIR") {
+        return folder.into();
+    }
+    let this = std::env::current_exe().unwrap_or_default();
+    let profile = this
+        .ancestors()
+        .skip(1)
+        .find(|folder| !folder.ends_with("deps"));
+    let target = profile.and_then(Path::parent);
+    target.map_or_else(std::env::temp_dir, |target| target.join("bench"))
+}
+
+/// Makes ten seconds of AAC at 128 kbit/s in MPEG-TS below `folder`, once.
+///
+/// # Errors
+/// As [`stream`].
+pub fn sound(folder: &Path) -> Result<PathBuf, String> {
+    let out = folder.join("aac-10s.ts");
+    if out.is_file() {
+        return Ok(out);
+    }
+    if !clipmill_tests::tools::installed(&["ffmpeg"]) {
+        return Err("ffmpeg is not installed, so there is no media".to_owned());
+    }
+    let io = |error: std::io::Error| error.to_string();
+    std::fs::create_dir_all(folder).map_err(io)?;
+    let making = tempfile::tempdir_in(folder).map_err(io)?;
+    let half = making.path().join("sound.ts");
+    ffmpeg(
+        "-f lavfi -i anoisesrc=color=pink:amplitude=0.3:sample_rate=48000:seed=1,aformat=channel_layouts=stereo \
+         -t 10 -c:a aac -b:a 128k -f mpegts",
+        &half,
+    )?;
+    std::fs::rename(half, &out).map_err(io)?;
+    Ok(out)
+}
+
 fn ffmpeg(args: &str, out: &Path) -> Result<(), String> {
     let status = Command::new("ffmpeg")
         .args(["-v", "error", "-nostdin", "-y"])

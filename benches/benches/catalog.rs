@@ -1,0 +1,131 @@
+//! A catalog of 100,000 clips: making it, adding to it, listing it.
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a bench that cannot measure stops"
+)]
+
+use std::cell::Cell;
+
+use clipmill_bench::media;
+use clipmill_server::catalog::{Catalog, SledCatalog, SortBy, VodQuery};
+use clipmill_server::model::Vod;
+use clipmill_server::storage::ClipRecord;
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+
+const CLIPS: u32 = 100_000;
+
+fn vod(number: u32) -> Vod {
+    let vod_id = format!("{number:024}");
+    Vod {
+        stream_name: format!("camera {} (1080p)", number % 200),
+        vod_name: format!("{vod_id}.mp4"),
+        stream_id: format!("camera{}", number % 200),
+        file_path: format!("streams/{vod_id}.mp4"),
+        creation_date: 1_795_356_000_000 + i64::from(number) * 500,
+        start_time: 1_795_355_940_000 + i64::from(number) * 500,
+        duration: 60_000,
+        file_size: 11_250_000,
+        vod_id,
+        ..Vod::default()
+    }
+}
+
+fn benches(criterion: &mut Criterion) {
+    // On the disk: what is committed is synced.
+    let folder = media::default_folder();
+    std::fs::create_dir_all(&folder).unwrap();
+    let home = tempfile::tempdir_in(&folder).unwrap();
+    let records: Vec<_> = (0..CLIPS)
+        .map(|number| ClipRecord::new("live", &vod(number), None))
+        .collect();
+
+    let mut group = criterion.benchmark_group("catalog");
+    group.sample_size(10);
+    group.throughput(Throughput::Elements(1_000));
+    group.bench_function("import 1,000 clips into an empty one", |bencher| {
+        bencher.iter_batched(
+            || {
+                let home = tempfile::tempdir_in(&folder).unwrap();
+                let catalog = SledCatalog::open(home.path()).unwrap().catalog;
+                (home, catalog)
+            },
+            |(home, catalog)| {
+                catalog.import(&records[..1_000]).unwrap();
+                (home, catalog)
+            },
+            BatchSize::PerIteration,
+        );
+    });
+    group.finish();
+
+    let catalog = SledCatalog::open(home.path()).unwrap().catalog;
+    for some in records.chunks(10_000) {
+        catalog.import(some).unwrap();
+    }
+    let mut group = criterion.benchmark_group("catalog of 100,000 clips");
+    group.sample_size(10);
+    let next = Cell::new(CLIPS);
+    group.bench_function("commit a clip", |bencher| {
+        bencher.iter(|| {
+            let number = next.replace(next.get() + 1);
+            catalog
+                .commit_clip("live", &vod(number), None, &[])
+                .unwrap();
+        });
+    });
+    let page = |offset: usize, query: VodQuery| VodQuery {
+        offset,
+        size: 50,
+        ..query
+    };
+    let queries = [
+        ("list the first 50", page(0, VodQuery::default())),
+        ("list 50 in the middle", page(50_000, VodQuery::default())),
+        (
+            "list the latest 50 by date",
+            page(
+                0,
+                VodQuery {
+                    sort_by: SortBy::Date,
+                    descending: true,
+                    ..VodQuery::default()
+                },
+            ),
+        ),
+        (
+            "list 50 of a stream",
+            page(
+                0,
+                VodQuery {
+                    stream_id: Some("camera7".to_owned()),
+                    ..VodQuery::default()
+                },
+            ),
+        ),
+        (
+            "search",
+            page(
+                0,
+                VodQuery {
+                    search: Some("camera 117".to_owned()),
+                    ..VodQuery::default()
+                },
+            ),
+        ),
+    ];
+    for (name, query) in queries {
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| catalog.vods("live", &query).unwrap());
+        });
+    }
+    group.bench_function("count", |bencher| {
+        bencher.iter(|| catalog.count_vods("live", None).unwrap());
+    });
+    group.finish();
+}
+
+criterion_group!(catalog, benches);
+criterion_main!(catalog);
