@@ -45,6 +45,10 @@ fn scaled(text: &str, units: &[(&str, f64)]) -> Option<f64> {
 /// A duration, three digits of it: `0.153 s`, `3.51 ms`.
 #[must_use]
 pub fn time(seconds: f64) -> String {
+    if seconds == 0.0 {
+        // The kernel counts in steps, and may have seen none.
+        return "0".to_owned();
+    }
     let (value, unit) = if seconds < 0.1 {
         (seconds * 1e3, "ms")
     } else {
@@ -89,6 +93,6 @@ mod tests {
         assert_eq!(time(0.1534), "0.153 s");
         assert_eq!(time(47.23), "47.2 s");
         assert_eq!(time(177.4), "177 s");
-        assert_eq!(digits(0.0), "0.000");
+        assert_eq!(time(0.0), "0");
     }
 }

@@ -134,7 +134,7 @@ fn one(table: &Table) -> String {
         text.push_str(&line(row, yardstick, table.peak_floor_mib));
     }
     for (name, why) in &table.skipped {
-        text.push_str(&format!("\nNot run: {name}, for {why}.\n"));
+        text.push_str(&format!("\nNot run: {name}, as {why}.\n"));
     }
     text
 }
@@ -165,7 +165,7 @@ fn line(row: &Row, yardstick: Option<&Row>, floor_mib: f64) -> String {
     let output = match (&row.output, row.faults.is_empty()) {
         (_, false) => row.faults.join("; "),
         (Some(_), true) => "complete".to_owned(),
-        (None, true) => "no MP4".to_owned(),
+        (None, true) => "the segments".to_owned(),
     };
     format!(
         "| {} | {} | {} | {} | {} | {} | {} | {peak} | {} | {output} |\n",
