@@ -69,7 +69,9 @@ pub fn run(folder: &Path, options: &Options) -> Result<Option<Run>, String> {
     let length = options.seconds.max(options.history).max(600);
     let length = u32::try_from(length).map_err(|_| "too long".to_owned())?;
     let playlist = media::stream(folder, Kind::Small(options.bits), length)?;
-    let media = media::segments(&playlist);
+    let mut media = media::segments(&playlist);
+    // The last one is short: what ffmpeg had left. Streams that pass it would pause.
+    media.truncate((u64::from(length) / SEGMENT) as usize);
     let room = room(folder, options)?;
     let home = tempfile::tempdir_in(folder).map_err(|error| error.to_string())?;
     let home_path = home.path();
