@@ -460,6 +460,11 @@ impl TrackWriter {
         })
     }
 
+    /// Decoding timestamp of the first sample, in the timescale of the durations.
+    pub(crate) fn start(&self) -> i64 {
+        rescale(self.first_dts, self.timing.clock(), self.timescale)
+    }
+
     /// Ticks per second of the samples' durations.
     pub(crate) fn timescale(&self) -> u32 {
         self.timescale

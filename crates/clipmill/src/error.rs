@@ -137,6 +137,9 @@ pub enum SegmentError {
         /// What is wrong with it.
         error: Box<Self>,
     },
+    /// Its pictures cannot be put together with their sound.
+    #[error("its pictures and sound cannot be put together: {0}")]
+    Compose(String),
     /// It is larger than it may be.
     #[error(transparent)]
     Limit(#[from] LimitExceeded),

@@ -33,6 +33,7 @@
 #![forbid(unsafe_code)]
 
 mod clip;
+mod compose;
 mod cut;
 mod decrypt;
 mod error;
@@ -62,6 +63,7 @@ pub use clipmill_playlist::{
     WindowRequest, parse_duration,
 };
 pub use clipmill_ts::{DemuxOptions, Demuxer, IndexError};
+pub use compose::{AudioRendition, Composer};
 pub use cut::{Bounds, Cut};
 pub use decrypt::{DecryptError, SegmentKey};
 pub use error::{ClipError, PlaylistFailure, SegmentError};

@@ -172,7 +172,7 @@ fn first_beside(items: &[Item], beside: &Item) -> usize {
 }
 
 /// When the first sample begins and the last one, by presentation, of the track that leads.
-fn span(index: &SegmentIndex) -> Option<(Ticks, Ticks)> {
+pub(crate) fn span(index: &SegmentIndex) -> Option<(Ticks, Ticks)> {
     let track = index.tracks.iter().find(|t| !t.samples().is_empty())?;
     let clock = track.timing().clock();
     let times = track.samples().iter().map(|sample| sample.pts());

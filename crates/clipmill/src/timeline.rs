@@ -167,6 +167,13 @@ pub(crate) struct Part {
     pub(crate) index: Arc<SegmentIndex>,
 }
 
+impl LineTrack {
+    /// Which of the stream's playlists it comes from: 0 for the one with the pictures.
+    pub(crate) fn source(&self) -> usize {
+        self.source
+    }
+}
+
 impl Timeline {
     /// An empty line.
     #[must_use]

@@ -9,6 +9,7 @@
 
 mod orders;
 mod server;
+mod sound;
 
 use std::time::Duration;
 

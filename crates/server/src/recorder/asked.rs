@@ -1,5 +1,6 @@
 //! Clips that somebody asks for. They move no boundary.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -112,7 +113,14 @@ impl Asked {
         let live = stream.as_ref().and_then(|stream| {
             let state = lock(&stream.state);
             let session = state.session.as_ref().or(state.closing.last())?;
-            self.on_line(session)
+            let live = state.session.is_some() && !session.has_sound_beside();
+            let edge = session.tracker.next().filter(|_| live);
+            let found = self.on_line(session);
+            Some((found?, edge.map(|next| (session.playlist.clone(), next))))
+        });
+        let live = live.map(|(found, edge)| match edge {
+            Some((playlist, next)) => found.up_to_the_edge(&playlist, &app.root(), next),
+            None => found,
         });
         match live {
             Some(OnLine::Whole(found)) => Ok(*found),
@@ -237,7 +245,7 @@ impl Asked {
             from: instant(from_ms),
             to: instant(to_ms),
         };
-        let snapshot = dated.read(&serving.path, &app.root(), span);
+        let snapshot = dated.read(&serving, &app.root(), span);
         let place = |time: Option<DateTime<Utc>>| snapshot.timeline.at_time(time?);
         let bounds = Bounds {
             from: place(span.from),
@@ -257,6 +265,20 @@ enum OnLine {
     Whole(Box<Found>),
     /// It begins before what is recorded does.
     InPart(Box<Found>),
+}
+
+impl OnLine {
+    /// The same with what has come of the segment that is being written.
+    fn up_to_the_edge(self, playlist: &Path, root: &Path, next: u64) -> Self {
+        let extended = |found: Box<Found>| {
+            let snapshot = found.snapshot.with_parts(playlist, root, next);
+            Box::new(Found { snapshot, ..*found })
+        };
+        match self {
+            Self::Whole(found) => Self::Whole(extended(found)),
+            Self::InPart(found) => Self::InPart(extended(found)),
+        }
+    }
 }
 
 fn begin(timeline: &Timeline) -> Option<DateTime<Utc>> {

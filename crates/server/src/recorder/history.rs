@@ -1,15 +1,17 @@
 //! Media that no recorder has in mind any more, but that is still listed: of long event playlists,
 //! and of streams that have ended.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use clipmill::{AnySource, Location, Ticks};
+use clipmill::{AnySource, AudioRendition, Composer, Limits, Location, ReadSegment, Ticks};
 use clipmill_playlist::{MediaPlaylist, Segment};
 
 use super::line::{Held, Line, Snapshot};
-use super::session::{locate, ticks};
+use super::listing::read_media;
+use super::session::{locate, sound_source, ticks};
+use crate::sources::playlists::Serving;
 use crate::sources::session::FileMark;
 use crate::spool::Label;
 
@@ -18,6 +20,84 @@ use crate::spool::Label;
 pub(crate) struct Span {
     pub(crate) from: Option<DateTime<Utc>>,
     pub(crate) to: Option<DateTime<Utc>>,
+}
+
+/// Content of segments that is no file of the media server, for as long as a clip is made of it.
+#[derive(Debug)]
+pub(crate) struct Aside {
+    folder: tempfile::TempDir,
+    composer: Option<Composer>,
+    written: u64,
+}
+
+impl Aside {
+    /// For segments with sound that is listed in playlists of its own.
+    pub(crate) fn new(sound: Vec<AudioRendition>) -> std::io::Result<Self> {
+        let composer = (!sound.is_empty()).then(|| Composer::new(sound, &Limits::default()));
+        Ok(Self {
+            folder: tempfile::tempdir()?,
+            composer,
+            written: 0,
+        })
+    }
+
+    fn put(
+        &mut self,
+        root: &Path,
+        segment: &Segment,
+        mut read: ReadSegment,
+        after_gap: bool,
+        last: bool,
+    ) -> Result<(PathBuf, ReadSegment), String> {
+        if let Some(composer) = &mut self.composer {
+            let source = sound_source(root);
+            let mut said = Vec::new();
+            let waits = (false, last);
+            let composed = composer.compose(&source, segment, &read, after_gap, waits, &mut said);
+            for what in said {
+                tracing::warn!("sound is lost: {what}");
+            }
+            if let Some(composed) = composed.map_err(|error| error.to_string())? {
+                read = composed;
+            }
+        }
+        read.key = None;
+        let path = self.folder.path().join(format!("{}.seg", self.written));
+        self.written += 1;
+        std::fs::write(&path, &read.bytes).map_err(|error| error.to_string())?;
+        Ok((path, read))
+    }
+}
+
+impl Snapshot {
+    /// The same with the parts of the segment that is being written (`EXT-X-PART`), and with
+    /// segments that were listed since: up to the live edge.
+    pub(crate) fn with_parts(self, playlist: &Path, root: &Path, next: u64) -> Self {
+        let Some((listed, _)) = read_media(playlist) else {
+            return self;
+        };
+        let Some(open) = &listed.open_segment else {
+            return self;
+        };
+        // Whole segments in between are about to be taken in.
+        if open.sequence != next {
+            return self;
+        }
+        let Ok(aside) = Aside::new(Vec::new()) else {
+            return self;
+        };
+        let source = AnySource::for_playlist(&Location::File(playlist.to_owned()), false);
+        let (mut line, mut aside) = (Line::of(&self), Some(aside));
+        let listed = listed.with_parts();
+        for part in listed.segments.iter().filter(|one| one.part.is_some()) {
+            let read = read_one(&mut line, &source, playlist, root, part, &mut aside, false);
+            if let Err(reason) = read {
+                tracing::debug!(part = part.uri, reason, "a part is not there");
+                break;
+            }
+        }
+        line.snapshot().with(aside)
+    }
 }
 
 /// A playlist whose segments are all dated.
@@ -59,7 +139,7 @@ impl Dated {
 
     /// Reads and indexes what a clip of this stretch needs: from a sync sample at or before its
     /// beginning to a segment after its end, which may hold sound of its last moments.
-    pub(crate) fn read(&self, playlist: &Path, root: &Path, span: Span) -> Snapshot {
+    pub(crate) fn read(&self, serving: &Serving, root: &Path, span: Span) -> Snapshot {
         let ends_after =
             |segment: &Segment, instant| segment.end_time().is_none_or(|end| end > instant);
         let begins_before =
@@ -81,7 +161,7 @@ impl Dated {
         let mut back = 1;
         loop {
             let begin = first.saturating_sub(back);
-            let line = self.read_from(playlist, root, begin, past);
+            let (line, aside) = self.read_from(serving, root, begin, past);
             let timeline = line.timeline();
             let asked = span.from.and_then(|from| timeline.at_time(from));
             let decodes = asked.is_none_or(|asked| {
@@ -90,43 +170,69 @@ impl Dated {
                     .is_some_and(|sync| sync <= asked)
             });
             if decodes || begin == 0 {
-                return line.snapshot();
+                return line.snapshot().with(aside);
             }
             back *= 2;
         }
     }
 
-    fn read_from(&self, playlist: &Path, root: &Path, begin: usize, past: usize) -> Line {
+    fn read_from(
+        &self,
+        serving: &Serving,
+        root: &Path,
+        begin: usize,
+        past: usize,
+    ) -> (Line, Option<Aside>) {
         let mut line = Line::default();
+        let playlist = serving.path.as_path();
+        let mut aside = match serving.sound.as_slice() {
+            [] => None,
+            sound => Aside::new(sound.to_vec())
+                .inspect_err(|error| tracing::error!(%error, "there is no room for sound"))
+                .ok(),
+        };
         let source = AnySource::for_playlist(&Location::File(playlist.to_owned()), false);
-        for segment in self
-            .segments
-            .get(begin..past.max(begin))
-            .unwrap_or_default()
-        {
-            if let Err(reason) = read_one(&mut line, &source, playlist, root, segment) {
+        let wanted = self.segments.get(begin..past.max(begin));
+        let wanted = wanted.unwrap_or_default();
+        for (at, segment) in wanted.iter().enumerate() {
+            let next = wanted.get(at + 1);
+            let last = next.is_none_or(|next| next.discontinuity);
+            let read = read_one(
+                &mut line, &source, playlist, root, segment, &mut aside, last,
+            );
+            if let Err(reason) = read {
                 tracing::warn!(segment = segment.uri, reason, "a segment cannot be read");
                 line.miss(ticks(segment.duration));
             }
         }
-        line
+        (line, aside)
     }
 }
 
+/// Puts a segment on the line; what is not in a file as it is goes `aside`.
 fn read_one(
     line: &mut Line,
     source: &AnySource,
     playlist: &Path,
     root: &Path,
     segment: &Segment,
+    aside: &mut Option<Aside>,
+    last: bool,
 ) -> Result<(), String> {
     if segment.gap {
         return Err("there is no media in it".to_owned());
     }
     let path = locate(playlist, segment, root).map_err(|error| error.to_string())?;
-    let metadata = std::fs::metadata(&path).map_err(|error| error.to_string())?;
+    let mut metadata = std::fs::metadata(&path).map_err(|error| error.to_string())?;
     let read = line.read(source, segment, playlist);
-    let read = read.map_err(|error| error.to_string())?;
+    let mut read = read.map_err(|error| error.to_string())?;
+    let (mut path, mut byte_range) = (path, segment.byte_range);
+    if let Some(aside) = aside {
+        let after_gap = segment.discontinuity || line.missing() > 0;
+        (path, read) = aside.put(root, segment, read, after_gap, last)?;
+        metadata = std::fs::metadata(&path).map_err(|error| error.to_string())?;
+        byte_range = None;
+    }
     let index = line.index(&read, segment.discontinuity);
     let index = index.map_err(|error| error.to_string())?;
     let label = Label {
@@ -143,7 +249,7 @@ fn read_one(
         original_mark: FileMark::of(&metadata),
         mark: FileMark::of(&metadata),
         holding: None,
-        byte_range: segment.byte_range,
+        byte_range,
         key: read.key,
     };
     line.push(&label, index, held);

@@ -11,6 +11,7 @@ use clipmill::{
 };
 use clipmill_playlist::Segment;
 
+use super::history::Aside;
 use crate::sources::session::FileMark;
 use crate::spool::{Kept, Label, Spool, SpoolError};
 
@@ -114,9 +115,20 @@ impl Held {
 pub(crate) struct Snapshot {
     pub(crate) timeline: Timeline,
     held: Vec<Held>,
+    /// What some of these files are kept by.
+    #[expect(dead_code, reason = "it is there to be dropped")]
+    aside: Option<Arc<Aside>>,
 }
 
 impl Snapshot {
+    /// Keeps content that is in no file of the media server.
+    pub(crate) fn with(self, aside: Option<Aside>) -> Self {
+        Self {
+            aside: aside.map(Arc::new),
+            ..self
+        }
+    }
+
     /// Numbers of the segments among the `wanted` ones whose files are not what was indexed.
     pub(crate) fn damaged(&self, wanted: impl Fn(u64) -> bool) -> Vec<u64> {
         let numbers = self
@@ -168,6 +180,16 @@ impl Line {
         Snapshot {
             timeline: self.timeline.clone(),
             held: self.held.iter().cloned().collect(),
+            aside: None,
+        }
+    }
+
+    /// A line that goes on where a snapshot ends.
+    pub(crate) fn of(snapshot: &Snapshot) -> Self {
+        Self {
+            timeline: snapshot.timeline.clone(),
+            held: snapshot.held.iter().cloned().collect(),
+            ..Self::default()
         }
     }
 

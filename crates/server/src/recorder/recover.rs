@@ -160,6 +160,9 @@ fn resume(
         Duration::from_millis(target),
     );
     session.interval = app.usual_interval();
+    if let Some(serving) = serving.filter(|serving| serving.path == session.playlist) {
+        session.add_sound(&serving.sound);
+    }
     session.recording = match boundary {
         Some(boundary) if !boundary.finished => {
             session.has_clips = boundary.ordinal > 0;

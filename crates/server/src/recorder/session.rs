@@ -6,7 +6,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use clipmill::{AnySource, Location, ReadSegment, SegmentError, SegmentIndex, Ticks};
+use clipmill::source::{FileSource, HttpSource};
+use clipmill::{
+    AnySource, AudioRendition, Composer, Limits, Location, ReadSegment, SegmentError, SegmentIndex,
+    Ticks,
+};
 use clipmill_playlist::{Segment, candidates};
 
 use super::boundary::{self, Mark};
@@ -101,6 +105,10 @@ pub(crate) struct Session {
     /// The last segment's timestamp and instant, where only its arrival dates it.
     dated: Option<(Ticks, DateTime<Utc>)>,
     told_unsupported: bool,
+    /// Puts sound that is in playlists of its own into the segments of the pictures.
+    composer: Option<Composer>,
+    /// Nothing of the same run follows the segment that is taken.
+    pub(crate) run_ends: bool,
     /// Why segments cannot be kept, while they cannot.
     pub(crate) not_kept: Option<SpoolError>,
 }
@@ -138,6 +146,8 @@ impl Session {
             pending: Vec::new(),
             dated: None,
             told_unsupported: false,
+            composer: None,
+            run_ends: false,
             not_kept: None,
         }
     }
@@ -181,18 +191,15 @@ impl Session {
                 return self.pass_over(segment, None, Some(&reason), place);
             }
         };
+        let mark = found.mark;
+        let found = match self.with_sound(found, segment, place) {
+            Ok(Some(found)) => found,
+            Ok(None) => return Intake::Later(SETTLE),
+            Err(error) => return self.not_indexed(segment, last, mark, &error, place),
+        };
         let index = match self.line.index(&found.read, segment.discontinuity) {
             Ok(index) => index,
-            Err(error) => {
-                let age = found.mark.modified().elapsed().unwrap_or_default();
-                if age < LATE
-                    && let Some(wait) = self.patience(segment.sequence, last)
-                {
-                    return Intake::Later(wait);
-                }
-                let reason = error.to_string();
-                return self.pass_over(segment, Some(found.mark), Some(&reason), place);
-            }
+            Err(error) => return self.not_indexed(segment, last, mark, &error, place),
         };
         self.waiting = None;
         let start_time = match segment.start_time {
@@ -209,6 +216,10 @@ impl Session {
             changed: !found.as_it_is(),
         });
         let holding = self.keep(label, &found, place);
+        if found.composed && holding.is_none() {
+            let reason = "there is no room to keep it with its sound";
+            return self.pass_over(segment, Some(found.mark), Some(reason), place);
+        }
         // One file that holds all segments changes all the time.
         let mark = found.whole_file.then_some(found.mark);
         let held = Held {
@@ -226,6 +237,67 @@ impl Session {
         self.tracker.saw(segment, mark);
         self.grew();
         Intake::Done
+    }
+
+    /// Has sound that is listed in playlists of its own recorded with the pictures.
+    pub(crate) fn add_sound(&mut self, renditions: &[AudioRendition]) {
+        if !renditions.is_empty() {
+            self.composer = Some(Composer::new(renditions.to_vec(), &Limits::default()));
+        }
+    }
+
+    /// Whether there is such sound.
+    pub(crate) fn has_sound_beside(&self) -> bool {
+        self.composer.is_some()
+    }
+
+    /// A segment with the sound that belongs to it; `None` while that is not there yet.
+    fn with_sound(
+        &mut self,
+        found: Found,
+        segment: &Segment,
+        place: &Place<'_>,
+    ) -> Result<Option<Found>, SegmentError> {
+        if self.composer.is_none() {
+            return Ok(Some(found));
+        }
+        let patient = self.patience(segment.sequence, false).is_some();
+        let Some(composer) = &mut self.composer else {
+            return Ok(Some(found));
+        };
+        let after_gap = segment.discontinuity || self.line.missing() > 0;
+        let source = sound_source(place.root);
+        let mut said = Vec::new();
+        let read = &found.read;
+        let waits = (patient, self.run_ends);
+        let composed = composer.compose(&source, segment, read, after_gap, waits, &mut said)?;
+        for what in said {
+            let (app, stream) = (place.app, place.stream);
+            tracing::error!(app, stream, "sound is lost: {what}");
+        }
+        Ok(composed.map(|read| Found {
+            read,
+            composed: true,
+            ..found
+        }))
+    }
+
+    fn not_indexed(
+        &mut self,
+        segment: &Segment,
+        last: bool,
+        mark: FileMark,
+        error: &SegmentError,
+        place: &Place<'_>,
+    ) -> Intake {
+        let age = mark.modified().elapsed().unwrap_or_default();
+        if age < LATE
+            && let Some(wait) = self.patience(segment.sequence, last)
+        {
+            return Intake::Later(wait);
+        }
+        let reason = error.to_string();
+        self.pass_over(segment, Some(mark), Some(&reason), place)
     }
 
     /// What is listed and not taken yet, with what its files look like.
@@ -275,6 +347,9 @@ impl Session {
         match indexed {
             Ok(index) => {
                 self.dated = first_timestamp(&index).zip(label.start_time);
+                if let Some(composer) = &mut self.composer {
+                    composer.resume(&index);
+                }
                 let held = Held {
                     original_mark: kept.mark,
                     original: original.filter(|_| !label.changed),
@@ -368,6 +443,7 @@ impl Session {
         }
         Ok(Found {
             whole_file,
+            composed: false,
             path,
             mark,
             read,
@@ -485,12 +561,14 @@ struct Found {
     mark: FileMark,
     read: ReadSegment,
     whole_file: bool,
+    /// It holds the sound of other segments as well.
+    composed: bool,
 }
 
 impl Found {
     /// Whether the content is that of the file byte for byte.
     fn as_it_is(&self) -> bool {
-        self.whole_file && self.read.key.is_none()
+        self.whole_file && self.read.key.is_none() && !self.composed
     }
 }
 
@@ -499,6 +577,11 @@ enum Trouble {
     Settling(Duration),
     NotThere(String),
     Unsupported(String),
+}
+
+/// Sound lies anywhere in the streams folder.
+pub(crate) fn sound_source(root: &Path) -> AnySource {
+    AnySource::new(FileSource::within(root), HttpSource::default())
 }
 
 /// The file of a segment, links resolved, inside `root`.

@@ -387,6 +387,7 @@ impl Stream {
             playlist = %serving.path.display(),
             "stream is live"
         );
+        session.add_sound(&serving.sound);
         session.describe();
         state.session = Some(session);
         state.seen = None;
@@ -412,6 +413,8 @@ impl Stream {
         let mut remaining: Duration = new.iter().map(|segment| segment.duration).sum();
         for (at, segment) in new.iter().enumerate() {
             let last = at + 1 == new.len() && !playlist.ended;
+            let next = new.get(at + 1);
+            session.run_ends = next.map_or(playlist.ended, |next| next.discontinuity);
             match session.take(segment, last, remaining, &place) {
                 Intake::Done => {
                     counter!(SEGMENTS_INDEXED, "app" => app.name().to_owned()).increment(1);

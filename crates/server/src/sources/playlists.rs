@@ -6,8 +6,9 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use clipmill::{AudioRendition, Language};
 use clipmill_playlist::{
-    Location, MultivariantPlaylist, Playlist, PlaylistLimits, VariantChoice, resolve,
+    Location, MultivariantPlaylist, Playlist, PlaylistLimits, RenditionKind, VariantChoice, resolve,
 };
 
 use super::names::{PlaylistName, Role};
@@ -35,6 +36,8 @@ enum Lists {
     Playlists {
         /// The one of the best quality.
         best: PathBuf,
+        /// Sound that belongs to it and is listed in playlists of its own.
+        sound: Vec<AudioRendition>,
         /// All of them.
         all: Vec<PathBuf>,
     },
@@ -54,6 +57,8 @@ struct Known {
 pub(crate) struct Serving {
     pub(crate) path: PathBuf,
     pub(crate) sub_folder: Option<String>,
+    /// Where its sound is, if it is in playlists of its own.
+    pub(crate) sound: Vec<AudioRendition>,
 }
 
 /// All playlists under one folder.
@@ -210,6 +215,10 @@ impl Playlists {
         let serving = |(_, _, path, known): &(Role, SystemTime, &Path, &Known)| Serving {
             path: (*path).to_owned(),
             sub_folder: known.name.sub_folder.clone(),
+            sound: match &known.lists {
+                Lists::Playlists { sound, .. } => sound.clone(),
+                Lists::Media | Lists::Unknown => Vec::new(),
+            },
         };
         let stays = candidates
             .iter()
@@ -277,8 +286,19 @@ fn lists(path: &Path, playlist: &MultivariantPlaylist) -> Lists {
         .flatten()
         .filter_map(file)
         .collect();
+    let group = best.and_then(|variant| variant.audio.as_deref());
+    let group = group.map(|id| playlist.group(RenditionKind::Audio, id));
+    let sound = group.unwrap_or_default().into_iter().filter_map(|one| {
+        Some(AudioRendition {
+            playlist: Location::File(file(one.uri.as_deref()?)?),
+            name: one.name.clone(),
+            language: Language::from_tag(one.language.as_deref().unwrap_or_default()),
+            default: one.default,
+        })
+    });
+    let sound = sound.collect();
     match best.and_then(|variant| file(&variant.uri)) {
-        Some(best) => Lists::Playlists { best, all },
+        Some(best) => Lists::Playlists { best, sound, all },
         None => Lists::Unknown,
     }
 }
