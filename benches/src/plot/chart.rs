@@ -4,10 +4,10 @@ use std::fmt::Write as _;
 
 use super::axis::{Range, Scale, label};
 
-const WIDTH: f64 = 860.0;
+const WIDTH: f64 = 880.0;
 const HEIGHT: f64 = 440.0;
 const LEFT: f64 = 72.0;
-const RIGHT: f64 = 220.0;
+const RIGHT: f64 = 240.0;
 const TOP: f64 = 48.0;
 const BOTTOM: f64 = 62.0;
 
