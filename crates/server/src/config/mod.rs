@@ -198,9 +198,15 @@ impl Settings {
             } else {
                 None
             };
+            let fault = |what: &str| {
+                let message = format!("application `{}` {what}", app.name);
+                Err(ConfigError::at(file.path.as_deref(), line, message))
+            };
             if let Some(misnamed) = misnamed {
-                let message = format!("application `{}` {misnamed}", app.name);
-                return Err(ConfigError::at(file.path.as_deref(), line, message));
+                return fault(misnamed);
+            }
+            if let Some(other) = apps.iter().find(|other| other.overlaps(&app)) {
+                return fault(&format!("shares a folder with `{}`", other.name));
             }
             apps.push(Arc::new(app));
         }
@@ -245,6 +251,19 @@ impl AppSettings {
             jwt_secret: None,
             retention: Retention::default(),
         }
+    }
+
+    /// Whether a folder of one application is, or lies in, a folder of the other: each would take
+    /// the other's clips for files that nothing points to.
+    fn overlaps(&self, other: &Self) -> bool {
+        let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
+        let roots = |app: &Self| -> Vec<PathBuf> {
+            let all = [Some(&app.streams_dir), app.clips_dir.as_ref()];
+            all.into_iter().flatten().map(absolute).collect()
+        };
+        let (ours, theirs) = (roots(self), roots(other));
+        let mut pairs = ours.iter().flat_map(|a| theirs.iter().map(move |b| (a, b)));
+        pairs.any(|(a, b)| a.starts_with(b) || b.starts_with(a))
     }
 
     /// Where its files lie.

@@ -140,6 +140,22 @@ fn faults_are_one_line_that_says_where() {
     );
     let found = fault(&format!("{app}{app}"));
     assert_eq!(found, "clipmill.toml:4: application `live` is named twice");
+    for (more, shares) in [
+        ("streams_dir = \"/a\"", true),
+        ("streams_dir = \"/a/b/\"", true),
+        ("streams_dir = \"/\"", true),
+        ("streams_dir = \"/ab\"\nclips_dir = \"/a/clips\"", true),
+        ("streams_dir = \"/ab\"", false),
+    ] {
+        let text = format!("{app}[[app]]\nname = \"more\"\n{more}\n");
+        let found = Settings::from_toml(&text).map_err(|fault| fault.to_string());
+        let expected = "clipmill.toml:4: application `more` shares a folder with `live`";
+        assert_eq!(
+            found.is_err_and(|found| found == expected),
+            shares,
+            "{more}"
+        );
+    }
     let found = fault("= 3");
     assert!(
         found.starts_with("clipmill.toml:1: ") && !found.contains('\n'),
