@@ -337,6 +337,13 @@ fn what_cannot_be_done_is_said_as_the_contract_words_it() {
     }
     let streams = folder.path().join("streams");
     fs::write(streams.join("odd.m3u8"), "this is no playlist\n").unwrap();
+    let create = "/live/rest/v2/broadcasts/create";
+    let made = server.send("POST", create, &[], "{\"streamId\":\"odd\"}");
+    assert_eq!(made.status, 200);
+    let odd = result(false, "No HLS playlist found for stream odd");
+    eventually("odd's file is seen", || {
+        (server.call("POST", "mp4/odd") == (417, odd.clone())).then_some(())
+    });
     let mut cam = Live::default().start(&streams, "cam");
     cam.wait_for(3);
     eventually("cam is known", || {

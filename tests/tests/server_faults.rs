@@ -257,7 +257,11 @@ fn name_of(vod: &Value) -> String {
 
 /// The names of all clips on the disk.
 fn files_of(folder: &Path) -> Vec<String> {
-    let entries = fs::read_dir(folder.join("streams")).unwrap().flatten();
+    files_in(&folder.join("streams"))
+}
+
+fn files_in(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).unwrap().flatten();
     let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
     let mut names: Vec<_> = names
         .filter(|name| name.ends_with(".mp4") && !name.starts_with('.'))
@@ -776,4 +780,31 @@ fn what_operators_read_is_there_from_the_start() {
     // Each segment was read once.
     let indexed = counted(&server, "clipmill_segments_indexed_total");
     assert!(indexed <= cam.written() as f64, "{indexed}");
+}
+
+#[test]
+fn applications_come_and_go_with_the_configuration() {
+    let folder = tempfile::tempdir().unwrap();
+    let more = folder.path().join("more");
+    fs::create_dir(&more).unwrap();
+    let both = format!(
+        "interval_seconds = 2\n[[app]]\nname = \"more\"\nstreams_dir = \"{}\"\n\
+         interval_seconds = 2\njwt_secret = \"s\"",
+        more.display()
+    );
+    let server = Server::start(folder.path(), "interval_seconds = 2");
+    let count = || server.get("/more/rest/v2/vods/count").status;
+    assert_eq!(count(), 404);
+    let _hall = Live::default().start(&more, "hall");
+    server.reconfigure(&both);
+    eventually("it is there, and wants a token", || {
+        (count() == 403).then_some(())
+    });
+    let clip = || files_in(&more).pop();
+    let name = eventually("a clip", clip);
+    assert_eq!(server.get(&format!("/more/streams/{name}")).status, 200);
+    server.reconfigure("interval_seconds = 2");
+    eventually("it is gone", || (count() == 404).then_some(()));
+    assert_eq!(server.get(&format!("/more/streams/{name}")).status, 404);
+    assert!(more.join(&name).exists());
 }

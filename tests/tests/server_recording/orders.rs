@@ -370,3 +370,33 @@ fn a_stream_that_is_there_at_once_and_over_is_recorded() {
     assert_tiles(&server.clips("cam"), &[&pieces]);
     server.assert_all_or_nothing();
 }
+
+#[test]
+fn streams_that_begin_together_are_not_cut_together() {
+    let server = Server::start("interval_seconds = 30\n");
+    // Ten seconds each: with the fourth one, the first clip is complete.
+    let long = Plan {
+        group: 250,
+        weight: 10,
+        ..short(4)
+    };
+    let pieces = pieces(&long, &[1]);
+    let ids: Vec<_> = (0..40).map(|number| format!("cam{number}")).collect();
+    let folder = server.streams();
+    let live = |id: &String| Live::new(&folder, id, Kind::Event, Some(DATE));
+    let mut lives: Vec<_> = ids.iter().map(live).collect();
+    for piece in &pieces {
+        for live in &mut lives {
+            live.publish(piece, false);
+        }
+    }
+    server.wait("a clip of each", || server.vods().len() >= ids.len());
+    let vods = server.vods();
+    for id in &ids {
+        assert_eq!(vods.iter().filter(|vod| vod["streamId"] == *id).count(), 1);
+    }
+    // They were complete within a moment, and are made over a tenth of the interval.
+    let made = vods.iter().map(|vod| vod["creationDate"].as_i64().unwrap());
+    let (first, last) = (made.clone().min().unwrap(), made.max().unwrap());
+    assert!(last - first >= 1_500, "{} ms", last - first);
+}
