@@ -496,7 +496,8 @@ impl Beside {
             }
             self.next = Some(item.sequence.saturating_add(1));
         }
-        reached(self) || playlist.ended
+        // Until the run is over there may be more of it.
+        playlist.ended || (reached(self) && !last)
     }
 
     fn read_playlist(&self, source: &dyn SegmentSource, limits: &Limits) -> Option<MediaPlaylist> {
