@@ -163,6 +163,9 @@ pub(crate) struct CutArgs {
     /// Of subtitles in playlists of their own (WebVTT): tracks of the clip, files beside it, or both
     #[arg(long, value_enum, default_value_t = SubtitlesChoice::Track)]
     pub(crate) subtitles: SubtitlesChoice,
+    /// Look for keys here first, by the last part of their URI: 16 bytes, or 32 hexadecimal digits
+    #[arg(long, value_name = "DIR")]
+    pub(crate) keys: Option<PathBuf>,
     /// Take segments that lie outside the playlist's folder too
     #[arg(long)]
     pub(crate) allow_outside: bool,
@@ -229,6 +232,9 @@ pub(crate) struct ProbeArgs {
     /// A playlist or a segment: a path, or an http(s) URL
     #[arg(value_name = "FILE|PLAYLIST", value_parser = location)]
     pub(crate) input: Location,
+    /// Look for keys here first, by the last part of their URI: 16 bytes, or 32 hexadecimal digits
+    #[arg(long, value_name = "DIR")]
+    pub(crate) keys: Option<PathBuf>,
     /// Take segments that lie outside the playlist's folder too
     #[arg(long)]
     pub(crate) allow_outside: bool,

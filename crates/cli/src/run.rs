@@ -87,6 +87,7 @@ fn cut(args: &CutArgs) -> Result<ExitCode, Failure> {
         audio: args.audio.clone(),
         subtitles: args.subtitles.into(),
         program: args.common.program,
+        keys: args.keys.clone(),
         allow_outside: args.allow_outside,
         ..ClipRequest::default()
     };
@@ -314,6 +315,7 @@ fn report(clip: &Clip, bytes: u64, output: &Output, common: &Common) {
 fn probe(args: &ProbeArgs) -> Result<ExitCode, Failure> {
     let request = ClipRequest {
         program: args.common.program,
+        keys: args.keys.clone(),
         allow_outside: args.allow_outside,
         ..ClipRequest::default()
     };

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::path::{Path, PathBuf};
 
 use aes::{Aes128, Aes256};
 use bytes::{Bytes, BytesMut};
@@ -15,6 +16,7 @@ use clipmill_playlist::{Key, KeyMethod, Location, LocationError, resolve};
 use clipmill_ts::{SampleCipher, decrypt_samples};
 
 use crate::error::SegmentError;
+use crate::feed::file_name;
 use crate::source::SegmentSource;
 
 /// More than any key has: what is larger is something else, an error page for one.
@@ -243,6 +245,8 @@ impl SampleCipher for Chain {
 /// Keys that have been read.
 #[derive(Debug, Default)]
 pub(crate) struct KeyRing {
+    /// Where keys are looked for first.
+    folder: Option<PathBuf>,
     keys: HashMap<Location, Secret>,
 }
 
@@ -250,6 +254,35 @@ pub(crate) struct KeyRing {
 const KEPT: usize = 64;
 
 impl KeyRing {
+    /// One that looks for keys in a folder first, by the last part of their URI.
+    pub(crate) fn of(folder: Option<&Path>) -> Self {
+        Self {
+            folder: folder.map(Path::to_owned),
+            ..Self::default()
+        }
+    }
+
+    /// The key of this name in the folder: its bytes, or as many hexadecimal digits as they need.
+    fn at_hand(&self, location: &Location, len: usize) -> Option<Vec<u8>> {
+        let folder = self.folder.as_ref()?;
+        let path = folder.join(file_name(location));
+        let metadata = std::fs::metadata(&path).ok()?;
+        if !metadata.is_file() || metadata.len() > MAX_KEY {
+            return None;
+        }
+        let bytes = std::fs::read(&path).ok()?;
+        let text = bytes.trim_ascii();
+        if bytes.len() == len || text.len() != 2 * len {
+            return Some(bytes);
+        }
+        let digit = |byte: &u8| char::from(*byte).to_digit(16);
+        let pairs = text.chunks_exact(2).map(|pair| match pair {
+            [high, low] => u8::try_from(digit(high)? << 4 | digit(low)?).ok(),
+            _ => None,
+        });
+        Some(pairs.collect::<Option<_>>().unwrap_or(bytes))
+    }
+
     /// Reads a key, unless it was read before.
     pub(crate) fn get(
         &mut self,
@@ -263,7 +296,11 @@ impl KeyRing {
                 let key = match self.keys.get(location) {
                     Some(key) => key.clone(),
                     None => {
-                        let key = Secret(source.read(location, None, MAX_KEY)?.to_vec());
+                        let key = match self.at_hand(location, place.method.key_len()) {
+                            Some(key) => key,
+                            None => source.read(location, None, MAX_KEY)?.to_vec(),
+                        };
+                        let key = Secret(key);
                         if self.keys.len() >= KEPT {
                             self.keys.clear();
                         }

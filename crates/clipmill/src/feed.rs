@@ -1,6 +1,7 @@
 //! Segments, one after the other: read, indexed, and told what lies between them.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -51,11 +52,14 @@ impl Item {
         segment: &Segment,
         base: &Location,
         allow_outside: bool,
+        keys_at_hand: bool,
     ) -> Result<Self, LocationError> {
         let mut unsupported = None;
         let mut place_of = |key: &Option<Arc<Key>>| {
             let Some(key) = key else { return Ok(None) };
-            match KeyPlace::new(key, segment.sequence, base, allow_outside) {
+            // Where a key would be matters only if it is read there.
+            let anywhere = allow_outside || keys_at_hand;
+            match KeyPlace::new(key, segment.sequence, base, anywhere) {
                 Ok(place) => Ok(Some(place)),
                 Err(NoKey::Location(error)) => Err(error),
                 Err(NoKey::Unsupported(what)) => {
@@ -198,6 +202,12 @@ impl<'a> Feed<'a> {
             discontinuity: false,
             bytes: Bytes::new(),
         }
+    }
+
+    /// Looks for keys in a folder first.
+    pub(crate) fn with_keys(mut self, folder: Option<&Path>) -> Self {
+        self.keys = KeyRing::of(folder);
+        self
     }
 
     /// The segment that was indexed last.

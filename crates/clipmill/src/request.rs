@@ -1,6 +1,7 @@
 //! From a playlist, or a list of files, to a [`Clip`].
 
 use std::ops::ControlFlow;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -35,6 +36,9 @@ pub struct ClipRequest {
     pub audio: AudioChoice,
     /// What becomes of its subtitles, where they are in playlists of their own.
     pub subtitles: SubtitleChoice,
+    /// A folder in which keys are looked for first, by the last part of their URI: 16 bytes, or 32
+    /// hexadecimal digits.
+    pub keys: Option<PathBuf>,
     /// Which program of a stream with several; the one with pictures by default.
     pub program: Option<u16>,
     /// Whether a playlist on disk may name files outside its folder.
@@ -241,11 +245,11 @@ pub(crate) fn items(
     let segments = playlist.segments.iter();
     segments
         .map(|segment| {
-            Item::from_segment(segment, &opened.location, request.allow_outside).map_err(|error| {
-                ClipError::Playlist {
-                    playlist: opened.location.to_string(),
-                    error: error.into(),
-                }
+            let keys = request.keys.is_some();
+            let item = Item::from_segment(segment, &opened.location, request.allow_outside, keys);
+            item.map_err(|error| ClipError::Playlist {
+                playlist: opened.location.to_string(),
+                error: error.into(),
             })
         })
         .collect()
@@ -338,7 +342,8 @@ impl<'a> Loader<'a> {
             window,
             asked_from: window_begins(&request.window),
             request,
-            feed: Feed::new(source, request.program, &request.limits),
+            feed: Feed::new(source, request.program, &request.limits)
+                .with_keys(request.keys.as_deref()),
             renditions,
             subtitles: Vec::new(),
             beside: Vec::new(),
@@ -359,7 +364,11 @@ impl<'a> Loader<'a> {
 
     /// Begins anew.
     pub(crate) fn restart(&mut self) {
-        self.feed = Feed::new(self.source, self.request.program, &self.request.limits);
+        let feed = || {
+            let feed = Feed::new(self.source, self.request.program, &self.request.limits);
+            feed.with_keys(self.request.keys.as_deref())
+        };
+        self.feed = feed();
         let labels = self.renditions.iter().map(OpenedRendition::label);
         self.timeline = Timeline::with_labels(labels.collect());
         self.placed.clear();
@@ -370,10 +379,7 @@ impl<'a> Loader<'a> {
         let beside = self.items.get(self.first);
         let renditions = self.renditions.iter().zip(1..);
         self.beside = renditions
-            .map(|(opened, number)| {
-                let feed = Feed::new(self.source, self.request.program, &self.request.limits);
-                RenditionFeed::new(number, opened, feed, beside)
-            })
+            .map(|(opened, number)| RenditionFeed::new(number, opened, feed(), beside))
             .collect();
         self.pushed = false;
         self.beyond = None;
@@ -630,8 +636,9 @@ impl<'a> Loader<'a> {
         let (span, limits) = ((clip.start, clip.end), &self.request.limits);
         for opened in &self.subtitles {
             let mut said = Vec::new();
-            let read: Subtitles =
-                read_subtitles(opened, &anchors, span, self.source, limits, &mut said)?;
+            let feed = Feed::new(self.source, None, limits);
+            let feed = feed.with_keys(self.request.keys.as_deref());
+            let read: Subtitles = read_subtitles(opened, &anchors, span, feed, limits, &mut said)?;
             clip.warnings.append(&mut said);
             if self.request.subtitles == SubtitleChoice::Track {
                 let added = clip.add_subtitles(&read, &begins, limits);

@@ -15,7 +15,6 @@ use clipmill_mp4::{MovieSample, Run, Track, webvtt_sample};
 use crate::clip::{Clip, TrackSummary};
 use crate::error::{ClipError, SegmentError};
 use crate::feed::{Feed, Item, ticks};
-use crate::source::SegmentSource;
 use crate::timeline::{Ticks, WRAP};
 
 /// What becomes of a variant's subtitle renditions.
@@ -108,7 +107,7 @@ pub(crate) fn read(
     opened: &OpenedSubtitles,
     anchors: &[Anchor<'_>],
     (start, end): (Ticks, Ticks),
-    source: &dyn SegmentSource,
+    mut feed: Feed<'_>,
     limits: &Limits,
     said: &mut Vec<String>,
 ) -> Result<Subtitles, ClipError> {
@@ -122,7 +121,6 @@ pub(crate) fn read(
     let (Some(first), Some(last)) = (anchors.first(), anchors.last()) else {
         return Ok(subtitles);
     };
-    let mut feed = Feed::new(source, None, limits);
     let mut placed: Vec<PlacedCue> = Vec::new();
     for item in &opened.items[beside(&opened.items, first.item, last.item)] {
         if item.gap {

@@ -381,3 +381,47 @@ fn parts_of_fragmented_mp4() {
     let units = access_units(&cut(&playlist).unwrap());
     assert!(units[0].len() < all[0].len());
 }
+
+#[test]
+fn keys_at_hand_are_taken_wherever_the_playlist_has_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let keys = tempfile::tempdir().unwrap();
+    let segments = segments();
+    fs::write(keys.path().join("raw.key"), b"YELLOW SUBMARINE").unwrap();
+    let digits: String = b"EMERALD SAILFISH"
+        .iter()
+        .map(|b| format!("{b:02X}"))
+        .collect();
+    fs::write(keys.path().join("digits"), format!("{digits}\n")).unwrap();
+    let mut text = "#EXTM3U\n#EXT-X-TARGETDURATION:9\n".to_owned();
+    for (number, segment) in segments.iter().enumerate() {
+        let (uri, key) = match number % 2 {
+            0 => (
+                "https://keys.invalid/a/raw.key?token=x",
+                b"YELLOW SUBMARINE",
+            ),
+            _ => ("../elsewhere/digits", b"EMERALD SAILFISH"),
+        };
+        let bytes = encrypt(segment, key, number as u128);
+        fs::write(folder.path().join(format!("{number}.ts")), bytes).unwrap();
+        text += &format!("#EXT-X-KEY:METHOD=AES-128,URI=\"{uri}\"\n#EXTINF:2,\n{number}.ts\n");
+    }
+    let playlist = folder.path().join("index.m3u8");
+    fs::write(&playlist, text + "#EXT-X-ENDLIST\n").unwrap();
+    let location = Location::File(playlist);
+    let source = AnySource::for_playlist(&location, false);
+    let request = ClipRequest {
+        keys: Some(keys.path().to_owned()),
+        ..ClipRequest::default()
+    };
+    let go_on = &mut |_| ControlFlow::Continue(());
+    let clip = Clip::from_playlist(&source, &location, &request, go_on).unwrap();
+    let clear = cut(&demo()).unwrap();
+    assert!(access_units(&write(&clip, &source).unwrap()) == access_units(&clear));
+    // Another key of that name.
+    fs::write(keys.path().join("raw.key"), b"YELLOW SUBMARINF").unwrap();
+    let clip = Clip::from_playlist(&source, &location, &request, go_on).unwrap();
+    let said = clip.warnings.join("\n");
+    assert!(said.contains("/raw.key?… does not fit"), "{said}");
+    assert!(!said.contains("SUBMARIN"), "{said}");
+}
