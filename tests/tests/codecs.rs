@@ -123,6 +123,43 @@ fn encrypted_packed_audio_comes_out_as_it_was() {
     assert!(samples(&wanted) == samples(&found));
 }
 
+/// From MPEG-TS, where they are SEI, and again from fragmented MP4, where they are boxes.
+#[test]
+fn hdr10_metadata_are_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let (fmp4, out) = (folder.path().join("a.mp4"), folder.path().join("b.mp4"));
+    let args = ["remux", "--format", "fmp4", "-o"].map(std::ffi::OsStr::new);
+    let run = |input: &Path, out: &Path, count: usize| {
+        let all = args.iter().copied().skip(if count == 4 { 0 } else { 3 });
+        let command = (count != 4).then_some(std::ffi::OsStr::new("remux"));
+        let rest = [out.as_os_str(), input.as_os_str()];
+        binary::clipmill(command.into_iter().chain(all).chain(rest)).expect(0);
+    };
+    run(&fixture("hdr10.ts"), &fmp4, 4);
+    run(&fmp4, &out, 2);
+    // G, B, R, white point, luminance: Rec. ITU-T H.265, D.3.28.
+    let display = hex(&[13_250u16, 34_500, 7_500, 3_000, 34_000, 16_000, 15_635, 16_450]
+        .map(u16::to_be_bytes)
+        .concat());
+    let boxes = [
+        format!("{}{display}{:08x}{:08x}", hex(b"mdcv"), 10_000_000, 50),
+        format!("{}{:04x}{:04x}", hex(b"clli"), 1_000, 400),
+        format!("{}000900100009{:02x}", hex(b"colrnclx"), 0),
+    ];
+    for file in [&fmp4, &out] {
+        let found = hex(&fs::read(file).unwrap());
+        for wanted in &boxes {
+            assert!(found.contains(wanted), "{wanted} in {}", file.display());
+        }
+    }
+    if tools::installed(&["ffprobe"]) {
+        let seen = tools::ffprobe(&out, &["-show_streams"]);
+        let stream = &seen["streams"][0];
+        assert_eq!(stream["pix_fmt"], "yuv422p10le");
+        assert_eq!(stream["color_transfer"], "smpte2084");
+    }
+}
+
 /// The temporal units of a low overhead stream, in each its OBUs; delimiters begin them.
 fn temporal_units(stream: &[u8]) -> Vec<Vec<Vec<u8>>> {
     let mut units: Vec<Vec<Vec<u8>>> = Vec::new();

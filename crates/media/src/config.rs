@@ -1,5 +1,7 @@
 use bytes::Bytes;
 
+use crate::codec::hdr::{DolbyVision, HdrMetadata};
+
 /// What sort of media a track holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum TrackKind {
@@ -70,6 +72,25 @@ pub struct VideoFormat {
     /// How many frames may precede a frame in decode order and follow it in output order;
     /// `None` when the stream does not say.
     pub reorder_depth: Option<u8>,
+    /// What is known of their dynamic range.
+    pub hdr: HdrMetadata,
+    /// The configuration of Dolby Vision, where the container has one.
+    pub dolby_vision: Option<DolbyVision>,
+    /// By how many degrees players turn them clockwise: 0, 90, 180 or 270.
+    pub rotation: u16,
+}
+
+impl VideoFormat {
+    /// Takes from `other` what is not known here and can be known without the codec's headers.
+    pub fn fill(&mut self, other: &Self) {
+        self.sample_aspect_ratio = self.sample_aspect_ratio.or(other.sample_aspect_ratio);
+        self.colour = self.colour.or(other.colour);
+        self.hdr = other.hdr.updated(self.hdr);
+        self.dolby_vision = self.dolby_vision.or(other.dolby_vision);
+        if self.rotation == 0 {
+            self.rotation = other.rotation;
+        }
+    }
 }
 
 /// H.264: parameter sets without start codes, each beginning with its NAL unit header.
@@ -368,6 +389,18 @@ impl CodecConfig {
             Self::Mpeg2Video(c) => Some(&c.video),
             Self::Av1(c) => Some(&c.video),
             Self::Vp9(c) => Some(&c.video),
+            _ => None,
+        }
+    }
+
+    /// The picture format, of a video configuration.
+    pub fn video_mut(&mut self) -> Option<&mut VideoFormat> {
+        match self {
+            Self::H264(c) => Some(&mut c.video),
+            Self::H265(c) => Some(&mut c.video),
+            Self::Mpeg2Video(c) => Some(&mut c.video),
+            Self::Av1(c) => Some(&mut c.video),
+            Self::Vp9(c) => Some(&mut c.video),
             _ => None,
         }
     }

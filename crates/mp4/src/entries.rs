@@ -30,13 +30,25 @@ pub(crate) fn sample_entry(
     match config {
         CodecConfig::H264(c) => {
             let avcc = avc_configuration(c)?;
-            visual(b, b"avc1", &c.video, rate, "AVC Coding", |b| atom(b, &avcc))
+            visual(
+                b,
+                entry_name(b"avc1", b"dva1", &c.video),
+                &c.video,
+                rate,
+                "AVC Coding",
+                |b| atom(b, &avcc),
+            )
         }
         CodecConfig::H265(c) => {
             let hvcc = hevc_configuration(c)?;
-            visual(b, b"hvc1", &c.video, rate, "HEVC Coding", |b| {
-                atom(b, &hvcc)
-            })
+            visual(
+                b,
+                entry_name(b"hvc1", b"dvh1", &c.video),
+                &c.video,
+                rate,
+                "HEVC Coding",
+                |b| atom(b, &hvcc),
+            )
         }
         CodecConfig::Mpeg2Video(c) => mpeg2_video(b, c, rate),
         CodecConfig::Aac(c) => aac(b, c, rate),
@@ -128,8 +140,24 @@ fn boxed(b: &mut Boxes, kind: &[u8; 4], body: impl FnOnce(&mut Boxes) -> Result<
     inner
 }
 
-/// A `VisualSampleEntry` (ISO/IEC 14496-12, 12.1.3) with `colr` (12.1.5), `pasp` (12.1.4) and
-/// `btrt` (8.5.2.2).
+fn raw(b: &mut Boxes, kind: &[u8; 4], content: &[u8]) -> Result<()> {
+    boxed(b, kind, |b| {
+        b.bytes(content);
+        Ok(())
+    })
+}
+
+/// The sample entry of Dolby Vision, where its base layer is of no use by itself ("Dolby Vision
+/// Streams Within the ISO Base Media File Format", 3.2).
+fn entry_name<'a>(base: &'a [u8; 4], dolby: &'a [u8; 4], video: &VideoFormat) -> &'a [u8; 4] {
+    match video.dolby_vision {
+        Some(vision) if !vision.has_base_layer() => dolby,
+        _ => base,
+    }
+}
+
+/// A `VisualSampleEntry` (ISO/IEC 14496-12, 12.1.3) with `colr` (12.1.5), `mdcv` and `clli`
+/// (12.1.7 and 12.1.6), `pasp` (12.1.4) and `btrt` (8.5.2.2).
 fn visual(
     b: &mut Boxes,
     kind: &[u8; 4],
@@ -149,8 +177,17 @@ fn visual(
     boxed(b, kind, |b| {
         atom(b, &entry)?;
         codec(b)?;
+        if let Some(vision) = video.dolby_vision {
+            raw(b, &vision.kind, &vision.record)?;
+        }
         if let Some(colour) = video.colour {
             atom(b, &colour_information(colour))?;
+        }
+        if let Some(display) = video.hdr.mastering_display {
+            raw(b, b"mdcv", &display)?;
+        }
+        if let Some(light) = video.hdr.content_light {
+            raw(b, b"clli", &light)?;
         }
         if let Some(ratio) = video.sample_aspect_ratio
             && ratio.num != 0
@@ -421,12 +458,19 @@ fn av1(b: &mut Boxes, c: &Av1Config, rate: Option<BitRate>) -> Result<()> {
     if c.record.len() < 4 {
         return Err("the AV1 configuration is too short");
     }
-    visual(b, b"av01", &c.video, rate, "AOM Coding", |b| {
-        boxed(b, b"av1C", |b| {
-            b.bytes(&c.record);
-            Ok(())
-        })
-    })
+    visual(
+        b,
+        entry_name(b"av01", b"dav1", &c.video),
+        &c.video,
+        rate,
+        "AOM Coding",
+        |b| {
+            boxed(b, b"av1C", |b| {
+                b.bytes(&c.record);
+                Ok(())
+            })
+        },
+    )
 }
 
 /// "VP Codec ISO Media File Format Binding", "VP Codec Configuration Box".

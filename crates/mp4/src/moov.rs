@@ -185,11 +185,26 @@ fn track_header(
             TrackKind::Video | TrackKind::Text => 0,
         });
         b.u16(0);
-        UNITY.iter().for_each(|&value| b.u32(value));
+        let rotation = track.configs.iter().find_map(|config| config.video());
+        let matrix = matrix(rotation.map_or(0, |video| video.rotation), width, height);
+        matrix.iter().for_each(|&value| b.u32(value));
         b.u32(width);
         b.u32(height);
         Ok(())
     })
+}
+
+/// `matrix` (8.3.2.3): `degrees` clockwise, back to where it began.
+fn matrix(degrees: u16, width: u32, height: u32) -> [u32; 9] {
+    const ONE: u32 = 1 << 16;
+    const LESS: u32 = ONE.wrapping_neg();
+    const W: u32 = 1 << 30;
+    match degrees {
+        90 => [0, ONE, 0, LESS, 0, 0, height, 0, W],
+        180 => [LESS, 0, 0, 0, LESS, 0, width, height, W],
+        270 => [0, LESS, 0, ONE, 0, 0, 0, width, W],
+        _ => UNITY,
+    }
 }
 
 /// `mdhd` (8.4.2).

@@ -5,6 +5,7 @@
 mod common;
 
 use bytes::Bytes;
+use clipmill_media::codec::hdr::{DolbyVision, HdrMetadata};
 use clipmill_media::{
     Av1Config, CodecConfig, FlacConfig, Limits, RandomAccess, SegmentIndex, TrackKind, TrackTiming,
     VideoFormat, Vp9Config,
@@ -30,6 +31,16 @@ fn picture(width: u32) -> VideoFormat {
         height: 180,
         bit_depth_luma: 8,
         bit_depth_chroma: 8,
+        hdr: HdrMetadata {
+            mastering_display: Some([7; 24]),
+            content_light: Some([3, 0xe8, 1, 0x90]),
+        },
+        // Profile 8.1: the base layer is HDR10.
+        dolby_vision: Some(DolbyVision {
+            kind: *b"dvvC",
+            record: std::array::from_fn(|at| [1, 0, 0x10, 0x35, 0x10].get(at).copied().unwrap_or(0)),
+        }),
+        rotation: 270,
         ..VideoFormat::default()
     }
 }

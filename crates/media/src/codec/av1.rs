@@ -209,6 +209,7 @@ impl SequenceHeader {
                 bit_depth_chroma: colour.depth,
                 // A temporal unit is presented when its time has come, whatever it holds.
                 reorder_depth: Some(0),
+                ..VideoFormat::default()
             },
         })
     }

@@ -7,6 +7,7 @@ pub mod bits;
 pub mod dts;
 pub mod h264;
 pub mod h265;
+pub mod hdr;
 pub mod latm;
 pub mod mpeg2video;
 pub mod mpeg_audio;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use clipmill_media::codec::bits::BitReader;
+use clipmill_media::codec::hdr::{DolbyVision, HdrMetadata};
 use clipmill_media::{
     Av1Config, Chroma, CodecConfig, Colour, H264Config, H265Config, Limits, Rational, TrackKind,
     VideoFormat, Vp9Config,
@@ -25,6 +26,8 @@ pub(super) struct Entry {
     pub(super) config: Option<Arc<CodecConfig>>,
     /// How NAL units lie in the samples, where they are made of such.
     pub(super) nal: Option<NalFormat>,
+    /// What the entry says of the pictures beside the codec's own headers.
+    pub(super) stated: VideoFormat,
     /// The parameter sets of an entry whose samples may bring others.
     pub(super) sets: ParameterSets,
 }
@@ -34,8 +37,22 @@ impl Entry {
         Self {
             config: Some(Arc::new(config)),
             nal: None,
+            stated: VideoFormat::default(),
             sets: ParameterSets::default(),
         }
+    }
+}
+
+impl Entry {
+    /// The same with pictures that are turned by so many degrees.
+    pub(super) fn rotated(mut self, degrees: u16) -> Self {
+        self.stated.rotation = degrees;
+        if let Some(config) = &mut self.config
+            && let Some(video) = Arc::make_mut(config).video_mut()
+        {
+            video.rotation = degrees;
+        }
+        self
     }
 }
 
@@ -50,12 +67,9 @@ pub(super) fn sample_entry(
     let name = four(entry.kind);
     let read = match (kind, &entry.kind) {
         (_, b"encv" | b"enca") => return Err(encrypted(entry)),
-        (_, b"dvh1" | b"dvhe" | b"dvav" | b"dva1" | b"dav1") => {
-            return Err(format!("Dolby Vision without a base layer ({name})"));
-        }
-        (TrackKind::Video, b"avc1" | b"avc3") => avc(entry, limits),
-        (TrackKind::Video, b"hvc1" | b"hev1") => hevc(entry, limits),
-        (TrackKind::Video, b"av01") => av1(entry),
+        (TrackKind::Video, b"avc1" | b"avc3" | b"dva1" | b"dvav") => avc(entry, limits),
+        (TrackKind::Video, b"hvc1" | b"hev1" | b"dvh1" | b"dvhe") => hevc(entry, limits),
+        (TrackKind::Video, b"av01" | b"dav1") => av1(entry),
         (TrackKind::Video, b"vp09") => vp9(entry),
         (TrackKind::Audio, _) => return sound::sample_entry(entry, old),
         _ => return Err(format!("a codec that is not known ({name})")),
@@ -101,8 +115,14 @@ fn video(entry: &BoxAt<'_>) -> Option<VideoFormat> {
     Some(video)
 }
 
-/// Adds what `pasp` (12.1.4) and `colr` (12.1.5) say, where the codec's own headers say nothing.
+/// Adds what the entry says, where the codec's own headers say nothing.
 fn complete(video: &mut VideoFormat, entry: &BoxAt<'_>) {
+    video.fill(&stated(entry));
+}
+
+/// What `pasp` (12.1.4), `colr` (12.1.5), `mdcv` and `clli` (12.1.7 and 12.1.6) and the boxes of
+/// Dolby Vision say.
+fn stated(entry: &BoxAt<'_>) -> VideoFormat {
     let aspect = || {
         let mut fields = child(entry, b"pasp")?.fields();
         let (num, den) = (fields.u32()?, fields.u32()?);
@@ -128,8 +148,24 @@ fn complete(video: &mut VideoFormat, entry: &BoxAt<'_>) {
         });
         found.next()
     };
-    video.sample_aspect_ratio = video.sample_aspect_ratio.or_else(aspect);
-    video.colour = video.colour.or_else(colour);
+    let vision = |kind: &[u8; 4]| {
+        let record = child(entry, kind)?.fields().array()?;
+        Some(DolbyVision {
+            kind: *kind,
+            record,
+        })
+    };
+    let kinds = [b"dvcC", b"dvvC", b"dvwC"];
+    VideoFormat {
+        sample_aspect_ratio: aspect(),
+        colour: colour(),
+        hdr: HdrMetadata {
+            mastering_display: child(entry, b"mdcv").and_then(|mdcv| mdcv.fields().array()),
+            content_light: child(entry, b"clli").and_then(|clli| clli.fields().array()),
+        },
+        dolby_vision: kinds.into_iter().find_map(vision),
+        ..VideoFormat::default()
+    }
 }
 
 /// Reads `count` parameter sets, each behind its length in two bytes.
@@ -163,7 +199,7 @@ fn avc(entry: &BoxAt<'_>, limits: &Limits) -> Option<Entry> {
         .and_then(|()| fields.u8())
         .and_then(|count| sets(&mut fields, usize::from(count), limits))
         .unwrap_or_default();
-    let in_band = entry.kind == *b"avc3";
+    let in_band = matches!(&entry.kind, b"avc3" | b"dvav");
     let config = H264Config::from_parameter_sets(sps.clone(), pps.clone(), extensions.clone());
     if config.is_none() && !in_band {
         return None;
@@ -179,6 +215,7 @@ fn avc(entry: &BoxAt<'_>, limits: &Limits) -> Option<Entry> {
             length_size,
             in_band,
         }),
+        stated: stated(entry),
         sets: ParameterSets::of(codec, sps.iter().chain(&extensions).chain(&pps)),
     })
 }
@@ -200,7 +237,7 @@ fn hevc(entry: &BoxAt<'_>, limits: &Limits) -> Option<Entry> {
             _ => {}
         }
     }
-    let in_band = entry.kind == *b"hev1";
+    let in_band = matches!(&entry.kind, b"hev1" | b"dvhe");
     let config = H265Config::from_parameter_sets(vps.clone(), sps.clone(), pps.clone());
     if config.is_none() && !in_band {
         return None;
@@ -216,6 +253,7 @@ fn hevc(entry: &BoxAt<'_>, limits: &Limits) -> Option<Entry> {
             length_size,
             in_band,
         }),
+        stated: stated(entry),
         sets: ParameterSets::of(codec, vps.iter().chain(&sps).chain(&pps)),
     })
 }

@@ -392,7 +392,10 @@ impl<'a> Walk<'a> {
                         });
                     }
                 }
-                if changed && let Some(new) = sets.config(format.codec) {
+                if changed && let Some(mut new) = sets.config(format.codec) {
+                    if let Some(video) = new.video_mut() {
+                        video.fill(&entry.stated);
+                    }
                     *config = Some(Arc::new(new));
                 }
             }

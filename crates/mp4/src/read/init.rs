@@ -139,8 +139,10 @@ impl InitSegment {
             return Err(mdhd.error("moov/trak/mdia/mdhd", "has a timescale of 0"));
         }
         let old = stsd.body.first() == Some(&0);
+        let rotation = tkhd.and_then(|tkhd| rotation(&tkhd)).unwrap_or(0);
         let entries: Vec<_> = entries
             .map(|entry| sample_entry(&entry, kind, old, limits))
+            .map(|entry| entry.map(|entry| entry.rotated(rotation)))
             .collect();
         if !entries.iter().any(Result::is_ok) {
             let first = entries.into_iter().find_map(Result::err);
@@ -207,6 +209,25 @@ fn track_id(tkhd: &BoxAt<'_>) -> Option<u32> {
     let (version, _) = fields.version()?;
     fields.skip(if version == 1 { 16 } else { 8 })?;
     fields.u32()
+}
+
+/// By how many degrees clockwise the matrix turns pictures (8.3.2); 0 for all else that it may do.
+fn rotation(tkhd: &BoxAt<'_>) -> Option<u16> {
+    let mut fields = tkhd.fields();
+    let (version, _) = fields.version()?;
+    fields.skip(if version == 1 { 48 } else { 36 })?;
+    let mut matrix = [0; 5];
+    for value in &mut matrix {
+        *value = fields.u32()?;
+    }
+    const ONE: u32 = 1 << 16;
+    const LESS: u32 = ONE.wrapping_neg();
+    Some(match matrix {
+        [0, ONE, _, LESS, 0] => 90,
+        [LESS, 0, _, 0, LESS] => 180,
+        [0, LESS, _, ONE, 0] => 270,
+        _ => 0,
+    })
 }
 
 fn handler(hdlr: &BoxAt<'_>) -> Option<[u8; 4]> {

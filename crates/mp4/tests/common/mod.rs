@@ -305,6 +305,7 @@ pub(crate) fn video_format() -> VideoFormat {
         bit_depth_luma: 8,
         bit_depth_chroma: 8,
         reorder_depth: Some(2),
+        ..VideoFormat::default()
     }
 }
 

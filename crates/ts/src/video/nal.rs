@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use clipmill_media::codec::hdr::HdrMetadata;
 use clipmill_media::{
     CLOCK_90K, CodecConfig, Damage, DamageKind, DamageLog, LimitExceeded, Limits, RandomAccess,
     TrackBuilder, TrackIndex, TrackKind, TrackTiming,
@@ -96,6 +97,8 @@ pub(crate) struct NalAssembler<S: Syntax> {
     sequence: u32,
     pictures: Pictures,
     config: Option<Arc<CodecConfig>>,
+    /// What SEI has said so far.
+    hdr: HdrMetadata,
     /// A parameter set has come that `config` does not hold.
     stale: bool,
 }
@@ -121,6 +124,7 @@ impl<S: Syntax> NalAssembler<S> {
             sequence: 0,
             pictures: Pictures::default(),
             config: None,
+            hdr: HdrMetadata::default(),
             stale: false,
         }
     }
@@ -317,6 +321,9 @@ impl<S: Syntax> NalAssembler<S> {
                 if let Some(recovery) = S::recovery(head) {
                     self.ahead.recovery = Some(recovery);
                 }
+                let hdr = self.hdr.updated(HdrMetadata::of_sei(head, S::HEADER_BYTES));
+                self.stale |= hdr != self.hdr;
+                self.hdr = hdr;
                 self.add_ahead(nal.place, unit, None);
             }
             Role::Prefix => self.add_ahead(nal.place, unit, None),
@@ -447,7 +454,10 @@ impl<S: Syntax> NalAssembler<S> {
         if !due && self.config.is_some() {
             return;
         }
-        if let Some(config) = self.syntax.config(&own, slice) {
+        if let Some(mut config) = self.syntax.config(&own, slice) {
+            if let Some(video) = config.video_mut() {
+                video.hdr = self.hdr;
+            }
             if self.config.as_deref() != Some(&config) {
                 self.config = Some(Arc::new(config));
             }

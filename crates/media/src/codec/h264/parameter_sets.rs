@@ -187,6 +187,7 @@ impl From<&Sps> for VideoFormat {
             bit_depth_luma: sps.bit_depth_luma,
             bit_depth_chroma: sps.bit_depth_chroma,
             reorder_depth: sps.reorder_depth,
+            ..Self::default()
         }
     }
 }

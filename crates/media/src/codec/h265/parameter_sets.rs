@@ -188,6 +188,7 @@ impl From<&Sps> for VideoFormat {
             bit_depth_luma: sps.bit_depth_luma,
             bit_depth_chroma: sps.bit_depth_chroma,
             reorder_depth: Some(sps.reorder_depth),
+            ..Self::default()
         }
     }
 }
