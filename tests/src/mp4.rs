@@ -95,6 +95,12 @@ impl Track {
         None
     }
 
+    /// Whether it is sound.
+    #[must_use]
+    pub fn is_audio(&self) -> bool {
+        self.handler == "soun"
+    }
+
     /// Whether it is pictures.
     #[must_use]
     pub fn is_video(&self) -> bool {

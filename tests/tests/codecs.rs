@@ -138,9 +138,11 @@ fn hdr10_metadata_are_kept() {
     run(&fixture("hdr10.ts"), &fmp4, 4);
     run(&fmp4, &out, 2);
     // G, B, R, white point, luminance: Rec. ITU-T H.265, D.3.28.
-    let display = hex(&[13_250u16, 34_500, 7_500, 3_000, 34_000, 16_000, 15_635, 16_450]
-        .map(u16::to_be_bytes)
-        .concat());
+    let display = hex(&[
+        13_250u16, 34_500, 7_500, 3_000, 34_000, 16_000, 15_635, 16_450,
+    ]
+    .map(u16::to_be_bytes)
+    .concat());
     let boxes = [
         format!("{}{display}{:08x}{:08x}", hex(b"mdcv"), 10_000_000, 50),
         format!("{}{:04x}{:04x}", hex(b"clli"), 1_000, 400),
@@ -157,6 +159,82 @@ fn hdr10_metadata_are_kept() {
         let stream = &seen["streams"][0];
         assert_eq!(stream["pix_fmt"], "yuv422p10le");
         assert_eq!(stream["color_transfer"], "smpte2084");
+    }
+}
+
+/// ID3 tags as Apple's segmenter puts them into MPEG-TS.
+#[test]
+fn timed_metadata_is_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut streams = mux::streams(&fs::read(fixture("demo/seg00.ts")).unwrap());
+    // The sound begins before the pictures, and with it the clip.
+    let all = streams.iter().flat_map(|stream| &stream.pes);
+    let first = all.filter_map(|pes| pes.pts).min().unwrap();
+    let tag = |text: &str| {
+        let mut tag = b"ID3\x04\0\0\0\0\0".to_vec();
+        tag.push(text.len() as u8);
+        tag.extend(text.bytes());
+        tag
+    };
+    let tags = [(45_000, tag("one")), (90_000, tag("another"))];
+    streams.push(Stream {
+        pid: 0x102,
+        stream_type: 0x15,
+        descriptors: b"\x26\x0d\xff\xffID3 \xffID3 \x00\x0f".to_vec(),
+        pes: tags
+            .iter()
+            .map(|(at, data)| Pes {
+                pts: Some(first + at),
+                data: data.clone(),
+                ..Pes::default()
+            })
+            .collect(),
+    });
+    let input = folder.path().join("a.ts");
+    fs::write(&input, mux::segment(&streams)).unwrap();
+    let seen = binary::clipmill([Path::new("probe"), &input, Path::new("--json")]).expect(0);
+    let events = &seen.json()["events"];
+    for (at, (time, data)) in tags.iter().enumerate() {
+        assert_eq!(events[at]["at_ms"], *time / 90);
+        assert_eq!(events[at]["scheme"], "https://aomedia.org/emsg/ID3");
+        assert_eq!(events[at]["data"], hex(data));
+    }
+    assert!(!seen.stderr.contains("left out"), "{}", seen.stderr);
+
+    let out = folder.path().join("out.mp4");
+    let remux = |format: &str| {
+        let args = ["remux", "--format", format, "-o"].map(std::ffi::OsStr::new);
+        let rest = [out.as_os_str(), input.as_os_str()];
+        binary::clipmill(args.into_iter().chain(rest)).expect(0);
+        fs::read(&out).unwrap()
+    };
+    let file = hex(&remux("fmp4"));
+    for (time, data) in &tags {
+        let scheme = hex(b"https://aomedia.org/emsg/ID3\0\0");
+        let message = format!("{:08x}{:016x}ffffffff", 90_000, *time);
+        let found = file.find(&message).unwrap();
+        assert!(file[found..].contains(&format!("{scheme}{}", hex(data))));
+    }
+    let file = remux("mp4");
+    for (_, data) in &tags {
+        assert!(hex(&file).contains(&hex(data)));
+    }
+    if tools::installed(&["ffprobe", "ffmpeg"]) {
+        let seen = tools::ffprobe(&out, &["-show_streams", "-show_packets"]);
+        let stream = seen["streams"].as_array().unwrap().last().unwrap();
+        assert_eq!(stream["codec_tag_string"], "urim");
+        let packets = seen["packets"].as_array().unwrap();
+        let own = packets
+            .iter()
+            .filter(|packet| packet["stream_index"] == stream["index"]);
+        let own: Vec<_> = own.collect();
+        assert_eq!(own.len(), tags.len());
+        for (packet, (time, data)) in own.iter().zip(&tags) {
+            assert_eq!(packet["pts"], *time, "the edit list delays the track");
+            assert_eq!(packet["size"], data.len().to_string());
+        }
+        let args = ["-xerror", "-i", out.to_str().unwrap(), "-f", "null", "-"];
+        assert_eq!(tools::ffmpeg(args).expect(0).stderr, "");
     }
 }
 

@@ -3,7 +3,9 @@
 use std::fmt::Write;
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use clipmill::{Clip, PlaylistKind, PlaylistSummary, Probe, TrackKind, TrackSummary, Variant};
+use clipmill::{
+    Clip, PlaylistKind, PlaylistSummary, Probe, TimedEvent, TrackKind, TrackSummary, Variant,
+};
 use serde::Serialize;
 
 #[derive(Serialize)]
@@ -54,6 +56,22 @@ struct ClipFacts {
     discontinuities: u64,
     gaps: Vec<GapReport>,
     warnings: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    events: Vec<EventReport>,
+}
+
+/// Timed metadata.
+#[derive(Serialize)]
+struct EventReport {
+    at_ms: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    duration_ms: Option<u64>,
+    scheme: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    value: String,
+    id: u32,
+    /// The message, in hexadecimal digits.
+    data: String,
 }
 
 #[derive(Serialize)]
@@ -146,6 +164,21 @@ impl ClipFacts {
             discontinuities: clip.discontinuities,
             gaps: gaps.collect(),
             warnings: clip.warnings.clone(),
+            events: clip.events().iter().map(EventReport::new).collect(),
+        }
+    }
+}
+
+impl EventReport {
+    fn new(event: &TimedEvent) -> Self {
+        let hex = |text: String, byte: &u8| text + &format!("{byte:02x}");
+        Self {
+            at_ms: event.time.max(0).unsigned_abs() / 90,
+            duration_ms: (event.duration > 0).then(|| u64::from(event.duration) / 90),
+            scheme: event.scheme.clone(),
+            value: event.value.clone(),
+            id: event.id,
+            data: event.data.iter().fold(String::new(), hex),
         }
     }
 }
@@ -309,6 +342,19 @@ fn tracks_text(clip: &Clip) -> String {
             let _ = write!(text, ", {}", report.language);
         }
         let _ = writeln!(text, ", {} samples", report.samples);
+    }
+    let mut schemes: Vec<(&str, usize)> = Vec::new();
+    for event in clip.events() {
+        match schemes
+            .iter_mut()
+            .find(|(scheme, _)| *scheme == event.scheme)
+        {
+            Some((_, count)) => *count += 1,
+            None => schemes.push((&event.scheme, 1)),
+        }
+    }
+    for (scheme, count) in schemes {
+        let _ = writeln!(text, "  timed metadata: {scheme}, {count} events");
     }
     text
 }

@@ -5,13 +5,16 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use clipmill_media::{CodecConfig, Language, Leading, SegmentIndex, TrackKind, TrackTiming};
+use clipmill_media::{
+    CodecConfig, Language, Leading, SegmentIndex, TimedEvent, TrackKind, TrackTiming,
+};
 use clipmill_mp4::{Edit, Movie, MovieSample, Run, Track};
 
 use crate::cut::{Bounds, Chosen, Cut, Selection, select};
 use crate::subtitles::Subtitles;
 use crate::timeline::{
-    JoinCause, LineSample, LineTrack, SegmentInfo, Ticks, Timeline, rescale, to_ticks,
+    JoinCause, LineSample, LineTrack, PlacedSegment, SegmentInfo, Ticks, Timeline, rescale,
+    to_ticks,
 };
 
 /// So many pictures, in decode order, are looked at for the next that is shown: more than any
@@ -157,7 +160,14 @@ impl Clip {
             .filter(|j| inside(j.segment))
             .count();
         let line_tracks = made.iter().map(|(track, _)| *track).collect();
+        let used_segments = placed.range(used.clone());
+        let events = used_segments.flat_map(|segment| events_of(timeline, segment, start));
+        let mut events: Vec<TimedEvent> = events
+            .filter(|event| event.time < presented_end - start)
+            .collect();
+        events.sort_by_key(|event| event.time);
         let movie = Movie {
+            events,
             tracks: made.into_iter().map(|(_, track)| track.track).collect(),
             creation_time: start_time.and_then(|time| u64::try_from(time.timestamp()).ok()),
             ..Movie::default()
@@ -179,6 +189,13 @@ impl Clip {
             lost_segments: 0,
             warnings: warnings(timeline, &used),
         })
+    }
+
+    /// Timed metadata in the order of time, which is counted in 90 kHz ticks from where the clip
+    /// begins.
+    #[must_use]
+    pub fn events(&self) -> &[TimedEvent] {
+        &self.movie.events
     }
 
     /// Names the movie: what players show as its title.
@@ -205,6 +222,35 @@ impl Clip {
             || self.segments.iter().any(damaged)
             || self.segments.iter().any(|s| s.info.missing_before > 0)
     }
+}
+
+/// The timed metadata of a segment that is due from `start` of the line on, counted from there. It is
+/// shifted as the samples are that are presented with it.
+pub(crate) fn events_of<'a>(
+    timeline: &'a Timeline,
+    segment: &'a PlacedSegment,
+    start: Ticks,
+) -> impl Iterator<Item = TimedEvent> + 'a {
+    let shifts: Vec<(Ticks, Ticks)> = segment
+        .stretches
+        .iter()
+        .filter_map(|stretch| {
+            let clock = timeline.tracks()[stretch.track].timing.clock();
+            let samples = segment.index.tracks[stretch.local].samples();
+            let own = samples.get(stretch.samples.clone())?;
+            let first = own.iter().map(clipmill_media::Sample::pts).min()?;
+            Some((to_ticks(first, clock), to_ticks(stretch.shift, clock)))
+        })
+        .collect();
+    segment.index.events.iter().filter_map(move |event| {
+        let begun = shifts.iter().filter(|(first, _)| *first <= event.time);
+        let shift = begun.max_by_key(|(first, _)| *first).or(shifts.first());
+        let time = event.time + shift?.1 - start;
+        (time >= 0).then(|| TimedEvent {
+            time,
+            ..event.clone()
+        })
+    })
 }
 
 /// A segment's number as a run of samples holds it; a timeline of four thousand million segments

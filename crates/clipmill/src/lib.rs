@@ -56,7 +56,7 @@ mod timeline;
 mod variants;
 
 pub use clip::{Clip, ClipSegment, Gap, TrackSummary};
-pub use clipmill_media::{CodecConfig, Cue, Language, Limits, SegmentIndex, TrackKind};
+pub use clipmill_media::{CodecConfig, Cue, Language, Limits, SegmentIndex, TimedEvent, TrackKind};
 pub use clipmill_mp4::ReadError;
 pub use clipmill_playlist::{
     ByteRange, Location, PlaylistError, PlaylistKind, TimeSpec, Variant, VariantChoice,

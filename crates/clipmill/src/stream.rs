@@ -8,16 +8,16 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use clipmill_media::{CodecConfig, TrackKind};
-use clipmill_mp4::{FragmentOptions, FragmentTrack, Fragmenter, Run};
+use clipmill_mp4::{FragmentOptions, FragmentTrack, Fragmenter, Run, event_message};
 use clipmill_playlist::Location;
 
-use crate::clip::{Clip, ClipSegment, TrackWriter, by_config};
+use crate::clip::{Clip, ClipSegment, TrackWriter, by_config, events_of};
 use crate::cut::{Bounds, Chosen, Selection, select};
 use crate::error::ClipError;
 use crate::render::{Format, Observer, Progress, Renderer};
 use crate::request::{ClipRequest, Loader};
 use crate::source::SegmentSource;
-use crate::timeline::Timeline;
+use crate::timeline::{Ticks, Timeline};
 
 /// Tracks of which nothing has come by then are not waited for.
 const SEGMENTS_BEFORE_HEADER: usize = 2;
@@ -112,6 +112,8 @@ struct StreamWriter {
     fragmenter: Fragmenter,
     selection: Selection,
     tracks: Vec<StreamTrack>,
+    /// Where on the line the clip begins.
+    start: Ticks,
     /// Number on the timeline of the first segment that has not been given to the writers.
     next: u64,
     /// Samples written.
@@ -140,7 +142,10 @@ impl StreamWriter {
         let Some(clip) = Clip::new(timeline, bounds, request.cut) else {
             return Ok(None);
         };
+        let earliest = clip.tracks.iter().map(|track| track.first_pts).min();
+        let earliest = earliest.unwrap_or_default();
         let mut movie = clip.movie;
+        movie.events.clear();
         for track in &mut movie.tracks {
             for edit in &mut track.edits {
                 if edit.media_time.is_some() {
@@ -168,6 +173,7 @@ impl StreamWriter {
         }
         Ok(Some(Self {
             fragmenter: Fragmenter::new(movie, FragmentOptions::default())?,
+            start: selection.start.unwrap_or(earliest),
             selection,
             tracks,
             next: 0,
@@ -259,6 +265,12 @@ impl StreamWriter {
             let mut renderer = Renderer::new(segments, source);
             if let Some((_, bytes)) = held {
                 renderer.hold(0, bytes.clone());
+            }
+            for event in placed
+                .into_iter()
+                .flat_map(|s| events_of(timeline, s, self.start))
+            {
+                out.extend_from_slice(&event_message(&event)?);
             }
             for span in fragment.spans() {
                 renderer.render(&span, out)?;

@@ -9,7 +9,9 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::{CodecConfig, DamageLog, DeclinedStream, Language, LimitExceeded, Limits, TrackKind};
+use crate::{
+    CodecConfig, DamageLog, DeclinedStream, Language, LimitExceeded, Limits, TimedEvent, TrackKind,
+};
 
 /// `count` pieces of `len` bytes each; the first at `offset`, the others one packet apart.
 ///
@@ -329,6 +331,8 @@ pub struct SegmentIndex {
     /// Its tracks, in the order in which the container lists them; those without samples included
     /// where their configuration is known.
     pub tracks: Vec<TrackIndex>,
+    /// Timed metadata, in the order in which it was found.
+    pub events: Vec<TimedEvent>,
     /// Streams that cannot be carried.
     pub declined: Vec<DeclinedStream>,
     /// What was found broken.
@@ -342,6 +346,7 @@ impl SegmentIndex {
         Self {
             segment_len: self.segment_len,
             tracks: self.tracks.iter().map(TrackIndex::without_places).collect(),
+            events: self.events.clone(),
             declined: self.declined.clone(),
             damage: self.damage.clone(),
         }

@@ -7,6 +7,7 @@
 //! - [`SegmentIndex`], [`TrackIndex`], [`Sample`]: the index, made with [`TrackBuilder`];
 //! - [`CodecConfig`]: what a decoder must know before the first sample, see [`codec`] for the
 //!   headers that it is made from;
+//! - [`TimedEvent`]: timed metadata;
 //! - [`Damage`]: what was found broken, and where;
 //! - [`Limits`]: every size that comes from outside.
 #![forbid(unsafe_code)]
@@ -15,6 +16,7 @@
 pub mod codec;
 mod config;
 mod damage;
+mod event;
 mod index;
 mod language;
 mod limits;
@@ -26,6 +28,7 @@ pub use config::{
     OpusConfig, Rational, TrackKind, VideoFormat, Vp9Config, WebVttConfig,
 };
 pub use damage::{Damage, DamageKind, DamageLog, DeclinedStream};
+pub use event::{ID3_SCHEME, SCTE35_SCHEME, TimedEvent};
 pub use index::{
     Extent, GatherError, Leading, RandomAccess, Sample, SegmentIndex, TrackBuilder, TrackIndex,
     TrackTiming, Unit,

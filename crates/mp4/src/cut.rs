@@ -1,9 +1,10 @@
 //! Cutting a whole movie into fragments, with an index of them before (`sidx`) and after
 //! (`mfra`).
 
-use clipmill_media::{RandomAccess, TrackKind};
+use clipmill_media::{RandomAccess, TimedEvent, TrackKind};
 
 use crate::boxes::{self, Boxes, Reference};
+use crate::events::message;
 use crate::fragment::{BRANDS, CMAF_BRANDS};
 use crate::layout::{PartContent, Parts};
 use crate::moof::RawPiece;
@@ -38,8 +39,18 @@ pub(crate) fn lay_out(movie: &Movie, options: &FragmentOptions) -> Result<Parts>
     let mut fragmenter = Fragmenter::with_plans(movie, &plans, options, Some(duration), brands)?;
     let mut parts = Parts::default();
     let mut index = Vec::with_capacity(cuts.len());
-    for cut in &cuts {
-        index.push(add_fragment(&mut fragmenter, cut, leader, &mut parts)?);
+    let mut events = movie.events.as_slice();
+    for (at, cut) in cuts.iter().enumerate() {
+        // Those that are due before the next fragment begins.
+        let next = cuts
+            .get(at.saturating_add(1))
+            .and_then(|next| begin(&plans, next));
+        let due = next.map_or(events.len(), |next| {
+            events.partition_point(|event| i128::from(event.time) < next)
+        });
+        let (due, later) = events.split_at_checked(due).unwrap_or((events, &[]));
+        events = later;
+        index.push(add_fragment(&mut fragmenter, cut, leader, due, &mut parts)?);
     }
     let mut b = Boxes::default();
     b.bytes(&fragmenter.init());
@@ -254,11 +265,22 @@ fn count_before(cursor: &Cursor<'_>, segment: u32, end: i128) -> u32 {
     count
 }
 
-/// Writes a fragment and adds it to the file.
+/// When a fragment begins, in ticks of the movie's presentation.
+fn begin(plans: &[TrackPlan<'_>], cut: &[CutTrack<'_>]) -> Option<i128> {
+    let first = cut.first()?;
+    let plan = plans.iter().find(|plan| plan.index == first.track)?;
+    let nanos = plan.presented_at(first.start);
+    nanos
+        .checked_mul(MOVIE_TIMESCALE.into())?
+        .checked_div(1_000_000_000)
+}
+
+/// Writes a fragment, with the events that are due in it, and adds it to the file.
 fn add_fragment(
     fragmenter: &mut Fragmenter,
     cut: &[CutTrack<'_>],
     leader: &TrackPlan<'_>,
+    events: &[TimedEvent],
     parts: &mut Parts,
 ) -> Result<Indexed> {
     let tracks: Vec<FragmentTrack<'_>> = cut
@@ -273,9 +295,22 @@ fn add_fragment(
         .collect();
     let raw = fragmenter.raw_fragment(&tracks)?;
     let begin = parts.len();
-    let size = (raw.header.len() as u64).saturating_add(raw.media_len);
-    let moof = begin.saturating_add(raw.moof_at);
-    parts.push(PartContent::Bytes(raw.header), None)?;
+    let mut b = Boxes::default();
+    for event in events {
+        message(&mut b, event)?;
+    }
+    let messages = b.len() as u64;
+    let head = usize::try_from(raw.moof_at)
+        .unwrap_or(usize::MAX)
+        .min(raw.header.len());
+    // Behind the `styp`, where there is one.
+    parts.push(PartContent::Bytes(raw.header.slice(..head)), None)?;
+    parts.push(PartContent::Bytes(b.into_bytes().into()), None)?;
+    let size = (raw.header.len() as u64)
+        .saturating_add(raw.media_len)
+        .saturating_add(messages);
+    let moof = begin.saturating_add(messages).saturating_add(raw.moof_at);
+    parts.push(PartContent::Bytes(raw.header.slice(head..)), None)?;
     for piece in raw.pieces {
         match piece {
             RawPiece::Bytes(bytes) => parts.push(PartContent::Bytes(bytes), None)?,

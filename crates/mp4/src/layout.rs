@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use crate::boxes::Boxes;
 use crate::chunks::{self, Chunk};
+use crate::events::EventTrack;
 use crate::moov::{self, Content, TrackChunks};
 use crate::plan::{self, TrackPlan};
 use crate::{FragmentOptions, LayoutError, MediaSpan, Movie, MovieSample, Span, cut, tags};
@@ -281,6 +282,19 @@ fn progressive_head(
         tags::brands(&mut b, &progressive_brands(plans))?;
         tags::metadata(&mut b, movie)?;
         let places = moov::movie_box(&mut b, movie, plans, Content::Whole(&tables))?;
+        let mut places = places.into_iter();
+        let media: Vec<usize> = places.by_ref().take(plans.len()).collect();
+        // Timed metadata lies in an `mdat` of its own, which is small, in front of the media.
+        let events = EventTrack::all(movie);
+        if !events.is_empty() {
+            let len = events.iter().map(EventTrack::len).sum();
+            media_header(&mut b, len).ok_or(too_large.clone())?;
+            for (track, place) in events.iter().zip(places) {
+                let offset = u32::try_from(b.len()).map_err(|_| too_large.clone())?;
+                b.set_u32(place, offset);
+                track.write_samples(&mut b);
+            }
+        }
         if let Some(media_at) = media_at {
             pad(&mut b, size, media_at)?;
         }
@@ -298,7 +312,7 @@ fn progressive_head(
         if !fits {
             continue;
         }
-        for ((table, offsets), mut place) in tables.iter().zip(&offsets).zip(places) {
+        for ((table, offsets), mut place) in tables.iter().zip(&offsets).zip(media) {
             for offset in offsets {
                 let offset = offset.saturating_add(base).to_be_bytes();
                 let width = if table.large { 8usize } else { 4 };

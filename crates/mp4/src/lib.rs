@@ -18,6 +18,7 @@ mod chunks;
 mod cut;
 mod entries;
 mod error;
+mod events;
 mod fragment;
 mod layout;
 mod moof;
@@ -32,6 +33,7 @@ mod webvtt;
 
 pub use chunks::{SegmentPart, segment_spans};
 pub use error::LayoutError;
+pub use events::event_message;
 pub use fragment::{Fragment, FragmentOptions, FragmentTrack, Fragmenter};
 pub use layout::Layout;
 pub use movie::{Edit, Movie, MovieSample, Run, Track};

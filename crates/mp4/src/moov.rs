@@ -5,6 +5,7 @@ use clipmill_media::TrackKind;
 use crate::boxes::{self, Boxes};
 use crate::chunks::Chunk;
 use crate::entries;
+use crate::events::EventTrack;
 use crate::plan::TrackPlan;
 use crate::tables::{self, Groups};
 use crate::{LayoutError, MOVIE_TIMESCALE, Movie, tags};
@@ -15,7 +16,7 @@ type Result<T> = std::result::Result<T, LayoutError>;
 const EPOCH_1904: u64 = 2_082_844_800;
 
 /// `matrix`: unity (8.2.2.2).
-const UNITY: [u32; 9] = [0x1_0000, 0, 0, 0, 0x1_0000, 0, 0, 0, 0x4000_0000];
+pub(crate) const UNITY: [u32; 9] = [0x1_0000, 0, 0, 0, 0x1_0000, 0, 0, 0, 0x4000_0000];
 
 /// What is known when a `moov` is written.
 #[derive(Debug, Clone, Copy)]
@@ -46,7 +47,11 @@ pub(crate) fn movie_box(
         .map_or(0, |unix| unix.saturating_add(EPOCH_1904));
     let mut places = Vec::new();
     b.boxed(b"moov", |b| {
-        movie_header(b, created, plans, content)?;
+        let events = match content {
+            Content::Whole(_) => EventTrack::all(movie).len(),
+            Content::Fragments { .. } => 0,
+        };
+        movie_header(b, created, plans, content, events)?;
         for (at, plan) in plans.iter().enumerate() {
             let chunks = match content {
                 Content::Whole(chunks) => chunks.get(at),
@@ -61,6 +66,12 @@ pub(crate) fn movie_box(
             };
             let place = track_box(b, plan, created, group, chunks)?;
             places.push(place);
+        }
+        if matches!(content, Content::Whole(_)) {
+            let end = presented(plans)?;
+            for (track, id) in EventTrack::all(movie).iter().zip(next_id(plans)..) {
+                places.push(track.track_box(b, id, created, end)?);
+            }
         }
         if let Content::Fragments { duration } = content {
             b.boxed(b"mvex", |b| {
@@ -79,16 +90,29 @@ pub(crate) fn movie_box(
 }
 
 /// Whether a header needs version 1: 64-bit times.
-fn version(created: u64, duration: u64) -> u8 {
+pub(crate) fn version(created: u64, duration: u64) -> u8 {
     u8::from(created.max(duration) > u64::from(u32::MAX))
 }
 
 /// A field of 32 or 64 bits, by the version of its box.
-fn wide(b: &mut Boxes, version: u8, value: u64) {
+pub(crate) fn wide(b: &mut Boxes, version: u8, value: u64) {
     match u32::try_from(value) {
         Ok(value) if version == 0 => b.u32(value),
         _ => b.u64(value),
     }
+}
+
+/// How long the movie is presented, in its own ticks.
+fn presented(plans: &[TrackPlan<'_>]) -> Result<u64> {
+    plans.iter().try_fold(0, |longest: u64, plan| {
+        Ok(longest.max(plan.presentation_duration()?))
+    })
+}
+
+/// The identifier of a further track.
+fn next_id(plans: &[TrackPlan<'_>]) -> u32 {
+    let last = plans.iter().map(|plan| plan.id).max();
+    last.unwrap_or(0).saturating_add(1)
 }
 
 /// `mvhd` (8.2.2).
@@ -97,13 +121,12 @@ fn movie_header(
     created: u64,
     plans: &[TrackPlan<'_>],
     content: Content<'_>,
+    events: usize,
 ) -> Result<()> {
-    let mut duration = 0;
-    if matches!(content, Content::Whole(_)) {
-        for plan in plans {
-            duration = duration.max(plan.presentation_duration()?);
-        }
-    }
+    let duration = match content {
+        Content::Whole(_) => presented(plans)?,
+        Content::Fragments { .. } => 0,
+    };
     let version = version(created, duration);
     b.full(b"mvhd", version, 0, |b| {
         wide(b, version, created);
@@ -115,7 +138,8 @@ fn movie_header(
         b.zeros(10);
         UNITY.iter().for_each(|&value| b.u32(value));
         b.zeros(24);
-        b.count(plans.len().saturating_add(1), "a count of tracks")
+        let next = plans.len().saturating_add(events).saturating_add(1);
+        b.count(next, "a count of tracks")
     })
 }
 

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use clipmill_media::{CodecConfig, Language, Leading, RandomAccess, TrackKind};
+use clipmill_media::{CodecConfig, Language, Leading, RandomAccess, TimedEvent, TrackKind};
 
 /// What an MP4 file holds.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -11,6 +11,10 @@ pub struct Movie {
     ///
     /// [`Layout`]: crate::Layout
     pub tracks: Vec<Track>,
+    /// Timed metadata in the order of time, which is counted in ticks of
+    /// [`MOVIE_TIMESCALE`](crate::MOVIE_TIMESCALE) from where the presentation begins: `emsg` in
+    /// fragmented files, a track for each scheme in progressive ones.
+    pub events: Vec<TimedEvent>,
     /// When the movie was made: seconds since the Unix epoch.
     pub creation_time: Option<u64>,
     /// The title (`©nam`).

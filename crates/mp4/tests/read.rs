@@ -7,8 +7,8 @@ mod common;
 use bytes::Bytes;
 use clipmill_media::codec::hdr::{DolbyVision, HdrMetadata};
 use clipmill_media::{
-    Av1Config, CodecConfig, FlacConfig, Limits, RandomAccess, SegmentIndex, TrackKind, TrackTiming,
-    VideoFormat, Vp9Config,
+    Av1Config, CodecConfig, FlacConfig, Limits, RandomAccess, Sample, SegmentIndex, TimedEvent,
+    TrackKind, TrackTiming, VideoFormat, Vp9Config,
 };
 use clipmill_mp4::{FragmentIndexer, FragmentOptions, InitSegment, Layout, ReadError};
 use common::{SampleSpec, TrackSpec, World};
@@ -38,7 +38,9 @@ fn picture(width: u32) -> VideoFormat {
         // Profile 8.1: the base layer is HDR10.
         dolby_vision: Some(DolbyVision {
             kind: *b"dvvC",
-            record: std::array::from_fn(|at| [1, 0, 0x10, 0x35, 0x10].get(at).copied().unwrap_or(0)),
+            record: std::array::from_fn(|at| {
+                [1, 0, 0x10, 0x35, 0x10].get(at).copied().unwrap_or(0)
+            }),
         }),
         rotation: 270,
         ..VideoFormat::default()
@@ -115,6 +117,62 @@ fn gathered(segment: &[u8], index: &SegmentIndex, track: usize) -> Vec<Vec<u8>> 
         out
     };
     (0..track.samples().len()).map(one).collect()
+}
+
+#[test]
+fn event_messages_are_read_again() {
+    let specs = [
+        spec(av1(), 90_000, &[300, 20, 70]),
+        spec(flac(), 48_000, &[9, 8, 7]),
+    ];
+    let mut world = World::new(&specs);
+    let event = |time: i64, scheme: &str, data: &'static [u8]| TimedEvent {
+        time,
+        duration: 900,
+        scheme: scheme.to_owned(),
+        value: "a value".to_owned(),
+        id: 3,
+        data: Bytes::from_static(data),
+    };
+    let events = vec![
+        event(0, "urn:a", b"first"),
+        event(100, "urn:b", b""),
+        event(110, "urn:a", b"x"),
+    ];
+    world.movie.events = events.clone();
+    let options = FragmentOptions {
+        segment_types: true,
+        ..FragmentOptions::default()
+    };
+    let layout = Layout::fragmented(world.movie.clone(), options).unwrap();
+    let file = world.render(&layout, 0..layout.len());
+    assert_eq!(indexer().index(&file).unwrap().events, events);
+
+    // Version 0 counts from where its segment begins.
+    let old = [
+        &[0, 0, 0, 0][..],
+        b"urn:a\0\0",
+        &1_000u32.to_be_bytes(),
+        &20u32.to_be_bytes(),
+        &u32::MAX.to_be_bytes(),
+        &[0, 0, 0, 9],
+        b"old",
+    ]
+    .concat();
+    let size = old.len() as u32 + 8;
+    let emsg = [&size.to_be_bytes()[..], b"emsg", &old].concat();
+    let read = indexer().index(&[emsg, file].concat()).unwrap();
+    let first = read.tracks[0]
+        .samples()
+        .iter()
+        .map(Sample::pts)
+        .min()
+        .unwrap();
+    assert_eq!(
+        (read.events[0].time, read.events[0].duration),
+        (first + 1_800, 0)
+    );
+    assert_eq!(&read.events[0].data[..], b"old");
 }
 
 #[test]

@@ -27,6 +27,11 @@ impl Clock {
         (nearest(pts, dts), dts)
     }
 
+    /// The timestamp last seen.
+    pub(crate) fn now(&self) -> Option<i64> {
+        self.reference
+    }
+
     /// A timestamp, unrolled.
     pub(crate) fn single(&mut self, raw: u64) -> i64 {
         let Some(reference) = self.reference else {

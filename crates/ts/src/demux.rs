@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use clipmill_media::{
-    Damage, DamageKind, DamageLog, DeclinedStream, LimitExceeded, Limits, SegmentIndex, TrackIndex,
-    TrackKind,
+    Damage, DamageKind, DamageLog, DeclinedStream, LimitExceeded, Limits, SegmentIndex, TimedEvent,
+    TrackIndex, TrackKind,
 };
 
 use crate::assemble::Assemble;
 use crate::clock::Clock;
 use crate::error::IndexError;
+use crate::events::EventStream;
 use crate::packet::{Framing, Header, PACKET_LEN, Packets, Step};
 use crate::probe;
 use crate::psi::{self, NULL_PID, PAT_PID, Pat, Program, Sections, Unusable};
@@ -47,6 +48,8 @@ pub struct Demuxer {
     /// The program was recognised without tables.
     guessed: bool,
     streams: Vec<Stream>,
+    /// Streams of timed metadata.
+    events: Vec<EventStream>,
     routes: Routes,
     clock: Clock,
     discontinuous: bool,
@@ -72,6 +75,7 @@ impl Demuxer {
             program: None,
             guessed: false,
             streams: Vec::new(),
+            events: Vec::new(),
             routes: Routes::none(),
             clock: Clock::default(),
             discontinuous: false,
@@ -105,6 +109,7 @@ impl Demuxer {
             framing,
             damage: DamageLog::with_capacity(self.options.limits.damages),
             declined: BTreeMap::new(),
+            events: Vec::new(),
             looks: 0,
         };
         match self.walk(&mut walk) {
@@ -186,6 +191,12 @@ impl Demuxer {
                     match route {
                         Routes::PAT => self.pat_packet(offset, bytes, walk)?,
                         Routes::PMT => self.pmt_packet(offset, bytes, walk)?,
+                        Routes::EVENTS => {
+                            let stream = self.events.iter_mut().find(|s| s.pid == pid);
+                            if let Some(stream) = stream {
+                                stream.packet(bytes, &mut self.clock, &mut walk.events);
+                            }
+                        }
                         _ => {
                             if let Some(stream) = self.streams.get_mut(Routes::stream(route)) {
                                 let mut shared = Shared {
@@ -206,6 +217,9 @@ impl Demuxer {
                     walk.damaged(offset, None, DamageKind::TruncatedPacket);
                 }
             }
+        }
+        for stream in &mut self.events {
+            stream.end(&mut self.clock, &mut walk.events);
         }
         self.streams
             .iter_mut()
@@ -252,6 +266,7 @@ impl Demuxer {
         Ok(SegmentIndex {
             segment_len: walk.segment.len() as u64,
             tracks,
+            events: walk.events,
             declined,
             damage: walk.damage,
         })
@@ -370,6 +385,20 @@ impl Demuxer {
             }
             self.streams.push(stream);
         }
+        let before = std::mem::take(&mut self.events);
+        let mut before: BTreeMap<u16, EventStream> = before
+            .into_iter()
+            .map(|stream| (stream.pid, stream))
+            .collect();
+        for entry in &program.streams {
+            if let Some(coding) = entry.events {
+                let kept = before
+                    .remove(&entry.pid)
+                    .filter(|kept| kept.coding == coding);
+                let stream = kept.unwrap_or_else(|| EventStream::new(entry.pid, coding));
+                self.events.push(stream);
+            }
+        }
         match walk {
             Some(walk) => walk.decline(&program),
             None => self.streams.retain(|stream| stream.listed),
@@ -386,6 +415,7 @@ struct Walk<'a> {
     framing: Framing,
     damage: DamageLog,
     declined: BTreeMap<u16, DeclinedStream>,
+    events: Vec<TimedEvent>,
     looks: u8,
 }
 
@@ -415,7 +445,8 @@ impl Routes {
     const NOWHERE: u16 = 0;
     const PAT: u16 = 1;
     const PMT: u16 = 2;
-    const FIRST_STREAM: u16 = 3;
+    const EVENTS: u16 = 3;
+    const FIRST_STREAM: u16 = 4;
 
     fn none() -> Self {
         Self(vec![Self::NOWHERE; usize::from(NULL_PID).saturating_add(1)])
@@ -438,6 +469,10 @@ impl Routes {
 
     fn lay(&mut self, program: Option<&Program>, streams: &[Stream]) {
         self.0.fill(Self::NOWHERE);
+        let listed = program.into_iter().flat_map(|program| &program.streams);
+        for entry in listed.filter(|entry| entry.events.is_some()) {
+            self.set(entry.pid, Self::EVENTS);
+        }
         for (route, stream) in (Self::FIRST_STREAM..).zip(streams) {
             if stream.listed {
                 self.set(stream.pid, route);

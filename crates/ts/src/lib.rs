@@ -23,7 +23,7 @@
 //! From the bytes up: `packet` finds the packets, `psi` reads the tables, `stream_type` tells what
 //! each stream is (`probe` guesses where there are no tables), `stream` checks continuity and takes
 //! PES packets apart with `pes`, `clock` unrolls their timestamps, and the assemblers behind
-//! `assemble` make access units of the payload. `demux` holds it all together. `packed` gives the
+//! `assemble` make access units of the payload. `events` takes timed metadata, and `demux` holds it all together. `packed` gives the
 //! same assemblers audio that comes without any packets; `sample_aes` makes an ordinary segment of one
 //! whose samples are encrypted.
 #![forbid(unsafe_code)]
@@ -35,6 +35,7 @@ mod audio;
 mod clock;
 mod demux;
 mod error;
+mod events;
 mod make;
 mod packed;
 mod packet;

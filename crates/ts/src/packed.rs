@@ -77,6 +77,7 @@ impl PackedAudio {
         Ok(SegmentIndex {
             segment_len: len,
             tracks: vec![track],
+            events: Vec::new(),
             declined: Vec::new(),
             damage,
         })

@@ -38,6 +38,7 @@ pub(crate) fn guess(segment: &[u8], framing: Framing) -> Option<Program> {
             streams.push(Elementary {
                 pid,
                 stream_type: 0,
+                events: None,
                 coding: Ok(coding),
                 language: Language::UNDETERMINED,
             });

@@ -10,6 +10,8 @@ use clipmill_media::{DeclinedStream, Language};
 use mpeg2ts_reader::descriptor::{Descriptor, DescriptorError};
 use mpeg2ts_reader::psi::pmt::StreamInfo;
 
+use crate::events::EventCoding;
+
 /// PES packets with private data: what DVB carries everything newer than MPEG-2 in.
 const PRIVATE_PES: u8 = 0x06;
 
@@ -56,6 +58,8 @@ pub(crate) struct Elementary {
     pub(crate) stream_type: u8,
     /// How it is coded, or why it cannot be carried.
     pub(crate) coding: Result<Coding, Unsupported>,
+    /// How it is coded as timed metadata, where it is such.
+    pub(crate) events: Option<EventCoding>,
     /// Its language.
     pub(crate) language: Language,
 }
@@ -96,6 +100,7 @@ impl<'a> Descriptor<'a> for RawDescriptor<'a> {
 mod tag {
     pub(super) const REGISTRATION: u8 = 0x05;
     pub(super) const LANGUAGE: u8 = 0x0a;
+    pub(super) const METADATA: u8 = 0x26;
     pub(super) const TELETEXT: u8 = 0x56;
     pub(super) const SUBTITLING: u8 = 0x59;
     pub(super) const AC3: u8 = 0x6a;
@@ -137,17 +142,42 @@ impl Elementary {
             pid: u16::from(info.elementary_pid()),
             stream_type: info.stream_type().0,
             coding: classify(info.stream_type().0, &descriptors, context),
+            events: events(info.stream_type().0, &descriptors, context),
             language,
         }
     }
 
     /// The stream as a declined one, where it is.
     pub(crate) fn declined(&self) -> Option<DeclinedStream> {
-        let what = self.coding.as_ref().err()?;
+        let what = self
+            .coding
+            .as_ref()
+            .err()
+            .filter(|_| self.events.is_none())?;
         Some(DeclinedStream {
             id: u32::from(self.pid),
             what: what.to_string(),
         })
+    }
+}
+
+/// Timed metadata: SCTE-35 by its stream type, ID3 by the format of its metadata descriptor (ISO/IEC
+/// 13818-1, 2.6.60) or its registration.
+fn events(
+    stream_type: u8,
+    descriptors: &[RawDescriptor<'_>],
+    context: Option<Registration>,
+) -> Option<EventCoding> {
+    let is_id3 = |descriptor: &RawDescriptor<'_>| match descriptor.tag {
+        tag::REGISTRATION => descriptor.data.starts_with(b"ID3 "),
+        tag::METADATA => descriptor.data.windows(4).any(|four| four == b"ID3 "),
+        _ => false,
+    };
+    match stream_type {
+        0x86 if context != Some(*b"HDMV") => Some(EventCoding::Scte35),
+        0x15 | PRIVATE_PES if descriptors.iter().any(is_id3) => Some(EventCoding::Id3),
+        0x15 if descriptors.is_empty() => Some(EventCoding::Id3),
+        _ => None,
     }
 }
 

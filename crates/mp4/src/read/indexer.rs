@@ -9,6 +9,7 @@ use clipmill_media::{
 };
 
 use super::ReadError;
+use super::events::{Message, ticks};
 use super::fragment::{Header, Listed, Run, decode_time};
 use super::init::{InitSegment, InitTrack};
 use super::nal::{Nal, ParameterSets};
@@ -16,6 +17,9 @@ use super::walk::{BoxAt, Boxes};
 
 /// The stride of contiguous payload: the longest piece of an extent, so that pieces join.
 const STRIDE: u16 = u16::MAX;
+
+/// `emsg` boxes of one segment: more than any has.
+const MESSAGES: usize = 4096;
 
 /// Timestamps reach this many seconds to either side: past the year 2100 where they count from
 /// 1970. Arithmetic on them has room to spare then.
@@ -132,6 +136,7 @@ impl FragmentIndexer {
         let mut moofs = Vec::new();
         let mut damage = DamageLog::with_capacity(self.limits.damages);
         let mut moov = false;
+        let mut messages = Vec::new();
         for one in boxes.by_ref() {
             match &one.kind {
                 b"moov" => {
@@ -140,6 +145,7 @@ impl FragmentIndexer {
                 }
                 b"moof" if one.cut => truncated(&mut damage, one.offset),
                 b"moof" => moofs.push(one),
+                b"emsg" if messages.len() < MESSAGES => messages.extend(Message::of(&one)),
                 _ => {}
             }
         }
@@ -164,8 +170,18 @@ impl FragmentIndexer {
         for moof in &moofs {
             walk.fragment(moof)?;
         }
-        Ok(walk.finish())
+        let mut index = walk.finish();
+        let begin = index.tracks.iter().filter_map(earliest).min();
+        let events = messages.into_iter().map(|message| message.at(begin));
+        index.events = events.flatten().collect();
+        Ok(index)
     }
+}
+
+/// When the first sample of a track is presented, in 90 kHz ticks.
+fn earliest(track: &TrackIndex) -> Option<i64> {
+    let first = track.samples().iter().map(Sample::pts).min()?;
+    ticks(first, track.timing().clock())
 }
 
 fn truncated(damage: &mut DamageLog, offset: u64) {
@@ -451,6 +467,7 @@ impl<'a> Walk<'a> {
         SegmentIndex {
             segment_len: self.segment.len() as u64,
             tracks,
+            events: Vec::new(),
             declined: self.init.declined.clone(),
             damage: self.damage,
         }

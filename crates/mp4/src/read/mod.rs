@@ -24,6 +24,7 @@
 mod edits;
 mod entry;
 mod error;
+mod events;
 mod fragment;
 mod indexer;
 mod init;

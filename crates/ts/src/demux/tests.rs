@@ -547,12 +547,12 @@ fn what_cannot_be_indexed_says_why() {
     assert_eq!(demuxer.index(&nulls.bytes), Err(IndexError::NoProgram));
     let mut ts = Writer::default();
     ts.pat(&[(1, PMT_PID)]);
-    ts.pmt(0, &[entry(0x300, 0x86), entry(0x301, 0xdb)]);
+    ts.pmt(0, &[entry(0x300, 0x27), entry(0x301, 0xdb)]);
     let error = demuxer.index(&ts.bytes).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "program 1 has no stream that can be carried: SCTE-35 splice information \
-         (stream type 0x86) on PID 0x0300, H.264 encrypted with SAMPLE-AES (stream type 0xdb) \
+        "program 1 has no stream that can be carried: timeline metadata \
+         (stream type 0x27) on PID 0x0300, H.264 encrypted with SAMPLE-AES (stream type 0xdb) \
          on PID 0x0301"
     );
 }

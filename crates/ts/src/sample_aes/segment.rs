@@ -178,7 +178,7 @@ mod tests {
     fn what_comes_out_is_an_ordinary_segment() {
         let mut writer = Writer::default();
         writer.pat(&[(1, PMT_PID)]);
-        writer.pmt(0, &[entry(VIDEO, 0xdb), entry(0x102, 0x15)]);
+        writer.pmt(0, &[entry(VIDEO, 0xdb), entry(0x102, 0x27)]);
         let mut slice = vec![0, 0, 0, 1, 0x65];
         slice.resize(400, 0x40);
         writer.pes(VIDEO, 0xe0, 900, None, &slice);
