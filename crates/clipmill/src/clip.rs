@@ -160,14 +160,13 @@ impl Clip {
             .filter(|j| inside(j.segment))
             .count();
         let line_tracks = made.iter().map(|(track, _)| *track).collect();
-        let used_segments = placed.range(used.clone());
-        let events = used_segments.flat_map(|segment| events_of(timeline, segment, start));
-        let mut events: Vec<TimedEvent> = events
-            .filter(|event| event.time < presented_end - start)
-            .collect();
-        events.sort_by_key(|event| event.time);
+        let events = events(timeline, &used, selection.start, start..presented_end);
+        let service = placed
+            .range(used.clone())
+            .find_map(|s| s.index.service.clone());
         let movie = Movie {
             events,
+            title: service,
             tracks: made.into_iter().map(|(_, track)| track.track).collect(),
             creation_time: start_time.and_then(|time| u64::try_from(time.timestamp()).ok()),
             ..Movie::default()
@@ -198,7 +197,8 @@ impl Clip {
         &self.movie.events
     }
 
-    /// Names the movie: what players show as its title.
+    /// Names the movie: what players show as its title. Before that it is the name of the service, if
+    /// the stream has one.
     pub fn set_title(&mut self, title: impl Into<String>) {
         self.movie.title = Some(title.into());
     }
@@ -224,15 +224,44 @@ impl Clip {
     }
 }
 
-/// The timed metadata of a segment that is due from `start` of the line on, counted from there. It is
-/// shifted as the samples are that are presented with it.
+/// The timed metadata of a clip that is presented at `shown` of the line: what is due then, wherever it
+/// was announced, and what its own segments announce for later. A clip that begins with everything,
+/// without a `start`, also has what is due before its first frame.
+fn events(
+    timeline: &Timeline,
+    used: &RangeInclusive<usize>,
+    start: Option<Ticks>,
+    shown: std::ops::Range<Ticks>,
+) -> Vec<TimedEvent> {
+    let mut events = Vec::new();
+    for (at, segment) in timeline.segments().iter().enumerate() {
+        let found = events_of(timeline, segment, shown.start).filter(|event| {
+            let begun = event.time >= 0 || (start.is_none() && used.contains(&at));
+            begun && (used.contains(&at) || event.time < shown.end - shown.start)
+        });
+        events.extend(found.map(|event| TimedEvent {
+            time: event.time.max(0),
+            ..event
+        }));
+    }
+    events.sort_by_key(|event| event.time);
+    // Splices are announced again and again.
+    events.dedup_by(|a, b| (a.time, &a.scheme, &a.data) == (b.time, &b.scheme, &b.data));
+    events
+}
+
+/// The timed metadata of a segment, its time counted from `start` of the line. It is shifted as the
+/// samples are that are presented with it.
 pub(crate) fn events_of<'a>(
     timeline: &'a Timeline,
     segment: &'a PlacedSegment,
     start: Ticks,
 ) -> impl Iterator<Item = TimedEvent> + 'a {
-    let shifts: Vec<(Ticks, Ticks)> = segment
-        .stretches
+    let stretches = match segment.index.events.is_empty() {
+        true => &[],
+        false => segment.stretches.as_slice(),
+    };
+    let shifts: Vec<(Ticks, Ticks)> = stretches
         .iter()
         .filter_map(|stretch| {
             let clock = timeline.tracks()[stretch.track].timing.clock();
@@ -245,9 +274,8 @@ pub(crate) fn events_of<'a>(
     segment.index.events.iter().filter_map(move |event| {
         let begun = shifts.iter().filter(|(first, _)| *first <= event.time);
         let shift = begun.max_by_key(|(first, _)| *first).or(shifts.first());
-        let time = event.time + shift?.1 - start;
-        (time >= 0).then(|| TimedEvent {
-            time,
+        Some(TimedEvent {
+            time: event.time + shift?.1 - start,
             ..event.clone()
         })
     })

@@ -266,10 +266,10 @@ impl StreamWriter {
             if let Some((_, bytes)) = held {
                 renderer.hold(0, bytes.clone());
             }
-            for event in placed
+            let events = placed
                 .into_iter()
-                .flat_map(|s| events_of(timeline, s, self.start))
-            {
+                .flat_map(|segment| events_of(timeline, segment, self.start));
+            for event in events.filter(|event| event.time >= 0) {
                 out.extend_from_slice(&event_message(&event)?);
             }
             for span in fragment.spans() {

@@ -333,6 +333,8 @@ pub struct SegmentIndex {
     pub tracks: Vec<TrackIndex>,
     /// Timed metadata, in the order in which it was found.
     pub events: Vec<TimedEvent>,
+    /// The name of the service that the segment is of, where the container has one.
+    pub service: Option<String>,
     /// Streams that cannot be carried.
     pub declined: Vec<DeclinedStream>,
     /// What was found broken.
@@ -347,6 +349,7 @@ impl SegmentIndex {
             segment_len: self.segment_len,
             tracks: self.tracks.iter().map(TrackIndex::without_places).collect(),
             events: self.events.clone(),
+            service: self.service.clone(),
             declined: self.declined.clone(),
             damage: self.damage.clone(),
         }

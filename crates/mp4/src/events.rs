@@ -67,10 +67,11 @@ impl EventSample<'_> {
 }
 
 impl<'a> EventTrack<'a> {
-    /// The events of a movie by their schemes.
-    pub(crate) fn all(movie: &'a Movie) -> Vec<Self> {
+    /// The events of a movie that are due before `end`, by their schemes.
+    pub(crate) fn all(movie: &'a Movie, end: u64) -> Vec<Self> {
         let mut tracks: Vec<Self> = Vec::new();
-        for event in &movie.events {
+        let due = |event: &&TimedEvent| event.time.max(0).unsigned_abs() < end;
+        for event in movie.events.iter().filter(due) {
             let known = tracks.iter().position(|track| track.scheme == event.scheme);
             let at = known.unwrap_or_else(|| {
                 tracks.push(Self {

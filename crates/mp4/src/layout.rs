@@ -285,7 +285,7 @@ fn progressive_head(
         let mut places = places.into_iter();
         let media: Vec<usize> = places.by_ref().take(plans.len()).collect();
         // Timed metadata lies in an `mdat` of its own, which is small, in front of the media.
-        let events = EventTrack::all(movie);
+        let events = EventTrack::all(movie, moov::presented(plans)?);
         if !events.is_empty() {
             let len = events.iter().map(EventTrack::len).sum();
             media_header(&mut b, len).ok_or(too_large.clone())?;

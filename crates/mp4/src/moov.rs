@@ -48,7 +48,7 @@ pub(crate) fn movie_box(
     let mut places = Vec::new();
     b.boxed(b"moov", |b| {
         let events = match content {
-            Content::Whole(_) => EventTrack::all(movie).len(),
+            Content::Whole(_) => EventTrack::all(movie, presented(plans)?).len(),
             Content::Fragments { .. } => 0,
         };
         movie_header(b, created, plans, content, events)?;
@@ -69,7 +69,7 @@ pub(crate) fn movie_box(
         }
         if matches!(content, Content::Whole(_)) {
             let end = presented(plans)?;
-            for (track, id) in EventTrack::all(movie).iter().zip(next_id(plans)..) {
+            for (track, id) in EventTrack::all(movie, end).iter().zip(next_id(plans)..) {
                 places.push(track.track_box(b, id, created, end)?);
             }
         }
@@ -103,7 +103,7 @@ pub(crate) fn wide(b: &mut Boxes, version: u8, value: u64) {
 }
 
 /// How long the movie is presented, in its own ticks.
-fn presented(plans: &[TrackPlan<'_>]) -> Result<u64> {
+pub(crate) fn presented(plans: &[TrackPlan<'_>]) -> Result<u64> {
     plans.iter().try_fold(0, |longest: u64, plan| {
         Ok(longest.max(plan.presentation_duration()?))
     })

@@ -14,6 +14,7 @@ use crate::events::EventStream;
 use crate::packet::{Framing, Header, PACKET_LEN, Packets, Step};
 use crate::probe;
 use crate::psi::{self, NULL_PID, PAT_PID, Pat, Program, Sections, Unusable};
+use crate::sdt::{self, SDT_PID};
 use crate::stream::{Shared, Stream};
 use crate::stream_type::{Coding, Elementary};
 
@@ -50,6 +51,9 @@ pub struct Demuxer {
     streams: Vec<Stream>,
     /// Streams of timed metadata.
     events: Vec<EventStream>,
+    sdt_sections: Sections,
+    /// What the service description table calls the program.
+    service: Option<String>,
     routes: Routes,
     clock: Clock,
     discontinuous: bool,
@@ -76,6 +80,8 @@ impl Demuxer {
             guessed: false,
             streams: Vec::new(),
             events: Vec::new(),
+            sdt_sections: Sections::default(),
+            service: None,
             routes: Routes::none(),
             clock: Clock::default(),
             discontinuous: false,
@@ -191,6 +197,7 @@ impl Demuxer {
                     match route {
                         Routes::PAT => self.pat_packet(offset, bytes, walk)?,
                         Routes::PMT => self.pmt_packet(offset, bytes, walk)?,
+                        Routes::SDT => self.sdt_packet(bytes),
                         Routes::EVENTS => {
                             let stream = self.events.iter_mut().find(|s| s.pid == pid);
                             if let Some(stream) = stream {
@@ -267,6 +274,7 @@ impl Demuxer {
             segment_len: walk.segment.len() as u64,
             tracks,
             events: walk.events,
+            service: self.service.clone(),
             declined,
             damage: walk.damage,
         })
@@ -321,6 +329,16 @@ impl Demuxer {
             self.install(program, Some(walk))?;
         }
         Ok(())
+    }
+
+    fn sdt_packet(&mut self, packet: &[u8; PACKET_LEN]) {
+        let Some(program) = &self.program else { return };
+        let service = &mut self.service;
+        self.sdt_sections.push(packet, |section| {
+            if let Some(name) = sdt::service_name(section, program.number) {
+                *service = Some(name);
+            }
+        });
     }
 
     fn pmt_packet(
@@ -404,6 +422,10 @@ impl Demuxer {
             None => self.streams.retain(|stream| stream.listed),
         }
         self.routes.lay(Some(&program), &self.streams);
+        let same = |known: &Program| known.number == program.number;
+        if !self.program.as_ref().is_some_and(same) {
+            self.service = None;
+        }
         self.program = Some(program);
         Ok(())
     }
@@ -446,7 +468,8 @@ impl Routes {
     const PAT: u16 = 1;
     const PMT: u16 = 2;
     const EVENTS: u16 = 3;
-    const FIRST_STREAM: u16 = 4;
+    const SDT: u16 = 4;
+    const FIRST_STREAM: u16 = 5;
 
     fn none() -> Self {
         Self(vec![Self::NOWHERE; usize::from(NULL_PID).saturating_add(1)])
@@ -469,6 +492,7 @@ impl Routes {
 
     fn lay(&mut self, program: Option<&Program>, streams: &[Stream]) {
         self.0.fill(Self::NOWHERE);
+        self.set(SDT_PID, Self::SDT);
         let listed = program.into_iter().flat_map(|program| &program.streams);
         for entry in listed.filter(|entry| entry.events.is_some()) {
             self.set(entry.pid, Self::EVENTS);

@@ -20,7 +20,7 @@
 //! # print(&[]).unwrap();
 //! ```
 //!
-//! From the bytes up: `packet` finds the packets, `psi` reads the tables, `stream_type` tells what
+//! From the bytes up: `packet` finds the packets, `psi` and `sdt` read the tables, `stream_type` tells what
 //! each stream is (`probe` guesses where there are no tables), `stream` checks continuity and takes
 //! PES packets apart with `pes`, `clock` unrolls their timestamps, and the assemblers behind
 //! `assemble` make access units of the payload. `events` takes timed metadata, and `demux` holds it all together. `packed` gives the
@@ -43,6 +43,7 @@ mod pes;
 mod probe;
 mod psi;
 mod sample_aes;
+mod sdt;
 mod stream;
 mod stream_type;
 #[cfg(test)]

@@ -78,6 +78,7 @@ impl PackedAudio {
             segment_len: len,
             tracks: vec![track],
             events: Vec::new(),
+            service: None,
             declined: Vec::new(),
             damage,
         })

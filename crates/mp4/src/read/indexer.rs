@@ -468,6 +468,7 @@ impl<'a> Walk<'a> {
             segment_len: self.segment.len() as u64,
             tracks,
             events: Vec::new(),
+            service: None,
             declined: self.init.declined.clone(),
             damage: self.damage,
         }
