@@ -46,8 +46,11 @@ pub(crate) fn catalog(command: &CatalogCommand) -> Result<ExitCode, Failure> {
     let settings = settings.map_err(|error| Failure::Usage(error.to_string()))?;
     let opened = SledCatalog::open(&settings.data_dir).map_err(Failure::server)?;
     for app in &settings.apps {
-        let clips = rebuild(&opened.catalog, &app.paths()).map_err(Failure::server)?;
-        println!("{}: {clips} clips", app.name);
+        let rebuilt = rebuild(&opened.catalog, &app.paths()).map_err(Failure::server)?;
+        println!("{}: {} clips", app.name, rebuilt.clips);
+        if rebuilt.unknown > 0 {
+            println!("{}: {} files without a record", app.name, rebuilt.unknown);
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

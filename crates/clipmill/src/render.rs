@@ -80,6 +80,24 @@ impl ClipLayout {
         self.layout.len()
     }
 
+    pub(crate) fn segments(&self) -> &[ClipSegment] {
+        &self.segments
+    }
+
+    pub(crate) fn spans(&self, range: Range<u64>) -> impl Iterator<Item = Span<'_>> {
+        self.layout.spans(range)
+    }
+
+    /// What comes before the media: it says how large each sample is, when it is due, and where it
+    /// lies.
+    #[must_use]
+    pub fn head(&self) -> &[u8] {
+        match self.layout.spans(0..self.len()).next() {
+            Some(Span::Bytes(bytes)) => bytes,
+            _ => &[],
+        }
+    }
+
     /// The bytes at `range` of the file; what lies past its end is left out.
     ///
     /// # Errors
@@ -181,6 +199,23 @@ impl<'a> Renderer<'a> {
             held: Vec::new(),
             scratch: Vec::new(),
         }
+    }
+
+    /// One that goes on with the segment that another one read last.
+    pub(crate) fn resumed(
+        segments: &'a [ClipSegment],
+        source: &'a dyn SegmentSource,
+        last: Option<(usize, Bytes)>,
+    ) -> Self {
+        Self {
+            last,
+            ..Self::new(segments, source)
+        }
+    }
+
+    /// The segment that it read last.
+    pub(crate) fn into_last(self) -> Option<(usize, Bytes)> {
+        self.last
     }
 
     /// Spares it reading a segment.

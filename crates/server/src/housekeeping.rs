@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::catalog::{Catalog, CatalogError, ReconcileError, VodQuery, bury_doomed};
 use crate::config::{AppSettings, Retention};
 use crate::model::now_ms;
-use crate::storage::{self, AppPaths, ClipStore, find_clips};
+use crate::storage::{self, AppPaths, ClipStore, FoundKind, find_clips};
 
 /// Entries looked at together.
 const PAGE: usize = 500;
@@ -23,7 +23,7 @@ pub fn delete_clip(
         return Ok(false);
     };
     let path = app.clip_path(&vod);
-    match storage::remove(&path) {
+    match storage::remove_clip(&path) {
         Ok(_) => catalog.bury(&app.app, vod_id)?,
         Err(error) => {
             tracing::error!(path = %path.display(), %error, "cannot remove a clip yet");
@@ -43,15 +43,19 @@ pub fn remove_unlisted(
 ) -> Result<u64, ReconcileError> {
     let mut removed = 0;
     for found in find_clips(app)? {
+        if found.is_stray_record(app, store) {
+            storage::remove(&found.path)?;
+            continue;
+        }
         // In this order: a clip that is no longer in the making has its entry by now.
-        if found.temporary || store.in_making(&found.vod_id) {
+        if found.kind != FoundKind::Clip || store.in_making(&found.vod_id) {
             continue;
         }
         let entry = catalog.vod(&app.app, &found.vod_id)?;
         if entry.is_some_and(|vod| vod.file_path == found.file_path) {
             continue;
         }
-        removed += u64::from(storage::remove(&found.path)?);
+        removed += u64::from(storage::remove_clip(&found.path)?);
         tracing::info!(path = %found.path.display(), "removed a clip that no entry points to");
     }
     Ok(removed)

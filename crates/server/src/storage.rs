@@ -1,12 +1,22 @@
 //! Clip files: whole under their final name, or not there at all.
 //!
-//! A clip is written under a temporary dot-name, synced, renamed, and its folder synced. It carries
-//! the [`ClipRecord`] that makes its catalog entry, in the `uuid` box between `ftyp` and `moov`,
-//! so that one sync makes both last and the catalog can be made again from the files alone.
+//! A clip is written into a file without a name (`O_TMPFILE`), which the system takes away with the
+//! process; where there are no such files, under a dot-name. When it is whole and synced, the
+//! [`ClipRecord`] that makes its catalog entry is put beside it, `{vodId}.json`, whole and synced
+//! too, so that the catalog can be made again from the files alone. Then the clip gets its name:
+//! that is the moment from which it exists. Last the folder is synced.
+//!
+//! ```text
+//! {vodId}.json    named first, removed last: alone it is what a crash left, and is swept
+//! {vodId}.mp4     there with its record, or not there
+//! ```
+//!
+//! So the bytes of a clip depend on its media and its title alone, not on when it was stored.
 
 mod body;
 mod leases;
 mod record;
+mod unnamed;
 
 use std::collections::HashSet;
 use std::fs::{self, File};
@@ -20,6 +30,8 @@ use clipmill::{ClipError, ClipLayout, SegmentSource};
 pub use self::body::{BodySender, ClipBody, body};
 pub use self::leases::Lease;
 pub use self::record::{ClipRecord, read_record};
+use self::record::{record_path, write_record};
+use self::unnamed::Unnamed;
 use crate::model::{Vod, is_vod_id};
 
 /// How deep below an application's folder clips are looked for.
@@ -138,8 +150,59 @@ impl StoredClip {
 
     /// Takes the file away again, as its entry could not be made.
     pub fn discard(self) {
-        if let Err(error) = fs::remove_file(&self.path) {
+        if let Err(error) = remove_clip(&self.path) {
             tracing::error!(path = %self.path.display(), %error, "cannot remove a clip");
+        }
+    }
+}
+
+/// A clip that is being written. Nothing is left of it when it is dropped.
+#[derive(Debug)]
+pub struct NewClip {
+    path: PathBuf,
+    file: Unnamed,
+    making: Making,
+}
+
+impl NewClip {
+    /// What it is written into.
+    #[must_use]
+    pub fn file(&self) -> &Arc<File> {
+        self.file.file()
+    }
+
+    /// Where it will lie.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Makes what was written last, and gives it its name.
+    ///
+    /// # Errors
+    /// When that could not be done; then nothing of it is left.
+    pub fn publish(self, record: &ClipRecord) -> Result<StoredClip, StorageError> {
+        let Self { path, file, making } = self;
+        let published = (|| {
+            file.file().sync_all()?;
+            let bytes = file.file().metadata()?.len();
+            write_record(&path, record)?;
+            file.link(&path)?;
+            sync_folder(path.parent().unwrap_or(Path::new(".")))?;
+            Ok(bytes)
+        })();
+        match published {
+            Ok(bytes) => Ok(StoredClip {
+                path,
+                bytes,
+                tee: None,
+                _making: making,
+            }),
+            Err(error) => {
+                let _ = fs::remove_file(&path);
+                let _ = fs::remove_file(record_path(&path));
+                Err(StorageError::of(&path, error))
+            }
         }
     }
 }
@@ -170,6 +233,25 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl ClipStore {
+    /// Begins a clip that will lie in the folder of a stream.
+    ///
+    /// # Errors
+    /// When there can be no file.
+    pub fn begin(
+        &self,
+        app: &AppPaths,
+        vod_id: &str,
+        sub_folder: Option<&str>,
+    ) -> Result<NewClip, StorageError> {
+        let folder = app.clip_folder(sub_folder);
+        let path = folder.join(format!("{vod_id}.mp4"));
+        let io = |error| StorageError::of(&path, error);
+        let making = self.make(vod_id);
+        create_folder(&folder).map_err(io)?;
+        let file = Unnamed::new(&folder, &format!(".{vod_id}.mp4.part")).map_err(io)?;
+        Ok(NewClip { path, file, making })
+    }
+
     /// Writes a clip, whole and synced, and tells `tee` of every byte as it comes.
     ///
     /// # Errors
@@ -177,49 +259,31 @@ impl ClipStore {
     pub fn store(
         &self,
         app: &AppPaths,
-        vod_id: &str,
-        sub_folder: Option<&str>,
+        record: &ClipRecord,
         layout: &ClipLayout,
         source: &dyn SegmentSource,
         tee: Option<BodySender>,
     ) -> Result<StoredClip, StorageError> {
-        let folder = app.clip_folder(sub_folder);
-        let path = folder.join(format!("{vod_id}.mp4"));
-        let making = self.make(vod_id);
-        let io = |error| StorageError::of(&path, error);
-        create_folder(&folder).map_err(io)?;
-        let temporary = Temporary(folder.join(format!(".{vod_id}.mp4.part")));
-        let file = File::options()
-            .read(true)
-            .write(true)
-            .create_new(true)
-            .open(&temporary.0)
-            .map_err(io)?;
+        let vod = &record.vod;
+        let clip = self.begin(app, &vod.vod_id, vod.sub_folder())?;
         // A disk without room for it says so before anything is written.
-        reserve(&file, layout.len()).map_err(io)?;
-        let file = Arc::new(file);
+        let reserved = reserve(clip.file(), layout.len());
+        reserved.map_err(|error| StorageError::of(clip.path(), error))?;
         let mut out = Teed {
-            file: Arc::clone(&file),
+            file: Arc::clone(clip.file()),
             written: 0,
-            tee: tee.map(|tee| tee.begin(Arc::clone(&file))),
+            tee: tee.map(|tee| tee.begin(Arc::clone(clip.file()))),
         };
         let mut go_on = |_| ControlFlow::Continue(());
-        let written = layout.write_to(source, &path, &mut out, &mut go_on);
+        let written = layout.write_to(source, clip.path(), &mut out, &mut go_on);
         written.map_err(|error| match error {
             ClipError::Write { path, error } => StorageError::of(&path, error),
             error => StorageError::Clip(error),
         })?;
-        file.sync_all().map_err(io)?;
-        fs::rename(&temporary.0, &path).map_err(io)?;
-        if let Err(error) = sync_folder(&folder) {
-            let _ = fs::remove_file(&path);
-            return Err(io(error));
-        }
+let stored = clip.publish(record)?;
         Ok(StoredClip {
-            path,
-            bytes: layout.len(),
             tee: out.tee,
-            _making: making,
+            ..stored
         })
     }
 
@@ -250,7 +314,18 @@ impl ClipStore {
     }
 }
 
-/// A clip found in an application's folders.
+/// What a file with a clip's identifier in its name is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FoundKind {
+    /// A clip.
+    Clip,
+    /// The record of a clip.
+    Record,
+    /// Something that is still being written.
+    Unfinished,
+}
+
+/// A file of a clip, found in an application's folders.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FoundClip {
     /// Where it lies.
@@ -259,12 +334,26 @@ pub struct FoundClip {
     pub vod_id: String,
     /// `streams/…`, as an entry that points to it has it.
     pub file_path: String,
-    /// Whether it bears the name of one that is still being written.
-    pub temporary: bool,
+    /// What it is, by its name.
+    pub kind: FoundKind,
 }
 
-/// The clips in an application's folders: regular files with the names that clips have. No link
-/// is followed.
+impl FoundClip {
+    /// Whether it is the record of a clip of this application that is not there, and nobody is
+    /// making.
+    #[must_use]
+    pub fn is_stray_record(&self, app: &AppPaths, store: &ClipStore) -> bool {
+        // In this order: a clip that is no longer in the making has its name by now.
+        self.kind == FoundKind::Record
+            && !store.in_making(&self.vod_id)
+            && !self.path.with_extension("mp4").exists()
+            && record::read(&self.path)
+                .is_ok_and(|record| record.is_some_and(|r| r.is_of(&app.app, &self.vod_id)))
+    }
+}
+
+/// The files of clips in an application's folders: regular files with the names that clips and
+/// what belongs to them have. No link is followed.
 ///
 /// # Errors
 /// When a folder cannot be read.
@@ -303,23 +392,39 @@ fn walk(folder: &Path, relative: &str, depth: usize, found: &mut Vec<FoundClip>)
         if !kind.is_file() {
             continue;
         }
-        let temporary = name
-            .strip_prefix('.')
-            .and_then(|name| name.strip_suffix(".mp4.part"));
-        let Some(vod_id) = temporary
-            .or(name.strip_suffix(".mp4"))
-            .filter(|id| is_vod_id(id))
-        else {
+        let Some((vod_id, kind)) = kind_of(name) else {
             continue;
         };
         found.push(FoundClip {
             path: entry.path(),
             vod_id: vod_id.to_owned(),
             file_path: format!("{relative}{name}"),
-            temporary: temporary.is_some(),
+            kind,
         });
     }
     Ok(())
+}
+
+/// What a file is by its name, and of which clip.
+fn kind_of(name: &str) -> Option<(&str, FoundKind)> {
+    let hidden = name.strip_prefix('.').and_then(|n| n.strip_suffix(".part"));
+    let bare = hidden.unwrap_or(name);
+    let (id, kind) = match bare.strip_suffix(".mp4") {
+        Some(id) => (id, FoundKind::Clip),
+        None => (bare.strip_suffix(".json")?, FoundKind::Record),
+    };
+    let kind = hidden.map_or(kind, |_| FoundKind::Unfinished);
+    is_vod_id(id).then_some((id, kind))
+}
+
+/// Removes a clip that may be gone already, and then its record; says whether the clip was there.
+///
+/// # Errors
+/// When one of them cannot be removed.
+pub fn remove_clip(path: &Path) -> io::Result<bool> {
+    let was_there = remove(path)?;
+    remove(&record_path(path))?;
+    Ok(was_there)
 }
 
 /// Removes a file that may be gone already; says whether it was there.
@@ -377,15 +482,6 @@ fn reserve(file: &File, bytes: u64) -> io::Result<()> {
 #[cfg(not(target_os = "linux"))]
 fn reserve(_: &File, _: u64) -> io::Result<()> {
     Ok(())
-}
-
-/// Is taken away when it is dropped, unless it has another name by then.
-struct Temporary(PathBuf);
-
-impl Drop for Temporary {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.0);
-    }
 }
 
 /// A file that tells how far it has come.

@@ -1,6 +1,6 @@
 //! What is known of clips, streams and webhooks, kept where a restart finds it.
 //!
-//! The catalog is an index. The files are the truth: each clip carries the record that makes its
+//! The catalog is an index. The files are the truth: beside each clip lies the record that makes its
 //! entry, so that a catalog that is lost can be made again ([`rebuild`]).
 
 mod rebuild;
@@ -17,7 +17,7 @@ use crate::model::{Broadcast, QueuedHook, Vod};
 use crate::storage::ClipRecord;
 
 pub(crate) use self::rebuild::bury_doomed;
-pub use self::rebuild::{ReconcileError, Reconciled, rebuild, reconcile};
+pub use self::rebuild::{ReconcileError, Rebuilt, Reconciled, rebuild, reconcile};
 pub use self::sled::{Opened, SledCatalog};
 
 /// What a catalog gives.

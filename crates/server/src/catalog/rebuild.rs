@@ -4,7 +4,9 @@ use std::io;
 
 use super::{Catalog, CatalogError};
 use crate::model::{QueuedHook, Vod};
-use crate::storage::{self, AppPaths, ClipRecord, ClipStore, find_clips, read_record};
+use crate::storage::{
+    self, AppPaths, ClipRecord, ClipStore, FoundKind, find_clips, read_record,
+};
 
 /// A crash leaves no more clips without an entry than were being made; where there are more, the
 /// catalog has lost them, and their webhooks were delivered long ago.
@@ -19,6 +21,16 @@ pub struct Reconciled {
     pub buried: usize,
     /// Files of clips that were never finished.
     pub unfinished: usize,
+}
+
+/// What [`rebuild`] found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Rebuilt {
+    /// Clips that have an entry now.
+    pub clips: usize,
+    /// Files with the names of clips that nothing is known of: their record is lost, or they are
+    /// not ours.
+    pub unknown: usize,
 }
 
 /// Why the catalog and the files could not be made to agree.
@@ -56,10 +68,18 @@ pub fn reconcile(
         if store.in_making(&found.vod_id) {
             continue;
         }
-        if found.temporary {
-            done.unfinished += usize::from(storage::remove(&found.path)?);
-        } else if catalog.vod(&app.app, &found.vod_id)?.is_none() {
-            orphans.extend(record_of(app, &found)?);
+        match found.kind {
+            FoundKind::Unfinished => {
+                done.unfinished += usize::from(storage::remove(&found.path)?);
+            }
+            FoundKind::Record if found.is_stray_record(app, store) => {
+                done.unfinished += usize::from(storage::remove(&found.path)?);
+            }
+            FoundKind::Record => {}
+            FoundKind::Clip if catalog.vod(&app.app, &found.vod_id)?.is_none() => {
+                orphans.extend(record_of(app, &found)?);
+            }
+            FoundKind::Clip => {}
         }
     }
     // What could not be removed is not to come back.
@@ -84,22 +104,33 @@ pub fn reconcile(
     Ok(done)
 }
 
-/// Makes all entries of an application anew, from the files alone. Says how many there are.
+/// Makes all entries of an application anew, from the files alone.
 ///
 /// # Errors
 /// When the catalog or a folder cannot be read.
-pub fn rebuild(catalog: &dyn Catalog, app: &AppPaths) -> Result<usize, ReconcileError> {
+pub fn rebuild(catalog: &dyn Catalog, app: &AppPaths) -> Result<Rebuilt, ReconcileError> {
     bury_doomed(catalog, app)?;
     let mut clips = Vec::new();
+    let mut unknown = 0;
     for found in find_clips(app)? {
-        if !found.temporary {
-            clips.extend(record_of(app, &found)?);
+        if found.kind != FoundKind::Clip {
+            continue;
+        }
+        match record_of(app, &found)? {
+            Some(record) => clips.push(record),
+            None => {
+                tracing::warn!(path = %found.path.display(), "there is no record of this clip");
+                unknown += 1;
+            }
         }
     }
     clips.sort_by_key(order);
     catalog.clear_vods(&app.app)?;
     catalog.import(&clips)?;
-    Ok(clips.len())
+    Ok(Rebuilt {
+        clips: clips.len(),
+        unknown,
+    })
 }
 
 /// Removes the files of removed entries. Says how many were still there.
@@ -107,7 +138,7 @@ pub(crate) fn bury_doomed(catalog: &dyn Catalog, app: &AppPaths) -> Result<usize
     let mut buried = 0;
     for vod in catalog.doomed(&app.app)? {
         let path = app.clip_path(&vod);
-        match storage::remove(&path) {
+        match storage::remove_clip(&path) {
             Ok(was_there) => {
                 catalog.bury(&app.app, &vod.vod_id)?;
                 buried += usize::from(was_there);
@@ -129,9 +160,8 @@ fn record_of(app: &AppPaths, found: &storage::FoundClip) -> io::Result<Option<Cl
         }
         Ok(record) => record,
     };
-    // A copy under another name, or another application's, is nobody's clip.
-    let ours = |record: &ClipRecord| record.app == app.app && record.vod.vod_id == found.vod_id;
-    Ok(record.filter(ours).map(|mut record| {
+    let ours = record.filter(|record| record.is_of(&app.app, &found.vod_id));
+    Ok(ours.map(|mut record| {
         record.vod.file_path.clone_from(&found.file_path);
         record
     }))

@@ -212,15 +212,12 @@ fn a_store_that_is_in_use_is_left_alone() {
     assert!(open(folder.path()).set_aside.is_none());
 }
 
-/// A file as short as can be that carries the record of a clip.
+/// A clip, and its record beside it.
 fn write_clip(folder: &Path, record: &ClipRecord) {
-    let content = record.to_bytes();
-    let mut bytes = b"\0\0\0\x10ftypisom\0\0\x02\0".to_vec();
-    bytes.extend(u32::try_from(content.len() + 24).unwrap().to_be_bytes());
-    bytes.extend(b"uuid");
-    bytes.extend(clipmill_mp4::METADATA_UUID);
-    bytes.extend(&content);
-    fs::write(folder.join(&record.vod.vod_name), bytes).unwrap();
+    let path = folder.join(&record.vod.vod_name);
+    fs::write(&path, b"clip").unwrap();
+    let record = serde_json::to_vec(record).unwrap();
+    fs::write(path.with_extension("json"), record).unwrap();
 }
 
 #[test]
@@ -248,6 +245,11 @@ fn clips_that_a_crash_left_without_entry_get_all_of_it() {
         b"no record",
     )
     .unwrap();
+    // A record that was written before its clip got its name, and a file of somebody else's.
+    write_clip(streams.path(), &ClipRecord::new("live", &vod(4), None));
+    fs::remove_file(streams.path().join(vod(4).vod_name)).unwrap();
+    let theirs = streams.path().join(format!("{}.json", "t".repeat(24)));
+    fs::write(&theirs, b"{}").unwrap();
     fs::write(
         streams.path().join(format!(".{}.mp4.part", "p".repeat(24))),
         b"x",
@@ -260,14 +262,16 @@ fn clips_that_a_crash_left_without_entry_get_all_of_it() {
     let store = crate::storage::ClipStore::default();
     let hooks = |vod: &Vod| vec![hook(vod.vod_id.parse().unwrap())];
     let done = super::super::reconcile(&catalog, &store, &app, false, &hooks).unwrap();
-    assert_eq!((done.adopted, done.buried, done.unfinished), (1, 1, 1));
+    assert_eq!((done.adopted, done.buried, done.unfinished), (1, 1, 2));
+    assert!(theirs.exists());
     let adopted = catalog.vod("live", &vod(1).vod_id).unwrap().unwrap();
-    assert!(adopted.file_size > 0);
+    assert_eq!(adopted.file_size, 4);
     assert_eq!(catalog.boundary("live", "cam1").unwrap(), Some(boundary));
     assert_eq!(catalog.hooks_after(0, 10).unwrap().len(), 1);
     assert!(!streams.path().join(vod(3).vod_name).exists());
     let again = super::super::reconcile(&catalog, &store, &app, false, &hooks).unwrap();
     assert_eq!(again, super::super::Reconciled::default());
-    assert_eq!(super::super::rebuild(&catalog, &app).unwrap(), 1);
+    let rebuilt = super::super::rebuild(&catalog, &app).unwrap();
+    assert_eq!((rebuilt.clips, rebuilt.unknown), (1, 2));
     assert_eq!(catalog.vod("live", &vod(1).vod_id).unwrap(), Some(adopted));
 }

@@ -137,22 +137,18 @@ fn make_one(
             "a clip has a gap"
         );
     }
-    clip.set_title(vod.stream_name.clone());
-    let laid_out = |clip: &Clip| {
-        let layout = clip.layout(Format::Mp4);
-        layout.map_err(|error| MakeError::Media(error.to_string()))
-    };
+    clip.set_title(title(&broadcast, height));
+    let layout = clip.layout(Format::Mp4);
+    let layout = layout.map_err(|error| MakeError::Media(error.to_string()))?;
     // The end of its making is told as well as it can be known before it.
     vod.process_end_time = now_ms();
-    clip.set_metadata(ClipRecord::new(app.name(), &vod, boundary).to_bytes());
-    let layout = laid_out(&clip)?;
     vod.file_size = i64::try_from(layout.len()).unwrap_or(i64::MAX);
     let tee = begun(&vod, layout.len());
     let source = FileSource::default();
-    let paths = app.paths();
+    let record = ClipRecord::new(app.name(), &vod, boundary);
     let stored = shared
         .store
-        .store(&paths, &vod.vod_id, sub_folder, &layout, &source, tee)?;
+        .store(&app.paths(), &record, &layout, &source, tee)?;
     let settings = app.settings();
     let hooks: Vec<_> = webhooks::vod_ready(&settings, Some(&broadcast), &vod)
         .into_iter()
@@ -167,6 +163,19 @@ fn make_one(
             stored.discard();
             Err(error.into())
         }
+    }
+}
+
+/// What players show as a clip's title: it is part of the file, and so says nothing of when and as
+/// what the clip was stored.
+pub(crate) fn title(broadcast: &Broadcast, height: Option<u32>) -> String {
+    let name = broadcast.name.as_deref().map(str::trim);
+    let name = name
+        .filter(|name| !name.is_empty())
+        .unwrap_or(&broadcast.stream_id);
+    match height {
+        Some(height) => format!("{name} ({height}p)"),
+        None => name.to_owned(),
     }
 }
 

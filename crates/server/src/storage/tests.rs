@@ -19,6 +19,9 @@ fn only_files_with_the_names_of_clips_are_found() {
         format!(".{id}.mp4.part"),
         "recording.mp4".into(),
         format!("{id}.ts"),
+        format!("{id}.json"),
+        format!(".{id}.json.part"),
+        "settings.json".into(),
         format!("sub/{}.mp4", "b".repeat(24)),
     ] {
         fs::write(folder.path().join(name), b"x").unwrap();
@@ -38,12 +41,16 @@ fn only_files_with_the_names_of_clips_are_found() {
     assert_eq!(
         names,
         [
+            format!("streams/.{id}.json.part"),
             format!("streams/.{id}.mp4.part"),
+            format!("streams/{id}.json"),
             format!("streams/{id}.mp4"),
             b
         ]
     );
-    assert_eq!(found.iter().filter(|clip| clip.temporary).count(), 1);
+    let count = |kind| found.iter().filter(|clip| clip.kind == kind).count();
+    assert_eq!(count(FoundKind::Unfinished), 2);
+    assert_eq!(count(FoundKind::Clip), 2);
 }
 
 #[test]
@@ -58,17 +65,67 @@ fn a_lease_lasts_as_long_as_its_longest_reader() {
     assert!(!store.in_use(path));
 }
 
-#[test]
-fn a_record_is_found_in_the_file_again() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("clip.mp4");
+fn record(metadata: &str) -> ClipRecord {
     let vod = Vod {
         vod_id: "x".repeat(24),
-        metadata: Some("m".repeat(100_000)),
+        metadata: Some(metadata.to_owned()),
         ..Vod::default()
     };
-    let record = ClipRecord::new("live", &vod, None);
-    let content = record.to_bytes();
+    ClipRecord::new("live", &vod, None)
+}
+
+#[test]
+fn a_record_is_found_beside_its_clip() {
+    let folder = tempfile::tempdir().unwrap();
+    let app = app(folder.path());
+    let store = ClipStore::default();
+    let record = record("m");
+    let clip = store.begin(&app, &record.vod.vod_id, None).unwrap();
+    clip.file().as_ref().write_all(b"0123456789").unwrap();
+    assert!(store.in_making(&record.vod.vod_id));
+    let stored = clip.publish(&record).unwrap();
+    assert_eq!((stored.bytes, fs::read(&stored.path).unwrap().len()), (10, 10));
+    let read = read_record(&stored.path).unwrap().unwrap();
+    assert_eq!(read.vod.file_size, 10);
+    assert_eq!(read.vod.metadata, record.vod.metadata);
+    let path = stored.path.clone();
+    drop(stored);
+
+    let found = find_clips(&app).unwrap();
+    assert_eq!(found.len(), 2);
+    assert!(found.iter().all(|found| !found.is_stray_record(&app, &store)));
+    // As a crash between the two leaves it.
+    fs::remove_file(&path).unwrap();
+    let found = find_clips(&app).unwrap();
+    assert!(found[0].is_stray_record(&app, &store));
+    let other = AppPaths {
+        app: "other".into(),
+        ..app.clone()
+    };
+    assert!(!found[0].is_stray_record(&other, &store));
+    fs::write(&path, b"clip").unwrap();
+    assert!(remove_clip(&path).unwrap());
+    assert!(find_clips(&app).unwrap().is_empty());
+    assert!(!remove_clip(&path).unwrap());
+}
+
+#[test]
+fn nothing_is_left_of_a_clip_that_is_given_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = ClipStore::default();
+    let clip = store.begin(&app(folder.path()), &"x".repeat(24), None).unwrap();
+    clip.file().as_ref().write_all(b"0123456789").unwrap();
+    drop(clip);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    assert!(!store.in_making(&"x".repeat(24)));
+}
+
+#[test]
+fn a_record_of_the_first_versions_is_found_in_the_clip() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("clip.mp4");
+    let record = record(&"m".repeat(100_000));
+    let content = serde_json::to_vec(&record).unwrap();
     let mut bytes = b"\0\0\0\x10ftypisom\0\0\x02\0".to_vec();
     bytes.extend(u32::try_from(content.len() + 24).unwrap().to_be_bytes());
     bytes.extend(b"uuid");
@@ -77,7 +134,7 @@ fn a_record_is_found_in_the_file_again() {
     fs::write(&path, &bytes).unwrap();
     let read = read_record(&path).unwrap().unwrap();
     assert_eq!(read.vod.file_size, bytes.len() as i64);
-    assert_eq!(read.vod.metadata, vod.metadata);
+    assert_eq!(read.vod.metadata, record.vod.metadata);
     fs::write(&path, &bytes[..bytes.len() - 1]).unwrap();
     assert_eq!(read_record(&path).unwrap(), None);
     fs::write(&path, b"nothing of ours").unwrap();
