@@ -180,8 +180,9 @@ fn replace(path: &Path, text: &str) {
     fs::rename(&temporary, path).unwrap();
 }
 
-/// As Ant Media writes it: an offset without a colon.
-fn date(at: SystemTime) -> String {
+/// An instant as Ant Media writes it: an offset without a colon.
+#[must_use]
+pub fn date(at: SystemTime) -> String {
     let since = at.duration_since(UNIX_EPOCH).unwrap();
     let (days, second) = (since.as_secs() / 86_400, since.as_secs() % 86_400);
     let [year, month, day] = civil(days);

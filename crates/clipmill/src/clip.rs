@@ -208,6 +208,12 @@ impl Clip {
         self.movie.metadata = Some(metadata.into());
     }
 
+    /// Number on the timeline of the first of [`segments`](Self::segments); the others follow it.
+    #[must_use]
+    pub fn first_number(&self) -> u64 {
+        self.first_number
+    }
+
     /// The segments of which it holds samples, in order.
     #[must_use]
     pub fn segments(&self) -> &[ClipSegment] {

@@ -15,7 +15,7 @@ pub(crate) const ROUNDING: Ticks = CLOCK_90K as Ticks / 1000;
 const FRAME_LIMIT: Ticks = CLOCK_90K as Ticks / 2;
 
 /// Where a clip may begin and end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Cut {
     /// From the first sync sample at or after the beginning to the one at or after the end:
     /// windows that follow one another share no sample and lose none.

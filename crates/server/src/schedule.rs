@@ -1,8 +1,8 @@
-//! Who works when: a few threads for everything that reads or writes media.
+//! Who works when: a few threads for everything that reads or writes media by itself.
 //!
-//! All blocking work of all streams goes through one [`Pool`] of a few workers, so that the number
-//! of streams decides how long the queue is and never how many disks heads, files and buffers are in
-//! use at once.
+//! The work of all streams goes through one [`Pool`], so that the number of streams decides how long
+//! the queue is and never how many disks heads, files and buffers are in use at once. Clips that
+//! somebody waits for are not queued here.
 //!
 //! **How simultaneous clips are spread.** Streams that were started at the same instant reach
 //! their boundaries at the same instant. Where a boundary lies is decided by media time alone; when
@@ -12,10 +12,9 @@
 //!    interval, ten seconds at most, that is derived from the stream's name ([`spread`]). 500
 //!    streams with clips of ten minutes are so cut over ten seconds rather than at once, each
 //!    stream always at the same place in the row.
-//! 2. Periodic clips never take all workers: one at least stays free for segments that appear and
-//!    for somebody who waits for an answer.
-//! 3. What is due is done in the order of urgency ([`Urgency`]), and then of its due time. Nobody
-//!    waits for a stream, only for a worker.
+//! 2. Periodic clips and segments that appear have threads of their own: a clip waits for the disk
+//!    most of its time, and several that wait share what they wait for.
+//! 3. What is due is done in the order of its due time. Nobody waits for a stream, only for a worker.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -29,13 +28,14 @@ use std::time::{Duration, Instant};
 /// Clips that become complete at the same instant are cut over at most this much time.
 const LONGEST_SPREAD: Duration = Duration::from_secs(10);
 
-/// What goes first when several things are due.
+/// Periodic clips that are finished at once, beside the workers that look after segments.
+const FINISHING: usize = 8;
+
+/// What kind of work it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Urgency {
     /// Segments that appear: they may soon be deleted, and cost little.
     Segments,
-    /// Somebody waits for the answer.
-    Asked,
     /// A periodic clip.
     Periodic,
 }
@@ -55,9 +55,8 @@ pub struct Pool {
 struct Shared {
     state: Mutex<State>,
     changed: Condvar,
-    /// How many workers may be busy with periodic clips at once.
-    periodic_limit: usize,
-    asked_limit: usize,
+    /// How many threads may be busy with each kind of work at once.
+    limits: [usize; 2],
 }
 
 impl std::fmt::Debug for Shared {
@@ -69,14 +68,14 @@ impl std::fmt::Debug for Shared {
 #[derive(Default)]
 struct State {
     /// By urgency, then due time, then order of arrival.
-    queues: [BTreeMap<(Instant, u64), Job>; 3],
-    running: [usize; 3],
+    queues: [BTreeMap<(Instant, u64), Job>; 2],
+    running: [usize; 2],
     submitted: u64,
     closed: bool,
 }
 
 impl Pool {
-    /// Starts `workers` threads, at least two.
+    /// Starts `workers` threads for segments, at least two, and some for clips.
     ///
     /// # Errors
     /// When the system starts no more threads.
@@ -85,11 +84,10 @@ impl Pool {
         let shared = Arc::new(Shared {
             state: Mutex::default(),
             changed: Condvar::new(),
-            periodic_limit: (workers / 2).max(1),
-            asked_limit: workers - 1,
+            limits: [workers, FINISHING],
         });
         let mut threads = Vec::new();
-        for number in 0..workers {
+        for number in 0..workers + FINISHING {
             let shared = Arc::clone(&shared);
             let thread = std::thread::Builder::new()
                 .name(format!("worker-{number}"))
@@ -188,8 +186,7 @@ impl Shared {
 
 impl State {
     fn take(&mut self, now: Instant, shared: &Shared) -> Option<(usize, Job)> {
-        let limits = [usize::MAX, shared.asked_limit, shared.periodic_limit];
-        for (urgency, limit) in limits.into_iter().enumerate() {
+        for (urgency, limit) in shared.limits.into_iter().enumerate() {
             let (running, queue) = (self.running[urgency], &mut self.queues[urgency]);
             if running < limit
                 && let Some(first) = queue.first_entry()
@@ -251,8 +248,8 @@ mod tests {
         for number in 0..200_u64 {
             let done = done.clone();
             let due = Instant::now() + Duration::from_millis(number % 7);
-            let urgency = [Urgency::Segments, Urgency::Asked, Urgency::Periodic];
-            pool.submit(urgency[(number % 3) as usize], due, move || {
+            let urgency = [Urgency::Segments, Urgency::Periodic];
+            pool.submit(urgency[(number % 2) as usize], due, move || {
                 done.send(number).unwrap();
             });
         }
@@ -264,24 +261,21 @@ mod tests {
     }
 
     #[test]
-    fn periodic_clips_leave_a_worker_free() {
+    fn periodic_clips_leave_the_workers_free() {
         let pool = Pool::new(2).unwrap();
         let (release, gate) = mpsc::channel::<()>();
         let gate = Arc::new(Mutex::new(gate));
         let now = Instant::now();
-        for _ in 0..4 {
+        for _ in 0..2 * FINISHING {
             let gate = Arc::clone(&gate);
             pool.submit(Urgency::Periodic, now, move || {
                 gate.lock().unwrap().recv_timeout(PATIENCE).unwrap();
             });
         }
         let (done, result) = mpsc::channel();
-        for urgency in [Urgency::Segments, Urgency::Asked] {
-            let done = done.clone();
-            pool.submit(urgency, now, move || done.send(urgency).unwrap());
-            assert_eq!(result.recv_timeout(PATIENCE), Ok(urgency));
-        }
-        for _ in 0..4 {
+        pool.submit(Urgency::Segments, now, move || done.send(()).unwrap());
+        assert_eq!(result.recv_timeout(PATIENCE), Ok(()));
+        for _ in 0..2 * FINISHING {
             release.send(()).unwrap();
         }
         while pool.waiting() > 0 {
@@ -326,14 +320,14 @@ mod tests {
         let ended = Arc::new(AtomicUsize::new(0));
         let (started, wait) = mpsc::channel();
         let count = Arc::clone(&ended);
-        pool.submit(Urgency::Asked, Instant::now(), move || {
+        pool.submit(Urgency::Periodic, Instant::now(), move || {
             started.send(()).unwrap();
             std::thread::sleep(Duration::from_millis(20));
             count.fetch_add(1, Ordering::Relaxed);
         });
         wait.recv_timeout(PATIENCE).unwrap();
         let count = Arc::clone(&ended);
-        pool.submit(Urgency::Asked, Instant::now() + PATIENCE, move || {
+        pool.submit(Urgency::Periodic, Instant::now() + PATIENCE, move || {
             count.fetch_add(1, Ordering::Relaxed);
         });
         pool.close();

@@ -280,7 +280,7 @@ impl ClipStore {
             ClipError::Write { path, error } => StorageError::of(&path, error),
             error => StorageError::Clip(error),
         })?;
-let stored = clip.publish(record)?;
+        let stored = clip.publish(record)?;
         Ok(StoredClip {
             tee: out.tee,
             ..stored

@@ -206,14 +206,17 @@ impl Server {
             .iter()
             .map(|vod| (vod["vodName"].as_str().unwrap().to_owned(), ()))
             .collect();
-        let mut files = BTreeSet::new();
+        let (mut files, mut records) = (BTreeSet::new(), BTreeSet::new());
         for name in names(&self.clips) {
             assert!(!name.starts_with('.'), "{name} is left");
             // Clips have names of 24 characters; others may lie there too.
             if name.strip_suffix(".mp4").is_some_and(|id| id.len() == 24) {
                 files.insert(name);
+            } else if let Some(id) = name.strip_suffix(".json").filter(|id| id.len() == 24) {
+                records.insert(format!("{id}.mp4"));
             }
         }
+        assert_eq!(files, records, "{}", self.log());
         let entries: BTreeSet<String> = entries.into_keys().collect();
         assert_eq!(entries, files, "{}", self.log());
         let told = || {

@@ -17,7 +17,7 @@ use crate::model::{Broadcast, QueuedHook, Vod};
 use crate::storage::ClipRecord;
 
 pub(crate) use self::rebuild::bury_doomed;
-pub use self::rebuild::{ReconcileError, Rebuilt, Reconciled, rebuild, reconcile};
+pub use self::rebuild::{Rebuilt, ReconcileError, Reconciled, rebuild, reconcile};
 pub use self::sled::{Opened, SledCatalog};
 
 /// What a catalog gives.

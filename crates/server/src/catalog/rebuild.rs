@@ -4,9 +4,7 @@ use std::io;
 
 use super::{Catalog, CatalogError};
 use crate::model::{QueuedHook, Vod};
-use crate::storage::{
-    self, AppPaths, ClipRecord, ClipStore, FoundKind, find_clips, read_record,
-};
+use crate::storage::{self, AppPaths, ClipRecord, ClipStore, FoundKind, find_clips, read_record};
 
 /// A crash leaves no more clips without an entry than were being made; where there are more, the
 /// catalog has lost them, and their webhooks were delivered long ago.

@@ -21,7 +21,7 @@ use crate::recorder::{ClipWindow, MadeClip, OnDemandError};
 pub(super) const VOD_ID: HeaderName = HeaderName::from_static("x-vodid");
 
 /// The words for where a clip may begin and end.
-const CUTS: [(&str, Cut); 3] = [
+pub(super) const CUTS: [(&str, Cut); 3] = [
     ("exact", Cut::Exact),
     ("keyframe", Cut::Keyframe),
     ("segment", Cut::Segment),
@@ -152,25 +152,8 @@ pub(super) async fn by_range(
 ) -> Result<Response, Fault> {
     let from_ms = query.number("startTimestamp")?;
     let to_ms = query.number("endTimestamp")?;
-    if to_ms <= from_ms {
-        return Err(Fault::bad(
-            "endTimestamp must be greater than startTimestamp",
-        ));
-    }
-    // An encoder's clock may be ahead of ours: what it has sent is not in the future.
-    let edge = web.clipping.live_edge(&app.name, &stream);
-    let edge = edge.map_or(i64::MIN, |(edge, target)| edge.saturating_add(target));
-    if to_ms > edge.max(now_ms()) {
-        return Err(Fault::bad("endTimestamp must not be in the future"));
-    }
-    let seconds = to_ms.saturating_sub(from_ms) / 1000;
-    let most = app.max_clip.as_secs();
-    if u64::try_from(seconds).unwrap_or_default() > most {
-        return Err(Fault::bad(format!(
-            "Requested clip duration {seconds}s exceeds maxClipDurationSeconds={most}. \
-             Raise the plugin setting if you need longer clips."
-        )));
-    }
+    let names = ("startTimestamp", "endTimestamp");
+    check_range(&web, &app, &stream, (from_ms, to_ms), names)?;
     cut(
         &web,
         &app,
@@ -179,6 +162,39 @@ pub(super) async fn by_range(
         &query,
     )
     .await
+}
+
+/// Whether a range makes sense, whatever the stream; `names` are those of the parameters.
+pub(super) fn check_range(
+    web: &Web,
+    app: &AppSettings,
+    stream: &str,
+    (from_ms, to_ms): (i64, i64),
+    (start, end): (&str, &str),
+) -> Result<(), Fault> {
+    if to_ms <= from_ms {
+        return Err(Fault::bad(format!("{end} must be greater than {start}")));
+    }
+    // An encoder's clock may be ahead of ours: what it has sent is not in the future.
+    let edge = web.clipping.live_edge(&app.name, stream);
+    let edge = edge.map_or(i64::MIN, |(edge, target)| edge.saturating_add(target));
+    if to_ms > edge.max(now_ms()) {
+        return Err(Fault::bad(format!("{end} must not be in the future")));
+    }
+    check_length(app, to_ms.saturating_sub(from_ms))
+}
+
+/// Whether a clip may be so many milliseconds long.
+pub(super) fn check_length(app: &AppSettings, millis: i64) -> Result<(), Fault> {
+    let seconds = millis / 1000;
+    let most = app.max_clip.as_secs();
+    if u64::try_from(seconds).unwrap_or_default() > most {
+        return Err(Fault::bad(format!(
+            "Requested clip duration {seconds}s exceeds maxClipDurationSeconds={most}. \
+             Raise the plugin setting if you need longer clips."
+        )));
+    }
+    Ok(())
 }
 
 async fn cut(
@@ -218,7 +234,7 @@ async fn cut(
 }
 
 /// A refusal as the contract words it.
-fn refused(error: OnDemandError, window: ClipWindow) -> Fault {
+pub(super) fn refused(error: OnDemandError, window: ClipWindow) -> Fault {
     let message = error.to_string();
     match error {
         OnDemandError::NoSegment { .. } if matches!(window, ClipWindow::Range { .. }) => {

@@ -7,7 +7,7 @@ mod conditions;
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::ops::Range;
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,15 +17,19 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use clipmill::ClipReader;
 use http_body_util::channel::{Channel, Sender};
 
 use self::conditions::{Verdict, Version, range, verdict};
-use super::answer::{Fault, Head, Path};
+use super::answer::{Fault, Head, Path, Query};
+use super::virtual_clips::WindowQuery;
 use super::{Shared, blocking};
+use crate::model::ApiResult;
+use crate::recorder::VirtualClip;
 use crate::storage::{AppPaths, ClipBody, ClipStore, Lease};
 
-/// Read at a time.
-const PIECE: usize = 256 << 10;
+/// Read at a time: large, as each piece costs a change of threads.
+const PIECE: usize = 1 << 20;
 
 /// Pieces that wait for a client.
 const AHEAD: usize = 2;
@@ -52,25 +56,41 @@ const TYPES: [(&str, &str); 15] = [
     ("webvtt", "text/vtt"),
 ];
 
-/// Plays a clip, a playlist or a segment.
+/// Plays a clip, a playlist or a segment; or a clip that exists nowhere, `{streamId}.mp4` with a window.
 #[utoipa::path(
     get, path = "/{app}/streams/{*path}", tag = "playback",
     params(
         ("app" = String, Path), ("path" = String, Path, description = "May lead into folders"),
+        ("start" = Option<String>, Query, description = "Where a clip that is not stored begins: RFC 3339, or milliseconds since the Unix epoch"),
+        ("end" = Option<String>, Query, description = "Where it ends"),
+        ("last" = Option<String>, Query, description = "In place of both: so much before the live edge, as in `30s`"),
+        ("cut" = Option<String>, Query, description = "`exact` (the default), `keyframe` or `segment`"),
         ("Range" = Option<String>, Header), ("If-Range" = Option<String>, Header)
     ),
     responses(
         (status = 200, content_type = "video/mp4"), (status = 206, content_type = "video/mp4"),
-        (status = 304), (status = 404), (status = 412), (status = 416)
+        (status = 304), (status = 400, body = ApiResult), (status = 404), (status = 412),
+        (status = 416), (status = 417, body = ApiResult)
     )
 )]
 pub(super) async fn get(
     State(web): Shared,
     Path((app, path)): Path<(String, String)>,
     method: Method,
+    query: Query,
     Head(headers): Head,
 ) -> Result<Response, Fault> {
     let missing = || Fault::missing("There is no such file");
+    if let Some(asked) = WindowQuery::of(&path, &query)? {
+        let clip = asked
+            .find(&web, &app, conditions::goes_on(&headers))
+            .await?;
+        let found = Found {
+            version: Version::of_clip(&clip),
+            content: Content::Clip(clip),
+        };
+        return Ok(answer(found, "video/mp4", &method, &headers));
+    }
     let app = web.settings.borrow().app(&app).map(|app| app.paths());
     let (paths, store) = (app.ok_or_else(missing)?, web.store.clone());
     let content_type = content_type(&path).ok_or_else(missing)?;
@@ -86,11 +106,15 @@ fn content_type(path: &str) -> Option<&'static str> {
     Some(found.1)
 }
 
-/// A file that may be served.
+/// Something that may be served.
 struct Found {
-    file: File,
     version: Version,
-    _lease: Lease,
+    content: Content,
+}
+
+enum Content {
+    File(Arc<File>, Lease),
+    Clip(Arc<VirtualClip>),
 }
 
 fn open(app: &AppPaths, store: &ClipStore, path: &str) -> Option<Found> {
@@ -131,8 +155,7 @@ fn open_below(root: &FilePath, path: &str, store: &ClipStore) -> io::Result<Opti
     let metadata = file.metadata()?;
     Ok(metadata.is_file().then(|| Found {
         version: Version::of(&metadata),
-        file,
-        _lease: lease,
+        content: Content::File(Arc::new(file), lease),
     }))
 }
 
@@ -145,7 +168,8 @@ fn answer(
     let version = found.version.clone();
     let mut headers = HeaderMap::new();
     headers.insert(header::ETAG, version.etag.clone());
-    headers.insert(header::LAST_MODIFIED, version.modified_header());
+    let modified = version.modified_header();
+    headers.extend(modified.map(|v| (header::LAST_MODIFIED, v)));
     headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     // Names come back with other content when an encoder starts anew; asking again is cheap.
     let fresh = HeaderValue::from_static("no-cache");
@@ -178,7 +202,7 @@ fn answer(
         Body::empty()
     } else {
         let (sender, body) = Channel::<Bytes, io::Error>::new(AHEAD);
-        tokio::spawn(send_file(found, part, sender));
+        tokio::spawn(send_all(Pieces::of(found.content, part), sender));
         Body::new(body)
     };
     (status, headers, body).into_response()
@@ -188,13 +212,66 @@ fn value(text: String) -> Option<HeaderValue> {
     HeaderValue::try_from(text).ok()
 }
 
-async fn send_file(found: Found, part: std::ops::Range<u64>, mut sender: Sender<Bytes, io::Error>) {
-    let file = Arc::new(found.file);
-    let mut at = part.start;
-    while at < part.end {
-        match piece(&file, at, part.end).await {
+/// What is left to be sent.
+enum Pieces {
+    File {
+        file: Arc<File>,
+        part: Range<u64>,
+        _lease: Lease,
+    },
+    Clip {
+        clip: Arc<VirtualClip>,
+        reader: ClipReader,
+    },
+}
+
+impl Pieces {
+    fn of(content: Content, part: Range<u64>) -> Self {
+        match content {
+            Content::File(file, lease) => Self::File {
+                file,
+                part,
+                _lease: lease,
+            },
+            Content::Clip(clip) => Self::Clip {
+                reader: clip.reader(part),
+                clip,
+            },
+        }
+    }
+
+    /// Reads the next one; an empty one at the end.
+    fn next(&mut self) -> io::Result<Bytes> {
+        match self {
+            Self::File { file, part, .. } => {
+                let bytes = read(file, part.start, part.end)?;
+                part.start += bytes.len() as u64;
+                Ok(bytes)
+            }
+            Self::Clip { clip, reader } => {
+                let read = clip.read(reader, PIECE).map(Bytes::from);
+                read.map_err(|error| {
+                    tracing::warn!(%error, "a clip that is not stored ends early");
+                    io::Error::other(error)
+                })
+            }
+        }
+    }
+}
+
+async fn send_all(mut pieces: Pieces, mut sender: Sender<Bytes, io::Error>) {
+    loop {
+        let read = tokio::task::spawn_blocking(move || {
+            let piece = pieces.next();
+            (pieces, piece)
+        });
+        let Ok((rest, piece)) = read.await else {
+            return sender.abort(io::Error::other("a piece could not be read"));
+        };
+        pieces = rest;
+        match piece {
+            Ok(bytes) if bytes.is_empty() => return,
             Ok(bytes) => {
-                at += bytes.len() as u64;
                 if !send(&mut sender, bytes).await {
                     return;
                 }
@@ -230,22 +307,28 @@ pub(super) fn stream(mut clip: ClipBody, lease: Lease) -> Body {
     Body::new(body)
 }
 
-/// Reads the next piece of a file.
+/// Reads the next piece of a file, beside the threads that serve connections.
 async fn piece(file: &Arc<File>, at: u64, end: u64) -> io::Result<Bytes> {
     let file = Arc::clone(file);
-    let len = usize::try_from(end - at).unwrap_or(PIECE).min(PIECE);
-    let read = tokio::task::spawn_blocking(move || {
-        let mut bytes = vec![0; len];
-        let count = file.read_at(&mut bytes, at)?;
-        if count == 0 {
-            // Cut short while it was being sent.
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        bytes.truncate(count);
-        Ok(Bytes::from(bytes))
-    });
+    let read = tokio::task::spawn_blocking(move || read(&file, at, end));
     read.await
         .unwrap_or_else(|error| Err(io::Error::other(error)))
+}
+
+/// Reads the next piece of a file; nothing where `at` is the end.
+fn read(file: &File, at: u64, end: u64) -> io::Result<Bytes> {
+    let len = usize::try_from(end - at).unwrap_or(PIECE).min(PIECE);
+    // Memory that need not be zeroed first.
+    let mut bytes = Vec::with_capacity(len);
+    let room = rustix::buffer::spare_capacity(&mut bytes);
+    let count = rustix::io::pread(file, room, at)?;
+    if count == 0 && len > 0 {
+        // Cut short while it was being sent.
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    // There may have been room for more.
+    bytes.truncate(len);
+    Ok(Bytes::from(bytes))
 }
 
 /// Hands a piece to the client; false when it is gone.

@@ -3,7 +3,7 @@
 //! - `server`: connections, their limits, and how they end;
 //! - `auth`: who may call;
 //! - `clips`, `vods`, `broadcasts`: the calls;
-//! - `files`: clips, playlists and segments;
+//! - `files`: clips, playlists and segments; `virtual_clips`: clips that exist nowhere;
 //! - `status`: health, metrics, and the description of all this.
 
 mod answer;
@@ -13,6 +13,7 @@ mod clips;
 mod files;
 mod server;
 mod status;
+mod virtual_clips;
 mod vods;
 
 use std::future::Future;
@@ -40,7 +41,7 @@ pub use self::server::{Gate, HttpServer};
 use crate::catalog::{Catalog, CatalogError};
 use crate::config::Settings;
 use crate::metrics;
-use crate::recorder::{ClipWindow, MadeClip, OnDemandError, RecorderStatus};
+use crate::recorder::{ClipWindow, MadeClip, OnDemandError, RecorderStatus, VirtualClip};
 use crate::storage::ClipStore;
 
 /// An answer that is on its way.
@@ -57,6 +58,16 @@ pub trait Clipping: Send + Sync {
         cut: Option<clipmill::Cut>,
         return_file: bool,
     ) -> Pending<'a, Result<MadeClip, OnDemandError>>;
+    /// Lays out a clip that is read and not stored; the same as before where the request `goes_on`
+    /// with an earlier one.
+    fn virtual_clip<'a>(
+        &'a self,
+        app: &'a str,
+        stream: &'a str,
+        window: ClipWindow,
+        cut: Option<clipmill::Cut>,
+        goes_on: bool,
+    ) -> Pending<'a, Result<Arc<VirtualClip>, OnDemandError>>;
     /// Starts periodic recording; true when it replaced one that ran.
     fn start_periodic<'a>(&'a self, app: &'a str, interval: Duration) -> Pending<'a, bool>;
     /// Stops periodic recording; false when none ran.

@@ -14,6 +14,7 @@ use super::*;
 use crate::catalog::SledCatalog;
 use crate::config::AppSettings;
 use crate::model::{Broadcast, Vod};
+use crate::recorder::VirtualClip;
 use crate::storage::{self, BodySender};
 
 /// Cuts nothing, and remembers what it was asked.
@@ -65,6 +66,17 @@ impl Clipping for Stub {
             });
             Ok(MadeClip { vod, body })
         })
+    }
+
+    fn virtual_clip<'a>(
+        &'a self,
+        _: &'a str,
+        stream: &'a str,
+        _: ClipWindow,
+        _: Option<clipmill::Cut>,
+        _: bool,
+    ) -> Pending<'a, Result<Arc<VirtualClip>, OnDemandError>> {
+        Box::pin(async move { Err(OnDemandError::NoBroadcast(stream.to_owned())) })
     }
 
     fn start_periodic<'a>(&'a self, _: &'a str, interval: Duration) -> Pending<'a, bool> {

@@ -203,6 +203,7 @@ impl App {
         for stream in self.streams() {
             stream.tick(shared, self, now);
         }
+        shared.virtual_clips.expire();
         let live = self.live_streams() as f64;
         gauge!(STREAMS_LIVE, "app" => self.name.clone()).set(live);
         gauge!(SPOOL_BYTES).set(shared.spool.bytes() as f64);

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use clipmill::{Bounds, Clip, Cut, Ticks, Timeline};
@@ -10,45 +10,62 @@ use tokio::sync::oneshot;
 
 use super::app::App;
 use super::boundary::{self, time_ms};
-use super::history::{Dated, Span};
-use super::line::Snapshot;
+use super::history::{Dated, Span, has_parts};
+use super::line::Files;
 use super::listing::read_media;
 use super::make::{Recipe, make};
 use super::request::{ClipWindow, MadeClip, OnDemandError};
 use super::session::{Recording, Session, ticks};
 use super::shared::{MakeError, Shared, lock};
+use super::stream::Stream;
 use crate::catalog::Boundary;
+use crate::model::Broadcast;
 use crate::storage;
 
 /// What was asked for.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Asked {
     pub(crate) stream: String,
     pub(crate) window: ClipWindow,
     pub(crate) cut: Cut,
-    pub(crate) return_file: bool,
+}
+
+/// A clip as it would be if it were made now.
+pub(crate) struct Planned {
+    pub(crate) clip: Clip,
+    /// What it is read from.
+    pub(crate) files: Files,
+    pub(crate) broadcast: Broadcast,
+    pub(crate) sub_folder: Option<String>,
+    /// Whether nothing that belongs to it can still come.
+    pub(crate) settled: bool,
 }
 
 /// Where the clip is cut from.
 struct Found {
-    snapshot: Snapshot,
-    bounds: Bounds,
+    /// `None` when there is nothing in the window.
+    clip: Option<(Files, Clip)>,
     sub_folder: Option<String>,
     /// The window, in milliseconds since 1970, for the message when there is nothing in it.
     shown: (i64, i64),
+    settled: bool,
 }
+
+/// An answer that somebody waits for.
+type Answer = oneshot::Sender<Result<MadeClip, OnDemandError>>;
 
 impl Asked {
     /// Makes the clip and answers: when its bytes are asked for, as soon as the first can come.
     pub(crate) fn make(
         self,
+        return_file: bool,
         shared: &Arc<Shared>,
         app: &Arc<App>,
-        answer: oneshot::Sender<Result<MadeClip, OnDemandError>>,
+        answer: Answer,
     ) {
         let _counted = shared.count_making();
         let mut answer = Some(answer);
-        let made = self.try_make(shared, app, &mut answer);
+        let made = self.try_make(return_file, shared, app, &mut answer);
         // Whoever asked may have gone; the clip is kept all the same.
         if let Some(answer) = answer.take() {
             let _ = answer.send(made);
@@ -57,40 +74,23 @@ impl Asked {
 
     fn try_make(
         &self,
+        return_file: bool,
         shared: &Arc<Shared>,
         app: &Arc<App>,
-        answer: &mut Option<oneshot::Sender<Result<MadeClip, OnDemandError>>>,
+        answer: &mut Option<Answer>,
     ) -> Result<MadeClip, OnDemandError> {
-        let known = shared.catalog.broadcast(app.name(), &self.stream);
-        if known
-            .map_err(|error| OnDemandError::Failed(error.to_string()))?
-            .is_none()
-        {
-            return Err(OnDemandError::NoBroadcast(self.stream.clone()));
-        }
-        let boundary = shared.catalog.boundary(app.name(), &self.stream);
-        let boundary = boundary.map_err(|error| OnDemandError::Failed(error.to_string()))?;
-        let found = self.find(boundary.as_ref(), app)?;
-        let nothing = || OnDemandError::NoSegment {
-            stream: self.stream.clone(),
-            from_ms: found.shown.0,
-            to_ms: found.shown.1,
-        };
-        let backwards =
-            matches!((found.bounds.from, found.bounds.to), (Some(a), Some(b)) if a >= b);
-        let clip = Clip::new(&found.snapshot.timeline, found.bounds, self.cut)
-            .filter(|_| !backwards)
-            .ok_or_else(nothing)?;
+        let planned = self.plan(shared, app)?;
+        let _kept = planned.files;
         let recipe = Recipe {
             stream: &self.stream,
-            sub_folder: found.sub_folder.as_deref(),
-            clip,
+            sub_folder: planned.sub_folder.as_deref(),
+            clip: planned.clip,
             boundary: None,
             hole: None,
             complete: Instant::now(),
         };
         let made = make(shared, app, recipe, |vod, len| {
-            if !self.return_file {
+            if !return_file {
                 return None;
             }
             let (sender, body) = storage::body(len);
@@ -108,26 +108,54 @@ impl Asked {
         }
     }
 
+    /// Finds the media of the window, and chooses the samples.
+    pub(crate) fn plan(&self, shared: &Shared, app: &App) -> Result<Planned, OnDemandError> {
+        let known = shared.catalog.broadcast(app.name(), &self.stream);
+        let known = known.map_err(|error| OnDemandError::Failed(error.to_string()))?;
+        let Some(broadcast) = known else {
+            return Err(OnDemandError::NoBroadcast(self.stream.clone()));
+        };
+        let boundary = shared.catalog.boundary(app.name(), &self.stream);
+        let boundary = boundary.map_err(|error| OnDemandError::Failed(error.to_string()))?;
+        let found = self.find(boundary.as_ref(), app)?;
+        let (files, clip) = found.clip.ok_or_else(|| OnDemandError::NoSegment {
+            stream: self.stream.clone(),
+            from_ms: found.shown.0,
+            to_ms: found.shown.1,
+        })?;
+        Ok(Planned {
+            clip,
+            files,
+            broadcast,
+            sub_folder: found.sub_folder,
+            settled: found.settled,
+        })
+    }
+
     fn find(&self, written: Option<&Boundary>, app: &App) -> Result<Found, OnDemandError> {
         let stream = app.stream(&self.stream);
         let live = stream.as_ref().and_then(|stream| {
             let state = lock(&stream.state);
             let session = state.session.as_ref().or(state.closing.last())?;
+            let placed = self.place(session)?;
+            // While nothing is added to it: that takes less than a copy of all that is known of the
+            // samples.
+            let timeline = session.line.timeline();
+            let clip = self.choose(timeline, placed.bounds);
+            let clip = clip.map(|clip| (session.line.files(&clip), clip));
             let live = state.session.is_some() && !session.has_sound_beside();
-            let edge = session.tracker.next().filter(|_| live);
-            let found = self.on_line(session);
-            Some((found?, edge.map(|next| (session.playlist.clone(), next))))
-        });
-        let live = live.map(|(found, edge)| match edge {
-            Some((playlist, next)) => found.up_to_the_edge(&playlist, &app.root(), next),
-            None => found,
+            let edge = session.tracker.next().filter(|_| live && !placed.settled);
+            let edge = edge.map(|next| (session.playlist.clone(), next));
+            drop(state);
+            let found = placed.found(clip);
+            let extended = edge.and_then(|(playlist, next)| {
+                self.up_to_the_edge(stream, &playlist, &app.root(), next)
+            });
+            Some(extended.unwrap_or(found))
         });
         match live {
             Some(OnLine::Whole(found)) => Ok(*found),
-            Some(OnLine::InPart(found)) => {
-                let edge = found.snapshot.timeline.end();
-                let edge = edge.and_then(|edge| found.snapshot.timeline.time_at(edge));
-                let begin = begin(&found.snapshot.timeline);
+            Some(OnLine::InPart { found, begin, edge }) => {
                 let listed = self.in_history(app, None, edge, begin);
                 Ok(listed.unwrap_or(*found))
             }
@@ -135,8 +163,36 @@ impl Asked {
         }
     }
 
+    /// Chooses the samples of a window.
+    fn choose(&self, timeline: &Timeline, bounds: Bounds) -> Option<Clip> {
+        let backwards = matches!((bounds.from, bounds.to), (Some(a), Some(b)) if a >= b);
+        let clip = Clip::new(timeline, bounds, self.cut);
+        clip.filter(|_| !backwards)
+    }
+
+    /// The same with what has come of the segment that is being written, where the playlist tells.
+    fn up_to_the_edge(
+        &self,
+        stream: &Stream,
+        playlist: &Path,
+        root: &Path,
+        next: u64,
+    ) -> Option<OnLine> {
+        if !has_parts(playlist, next) {
+            return None;
+        }
+        let (placed, snapshot) = {
+            let state = lock(&stream.state);
+            let session = state.session.as_ref()?;
+            (self.place(session)?, session.line.snapshot())
+        };
+        let snapshot = snapshot.with_parts(playlist, root, next);
+        let clip = self.choose(&snapshot.timeline, placed.bounds);
+        Some(placed.found(clip.map(|clip| (snapshot.files(&clip), clip))))
+    }
+
     /// Looks for the window in what is recorded.
-    fn on_line(&self, session: &Session) -> Option<OnLine> {
+    fn place(&self, session: &Session) -> Option<Placed> {
         let timeline = session.line.timeline();
         let end = timeline.end()?;
         let ms = |ticks: Ticks| time_ms(timeline, ticks);
@@ -158,7 +214,8 @@ impl Asked {
                 };
                 (bounds, (ms(from)?, ms(end)?))
             }
-            ClipWindow::Range { from_ms, to_ms } => {
+            ClipWindow::Range { .. } | ClipWindow::Last(_) => {
+                let (from_ms, to_ms) = self.range(ms(end)?)?;
                 let place = |ms| timeline.at_time(DateTime::<Utc>::from_timestamp_millis(ms)?);
                 let bounds = Bounds {
                     from: Some(place(from_ms)?),
@@ -167,23 +224,31 @@ impl Asked {
                 (bounds, (from_ms, to_ms))
             }
         };
-        let found = Box::new(Found {
-            snapshot: session.line.snapshot(),
-            bounds,
-            sub_folder: session.sub_folder.clone(),
-            shown,
+        let settled = bounds.to.is_some_and(|to| {
+            let complete = timeline.complete_until();
+            complete.is_some_and(|complete| complete >= to.saturating_add(SETTLED))
         });
-        let earlier = match self.window {
-            ClipWindow::SinceBoundary => false,
-            ClipWindow::Range { from_ms, .. } => {
-                begin(timeline).is_none_or(|begin| begin.timestamp_millis() > from_ms)
-            }
-        };
-        Some(if earlier {
-            OnLine::InPart(found)
-        } else {
-            OnLine::Whole(found)
+        Some(Placed {
+            bounds,
+            shown,
+            sub_folder: session.sub_folder.clone(),
+            settled,
+            begin: begin(timeline),
+            edge: timeline.time_at(end),
+            any_begin: self.window == ClipWindow::SinceBoundary,
         })
+    }
+
+    /// The window, where `edge_ms` is the live edge. `None` when it depends on more than that.
+    fn range(&self, edge_ms: i64) -> Option<(i64, i64)> {
+        match self.window {
+            ClipWindow::SinceBoundary => None,
+            ClipWindow::Range { from_ms, to_ms } => Some((from_ms, to_ms)),
+            ClipWindow::Last(length) => {
+                let length = i64::try_from(length.as_millis()).unwrap_or(i64::MAX);
+                Some((edge_ms.saturating_sub(length), edge_ms))
+            }
+        }
     }
 
     /// Looks for the window in what the playlist lists. `written` is where the last periodic clip
@@ -209,6 +274,7 @@ impl Asked {
         let Some((playlist, modified)) = read_media(&serving.path) else {
             return Err(OnDemandError::NoHlsPlaylist(self.stream.clone()));
         };
+        let ended = playlist.ended;
         let dated = Dated::new(playlist, modified, live_edge);
         let nothing = |from_ms, to_ms| OnDemandError::NoSegment {
             stream: self.stream.clone(),
@@ -216,27 +282,23 @@ impl Asked {
             to_ms,
         };
         let (Some(first), Some(last)) = (dated.begin(), dated.end()) else {
-            let (from_ms, to_ms) = match self.window {
-                ClipWindow::Range { from_ms, to_ms } => (from_ms, to_ms),
-                ClipWindow::SinceBoundary => (0, crate::model::now_ms()),
-            };
+            let now = crate::model::now_ms();
+            let (from_ms, to_ms) = self.range(now).unwrap_or((0, now));
             return Err(nothing(from_ms, to_ms));
         };
-        let (from_ms, to_ms) = match self.window {
-            ClipWindow::Range { from_ms, to_ms } => (from_ms, to_ms),
-            ClipWindow::SinceBoundary => {
-                let interval = app.usual_interval();
-                let from = last - TimeDelta::from_std(interval).unwrap_or_default();
-                let listed = first.timestamp_millis()..last.timestamp_millis();
-                let boundary = written
-                    .filter(|boundary| boundary.ordinal > 0 && !boundary.finished)
-                    .and_then(|boundary| boundary.cut_ms)
-                    .filter(|cut_ms| listed.contains(cut_ms));
-                (boundary.unwrap_or(from.timestamp_millis()), listed.end)
-            }
-        };
+        let last_ms = last.timestamp_millis();
+        let (from_ms, to_ms) = self.range(last_ms).unwrap_or_else(|| {
+            let interval = TimeDelta::from_std(app.usual_interval()).unwrap_or_default();
+            let listed = first.timestamp_millis()..last_ms;
+            let boundary = written
+                .filter(|boundary| boundary.ordinal > 0 && !boundary.finished)
+                .and_then(|boundary| boundary.cut_ms)
+                .filter(|cut_ms| listed.contains(cut_ms));
+            let from = boundary.unwrap_or((last - interval).timestamp_millis());
+            (from, last_ms)
+        });
         let instant = |ms| DateTime::<Utc>::from_timestamp_millis(ms);
-        let outside = to_ms <= first.timestamp_millis() || from_ms >= last.timestamp_millis();
+        let outside = to_ms <= first.timestamp_millis() || from_ms >= last_ms;
         let no_better = recorded.is_some_and(|recorded| recorded <= first);
         if outside || no_better {
             return Err(nothing(from_ms, to_ms));
@@ -246,17 +308,55 @@ impl Asked {
             to: instant(to_ms),
         };
         let snapshot = dated.read(&serving, &app.root(), span);
-        let place = |time: Option<DateTime<Utc>>| snapshot.timeline.at_time(time?);
+        let timeline = &snapshot.timeline;
+        let place = |time: Option<DateTime<Utc>>| timeline.at_time(time?);
         let bounds = Bounds {
             from: place(span.from),
             to: place(span.to),
         };
+        let clip = self.choose(timeline, bounds);
+        let clip = clip.map(|clip| (snapshot.files(&clip), clip));
         Ok(Found {
-            bounds,
-            snapshot,
+            clip,
             sub_folder: serving.sub_folder,
             shown: (from_ms, to_ms),
+            settled: ended || to_ms < last_ms,
         })
+    }
+}
+
+/// Where a window lies in what is recorded.
+struct Placed {
+    bounds: Bounds,
+    shown: (i64, i64),
+    sub_folder: Option<String>,
+    settled: bool,
+    /// Of what is recorded.
+    begin: Option<DateTime<Utc>>,
+    edge: Option<DateTime<Utc>>,
+    /// It may begin where it likes.
+    any_begin: bool,
+}
+
+impl Placed {
+    fn found(self, clip: Option<(Files, Clip)>) -> OnLine {
+        let begin = self.begin;
+        let earlier = begin.is_none_or(|begin| begin.timestamp_millis() > self.shown.0);
+        let found = Box::new(Found {
+            clip,
+            sub_folder: self.sub_folder,
+            shown: self.shown,
+            settled: self.settled,
+        });
+        if earlier && !self.any_begin {
+            OnLine::InPart {
+                found,
+                begin,
+                edge: self.edge,
+            }
+        } else {
+            OnLine::Whole(found)
+        }
     }
 }
 
@@ -264,21 +364,11 @@ impl Asked {
 enum OnLine {
     Whole(Box<Found>),
     /// It begins before what is recorded does.
-    InPart(Box<Found>),
-}
-
-impl OnLine {
-    /// The same with what has come of the segment that is being written.
-    fn up_to_the_edge(self, playlist: &Path, root: &Path, next: u64) -> Self {
-        let extended = |found: Box<Found>| {
-            let snapshot = found.snapshot.with_parts(playlist, root, next);
-            Box::new(Found { snapshot, ..*found })
-        };
-        match self {
-            Self::Whole(found) => Self::Whole(extended(found)),
-            Self::InPart(found) => Self::InPart(extended(found)),
-        }
-    }
+    InPart {
+        found: Box<Found>,
+        begin: Option<DateTime<Utc>>,
+        edge: Option<DateTime<Utc>>,
+    },
 }
 
 fn begin(timeline: &Timeline) -> Option<DateTime<Utc>> {
@@ -289,5 +379,6 @@ fn begin(timeline: &Timeline) -> Option<DateTime<Utc>> {
     timeline.time_at(first)
 }
 
-/// How long somebody may have to wait for a worker before being told that it takes too long.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(600);
+/// Frames that are displayed before the end of a window come no later than so much media after
+/// it, in 90 kHz ticks.
+const SETTLED: Ticks = 90_000;

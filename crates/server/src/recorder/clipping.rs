@@ -1,10 +1,11 @@
 //! The recorders as the HTTP calls know them.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use clipmill::Cut;
 
-use super::{ClipWindow, MadeClip, OnDemandError, RecorderStatus, Recorders};
+use super::{ClipWindow, MadeClip, OnDemandError, RecorderStatus, Recorders, VirtualClip};
 use crate::http::{Clipping, Pending};
 
 impl Clipping for Recorders {
@@ -17,6 +18,17 @@ impl Clipping for Recorders {
         return_file: bool,
     ) -> Pending<'a, Result<MadeClip, OnDemandError>> {
         Box::pin(Self::on_demand(self, app, stream, window, cut, return_file))
+    }
+
+    fn virtual_clip<'a>(
+        &'a self,
+        app: &'a str,
+        stream: &'a str,
+        window: ClipWindow,
+        cut: Option<Cut>,
+        goes_on: bool,
+    ) -> Pending<'a, Result<Arc<VirtualClip>, OnDemandError>> {
+        Box::pin(Self::virtual_clip(self, app, stream, window, cut, goes_on))
     }
 
     fn start_periodic<'a>(&'a self, app: &'a str, interval: Duration) -> Pending<'a, bool> {

@@ -41,6 +41,11 @@ impl Aside {
         })
     }
 
+    /// What keeps the content.
+    pub(crate) fn into_folder(self) -> tempfile::TempDir {
+        self.folder
+    }
+
     fn put(
         &mut self,
         root: &Path,
@@ -67,6 +72,13 @@ impl Aside {
         std::fs::write(&path, &read.bytes).map_err(|error| error.to_string())?;
         Ok((path, read))
     }
+}
+
+/// Whether a playlist lists parts of the segment `next`, which is being written.
+pub(crate) fn has_parts(playlist: &Path, next: u64) -> bool {
+    let listed = read_media(playlist);
+    let open = listed.and_then(|(listed, _)| listed.open_segment);
+    open.is_some_and(|open| open.sequence == next)
 }
 
 impl Snapshot {

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use clipmill::{
-    ByteRange, Limits, Location, ReadSegment, SegmentError, SegmentIndex, SegmentInfo, SegmentKey,
-    SegmentReader, SegmentSource, Ticks, Timeline, TrackKind,
+    ByteRange, Clip, Limits, Location, ReadSegment, SegmentError, SegmentIndex, SegmentInfo,
+    SegmentKey, SegmentReader, SegmentSource, Ticks, Timeline, TrackKind,
 };
 use clipmill_playlist::Segment;
+use tempfile::TempDir;
 
 use super::history::Aside;
 use crate::sources::session::FileMark;
@@ -110,22 +111,56 @@ impl Held {
     }
 }
 
+/// The files that a clip is read from. What is in the spool stays there while this lives.
+#[derive(Debug, Default)]
+pub(crate) struct Files {
+    holdings: Vec<Arc<Holding>>,
+    /// What some of them are kept by.
+    #[expect(dead_code, reason = "it is there to be dropped")]
+    aside: Option<Arc<TempDir>>,
+    /// When each was written, in nanoseconds since 1970: it tells segments of the same name apart.
+    pub(crate) written: Vec<i128>,
+}
+
+impl Files {
+    /// Those of a clip that was made from this timeline, whose segments these are.
+    fn of<'a>(clip: &Clip, timeline: &Timeline, held: impl IntoIterator<Item = &'a Held>) -> Self {
+        let first = clip.first_number();
+        let past = first.saturating_add(clip.segments().len() as u64);
+        let numbers = timeline.segments().iter().map(|segment| segment.number);
+        let used = numbers.zip(held).filter(|(n, _)| (first..past).contains(n));
+        let mut files = Self::default();
+        for (_, held) in used {
+            files.holdings.extend(held.holding.clone());
+            files.written.push(held.mark.modified_ns);
+        }
+        files
+    }
+}
+
 /// A timeline that does not change while a clip is made from it, with the files that it needs.
 #[derive(Debug, Clone)]
 pub(crate) struct Snapshot {
     pub(crate) timeline: Timeline,
     held: Vec<Held>,
     /// What some of these files are kept by.
-    #[expect(dead_code, reason = "it is there to be dropped")]
-    aside: Option<Arc<Aside>>,
+    aside: Option<Arc<TempDir>>,
 }
 
 impl Snapshot {
     /// Keeps content that is in no file of the media server.
     pub(crate) fn with(self, aside: Option<Aside>) -> Self {
         Self {
-            aside: aside.map(Arc::new),
+            aside: aside.map(|aside| Arc::new(aside.into_folder())),
             ..self
+        }
+    }
+
+    /// The files of a clip that was made from it.
+    pub(crate) fn files(&self, clip: &Clip) -> Files {
+        Files {
+            aside: self.aside.clone(),
+            ..Files::of(clip, &self.timeline, &self.held)
         }
     }
 
@@ -174,6 +209,11 @@ impl Line {
 
     pub(crate) fn held(&self) -> &VecDeque<Held> {
         &self.held
+    }
+
+    /// The files of a clip that was made from its timeline.
+    pub(crate) fn files(&self, clip: &Clip) -> Files {
+        Files::of(clip, &self.timeline, &self.held)
     }
 
     pub(crate) fn snapshot(&self) -> Snapshot {

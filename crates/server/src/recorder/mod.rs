@@ -36,31 +36,37 @@ mod request;
 mod session;
 mod shared;
 mod stream;
+mod virtual_clip;
 
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clipmill::{Cut, Ticks};
 use tokio::sync::{Semaphore, oneshot, watch};
 
 use self::app::App;
-use self::asked::{Asked, PATIENCE};
+use self::asked::Asked;
 pub use self::request::{ClipWindow, MadeClip, OnDemandError, RecorderStatus};
 use self::session::{Ending, Recording};
 use self::shared::{Shared, Troubles, lock};
 use self::stream::Stream;
+pub use self::virtual_clip::VirtualClip;
+use self::virtual_clip::VirtualClips;
 use crate::catalog::{Catalog, PeriodicState};
 use crate::config::{AppSettings, Settings};
 use crate::metrics;
-use crate::schedule::{Pool, Urgency};
+use crate::schedule::Pool;
 use crate::spool::Spool;
 use crate::storage::ClipStore;
 
-/// Clips that are asked for at once; who comes later waits.
-const ASKED_AT_ONCE: usize = 64;
+/// Clips that are asked for and stored at once; who comes later waits.
+const ASKED_AT_ONCE: usize = 16;
+
+/// Clips that are laid out at once to be read and not stored.
+const LAID_OUT_AT_ONCE: usize = 8;
 
 /// Records the streams of all apps.
 #[derive(Debug, Clone)]
@@ -73,6 +79,7 @@ struct Inner {
     shared: Arc<Shared>,
     apps: Mutex<BTreeMap<String, Arc<App>>>,
     asked: Semaphore,
+    laid_out: Semaphore,
 }
 
 impl Recorders {
@@ -97,12 +104,14 @@ impl Recorders {
             troubles: Troubles::default(),
             draining: AtomicBool::new(false),
             making: AtomicUsize::new(0),
+            virtual_clips: VirtualClips::default(),
         });
         let recorders = Self {
             inner: Arc::new(Inner {
                 shared,
                 apps: Mutex::default(),
                 asked: Semaphore::new(ASKED_AT_ONCE),
+                laid_out: Semaphore::new(LAID_OUT_AT_ONCE),
             }),
         };
         metrics::spool_limit(now.spool_max_bytes);
@@ -172,25 +181,63 @@ impl Recorders {
         let Some(app) = self.app(app) else {
             return Err(OnDemandError::NoBroadcast(stream.to_owned()));
         };
-        let Ok(_one) = self.inner.asked.acquire().await else {
+        let Ok(one) = self.inner.asked.acquire().await else {
             return Err(OnDemandError::Draining);
         };
         let asked = Asked {
             stream: stream.to_owned(),
             window,
             cut: cut.unwrap_or(Cut::Exact),
-            return_file,
         };
         let (answer, answered) = oneshot::channel();
-        let context = Arc::clone(&shared);
-        shared.pool.submit(Urgency::Asked, Instant::now(), move || {
-            asked.make(&context, &app, answer);
+        // Not among the workers: somebody waits, and a long clip takes long to be stored.
+        let stored = tokio::task::spawn_blocking(move || {
+            asked.make(return_file, &shared, &app, answer);
         });
-        match tokio::time::timeout(PATIENCE, answered).await {
-            Ok(Ok(made)) => made,
-            Ok(Err(_)) => Err(OnDemandError::Draining),
-            Err(_) => Err(OnDemandError::Failed("it took too long".to_owned())),
+        let made = answered.await;
+        // The clip may still be being stored; its place is taken until it is.
+        if return_file {
+            one.forget();
+            let inner = Arc::clone(&self.inner);
+            tokio::spawn(async move {
+                let _ = stored.await;
+                inner.asked.add_permits(1);
+            });
         }
+        made.unwrap_or(Err(OnDemandError::Draining))
+    }
+
+    /// A clip that is read and not stored. `goes_on` says that the request goes on with an earlier one:
+    /// then it is the same clip, whatever has come since.
+    ///
+    /// # Errors
+    /// When there is nothing to be clipped.
+    pub async fn virtual_clip(
+        &self,
+        app: &str,
+        stream: &str,
+        window: ClipWindow,
+        cut: Option<Cut>,
+        goes_on: bool,
+    ) -> Result<Arc<VirtualClip>, OnDemandError> {
+        let shared = Arc::clone(&self.inner.shared);
+        let Some(app) = self.app(app) else {
+            return Err(OnDemandError::NoBroadcast(stream.to_owned()));
+        };
+        let asked = Asked {
+            stream: stream.to_owned(),
+            window,
+            cut: cut.unwrap_or(Cut::Exact),
+        };
+        let Ok(_one) = self.inner.laid_out.acquire().await else {
+            return Err(OnDemandError::Draining);
+        };
+        let found = tokio::task::spawn_blocking(move || {
+            shared.virtual_clips.get(&asked, goes_on, &shared, &app)
+        });
+        found
+            .await
+            .unwrap_or_else(|error| Err(OnDemandError::Failed(error.to_string())))
     }
 
     /// Turns periodic clips on, from the live edge. Where they were on already, what is in the

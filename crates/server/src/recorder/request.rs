@@ -1,10 +1,12 @@
 //! What is asked of the recorders, and what they answer.
 
+use std::time::Duration;
+
 use crate::model::{Instant, Vod};
 use crate::storage::ClipBody;
 
 /// Which part of a stream is wanted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ClipWindow {
     /// From the end of the last periodic clip, or an interval ago where there is none, to the
     /// live edge.
@@ -16,6 +18,8 @@ pub enum ClipWindow {
         /// The first that is no longer wanted.
         to_ms: i64,
     },
+    /// The last so much before the live edge.
+    Last(Duration),
 }
 
 /// A clip that was asked for.

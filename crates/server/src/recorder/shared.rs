@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use metrics::gauge;
 
+use super::virtual_clip::VirtualClips;
 use crate::catalog::{Catalog, CatalogError};
 use crate::metrics::DISK_FULL;
 use crate::schedule::Pool;
@@ -23,6 +24,7 @@ pub(crate) struct Shared {
     pub(crate) draining: AtomicBool,
     /// Clips that are being made.
     pub(crate) making: AtomicUsize,
+    pub(crate) virtual_clips: VirtualClips,
 }
 
 impl Shared {

@@ -64,7 +64,9 @@ pub(super) fn write_record(path: &Path, record: &ClipRecord) -> io::Result<()> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let folder = path.parent().unwrap_or(Path::new("."));
     let file = Unnamed::new(folder, &format!(".{name}.part"))?;
-    file.file().as_ref().write_all(&serde_json::to_vec(record)?)?;
+    file.file()
+        .as_ref()
+        .write_all(&serde_json::to_vec(record)?)?;
     file.file().sync_data()?;
     file.link(&path)
 }

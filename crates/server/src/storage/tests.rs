@@ -84,7 +84,10 @@ fn a_record_is_found_beside_its_clip() {
     clip.file().as_ref().write_all(b"0123456789").unwrap();
     assert!(store.in_making(&record.vod.vod_id));
     let stored = clip.publish(&record).unwrap();
-    assert_eq!((stored.bytes, fs::read(&stored.path).unwrap().len()), (10, 10));
+    assert_eq!(
+        (stored.bytes, fs::read(&stored.path).unwrap().len()),
+        (10, 10)
+    );
     let read = read_record(&stored.path).unwrap().unwrap();
     assert_eq!(read.vod.file_size, 10);
     assert_eq!(read.vod.metadata, record.vod.metadata);
@@ -93,7 +96,11 @@ fn a_record_is_found_beside_its_clip() {
 
     let found = find_clips(&app).unwrap();
     assert_eq!(found.len(), 2);
-    assert!(found.iter().all(|found| !found.is_stray_record(&app, &store)));
+    assert!(
+        found
+            .iter()
+            .all(|found| !found.is_stray_record(&app, &store))
+    );
     // As a crash between the two leaves it.
     fs::remove_file(&path).unwrap();
     let found = find_clips(&app).unwrap();
@@ -113,7 +120,9 @@ fn a_record_is_found_beside_its_clip() {
 fn nothing_is_left_of_a_clip_that_is_given_up() {
     let folder = tempfile::tempdir().unwrap();
     let store = ClipStore::default();
-    let clip = store.begin(&app(folder.path()), &"x".repeat(24), None).unwrap();
+    let clip = store
+        .begin(&app(folder.path()), &"x".repeat(24), None)
+        .unwrap();
     clip.file().as_ref().write_all(b"0123456789").unwrap();
     drop(clip);
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);

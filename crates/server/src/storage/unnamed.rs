@@ -25,7 +25,11 @@ impl Unnamed {
         }
         let path = folder.join(hidden);
         let mut options = File::options();
-        let file = options.read(true).write(true).create_new(true).open(&path)?;
+        let file = options
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .open(&path)?;
         Ok(Self {
             file: Arc::new(file),
             hidden: Some(Hidden(path)),

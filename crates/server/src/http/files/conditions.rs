@@ -7,6 +7,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use chrono::{DateTime, NaiveDateTime, SubsecRound, Utc};
 
+use crate::recorder::VirtualClip;
+
 /// What tells one version of a file from another.
 #[derive(Debug, Clone)]
 pub(super) struct Version {
@@ -14,8 +16,8 @@ pub(super) struct Version {
     pub(super) len: u64,
     /// A strong validator: files are written once, or replaced.
     pub(super) etag: HeaderValue,
-    /// When it was written, to the second, as headers have it.
-    modified: DateTime<Utc>,
+    /// When it was written, to the second, as headers have it; what exists nowhere never was.
+    modified: Option<DateTime<Utc>>,
 }
 
 impl Version {
@@ -33,16 +35,26 @@ impl Version {
             len,
             // Digits and a hyphen always make a header.
             etag: HeaderValue::try_from(etag).unwrap_or(HeaderValue::from_static("\"\"")),
-            modified: DateTime::<Utc>::from(modified).trunc_subsecs(0),
+            modified: Some(DateTime::<Utc>::from(modified).trunc_subsecs(0)),
         }
     }
 
-    pub(super) fn modified_header(&self) -> HeaderValue {
-        let text = self
-            .modified
-            .format("%a, %d %b %Y %H:%M:%S GMT")
-            .to_string();
-        HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static(""))
+    /// That of something that is no file.
+    pub(super) fn of_clip(clip: &VirtualClip) -> Self {
+        Self {
+            len: clip.len(),
+            etag: HeaderValue::try_from(clip.etag()).unwrap_or(HeaderValue::from_static("\"\"")),
+            modified: None,
+        }
+    }
+
+    pub(super) fn modified_header(&self) -> Option<HeaderValue> {
+        let text = self.modified?.format("%a, %d %b %Y %H:%M:%S GMT");
+        HeaderValue::try_from(text.to_string()).ok()
+    }
+
+    fn changed_after(&self, date: DateTime<Utc>) -> Option<bool> {
+        Some(self.modified? > date)
     }
 }
 
@@ -54,6 +66,15 @@ pub(super) enum Verdict {
     Failed,
 }
 
+/// Whether a request goes on with what an earlier one began: it names the version that it has, or
+/// asks for what does not come first.
+pub(super) fn goes_on(asked: &HeaderMap) -> bool {
+    let named = [header::IF_RANGE, header::IF_MATCH];
+    let range = text(asked, &header::RANGE).and_then(|range| range.split_once('='));
+    named.iter().any(|name| asked.contains_key(name))
+        || range.is_some_and(|(_, spec)| !spec.trim().starts_with("0-"))
+}
+
 /// RFC 9110, 13.2.2.
 pub(super) fn verdict(asked: &HeaderMap, version: &Version) -> Verdict {
     let since = |name: HeaderName| date(text(asked, &name)?);
@@ -61,14 +82,17 @@ pub(super) fn verdict(asked: &HeaderMap, version: &Version) -> Verdict {
         if !lists(tags, version, false) {
             return Verdict::Failed;
         }
-    } else if since(header::IF_UNMODIFIED_SINCE).is_some_and(|date| version.modified > date) {
+    } else if since(header::IF_UNMODIFIED_SINCE).and_then(|d| version.changed_after(d))
+        == Some(true)
+    {
         return Verdict::Failed;
     }
     if let Some(tags) = text(asked, &header::IF_NONE_MATCH) {
         if lists(tags, version, true) {
             return Verdict::NotModified;
         }
-    } else if since(header::IF_MODIFIED_SINCE).is_some_and(|date| version.modified <= date) {
+    } else if since(header::IF_MODIFIED_SINCE).and_then(|d| version.changed_after(d)) == Some(false)
+    {
         return Verdict::NotModified;
     }
     Verdict::Send
@@ -82,7 +106,7 @@ pub(super) fn range(asked: &HeaderMap, version: &Version) -> Option<Result<Range
         let same = match known.trim() {
             tag if tag.ends_with('"') => tag.as_bytes() == version.etag.as_bytes(),
             // A second is long enough for a file to change twice in it: dates are not exact.
-            text => date(text).is_some_and(|date| date == version.modified),
+            text => date(text).is_some_and(|date| version.modified == Some(date)),
         };
         if !same {
             return None;
@@ -191,7 +215,7 @@ mod tests {
         let same = "Sun, 06 Nov 1994 08:49:37 GMT";
         let older = "Sun, 06 Nov 1994 08:49:00 GMT";
         let weigh = |all: &[(HeaderName, &str)]| verdict(&headers(all), &version);
-        assert_eq!(version.modified_header(), same);
+        assert_eq!(version.modified_header().unwrap(), same);
         assert_eq!(weigh(&[]), Verdict::Send);
         assert_eq!(
             weigh(&[(header::IF_NONE_MATCH, &etag)]),

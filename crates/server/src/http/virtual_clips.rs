@@ -1,0 +1,120 @@
+//! Clips that exist nowhere: `{streamId}.mp4?start=&end=`, `{streamId}.mp4?last=`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use clipmill::{Cut, TimeSpec, parse_duration};
+
+use super::Web;
+use super::answer::{Fault, Query};
+use super::clips::{CUTS, check_length, check_range, refused};
+use crate::model::is_stream_id;
+use crate::recorder::{ClipWindow, OnDemandError, VirtualClip};
+
+/// A window of a stream, as a query names it.
+pub(super) struct WindowQuery {
+    stream: String,
+    window: ClipWindow,
+    cut: Option<Cut>,
+}
+
+impl WindowQuery {
+    /// What is asked for; `None` when it is a file.
+    pub(super) fn of(path: &str, query: &Query) -> Result<Option<Self>, Fault> {
+        let Some(stream) = path.strip_suffix(".mp4") else {
+            return Ok(None);
+        };
+        let (start, end) = (query.text("start"), query.text("end"));
+        let window = match (start, end, query.text("last")) {
+            (None, None, None) => return Ok(None),
+            (Some(start), Some(end), None) => ClipWindow::Range {
+                from_ms: instant("start", start)?,
+                to_ms: instant("end", end)?,
+            },
+            (None, None, Some(last)) => ClipWindow::Last(length(last)?),
+            (None, Some(_), None) => return Err(Fault::bad("start is missing")),
+            (Some(_), None, None) => return Err(Fault::bad("end is missing")),
+            (_, _, Some(_)) => {
+                return Err(Fault::bad("last cannot be combined with start or end"));
+            }
+        };
+        Ok(Some(Self {
+            stream: stream.to_owned(),
+            window,
+            cut: query.choice("cut", &CUTS)?,
+        }))
+    }
+
+    /// Lays the clip out.
+    pub(super) async fn find(
+        &self,
+        web: &Web,
+        app: &str,
+        goes_on: bool,
+    ) -> Result<Arc<VirtualClip>, Fault> {
+        let settings = web.settings.borrow().app(app).cloned();
+        let unknown =
+            || Fault::missing(OnDemandError::NoBroadcast(self.stream.clone()).to_string());
+        let settings = settings.ok_or_else(|| Fault::missing("There is no such file"))?;
+        match self.window {
+            ClipWindow::Range { from_ms, to_ms } => {
+                let range = (from_ms, to_ms);
+                check_range(web, &settings, &self.stream, range, ("start", "end"))?;
+            }
+            ClipWindow::Last(length) => {
+                let millis = i64::try_from(length.as_millis()).unwrap_or(i64::MAX);
+                check_length(&settings, millis)?;
+            }
+            ClipWindow::SinceBoundary => {}
+        }
+        if !is_stream_id(&self.stream) {
+            return Err(unknown());
+        }
+        let found = web
+            .clipping
+            .virtual_clip(&settings.name, &self.stream, self.window, self.cut, goes_on)
+            .await;
+        found.map_err(|error| match error {
+            OnDemandError::NoBroadcast(_) => unknown(),
+            error => refused(error, self.window),
+        })
+    }
+}
+
+/// An instant, in milliseconds since the Unix epoch.
+fn instant(name: &str, text: &str) -> Result<i64, Fault> {
+    // The plus sign of an offset is a space in a query, unless it is escaped.
+    let text = text.trim().replace(' ', "+");
+    match text.parse() {
+        Ok(TimeSpec::At(instant)) => Ok(instant.timestamp_millis()),
+        _ => Err(Fault::bad(format!(
+            "{name} is not an instant: write 2026-11-22T14:05:00Z, or milliseconds since 1970"
+        ))),
+    }
+}
+
+fn length(text: &str) -> Result<Duration, Fault> {
+    match parse_duration(text) {
+        Ok(length) if !length.is_zero() => Ok(length),
+        Ok(_) => Err(Fault::bad("last must be greater than 0")),
+        Err(error) => Err(Fault::bad(format!("last: {error}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn instants_as_people_and_programs_write_them() {
+        let at = |text| instant("start", text).ok();
+        assert_eq!(at("1795356300000"), Some(1_795_356_300_000));
+        assert_eq!(at("2026-11-22T14:05:00Z"), Some(1_795_356_300_000));
+        assert_eq!(at("2026-11-22T17:05:00.5 03:00"), Some(1_795_356_300_500));
+        for bad in ["", "soon", "-30s", "+5s", "2026-11-22T14:05:00"] {
+            assert_eq!(at(bad), None, "{bad}");
+        }
+        assert_eq!(length("1m30s").ok(), Some(Duration::from_secs(90)));
+        assert!(length("0s").is_err() && length("30").is_err());
+    }
+}
