@@ -31,6 +31,10 @@ const LONGEST_SPREAD: Duration = Duration::from_secs(10);
 /// Periodic clips that are finished at once, beside the workers that look after segments.
 const FINISHING: usize = 8;
 
+/// Threads for each worker: whoever looks after a segment waits for the disk too, when it is linked,
+/// and when a stream's entry is made.
+const WAITING: usize = 4;
+
 /// What kind of work it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Urgency {
@@ -72,15 +76,18 @@ struct State {
     running: [usize; 2],
     submitted: u64,
     closed: bool,
+    /// Until when a thread sleeps that then looks again. The others sleep until they are woken: not
+    /// all of them need to look when one thing is due.
+    watched: Option<Instant>,
 }
 
 impl Pool {
-    /// Starts `workers` threads for segments, at least two, and some for clips.
+    /// Starts threads for `workers` workers, at least two, and some for clips.
     ///
     /// # Errors
     /// When the system starts no more threads.
     pub fn new(workers: usize) -> io::Result<Self> {
-        let workers = workers.max(2);
+        let workers = workers.max(2) * WAITING;
         let shared = Arc::new(Shared {
             state: Mutex::default(),
             changed: Condvar::new(),
@@ -156,6 +163,8 @@ impl Shared {
             if let Some((urgency, job)) = state.take(now, self) {
                 state.running[urgency] += 1;
                 drop(state);
+                // Somebody else has to see what is due next.
+                self.changed.notify_one();
                 // One job that fails must not take a worker away from all others.
                 if std::panic::catch_unwind(AssertUnwindSafe(job)).is_err() {
                     tracing::error!("a job ended in a panic; its worker goes on");
@@ -166,18 +175,23 @@ impl Shared {
                 self.changed.notify_one();
                 continue;
             }
-            let wait = state
-                .next_due()
-                .map(|due| due.saturating_duration_since(now));
-            state = match wait {
-                // Due, but over a limit: whoever ends next wakes somebody up.
-                Some(Duration::ZERO) | None => self
+            let due = state.next_due().filter(|due| *due > now);
+            let unwatched = |due: &Instant| state.watched.is_none_or(|until| *due < until);
+            state = match due.filter(unwatched) {
+                // Nothing is to come, or it is over a limit, or somebody sees to it: whoever ends
+                // next, or brings more, wakes somebody up.
+                None => self
                     .changed
                     .wait(state)
                     .unwrap_or_else(PoisonError::into_inner),
-                Some(wait) => {
-                    let woken = self.changed.wait_timeout(state, wait);
-                    woken.unwrap_or_else(PoisonError::into_inner).0
+                Some(due) => {
+                    state.watched = Some(due);
+                    let woken = self.changed.wait_timeout(state, due - now);
+                    let mut state = woken.unwrap_or_else(PoisonError::into_inner).0;
+                    if state.watched == Some(due) {
+                        state.watched = None;
+                    }
+                    state
                 }
             };
         }

@@ -162,14 +162,27 @@ impl App {
     pub(crate) async fn watch(self: Arc<Self>, shared: Arc<Shared>) {
         let watch = Arc::new(Mutex::new(Watch::new()));
         let mut next_look = Instant::now();
+        let mut next_tick = next_look;
         let changed = lock(&watch).changes();
         loop {
             let now = Instant::now();
             let due = next_look <= now;
+            // Events may come all the time; what has to be looked after without them need not be
+            // looked after each time.
+            let tick = next_tick <= now;
+            if tick {
+                next_tick = now + TICK;
+            }
             let (app, context, watcher) =
                 (Arc::clone(&self), Arc::clone(&shared), Arc::clone(&watch));
-            let worked =
-                tokio::task::spawn_blocking(move || app.attend(&mut lock(&watcher), due, &context));
+            let worked = tokio::task::spawn_blocking(move || {
+                let mut watch = lock(&watcher);
+                let pause = app.attend(&mut watch, due, &context);
+                if tick {
+                    app.tick(&context);
+                }
+                pause
+            });
             match worked.await {
                 Ok(pause) if due => next_look = Instant::now() + pause,
                 Ok(_) => {}
@@ -199,6 +212,11 @@ impl App {
         for id in touched {
             self.touch(&id, shared);
         }
+        pause
+    }
+
+    /// Looks after all streams.
+    fn tick(self: &Arc<Self>, shared: &Arc<Shared>) {
         let now = Instant::now();
         for stream in self.streams() {
             stream.tick(shared, self, now);
@@ -207,7 +225,6 @@ impl App {
         let live = self.live_streams() as f64;
         gauge!(STREAMS_LIVE, "app" => self.name.clone()).set(live);
         gauge!(SPOOL_BYTES).set(shared.spool.bytes() as f64);
-        pause
     }
 
     /// The streams whose playlists were reported to have changed.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::fs::{self, File};
+use std::hash::Hash;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -43,6 +44,16 @@ enum Lists {
     },
 }
 
+impl Lists {
+    /// The playlists that it lists.
+    fn all(&self) -> &[PathBuf] {
+        match self {
+            Self::Playlists { all, .. } => all,
+            Self::Media | Self::Unknown => &[],
+        }
+    }
+}
+
 /// A file that is named as a playlist.
 #[derive(Debug, Clone)]
 struct Known {
@@ -66,6 +77,10 @@ pub(crate) struct Serving {
 pub(crate) struct Playlists {
     root: PathBuf,
     known: HashMap<PathBuf, Known>,
+    /// Those of each stream, so that a change costs the same however many streams there are.
+    of_stream: HashMap<String, BTreeSet<PathBuf>>,
+    /// The multivariant playlists that list a path.
+    owners: HashMap<PathBuf, BTreeSet<PathBuf>>,
 }
 
 impl Playlists {
@@ -74,7 +89,40 @@ impl Playlists {
         Self {
             root,
             known: HashMap::new(),
+            of_stream: HashMap::new(),
+            owners: HashMap::new(),
         }
+    }
+
+    fn insert(&mut self, path: &Path, known: Known) {
+        let before = self.known.get(path);
+        let same =
+            before.is_some_and(|before| before.name == known.name && before.lists == known.lists);
+        if !same {
+            self.remove(path);
+            let own = self.of_stream.entry(known.name.stream.clone());
+            own.or_default().insert(path.to_owned());
+            for listed in known.lists.all() {
+                let owners = self.owners.entry(listed.clone()).or_default();
+                owners.insert(path.to_owned());
+            }
+        }
+        self.known.insert(path.to_owned(), known);
+    }
+
+    fn remove(&mut self, path: &Path) -> Option<Known> {
+        let known = self.known.remove(path)?;
+        forget(&mut self.of_stream, &known.name.stream, path);
+        for listed in known.lists.all() {
+            forget(&mut self.owners, listed, path);
+        }
+        Some(known)
+    }
+
+    /// The playlists with a stream's name.
+    fn own<'a>(&'a self, stream: &str) -> impl Iterator<Item = (&'a PathBuf, &'a Known)> {
+        let paths = self.of_stream.get(stream).into_iter().flatten();
+        paths.filter_map(|path| Some((path, self.known.get(path)?)))
     }
 
     /// Looks at everything under the folder; gives the streams whose playlists changed, and whether
@@ -89,7 +137,7 @@ impl Playlists {
         let gone: Vec<_> = gone.cloned().collect();
         let mut changed: BTreeSet<_> = gone
             .iter()
-            .filter_map(|path| self.known.remove(path))
+            .filter_map(|path| self.remove(path))
             .map(|known| known.name.stream)
             .collect();
         let mut overdue = false;
@@ -111,7 +159,7 @@ impl Playlists {
     pub(crate) fn update(&mut self, path: &Path) -> Option<String> {
         match fs::symlink_metadata(path) {
             Ok(metadata) if metadata.is_file() => self.look(path, &metadata),
-            _ => self.known.remove(path).map(|known| known.name.stream),
+            _ => self.remove(path).map(|known| known.name.stream),
         }
     }
 
@@ -138,7 +186,7 @@ impl Playlists {
             len,
             lists,
         };
-        self.known.insert(path.to_owned(), known);
+        self.insert(path, known);
         // What it lists belongs to it; whose stream a rendition was taken for is told.
         Some(
             self.owner(path)
@@ -148,17 +196,19 @@ impl Playlists {
 
     /// Forgets what a playlist lists, as it turned out to be something else.
     pub(crate) fn reconsider(&mut self, path: &Path) {
-        if let Some(known) = self.known.get_mut(path) {
-            known.lists = read_head(path);
+        if let Some(known) = self.known.get(path) {
+            let lists = read_head(path);
+            let known = Known {
+                lists,
+                ..known.clone()
+            };
+            self.insert(path, known);
         }
     }
 
     /// The multivariant playlist that lists `path`.
     fn owner(&self, path: &Path) -> Option<&Known> {
-        self.known.values().find(|known| match &known.lists {
-            Lists::Playlists { all, .. } => all.iter().any(|listed| listed == path),
-            Lists::Media | Lists::Unknown => false,
-        })
+        self.known.get(self.owners.get(path)?.first()?)
     }
 
     /// Every stream that has a playlist.
@@ -171,15 +221,15 @@ impl Playlists {
 
     /// Whether a file with a playlist's name belongs to the stream, readable or not.
     pub(crate) fn has_any(&self, stream: &str) -> bool {
-        self.known.values().any(|known| known.name.stream == stream)
+        self.of_stream.contains_key(stream)
     }
 
     /// The playlist that serves a stream. `present` is the one that does so now and still lives:
     /// it goes on while it is there.
     pub(crate) fn serving(&self, stream: &str, present: Option<&Path>) -> Option<Serving> {
-        let own = self.known.iter().filter(|(path, known)| {
-            known.name.stream == stream && self.owner(path).is_none_or(|o| o.name.stream == stream)
-        });
+        let own = self
+            .own(stream)
+            .filter(|(path, _)| self.owner(path).is_none_or(|o| o.name.stream == stream));
         let mut candidates: Vec<(Role, SystemTime, &Path, &Known)> = Vec::new();
         for (path, known) in own {
             match &known.lists {
@@ -226,6 +276,16 @@ impl Playlists {
         stays
             .or_else(|| candidates.iter().min_by_key(|one| rank(one)))
             .map(serving)
+    }
+}
+
+/// Takes `path` out of what is known under `key`, and that away with the last one.
+fn forget<K: Hash + Eq>(all: &mut HashMap<K, BTreeSet<PathBuf>>, key: &K, path: &Path) {
+    if let Some(paths) = all.get_mut(key) {
+        paths.remove(path);
+        if paths.is_empty() {
+            all.remove(key);
+        }
     }
 }
 
