@@ -476,6 +476,7 @@ fn make_track(
 }
 
 /// Turns samples of the line into samples of a movie: timestamps become durations.
+#[derive(Debug)]
 pub(crate) struct TrackWriter {
     timing: TrackTiming,
     timescale: u32,

@@ -336,8 +336,11 @@ impl SegmentInfo {
         name(&self.location, self.in_playlist.then_some(self.sequence))
     }
 
-    /// Reads the segment again.
-    pub(crate) fn read(&self, source: &dyn SegmentSource) -> Result<Bytes, ClipError> {
+    /// Reads the segment again, decrypted.
+    ///
+    /// # Errors
+    /// When it can no longer be read.
+    pub fn read(&self, source: &dyn SegmentSource) -> Result<Bytes, ClipError> {
         let limits = Limits::default();
         let bytes = read(source, &self.location, self.byte_range, &limits)?;
         match &self.key {

@@ -65,14 +65,18 @@ impl Clip {
             Format::Mp4 => Layout::progressive(movie)?,
             Format::Fmp4 => Layout::fragmented(movie, FragmentOptions::default())?,
         };
-        Ok(ClipLayout {
-            layout,
-            segments: self.segments.clone(),
-        })
+        Ok(ClipLayout::new(layout, self))
     }
 }
 
 impl ClipLayout {
+    pub(crate) fn new(layout: Layout, clip: &Clip) -> Self {
+        Self {
+            layout,
+            segments: clip.segments.clone(),
+        }
+    }
+
     /// Length of the file in bytes.
     #[must_use]
     #[expect(clippy::len_without_is_empty, reason = "an MP4 is never empty")]

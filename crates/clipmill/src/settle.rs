@@ -11,6 +11,7 @@ use crate::timeline::{Ticks, Timeline};
 
 /// Follows [`Clip::new`](crate::Clip::new) and the layout segment by segment. It takes for granted
 /// that what begins later does not change what came first.
+#[derive(Debug)]
 pub(crate) struct Settler {
     selection: Selection,
     /// The first instant that is presented.
@@ -21,6 +22,7 @@ pub(crate) struct Settler {
     tracks: Vec<Track>,
 }
 
+#[derive(Debug)]
 struct Track {
     line_track: usize,
     coding: Discriminant<CodecConfig>,

@@ -448,7 +448,9 @@ impl Timeline {
         decodes && start >= end + missing - early && (near || beside)
     }
 
-    fn latest_end(&self) -> Option<Ticks> {
+    /// Up to where the track has come that has come furthest.
+    #[must_use]
+    pub fn latest_end(&self) -> Option<Ticks> {
         self.tracks.iter().filter_map(|track| track.end).max()
     }
 

@@ -72,6 +72,7 @@ pub async fn serve(
     let now = Arc::clone(&settings.borrow());
     self_test().map_err(|what| ServeError::Broken(what.to_owned()))?;
     metrics::install();
+    raise_file_limit();
 
     // Health can be asked from the first moment; everything else when the catalog is open.
     let (stop, stopped) = watch::channel(false);
@@ -144,6 +145,17 @@ pub async fn serve(
     }
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Each stream has a file open that its next clip is written into, each client another: as many as the
+/// system allows at all are allowed from the start.
+fn raise_file_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::debug!(%error, "the limit of open files stays as it is");
+    }
 }
 
 /// Waits for answers and clips that are under way.

@@ -18,6 +18,10 @@ pub const CLIP_SECONDS: &str = "clipmill_clip_make_seconds";
 pub const CLIP_DURATION: &str = "clipmill_clip_duration_seconds";
 /// How long after its last sample was there a clip was done, in seconds, by `app`.
 pub const CLIP_LATENESS: &str = "clipmill_clip_lateness_seconds";
+/// Periodic clips of which the media was written while its segments arrived, by `app`.
+pub const CLIPS_AHEAD: &str = "clipmill_clips_written_ahead_total";
+/// Periodic clips that were written ahead, and then all the same anew, by `app`.
+pub const CLIPS_ANEW: &str = "clipmill_clips_written_anew_total";
 /// Streams that are live, by `app`.
 pub const STREAMS_LIVE: &str = "clipmill_streams_live";
 /// Segments indexed, by `app`.
@@ -71,6 +75,14 @@ fn describe() {
     describe_histogram!(
         CLIP_LATENESS,
         "Time from a clip's last sample being there to its end"
+    );
+    describe_counter!(
+        CLIPS_AHEAD,
+        "Periodic clips written while their segments arrived"
+    );
+    describe_counter!(
+        CLIPS_ANEW,
+        "Periodic clips written ahead that had to be written anew"
     );
     describe_gauge!(STREAMS_LIVE, "Streams that are live");
     describe_counter!(SEGMENTS_INDEXED, "Segments read and indexed");

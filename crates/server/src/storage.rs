@@ -61,7 +61,7 @@ pub enum StorageError {
 }
 
 impl StorageError {
-    fn of(path: &Path, error: io::Error) -> Self {
+    pub(crate) fn of(path: &Path, error: io::Error) -> Self {
         let path = path.to_owned();
         if is_full(&error) {
             Self::DiskFull { path }

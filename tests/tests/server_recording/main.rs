@@ -17,7 +17,7 @@ use clipmill_tests::replay::{Kind, Live, Piece, pieces};
 use clipmill_tests::writer::{Plan, Unit};
 
 use serde_json::Value;
-use server::{MadeClip, Server};
+use server::{MadeClip, Server, names};
 
 /// 2026-11-22T14:00:00Z: not this machine's time, as an encoder's clock need not be.
 const DATE: i64 = 1_795_356_000_000;
@@ -150,6 +150,52 @@ fn timestamps_that_wrap_are_tiled() {
         ..plan()
     };
     run(Kind::Sliding(12), Some(DATE), &plan, &[2, 1]);
+}
+
+#[test]
+fn clips_are_written_while_their_segments_arrive() {
+    let server = Server::start("interval_seconds = 10\n");
+    let plan = Plan {
+        start: (1 << 33) - 2_000_000,
+        sound_delay: 40_000,
+        ..plan()
+    };
+    let pieces = pieces(&plan, &[1, 2]);
+    let mut live = Live::new(&server.streams(), "cam", Kind::Sliding(12), Some(DATE));
+    play(&mut live, &pieces);
+    live.end();
+    wait_for_end(&server, "cam");
+    let clips = server.clips("cam");
+    assert_tiles(&clips, &[&pieces]);
+    server.assert_all_or_nothing();
+    let ahead = server.counted("clipmill_clips_written_ahead_total");
+    assert!(clips.len() >= 3 && ahead >= 2, "{ahead} of {}", clips.len());
+    assert_eq!(server.counted("clipmill_clips_written_anew_total"), 0);
+}
+
+#[test]
+fn nothing_is_left_of_a_clip_in_the_making() {
+    let mut server = Server::start("interval_seconds = 600\n");
+    let pieces = pieces(&plan(), &[1]);
+    let mut live = Live::new(&server.streams(), "cam", Kind::Event, Some(DATE));
+    play(&mut live, &pieces[..20]);
+    let clips = server.clips.clone();
+    let in_the_making = |name: &String| {
+        let unnamed = name.ends_with("(deleted)") || name.ends_with(".part");
+        unnamed && name.starts_with(clips.to_str().unwrap())
+    };
+    server.wait("begun", || server.open_files().iter().any(in_the_making));
+    server.kill();
+    let left = names(&server.clips).into_iter();
+    // Where the file system has files without a name there is not even a hidden one.
+    let left: Vec<_> = left.filter(|name| name.contains(".mp4")).collect();
+    assert_eq!(left, Vec::<String>::new());
+    server.run();
+    play(&mut live, &pieces[20..]);
+    live.end();
+    wait_for_end(&server, "cam");
+    assert_tiles(&server.clips("cam"), &[&pieces]);
+    server.assert_all_or_nothing();
 }
 
 #[test]
@@ -464,7 +510,7 @@ fn used_segments_are_deleted_and_no_others() {
     let mut live = Live::new(&server.streams(), "cam", Kind::Event, Some(DATE));
     play(&mut live, &pieces);
     server.wait("deleting", || {
-        let left = server::names(&server.streams());
+        let left = names(&server.streams());
         left.iter().filter(|name| name.ends_with(".ts")).count() < 20
     });
     let (code, answer) = server

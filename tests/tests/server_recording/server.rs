@@ -125,6 +125,24 @@ impl Server {
         assert_eq!(code, Some(0), "{}", self.log());
     }
 
+    /// What the process has open, as the system names it.
+    pub(crate) fn open_files(&self) -> Vec<String> {
+        let id = self.child.as_ref().unwrap().id();
+        let all = fs::read_dir(format!("/proc/{id}/fd")).unwrap().flatten();
+        all.filter_map(|entry| fs::read_link(entry.path()).ok())
+            .map(|path| path.to_string_lossy().into_owned())
+            .collect()
+    }
+
+    /// A number that is counted, added up over all labels.
+    pub(crate) fn counted(&self, name: &str) -> u64 {
+        let (_, text) = self.get("/metrics").unwrap();
+        let text = String::from_utf8(text).unwrap();
+        let lines = text.lines().filter(|line| line.starts_with(name));
+        let values = lines.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok());
+        values.sum()
+    }
+
     pub(crate) fn log(&self) -> String {
         let log = fs::read(self.folder.path().join("log")).unwrap_or_default();
         String::from_utf8_lossy(&log).into_owned()

@@ -88,6 +88,7 @@ impl Asked {
             boundary: None,
             hole: None,
             complete: Instant::now(),
+            growing: None,
         };
         let made = make(shared, app, recipe, |vod, len| {
             if !return_file {

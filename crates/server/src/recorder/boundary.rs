@@ -37,6 +37,15 @@ impl Mark {
     /// Where the clip that begins here ends. `None` while that is not known, or something that
     /// belongs to it may still come.
     pub(crate) fn next(&self, timeline: &Timeline, interval: Duration) -> Option<Self> {
+        let (grid_ms, asked) = self.asked(timeline, interval)?;
+        let ticks = timeline.next_sync(asked)?;
+        let complete = timeline.complete_until()? >= ticks;
+        complete.then_some(Self { ticks, grid_ms })
+    }
+
+    /// The next boundary on the grid, and where on the line it lies: the clip that begins here ends
+    /// with the first sync sample from there on.
+    pub(crate) fn asked(&self, timeline: &Timeline, interval: Duration) -> Option<(i64, Ticks)> {
         let interval = i64::try_from(interval.as_millis()).ok()?.max(1);
         // Where pictures that decode alone are rarer than boundaries, or the stream paused,
         // boundaries without media between them are passed over.
@@ -45,9 +54,7 @@ impl Mark {
         let grid_ms = self.grid_ms.saturating_add(interval.saturating_mul(steps));
         let instant = chrono::DateTime::from_timestamp_millis(grid_ms)?;
         let asked = timeline.at_time(instant)?.max(self.ticks + NEXT);
-        let ticks = timeline.next_sync(asked)?;
-        let complete = timeline.complete_until()? >= ticks;
-        complete.then_some(Self { ticks, grid_ms })
+        Some((grid_ms, asked))
     }
 
     /// The last sync sample up to which everything is there, if it is not this one: where a clip

@@ -8,10 +8,12 @@ use clipmill::{Clip, Format};
 use metrics::{counter, histogram};
 
 use super::app::App;
+use super::growing::{Growing, Grown};
 use super::shared::{MakeError, Shared};
 use crate::catalog::Boundary;
 use crate::metrics::{
-    CLIP_BYTES, CLIP_DURATION, CLIP_LATENESS, CLIP_SECONDS, CLIPS_FAILED, CLIPS_MADE,
+    CLIP_BYTES, CLIP_DURATION, CLIP_LATENESS, CLIP_SECONDS, CLIPS_AHEAD, CLIPS_ANEW, CLIPS_FAILED,
+    CLIPS_MADE,
 };
 use crate::model::{Broadcast, Vod, VodGap, now_ms, vod_id};
 use crate::storage::{BodySender, ClipRecord};
@@ -28,6 +30,8 @@ pub(crate) struct Recipe<'a> {
     pub(crate) hole: Option<VodGap>,
     /// When its last sample was there.
     pub(crate) complete: Instant,
+    /// What of it is written already.
+    pub(crate) growing: Option<Growing>,
 }
 
 impl Recipe<'_> {
@@ -107,6 +111,7 @@ fn make_one(
         mut clip,
         boundary,
         hole,
+        growing,
         ..
     } = recipe;
     let known = shared.catalog.broadcast(app.name(), stream)?;
@@ -117,7 +122,9 @@ fn make_one(
     let samples = clip.tracks.iter().map(|track| track.samples).sum();
     let height = clip.tracks.iter().find_map(|track| track.config.video());
     let height = height.map(|video| video.height);
-    let mut vod = Vod::new(&vod_id(), &broadcast, height, sub_folder);
+    let id = growing.as_ref().map(|growing| growing.vod_id.clone());
+    let id = id.unwrap_or_else(vod_id);
+    let mut vod = Vod::new(&id, &broadcast, height, sub_folder);
     vod.duration = i64::try_from(clip.duration_ms).unwrap_or(i64::MAX);
     vod.start_time = match clip.start_time {
         Some(time) => time.timestamp_millis(),
@@ -138,17 +145,26 @@ fn make_one(
         );
     }
     clip.set_title(title(&broadcast, height));
-    let layout = clip.layout(Format::Mp4);
-    let layout = layout.map_err(|error| MakeError::Media(error.to_string()))?;
+    let grown = growing.and_then(|growing| finish(growing, &clip, app));
     // The end of its making is told as well as it can be known before it.
     vod.process_end_time = now_ms();
-    vod.file_size = i64::try_from(layout.len()).unwrap_or(i64::MAX);
-    let tee = begun(&vod, layout.len());
-    let source = FileSource::default();
-    let record = ClipRecord::new(app.name(), &vod, boundary);
-    let stored = shared
-        .store
-        .store(&app.paths(), &record, &layout, &source, tee)?;
+    let stored = match grown {
+        Some(grown) => {
+            vod.file_size = i64::try_from(grown.len()).unwrap_or(i64::MAX);
+            grown
+                .complete()?
+                .publish(&ClipRecord::new(app.name(), &vod, boundary))?
+        }
+        None => {
+            let layout = clip.layout(Format::Mp4);
+            let layout = layout.map_err(|error| MakeError::Media(error.to_string()))?;
+            vod.file_size = i64::try_from(layout.len()).unwrap_or(i64::MAX);
+            let tee = begun(&vod, layout.len());
+            let record = ClipRecord::new(app.name(), &vod, boundary);
+            let (paths, source) = (app.paths(), FileSource::default());
+            shared.store.store(&paths, &record, &layout, &source, tee)?
+        }
+    };
     let settings = app.settings();
     let hooks: Vec<_> = webhooks::vod_ready(&settings, Some(&broadcast), &vod)
         .into_iter()
@@ -164,6 +180,21 @@ fn make_one(
             Err(error.into())
         }
     }
+}
+
+/// Lays out what was written ahead, if it is what the clip begins with.
+fn finish(growing: Growing, clip: &Clip, app: &App) -> Option<Grown> {
+    let finished = growing.finish(clip).unwrap_or_else(|error| {
+        tracing::debug!(app = app.name(), %error, "a clip cannot be laid out around its media");
+        None
+    });
+    let counted = if finished.is_some() {
+        CLIPS_AHEAD
+    } else {
+        CLIPS_ANEW
+    };
+    counter!(counted, "app" => app.name().to_owned()).increment(1);
+    finished
 }
 
 /// What players show as a clip's title: it is part of the file, and so says nothing of when and as

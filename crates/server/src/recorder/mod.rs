@@ -26,6 +26,7 @@ mod app;
 mod asked;
 mod boundary;
 mod clipping;
+mod growing;
 mod history;
 mod line;
 mod listing;

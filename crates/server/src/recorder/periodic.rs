@@ -7,6 +7,7 @@ use clipmill::{Bounds, Clip, Cut, Ticks};
 
 use super::app::App;
 use super::boundary::{self, Mark};
+use super::growing::Growing;
 use super::line::{Held, Snapshot};
 use super::make::{Recipe, make, rfc3339};
 use super::session::{Ending, Recording, Session, ticks};
@@ -261,6 +262,7 @@ impl Stream {
                     hole: subject.hole.clone(),
                     complete: subject.grown_at,
                     snapshot: subject.line.snapshot(),
+                    growing: subject.growing.take().map(Box::new),
                     piece: *piece,
                 };
                 drop(state);
@@ -314,7 +316,7 @@ impl Stream {
         true
     }
 
-    fn cut_piece(self: &Arc<Self>, work: Work, shared: &Arc<Shared>, app: &Arc<App>) -> bool {
+    fn cut_piece(self: &Arc<Self>, mut work: Work, shared: &Arc<Shared>, app: &Arc<App>) -> bool {
         let damaged = work.damaged();
         if !damaged.is_empty() {
             tracing::error!(
@@ -343,6 +345,7 @@ impl Stream {
             boundary: Some(&work.piece.boundary),
             hole: work.hole.clone(),
             complete: work.complete,
+            growing: work.growing.take().map(|growing| *growing),
         };
         match make(shared, app, recipe, |_, _| None) {
             Ok(_) => {
@@ -488,6 +491,7 @@ struct Work {
     hole: Option<VodGap>,
     complete: Instant,
     snapshot: Snapshot,
+    growing: Option<Box<Growing>>,
     piece: Piece,
 }
 

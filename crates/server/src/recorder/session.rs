@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use clipmill::source::{FileSource, HttpSource};
 use clipmill::{
@@ -14,6 +15,7 @@ use clipmill::{
 use clipmill_playlist::{Segment, candidates};
 
 use super::boundary::{self, Mark};
+use super::growing::Growing;
 use super::line::{Held, Holding, Line, first_timestamp};
 use crate::catalog::Boundary;
 use crate::model::{VodGap, now_ms};
@@ -111,6 +113,10 @@ pub(crate) struct Session {
     pub(crate) run_ends: bool,
     /// Why segments cannot be kept, while they cannot.
     pub(crate) not_kept: Option<SpoolError>,
+    /// The segment that was added last, by its number on the line.
+    pub(crate) fresh: Option<(u64, Bytes)>,
+    /// The periodic clip in the making, as far as it is written.
+    pub(crate) growing: Option<Growing>,
 }
 
 impl Session {
@@ -149,6 +155,8 @@ impl Session {
             composer: None,
             run_ends: false,
             not_kept: None,
+            fresh: None,
+            growing: None,
         }
     }
 
@@ -234,6 +242,8 @@ impl Session {
             key: found.read.key,
         };
         self.line.push(&label, index, held);
+        let newest = self.line.timeline().segments().back();
+        self.fresh = newest.map(|newest| (newest.number, found.read.bytes));
         self.tracker.saw(segment, mark);
         self.grew();
         Intake::Done
@@ -543,6 +553,7 @@ impl Session {
             _ => None,
         };
         self.line.lose(lost);
+        self.growing = None;
         if let Some(boundary) = mark {
             self.recording = Recording::Resuming(Box::new(boundary));
         }

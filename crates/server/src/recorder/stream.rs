@@ -419,6 +419,7 @@ impl Stream {
                 Intake::Done => {
                     counter!(SEGMENTS_INDEXED, "app" => app.name().to_owned()).increment(1);
                     app.note_links(&self.id, session.line.held().back());
+                    session.grow(shared, app);
                     let whom = format!("{}: segments", self.whom(app));
                     match &session.not_kept {
                         Some(error) => {
