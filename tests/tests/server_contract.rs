@@ -212,7 +212,12 @@ fn clips_are_made_periodically_and_on_demand_and_told_of() {
         server.call("POST", "periodic-recording/2"),
         (200, result(true, old))
     );
-    std::thread::sleep(Duration::from_secs(5));
+    let known = server.vods("cam").len();
+    eventually("two more clips", || {
+        (server.vods("cam").len() >= known + 2).then_some(())
+    });
+    // What is the latest may not be taken in yet.
+    let came = cam.written() - 1;
     let (status_code, stopped) = server.call("DELETE", "periodic-recording");
     assert_eq!((status_code, &stopped["success"]), (200, &json!(true)));
     let asked: Vec<_> = [stored, vod]
@@ -225,9 +230,9 @@ fn clips_are_made_periodically_and_on_demand_and_told_of() {
         vods
     };
     let settled = eventually("the last clip", || {
-        let before = periodic();
-        std::thread::sleep(Duration::from_millis(1500));
-        (before.len() == periodic().len()).then_some(before)
+        let clips = periodic();
+        let last = pictures(&cam, &clip(&server, clips.last()?));
+        (*last.last()? + 1 >= came * 25).then_some(clips)
     });
     assert!(settled.len() >= 4, "{settled:?}");
     let covered = assert_tiles(&cam, &server, &settled);
@@ -444,7 +449,11 @@ fn a_killed_server_goes_on_where_it_was() {
         let known = |vod: &Value| told.iter().any(|hook| hook.json()["vodId"] == vod["vodId"]);
         server.vods("cam").iter().all(known).then_some(())
     });
-    std::thread::sleep(Duration::from_secs(1));
+    eventually("the last clip", || {
+        let clips = server.vods("cam");
+        let last = pictures(&cam, &clip(&server, clips.last()?));
+        (*last.last()? + 1 == cam.written() * 25).then_some(())
+    });
     let covered = assert_tiles(&cam, &server, &server.vods("cam"));
     assert_eq!(
         covered.end,

@@ -367,7 +367,7 @@ fn a_stream_that_ends_while_nobody_looks_gets_its_last_clip() {
     let mut live = Live::new(&server.streams(), "cam", Kind::Sliding(12), Some(DATE));
     play(&mut live, &pieces[..16]);
     server.wait("live", || server.told("cam", "liveStreamStarted") == 1);
-    std::thread::sleep(Duration::from_millis(400));
+    server.wait_for_segments(16);
     server.kill();
     play(&mut live, &pieces[16..]);
     live.end();
@@ -385,7 +385,7 @@ fn what_is_lost_while_the_server_is_down_is_declared() {
     let pieces = pieces(&plan(), &[1]);
     let mut live = Live::new(&server.streams(), "cam", Kind::Sliding(12), Some(DATE));
     play(&mut live, &pieces[..20]);
-    std::thread::sleep(Duration::from_millis(500));
+    server.wait_for_segments(20);
     server.kill();
     play(&mut live, &pieces[20..40]);
     server.run();
@@ -468,17 +468,18 @@ fn stopping_and_starting_over_loses_nothing() {
     // Another interval: the remainder first, and nothing between the two.
     server.ask("POST", &format!("{periodic}/5")).unwrap();
     play(&mut live, &pieces[30..50]);
-    std::thread::sleep(Duration::from_millis(400));
+    server.wait_for_segments(50);
     let (_, answer) = server.ask("DELETE", periodic).unwrap();
     assert!(String::from_utf8_lossy(&answer).contains("\"success\":true"));
+    let (all, _) = expected(&pieces[..50]);
     server.wait("cut", || {
         let clips = server.clips("cam");
-        clips.iter().map(|clip| clip.video.len()).sum::<usize>() >= 12 * 30
+        clips
+            .last()
+            .is_some_and(|clip| clip.video.last() == all.last())
     });
-    std::thread::sleep(Duration::from_millis(300));
     let clips = server.clips("cam");
     let video: Vec<_> = clips.iter().flat_map(|clip| clip.video.clone()).collect();
-    let (all, _) = expected(&pieces[..50]);
     let first = all.iter().position(|unit| *unit == video[0]).unwrap();
     assert!(
         (13 * 12..=17 * 12).contains(&first),
@@ -701,8 +702,8 @@ fn any_window_that_is_still_there_can_be_asked_for() {
     let pieces = pieces(&plan(), &[2]);
     let mut live = Live::new(&server.streams(), "cam", Kind::Event, Some(DATE));
     play(&mut live, &pieces[..25]);
-    server.wait("recorded", || server.vods().len() >= 6);
-    std::thread::sleep(Duration::from_millis(400));
+    server.wait("recorded", || server.vods().len() >= 7);
+    server.wait_for_segments(25);
     let periodic = server.vods();
     // Long before the clip in the making, and reaching into it.
     assert_window(&asked(&server, &range(2_000, 6_000)), 2_000, 6_000);

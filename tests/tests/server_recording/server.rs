@@ -265,6 +265,13 @@ impl Server {
         self.json(&format!("/live/rest/v2/broadcasts/{stream}"))["status"].clone()
     }
 
+    /// Waits until so many segments were taken in since the process began.
+    pub(crate) fn wait_for_segments(&self, count: u64) {
+        self.wait("taken in", || {
+            self.counted("clipmill_segments_indexed_total") >= count
+        });
+    }
+
     /// Segments that are kept for clips to come.
     pub(crate) fn kept(&self) -> usize {
         fn count(folder: &Path) -> usize {
