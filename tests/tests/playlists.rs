@@ -7,7 +7,10 @@
 )]
 
 use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 
 use clipmill_tests::binary::{clipmill, root};
 use clipmill_tests::corpus::corpus;
@@ -264,4 +267,122 @@ fn clips_reach_to_the_last_part() {
         let duration = last["duration_ms"].as_u64().unwrap();
         assert!((1000..1022).contains(&duration), "{number}: {duration}");
     }
+}
+
+/// A server of low-latency HLS: a question that is held back is answered by the next snapshot.
+fn low_latency_server(folder: PathBuf) -> (String, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let noted = Arc::clone(&asked);
+    std::thread::spawn(move || {
+        let mut snapshot = 25;
+        for connection in listener.incoming().flatten() {
+            let mut connection: TcpStream = connection;
+            let mut line = String::new();
+            let mut reader = BufReader::new(connection.try_clone().unwrap());
+            reader.read_line(&mut line).unwrap();
+            loop {
+                let mut header = String::new();
+                let read = reader.read_line(&mut header);
+                if !read.is_ok_and(|len| len > 2) {
+                    break;
+                }
+            }
+            let target = line.split(' ').nth(1).unwrap_or("/").to_owned();
+            let (path, query) = target.split_once('?').unwrap_or((target.as_str(), ""));
+            let name = match path.trim_start_matches('/') {
+                "live.m3u8" => {
+                    noted.lock().unwrap().push(query.to_owned());
+                    if query.contains("_HLS_msn") {
+                        snapshot += 1;
+                    }
+                    format!("live_{snapshot:03}.m3u8")
+                }
+                other => other.to_owned(),
+            };
+            let body = fs::read(folder.join(name)).unwrap_or_default();
+            let length = body.len();
+            let head =
+                format!("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n");
+            let _ = connection.write_all(head.as_bytes());
+            let _ = connection.write_all(&body);
+        }
+    });
+    (format!("http://{address}/live.m3u8"), asked)
+}
+
+#[test]
+fn a_window_that_is_still_to_come_is_waited_for() {
+    let Some(corpus) = corpus() else { return };
+    let (url, asked) = low_latency_server(corpus.join("gen/hls/ll"));
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("clip.mp4");
+    let window = ["--from", "+3s", "--duration", "3s"];
+    let now = cut(&url, &out, &window);
+    assert_eq!(asked.lock().unwrap().len(), 1, "nobody waits unasked");
+    let duration = |report: &Value| report["duration_ms"].as_u64().unwrap();
+    assert!((2000..2030).contains(&duration(&now)), "{now}");
+    let waited = cut(&url, &out, &[&window[..], &["--wait"]].concat());
+    assert!((3000..3030).contains(&duration(&waited)), "{waited}");
+    assert_eq!(waited["tracks"][0]["samples"], 75);
+    // From the live edge on, which is now at 6 s: 1 s before it, and 1 s to come.
+    let next = ["--from", "-1s", "--duration", "2s", "--wait"];
+    let next = cut(&url, &out, &next);
+    assert!((2000..2030).contains(&duration(&next)), "{next}");
+    let asked = asked.lock().unwrap();
+    let held: Vec<_> = asked.iter().filter(|query| !query.is_empty()).collect();
+    assert_eq!(held[0], "_HLS_msn=2&_HLS_part=5&_HLS_skip=YES");
+    assert_eq!(held.len(), 10, "{held:?}");
+}
+
+/// Without blocking reload, and of a playlist on disk, by looking again.
+#[test]
+fn a_file_that_grows_is_looked_at_again() {
+    let folder = tempfile::tempdir().unwrap();
+    for entry in fs::read_dir(fixture("demo")).unwrap() {
+        let entry = entry.unwrap();
+        fs::copy(entry.path(), folder.path().join(entry.file_name())).unwrap();
+    }
+    let playlist = folder.path().join("index.m3u8");
+    let whole = fs::read_to_string(&playlist).unwrap();
+    let listed = |count: usize| {
+        let mut parts = whole.split("#EXTINF");
+        let mut text = parts.next().unwrap().to_owned();
+        for part in parts.take(count) {
+            text += &format!("#EXTINF{part}");
+        }
+        text.replace("#EXT-X-ENDLIST", "")
+            .replace("#EXT-X-PLAYLIST-TYPE:VOD\n", "")
+    };
+    fs::write(&playlist, listed(3)).unwrap();
+    let writer = {
+        let (playlist, text) = (playlist.clone(), listed(6));
+        std::thread::spawn(move || {
+            std::thread::sleep(std::time::Duration::from_millis(700));
+            fs::write(playlist, text).unwrap();
+        })
+    };
+    let out = folder.path().join("clip.mp4");
+    let window = ["--from", "+3s", "--to", "+9s", "--wait"];
+    let report = cut(playlist.to_str().unwrap(), &out, &window);
+    writer.join().unwrap();
+    assert_eq!(report["duration_ms"], 6000);
+}
+
+/// `EXT-X-DEFINE` with `IMPORT` and `QUERYPARAM` (rfc8216bis, 4.4.2.3).
+#[test]
+fn playlists_import_variables() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::copy(fixture("demo/seg00.ts"), folder.path().join("seg-x-7.ts")).unwrap();
+    let master = "#EXTM3U\n#EXT-X-DEFINE:NAME=\"a\",VALUE=\"x\"\n\
+        #EXT-X-STREAM-INF:BANDWIDTH=1\nmedia.m3u8\n";
+    fs::write(folder.path().join("master.m3u8"), master).unwrap();
+    let media = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-DEFINE:IMPORT=\"a\"\n\
+        #EXT-X-DEFINE:NAME=\"b\",VALUE=\"7\"\n#EXTINF:2,\nseg-{$a}-{$b}.ts\n#EXT-X-ENDLIST\n";
+    fs::write(folder.path().join("media.m3u8"), media).unwrap();
+    let out = folder.path().join("clip.mp4");
+    let playlist = folder.path().join("master.m3u8");
+    let report = cut(playlist.to_str().unwrap(), &out, &[]);
+    assert_eq!(report["segments"], 1);
 }

@@ -67,6 +67,7 @@ Examples:
   clipmill cut live/index.m3u8 -o clip.mp4 --last 30s
   clipmill cut live/index.m3u8 -o clip.mp4 --from +1m --to +1m30s --cut keyframe
   clipmill cut live/index.m3u8 -o - --format fmp4 | ffplay -
+  clipmill cut https://example.com/live.m3u8 -o next.mp4 --from -5s --duration 30s --wait
   clipmill cut live/master.m3u8 -o clip.mp4 --renditions all    # clip.1080p.mp4, clip.720p.mp4, ...")]
     Cut(CutArgs),
     /// Join consecutive segments of one stream into one MP4
@@ -148,6 +149,9 @@ pub(crate) struct CutArgs {
     pub(crate) playlist: Location,
     #[command(flatten)]
     pub(crate) window: Window,
+    /// Wait for the end of the window, where a live playlist does not list it yet
+    #[arg(long)]
+    pub(crate) wait: bool,
     /// Where the clip may begin and end
     #[arg(long, value_enum, default_value_t = CutChoice::Exact)]
     pub(crate) cut: CutChoice,

@@ -92,6 +92,13 @@ fn cut(args: &CutArgs) -> Result<ExitCode, Failure> {
         ..ClipRequest::default()
     };
     let source = AnySource::for_playlist(&args.playlist, args.allow_outside);
+    let request = if args.wait {
+        let go_on = &mut || std::ops::ControlFlow::Continue(());
+        let request = request.when_listed(&source, &args.playlist, go_on);
+        request.map_err(|error| Failure::of_input(error, &args.common))?
+    } else {
+        request
+    };
     let to_stdout = args.output.output == Path::new("-");
     if args.subtitles.has_files() && to_stdout {
         let message = "--subtitles vtt writes files beside the clip: -o must name one";

@@ -56,6 +56,7 @@ mod subtitles;
 mod testing;
 mod timeline;
 mod variants;
+mod wait;
 
 pub use clip::{Clip, ClipSegment, Gap, TrackSummary};
 pub use clipmill_media::{CodecConfig, Cue, Language, Limits, SegmentIndex, TimedEvent, TrackKind};

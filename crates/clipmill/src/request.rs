@@ -8,7 +8,7 @@ use bytes::Bytes;
 use clipmill_media::{Language, Limits, SegmentIndex};
 use clipmill_playlist::{
     Location, MediaPlaylist, Playlist, PlaylistLimits, Position, Rendition, RenditionKind,
-    VariantChoice, Window, WindowRequest, resolve,
+    Variables, VariantChoice, Window, WindowRequest, resolve,
 };
 
 use crate::clip::Clip;
@@ -125,7 +125,8 @@ pub(crate) fn open_media_playlist(
         .map_err(|error| failed(error.into()))?;
     let chosen = resolve(&location, &variant.uri, request.allow_outside)
         .map_err(|error| failed(error.into()))?;
-    let mut opened = match open_playlist(source, &chosen, &request.limits)? {
+    let variables = &multivariant.variables;
+    let mut opened = match open_playlist_with(source, &chosen, &request.limits, variables)? {
         (location, Playlist::Media(playlist)) => OpenedPlaylist::new(location, playlist),
         (location, Playlist::Multivariant(_)) => {
             return Err(ClipError::Unsupported {
@@ -141,7 +142,7 @@ pub(crate) fn open_media_playlist(
             let Some(uri) = &one.uri else { continue };
             let location = resolve(&location, uri, request.allow_outside);
             let location = location.map_err(|error| failed(error.into()))?;
-            match open_rendition(source, one, location, one.default, request) {
+            match open_rendition(source, one, location, one.default, request, variables) {
                 Ok(rendition) => opened.subtitles.push(OpenedSubtitles {
                     name: rendition.name,
                     language: rendition.language,
@@ -182,7 +183,7 @@ pub(crate) fn open_media_playlist(
         };
         let location = resolve(&location, uri, request.allow_outside);
         let location = location.map_err(|error| failed(error.into()))?;
-        match open_rendition(source, one, location, default, request) {
+        match open_rendition(source, one, location, default, request, variables) {
             Ok(rendition) => {
                 default = false;
                 opened.renditions.push(rendition);
@@ -202,8 +203,9 @@ fn open_rendition(
     location: Location,
     default: bool,
     request: &ClipRequest,
+    variables: &Variables,
 ) -> Result<OpenedRendition, ClipError> {
-    match open_playlist(source, &location, &request.limits)? {
+    match open_playlist_with(source, &location, &request.limits, variables)? {
         (location, Playlist::Media(playlist)) => Ok(OpenedRendition {
             name: rendition.name.clone(),
             language: Language::from_tag(rendition.language.as_deref().unwrap_or_default()),
@@ -222,17 +224,33 @@ pub(crate) fn open_playlist(
     location: &Location,
     limits: &Limits,
 ) -> Result<(Location, Playlist), ClipError> {
+    open_playlist_with(source, location, limits, &Variables::new())
+}
+
+/// The same; it may import variables of the multivariant playlist that it belongs to, and the
+/// parameters of its own URL (`EXT-X-DEFINE`, rfc8216bis, 4.4.2.3).
+pub(crate) fn open_playlist_with(
+    source: &dyn SegmentSource,
+    location: &Location,
+    limits: &Limits,
+    variables: &Variables,
+) -> Result<(Location, Playlist), ClipError> {
     let (bytes, location) = source.read_playlist(location, limits.playlist_bytes)?;
+    let mut imports = variables.clone();
+    if let Location::Url(url) = &location {
+        imports.extend(url.query_pairs().into_owned());
+    }
     let playlist_limits = PlaylistLimits {
         bytes: limits.playlist_bytes,
         segments: limits.playlist_segments,
         ..PlaylistLimits::default()
     };
-    let playlist =
-        Playlist::parse(&bytes, &playlist_limits).map_err(|error| ClipError::Playlist {
+    let playlist = Playlist::parse_with(&bytes, &playlist_limits, &imports).map_err(|error| {
+        ClipError::Playlist {
             playlist: location.to_string(),
             error: error.into(),
-        })?;
+        }
+    })?;
     Ok((location, playlist))
 }
 

@@ -8,7 +8,7 @@ use clipmill_playlist::{
 };
 
 use crate::error::{ClipError, PlaylistFailure};
-use crate::request::{ClipRequest, open_playlist};
+use crate::request::{ClipRequest, open_playlist, open_playlist_with};
 use crate::source::SegmentSource;
 
 /// What is to be cut of one variant.
@@ -55,13 +55,15 @@ impl VariantClip {
         let mut seen = BTreeSet::new();
         let mut window: Option<WindowRequest> = None;
         let mut variants = Vec::new();
-        for variant in multivariant.variants {
+        for variant in multivariant.variants.iter().cloned() {
             if !seen.insert(variant.uri.clone()) {
                 continue;
             }
             let at = resolve(&location, &variant.uri, request.allow_outside)
                 .map_err(|error| failed(&location, error.into()))?;
-            let (at, Playlist::Media(media)) = open_playlist(source, &at, &request.limits)? else {
+            let variables = &multivariant.variables;
+            let opened = open_playlist_with(source, &at, &request.limits, variables)?;
+            let (at, Playlist::Media(media)) = opened else {
                 return Err(ClipError::Unsupported {
                     what: at.to_string(),
                     feature: "a multivariant playlist inside another".to_owned(),

@@ -34,7 +34,7 @@ impl WindowRequest {
     /// When the request contradicts itself, wants dates that the playlist does not have, or misses
     /// everything that it covers.
     pub fn resolve(&self, playlist: &MediaPlaylist) -> Result<Window, WindowError> {
-        let (from, to) = self.bounds()?;
+        let (from, to) = self.ends()?;
         if playlist.segments.is_empty() {
             return Err(WindowError::NoSegments);
         }
@@ -92,7 +92,11 @@ impl WindowRequest {
         }
     }
 
-    fn bounds(&self) -> Result<(Option<TimeSpec>, Option<TimeSpec>), WindowError> {
+    /// Both ends, whichever way they were asked for.
+    ///
+    /// # Errors
+    /// When the request contradicts itself.
+    pub fn ends(&self) -> Result<(Option<TimeSpec>, Option<TimeSpec>), WindowError> {
         let lengths = [self.last, self.duration];
         if lengths.contains(&Some(Duration::ZERO)) {
             return Err(WindowError::ZeroLength);
@@ -156,10 +160,16 @@ impl Window {
         let segments = &playlist.segments;
         let pin = |segment: &Segment, offset: Duration| match segment.start_time {
             Some(start) if playlist.has_dates() => later(start, offset).map(TimeSpec::At),
-            _ => Some(TimeSpec::InSegment {
-                sequence: segment.sequence,
-                offset,
-            }),
+            _ => {
+                // Of parts, from the beginning of their segment.
+                let first = segments.partition_point(|one| one.sequence < segment.sequence);
+                let begin = segments.get(first).map_or(segment.start, |one| one.start);
+                let before = segment.start.saturating_sub(begin);
+                Some(TimeSpec::InSegment {
+                    sequence: segment.sequence,
+                    offset: before.saturating_add(offset),
+                })
+            }
         };
         let at = |position: Position| pin(segments.get(position.segment)?, position.offset);
         let start = || pin(segments.first()?, Duration::ZERO);

@@ -305,6 +305,15 @@ fn a_place_in_a_segment_of_parts() {
         };
         assert_eq!(request.resolve(&parts).unwrap().to, place, "{millis}");
     }
+    let end = Window::default().pinned(&parts).to;
+    let offset = Duration::from_millis(1500);
+    assert_eq!(
+        end,
+        Some(TimeSpec::InSegment {
+            sequence: 1,
+            offset
+        })
+    );
     // Complete by now.
     let whole = media("#EXTINF:2,\na.ts\n#EXTINF:2,\nb.ts\n");
     let request = WindowRequest {

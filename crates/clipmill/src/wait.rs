@@ -1,0 +1,192 @@
+//! Waiting until a live playlist lists all of a window: by blocking playlist reload where the server
+//! offers it (rfc8216bis, 6.2.5.2), else by looking again and again (6.3.4).
+
+use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
+
+use clipmill_playlist::{
+    Location, MediaPlaylist, Playlist, PlaylistLimits, TimeSpec, Variables, WindowRequest,
+};
+
+use crate::error::ClipError;
+use crate::request::{ClipRequest, open_media_playlist};
+use crate::source::SegmentSource;
+
+/// A playlist that has not grown for so many target durations has ended.
+const SILENT: u32 = 3;
+
+/// At least this long.
+const LEAST_SILENCE: Duration = Duration::from_secs(10);
+
+/// The shortest and the longest pause between two looks.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
+
+/// Where a window ends that has not come yet.
+#[derive(Debug, Clone, Copy)]
+enum Place {
+    At(chrono::DateTime<chrono::Utc>),
+    /// On the line of the playlist as it was first seen.
+    After(Duration),
+}
+
+impl ClipRequest {
+    /// Waits until the playlist lists all of the window, and gives the same request with a window
+    /// that does not move with the playlist. Nothing is read but the playlist: what slides out of
+    /// it before the clip is cut is lost.
+    ///
+    /// It is over when the playlist ends, or does not grow for three target durations. `go_on` is
+    /// asked before each look.
+    ///
+    /// # Errors
+    /// When the playlist cannot be read, the window does not fit it, or `go_on` stops it.
+    pub fn when_listed(
+        &self,
+        source: &dyn SegmentSource,
+        playlist: &Location,
+        go_on: &mut dyn FnMut() -> ControlFlow<()>,
+    ) -> Result<Self, ClipError> {
+        let opened = open_media_playlist(source, playlist, self)?;
+        let location = opened.location;
+        let mut media = opened.playlist;
+        let mut seen = media.clone().with_parts();
+        let failed = |error: clipmill_playlist::WindowError| ClipError::Playlist {
+            playlist: location.to_string(),
+            error: error.into(),
+        };
+        let (from, to) = self.window.ends().map_err(failed)?;
+        let total = seen.duration();
+        let place = |spec: TimeSpec| match spec {
+            TimeSpec::At(instant) => Some(Place::At(instant)),
+            TimeSpec::FromStart(after) => Some(Place::After(after)),
+            TimeSpec::FromEnd(before) => Some(Place::After(total.saturating_sub(before))),
+            TimeSpec::InSegment { .. } => None,
+        };
+        let from = from.and_then(place);
+        let to = match (self.window.from, self.window.duration) {
+            // Beyond the end, which the window alone cannot say.
+            (Some(TimeSpec::FromEnd(before)), Some(length)) => {
+                let from = total.saturating_sub(before);
+                Some(Place::After(from.saturating_add(length)))
+            }
+            _ => to.and_then(place),
+        };
+        // How much has slid out of the playlist since it was first seen.
+        let mut slid = Duration::ZERO;
+        let mut grown = Instant::now();
+        loop {
+            let listed = match to {
+                None => true,
+                Some(Place::At(instant)) => seen.date_range().is_none_or(|(_, end)| end >= instant),
+                Some(Place::After(after)) => slid.saturating_add(seen.duration()) >= after,
+            };
+            let silence = media
+                .target_duration
+                .saturating_mul(SILENT)
+                .max(LEAST_SILENCE);
+            if listed || media.ended || grown.elapsed() > silence {
+                break;
+            }
+            if go_on().is_break() {
+                return Err(ClipError::Cancelled);
+            }
+            let Some(next) = reload(source, &location, &media, self) else {
+                std::thread::sleep(pause(&media));
+                continue;
+            };
+            let parts = next.clone().with_parts();
+            if let Some(first) = parts.segments.first() {
+                let same = seen
+                    .segments
+                    .iter()
+                    .find(|one| one.sequence == first.sequence);
+                slid = slid.saturating_add(same.map_or_else(|| seen.duration(), |one| one.start));
+            }
+            if parts.duration() != seen.duration()
+                || parts.segments.last().map(|one| one.sequence)
+                    != seen.segments.last().map(|one| one.sequence)
+            {
+                grown = Instant::now();
+            }
+            (media, seen) = (next, parts);
+        }
+        let spec = |place: Place| match place {
+            Place::At(instant) => TimeSpec::At(instant),
+            Place::After(after) => TimeSpec::FromStart(after.saturating_sub(slid)),
+        };
+        let window = WindowRequest {
+            from: from.map(spec),
+            to: to.map(spec),
+            ..WindowRequest::default()
+        };
+        let pinned = window.resolve(&seen).map_err(failed)?.pinned(&seen);
+        Ok(Self {
+            window: WindowRequest {
+                from: pinned.from.filter(|_| from.is_some()),
+                to: pinned.to.filter(|_| to.is_some()),
+                ..WindowRequest::default()
+            },
+            ..self.clone()
+        })
+    }
+}
+
+/// The playlist as it is now, or as soon as it has grown.
+fn reload(
+    source: &dyn SegmentSource,
+    location: &Location,
+    before: &MediaPlaylist,
+    request: &ClipRequest,
+) -> Option<MediaPlaylist> {
+    let read = |location: &Location| {
+        let (text, _) = source
+            .read_playlist(location, request.limits.playlist_bytes)
+            .ok()?;
+        let limits = PlaylistLimits {
+            bytes: request.limits.playlist_bytes,
+            segments: request.limits.playlist_segments,
+            ..PlaylistLimits::default()
+        };
+        let parsed = Playlist::parse_update(&text, &limits, &Variables::new(), Some(before));
+        match parsed.ok()? {
+            Playlist::Media(media) if media.skipped_segments == 0 => Some(media),
+            _ => None,
+        }
+    };
+    match blocking(location, before) {
+        // A server that does not like the question is asked the plain one.
+        Some(held_back) => read(&held_back).or_else(|| read(location)),
+        None => {
+            std::thread::sleep(pause(before));
+            read(location)
+        }
+    }
+}
+
+/// The question that is answered when the playlist has grown (rfc8216bis, 6.2.5.2), if the server
+/// takes it.
+fn blocking(location: &Location, before: &MediaPlaylist) -> Option<Location> {
+    let control = before.server_control?;
+    let Location::Url(url) = location else {
+        return None;
+    };
+    let last = before.segments.last()?;
+    let mut url = url.clone();
+    {
+        let mut query = url.query_pairs_mut();
+        let next = last.sequence.saturating_add(1);
+        query.append_pair("_HLS_msn", &next.to_string());
+        if before.part_target.is_some() {
+            query.append_pair("_HLS_part", &before.parts.len().to_string());
+        }
+        if control.can_skip_until.is_some() {
+            query.append_pair("_HLS_skip", "YES");
+        }
+    }
+    control.can_block_reload.then_some(Location::Url(url))
+}
+
+/// Half a target duration, or a part.
+fn pause(media: &MediaPlaylist) -> Duration {
+    let usual = media.part_target.unwrap_or(media.target_duration / 2);
+    usual.clamp(PAUSES.0, PAUSES.1)
+}
