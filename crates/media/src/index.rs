@@ -443,6 +443,24 @@ impl TrackBuilder {
         Ok(())
     }
 
+    /// The same for `count` pieces of `len` bytes each, every one a packet behind the one before.
+    ///
+    /// # Errors
+    /// When one of them does not lie inside the segment.
+    pub fn push_pieces(&mut self, offset: u64, len: u16, count: u16) -> Result<(), LimitExceeded> {
+        let Some(before) = count.checked_sub(1) else {
+            return Ok(());
+        };
+        let before = u64::from(before).saturating_mul(self.index.stride.into());
+        let end = offset.saturating_add(before).saturating_add(len.into());
+        let segment_len = u64::from(self.index.segment_len);
+        LimitExceeded::check("end of a piece in its segment", end, segment_len)?;
+        if len > 0 {
+            self.push_short_extent(u32::try_from(offset).unwrap_or(u32::MAX), len, count);
+        }
+        Ok(())
+    }
+
     /// Appends bytes that are not in the segment to the elementary stream.
     ///
     /// # Errors
@@ -463,22 +481,25 @@ impl TrackBuilder {
     fn push_extent(&mut self, mut offset: u32, mut len: usize) {
         while len > 0 {
             let piece = u16::try_from(len).unwrap_or(u16::MAX);
-            self.push_short_extent(offset, piece);
+            self.push_short_extent(offset, piece, 1);
             offset = offset.saturating_add(u32::from(piece));
             len = len.saturating_sub(usize::from(piece));
         }
     }
 
-    fn push_short_extent(&mut self, offset: u32, len: u16) {
+    fn push_short_extent(&mut self, offset: u32, len: u16, count: u16) {
         let stride = u32::from(self.index.stride);
         let position = self.position;
-        self.position = position.saturating_add(u64::from(len));
+        self.position = position.saturating_add(u64::from(len).saturating_mul(count.into()));
         if let Some(last) = self.index.extents.last_mut() {
             let next = last
                 .offset
                 .saturating_add(stride.saturating_mul(u32::from(last.count)));
-            if last.len == len && next == offset && last.count < u16::MAX {
-                last.count = last.count.saturating_add(1);
+            if last.len == len
+                && next == offset
+                && let Some(more) = last.count.checked_add(count)
+            {
+                last.count = more;
                 return;
             }
         }
@@ -486,7 +507,7 @@ impl TrackBuilder {
         self.index.extents.push(Extent {
             offset,
             len,
-            count: 1,
+            count,
         });
     }
 

@@ -4,6 +4,8 @@ use std::fmt::Debug;
 
 use clipmill_media::{DamageLog, LimitExceeded, TrackIndex};
 
+use crate::packet::Run;
+
 /// The header of a PES packet, as far as access units depend on it (ISO/IEC 13818-1, 2.4.3.7).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct PesStart {
@@ -40,6 +42,16 @@ pub(crate) trait Assemble: Debug + Send {
         bytes: &[u8],
         damage: &mut DamageLog,
     ) -> Result<(), LimitExceeded>;
+
+    /// The same for the payload of several packets, which lies where they do.
+    fn run(&mut self, run: Run<'_>, damage: &mut DamageLog) -> Result<(), LimitExceeded> {
+        let mut rest = run;
+        while let Some(payload) = rest.payloads().next() {
+            self.payload(rest.payload_offset() as u64, payload, damage)?;
+            rest = rest.split_at(1).1;
+        }
+        Ok(())
+    }
 
     /// Payload is missing between what came before and what comes now.
     fn lost(&mut self, damage: &mut DamageLog) -> Result<(), LimitExceeded>;

@@ -181,7 +181,8 @@ impl Demuxer {
 
     fn walk(&mut self, walk: &mut Walk<'_>) -> Result<Vec<TrackIndex>, LimitExceeded> {
         self.begin(walk)?;
-        for step in Packets::new(walk.segment, walk.framing) {
+        let mut packets = Packets::new(walk.segment, walk.framing);
+        while let Some(step) = packets.next() {
             match step {
                 Step::Packet { offset, bytes } => {
                     let header = Header::of(bytes);
@@ -212,6 +213,7 @@ impl Demuxer {
                                     damage: &mut walk.damage,
                                 };
                                 stream.packet(offset, bytes, &mut shared)?;
+                                stream.run(&mut packets, &mut shared)?;
                             }
                         }
                     }

@@ -4,9 +4,12 @@
 //! sync byte to sync byte), and some captures sixteen bytes of Reed-Solomon parity behind (204).
 
 use memchr::memchr_iter;
+use memchr::memmem::Finder;
 
 /// Bytes of a packet.
 pub(crate) const PACKET_LEN: usize = 188;
+/// Those that every packet begins with.
+const HEADER_LEN: usize = 4;
 const SYNC_BYTE: u8 = 0x47;
 const STRIDES: [u16; 3] = [188, 192, 204];
 /// Bytes in front of the sync byte of an M2TS packet.
@@ -118,6 +121,83 @@ fn confirmed(bytes: &[u8], framing: Framing, need: usize, in_phase: bool) -> boo
     true
 }
 
+/// Packets of one stream, one behind the other, that hold nothing but payload.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Run<'a> {
+    offset: usize,
+    /// From the first sync byte on, a whole number of strides.
+    bytes: &'a [u8],
+    stride: u16,
+}
+
+impl<'a> Run<'a> {
+    /// Bytes of payload in each packet.
+    pub(crate) const PAYLOAD_LEN: usize = PACKET_LEN - HEADER_LEN;
+    /// The longest run: what was looked at is still in the nearest cache when it is taken.
+    pub(crate) const LONGEST: usize = 128;
+
+    /// How many packets.
+    pub(crate) fn count(&self) -> usize {
+        let stride = usize::from(self.stride);
+        self.bytes.len().checked_div(stride).unwrap_or_default()
+    }
+
+    /// Bytes of payload in all of them.
+    pub(crate) fn payload_len(&self) -> u64 {
+        (self.count() as u64).saturating_mul(Self::PAYLOAD_LEN as u64)
+    }
+
+    /// Where the first packet begins in the segment.
+    pub(crate) fn offset(&self) -> usize {
+        self.offset
+    }
+
+    /// Where the payload of the first packet begins in the segment.
+    pub(crate) fn payload_offset(&self) -> usize {
+        self.offset.saturating_add(HEADER_LEN)
+    }
+
+    /// The payload of each packet.
+    pub(crate) fn payloads(
+        &self,
+    ) -> impl DoubleEndedIterator<Item = &'a [u8; PACKET_LEN - HEADER_LEN]> + use<'a> {
+        self.bytes
+            .chunks_exact(usize::from(self.stride))
+            .filter_map(|packet| packet.get(HEADER_LEN..)?.first_chunk())
+    }
+
+    /// The first packets, and the others.
+    pub(crate) fn split_at(self, count: usize) -> (Self, Self) {
+        let len = count.saturating_mul(usize::from(self.stride));
+        let (first, rest) = self.bytes.split_at(len.min(self.bytes.len()));
+        let of = |offset, bytes| Self {
+            offset,
+            bytes,
+            ..self
+        };
+        let after = self.offset.saturating_add(first.len());
+        (of(self.offset, first), of(after, rest))
+    }
+
+    /// The number of the first packet whose payload holds what `finder` looks for, which is no
+    /// longer than three bytes and does not end with a byte from 0x10 to 0x1f.
+    ///
+    /// The search goes over everything, as it is the faster the less often it begins: the last byte
+    /// of a header is in that range and the first one the sync byte, so that nothing is found in it
+    /// or across it.
+    pub(crate) fn find(&self, finder: &Finder<'_>) -> Option<usize> {
+        let stride = usize::from(self.stride);
+        let mut found = finder.find_iter(self.bytes).filter_map(|at| {
+            let packet = at.checked_div(stride)?;
+            let within = at.checked_rem(stride)?;
+            // Not in what lies between packets of 192 or 204 bytes.
+            let end = within.saturating_add(finder.needle().len());
+            (within >= HEADER_LEN && end <= PACKET_LEN).then_some(packet)
+        });
+        found.next()
+    }
+}
+
 /// What the walk meets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Step<'a> {
@@ -158,6 +238,38 @@ impl<'a> Packets<'a> {
             at: framing.start,
             stride: framing.stride,
         }
+    }
+
+    /// The packets from here on, at most `most`, that have no adaptation field, begin nothing, and
+    /// count on from `counter`.
+    pub(crate) fn run(&self, pid: u16, counter: u8, most: usize) -> Run<'a> {
+        let stride = usize::from(self.stride);
+        let [high, low] = pid.to_be_bytes();
+        let mut header = [SYNC_BYTE, high, low, Header::PAYLOAD_ALONE | counter];
+        let rest = self.bytes.get(self.at..).unwrap_or_default();
+        let mut len = 0usize;
+        for packet in rest.chunks_exact(stride).take(most.min(Run::LONGEST)) {
+            if packet.first_chunk() != Some(&header) {
+                break;
+            }
+            len = len.saturating_add(stride);
+            let [.., last] = &mut header;
+            *last = Header::PAYLOAD_ALONE | (last.wrapping_add(1) & 0x0f);
+        }
+        // A packet that no other follows may have lost its end: see `next`.
+        if rest.get(len).is_some_and(|&byte| byte != SYNC_BYTE) {
+            len = len.saturating_sub(stride);
+        }
+        Run {
+            offset: self.at,
+            bytes: rest.get(..len).unwrap_or_default(),
+            stride: self.stride,
+        }
+    }
+
+    /// Passes over packets that were taken as a run.
+    pub(crate) fn pass(&mut self, run: &Run<'_>) {
+        self.at = self.at.saturating_add(run.bytes.len());
     }
 
     fn packet_at(&self, at: usize) -> Option<&'a [u8; PACKET_LEN]> {
@@ -224,6 +336,9 @@ impl<'a> Iterator for Packets<'a> {
 pub(crate) struct Header(pub(crate) [u8; 4]);
 
 impl Header {
+    /// The last byte of a header, but for the counter: not scrambled, payload, no adaptation field.
+    const PAYLOAD_ALONE: u8 = 0x10;
+
     pub(crate) fn of(packet: &[u8; PACKET_LEN]) -> Self {
         Self([packet[0], packet[1], packet[2], packet[3]])
     }

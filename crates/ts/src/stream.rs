@@ -5,7 +5,7 @@ use mpeg2ts_reader::packet::AdaptationField;
 
 use crate::assemble::{Assemble, PesStart};
 use crate::clock::Clock;
-use crate::packet::{self, Header, PACKET_LEN};
+use crate::packet::{self, Header, PACKET_LEN, Packets, Run};
 use crate::pes::{self, MAX_HEADER_LEN, Parsed, PesHeader};
 use crate::stream_type::Coding;
 
@@ -150,6 +150,40 @@ impl Stream {
         self.report_orphans(shared.damage);
         let random_access = field.is_some_and(|f| f.random_access_indicator());
         self.begin_pes(offset, at, payload, random_access, shared)
+    }
+
+    /// Takes the packets that follow the one last taken as long as they hold nothing but more of
+    /// its payload: nearly all packets do, and what has to be thought of for each of the others
+    /// would cost more than all else together.
+    #[inline]
+    pub(crate) fn run(
+        &mut self,
+        packets: &mut Packets<'_>,
+        shared: &mut Shared<'_>,
+    ) -> Result<(), LimitExceeded> {
+        let (State::Payload { left }, Some(counter), false) =
+            (self.state, self.continuity, self.forgiven)
+        else {
+            return Ok(());
+        };
+        let most = left.map_or(usize::MAX, |left| {
+            left.checked_div(Run::PAYLOAD_LEN).unwrap_or_default()
+        });
+        let run = packets.run(self.pid, counter.wrapping_add(1) & 0x0f, most);
+        let Some(last) = run.count().checked_sub(1) else {
+            return Ok(());
+        };
+        self.scrambled = false;
+        self.repeated = false;
+        self.last_packet = Some(run.split_at(last).1.offset());
+        // As many as the counter counts make no difference to it.
+        let passed = u8::try_from(run.count() & 0x0f).unwrap_or_default();
+        self.continuity = Some(counter.wrapping_add(passed) & 0x0f);
+        if let State::Payload { left: Some(left) } = &mut self.state {
+            *left = left.saturating_sub(run.count().saturating_mul(Run::PAYLOAD_LEN));
+        }
+        packets.pass(&run);
+        self.assembler.run(run, shared.damage)
     }
 
     /// Checks the continuity counter (2.4.3.3); whether the packet is news.

@@ -17,6 +17,7 @@ use super::stamps::{Pes, Stamps};
 use super::syntax::{Relation, Role, Syntax};
 use super::timing::Stamp;
 use crate::assemble::{Assemble, PesStart};
+use crate::packet::Run;
 
 /// Enough for the beginning of any slice header.
 const SLICE_BYTES: usize = 64;
@@ -181,6 +182,14 @@ impl<S: Syntax> NalAssembler<S> {
         let take = self.wanted.saturating_sub(self.head.len()).min(rest.len());
         self.head
             .extend_from_slice(rest.get(..take).unwrap_or_default());
+    }
+
+    /// Whether there is nothing to do with the next bytes unless they hold a start code.
+    fn takes_bytes_as_they_come(&self) -> bool {
+        match self.nal {
+            Some(_) => self.head.len() >= self.wanted,
+            None => self.stray.is_some(),
+        }
     }
 
     /// Ends the NAL unit in the making at `end`; `cut` where what follows is missing.
@@ -529,6 +538,27 @@ impl<S: Syntax> Assemble for NalAssembler<S> {
             from = code.after;
         }
         self.keep_head(bytes.get(from..).unwrap_or_default());
+        Ok(())
+    }
+
+    fn run(&mut self, run: Run<'_>, damage: &mut DamageLog) -> Result<(), LimitExceeded> {
+        let mut rest = run;
+        while let Some(payload) = rest.payloads().next() {
+            let position = self.position();
+            let passed = if self.takes_bytes_as_they_come() {
+                self.scanner.pass(position, &rest)
+            } else {
+                0
+            };
+            let offset = rest.payload_offset() as u64;
+            if passed == 0 {
+                self.payload(offset, payload, damage)?;
+            } else if let Some(track) = self.track.as_mut() {
+                // 184, and no more than the longest run.
+                track.push_pieces(offset, Run::PAYLOAD_LEN as u16, passed as u16)?;
+            }
+            rest = rest.split_at(passed.max(1)).1;
+        }
         Ok(())
     }
 

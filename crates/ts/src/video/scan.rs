@@ -3,6 +3,8 @@
 
 use memchr::memmem::Finder;
 
+use crate::packet::Run;
+
 /// `00 00 01`, found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct StartCode {
@@ -70,31 +72,70 @@ impl Scanner {
         Some(found)
     }
 
+    /// How many packets of `run` come before one in which a start code ends, or may end: to the
+    /// scanner, their payload is one piece, at `position`, in which there is nothing to find.
+    pub(super) fn pass(&mut self, position: u64, run: &Run<'_>) -> usize {
+        let mut last_is_zero = self.zeros > 0;
+        let mut apart = 0usize;
+        for payload in run.payloads() {
+            let &[first, .., last] = payload;
+            // A start code across packets is left to `next`.
+            if last_is_zero && first <= 1 {
+                break;
+            }
+            last_is_zero = last == 0;
+            apart = apart.saturating_add(1);
+        }
+        let (before, _) = run.split_at(apart);
+        let count = before.find(&self.finder).unwrap_or(apart);
+        let (passed, _) = before.split_at(count);
+        let mut end = position.saturating_add(passed.payload_len());
+        let mut is_last = true;
+        for payload in passed.payloads().rev() {
+            let begin = end.saturating_sub(Run::PAYLOAD_LEN as u64);
+            if is_last {
+                self.zeros = trailing_zeros(payload).min(2);
+                is_last = false;
+            }
+            if self.note_content(begin, payload, 0) {
+                break;
+            }
+            end = begin;
+        }
+        count
+    }
+
     fn end_piece(&mut self, position: u64, rest: &[u8], from: usize) {
-        let zeros = match rest {
-            [.., last] if *last != 0 => 0,
-            [.., last, 0] if *last != 0 => 1,
-            [.., 0, 0] => 2,
-            [0] => self.zeros.saturating_add(1).min(2),
-            _ => self.zeros,
+        let zeros = trailing_zeros(rest);
+        self.zeros = if zeros == rest.len() {
+            self.zeros.saturating_add(zeros).min(2)
+        } else {
+            zeros.min(2)
         };
-        self.zeros = zeros;
         self.note_content(position, rest, from);
     }
 
-    fn note_content(&mut self, position: u64, content: &[u8], from: usize) {
-        if let Some(last) = content.iter().rposition(|&byte| byte != 0) {
+    /// Whether there is anything but zeros.
+    fn note_content(&mut self, position: u64, content: &[u8], from: usize) -> bool {
+        let last = content.iter().rposition(|&byte| byte != 0);
+        if let Some(last) = last {
             self.content_end = position
                 .saturating_add(from as u64)
                 .saturating_add(last as u64)
                 .saturating_add(1);
         }
+        last.is_some()
     }
+}
+
+fn trailing_zeros(bytes: &[u8]) -> usize {
+    bytes.iter().rev().take_while(|&&byte| byte == 0).count()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::packet::{Framing, Packets};
     use proptest::prelude::*;
 
     /// Position behind each start code, and where the content before it ends.
@@ -137,7 +178,63 @@ mod tests {
         assert_eq!(scan(&[&stream]), [(4, 0), (9, 6), (17, 13)]);
     }
 
+    /// The same for a stream that comes in packets of payload alone.
+    fn scan_packets(stream: &[u8], stride: usize, between: u8) -> Vec<(u64, u64)> {
+        let mut segment = Vec::new();
+        for (number, payload) in stream.chunks_exact(Run::PAYLOAD_LEN).enumerate() {
+            let counter = number as u8 & 0x0f;
+            segment.extend([0x47, 0, 0, 0x10 | counter]);
+            segment.extend(payload);
+            segment.resize((number + 1) * stride, between);
+        }
+        let framing = Framing {
+            start: 0,
+            stride: stride as u16,
+        };
+        let mut packets = Packets::new(&segment, framing);
+        let mut scanner = Scanner::new();
+        let (mut position, mut counter) = (0u64, 0u8);
+        let mut found = Vec::new();
+        while position < stream.len() as u64 {
+            let run = packets.run(0, counter & 0x0f, 5);
+            packets.pass(&run);
+            counter = counter.wrapping_add(run.count() as u8);
+            let mut rest = run;
+            while let Some(payload) = rest.payloads().next() {
+                let passed = scanner.pass(position, &rest);
+                if passed == 0 {
+                    let mut from = 0;
+                    while let Some(code) = scanner.next(position, payload, from) {
+                        found.push((position + code.after as u64, code.content_end));
+                        from = code.after;
+                    }
+                }
+                rest = rest.split_at(passed.max(1)).1;
+                position += (passed.max(1) * Run::PAYLOAD_LEN) as u64;
+            }
+        }
+        found
+    }
+
     proptest! {
+        #[test]
+        fn packets_make_no_difference(
+            filler in prop::sample::select(vec![0u8, 7]),
+            bytes in prop::collection::vec((0usize..184 * 12, prop::sample::select(vec![0u8, 1, 7])), 0..200),
+            codes in prop::collection::vec(0usize..184 * 12 - 3, 0..12),
+            stride in prop::sample::select(vec![188usize, 192, 204]),
+            between in 0u8..2,
+        ) {
+            let mut stream = vec![filler; 184 * 12];
+            for (at, byte) in bytes {
+                stream[at] = byte;
+            }
+            for at in codes {
+                stream[at..at + 3].copy_from_slice(&[0, 0, 1]);
+            }
+            prop_assert_eq!(scan_packets(&stream, stride, between), naive(&stream));
+        }
+
         #[test]
         fn pieces_make_no_difference(
             stream in prop::collection::vec(prop::sample::select(vec![0u8, 0, 0, 1, 7]), 0..80),
