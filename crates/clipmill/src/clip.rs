@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use clipmill_media::{
-    CodecConfig, Language, Leading, SegmentIndex, TimedEvent, TrackKind, TrackTiming,
+    CodecConfig, Language, Leading, SegmentIndex, TimedEvent, TrackIndex, TrackKind, TrackTiming,
 };
 use clipmill_mp4::{Edit, Movie, MovieSample, Run, Track};
 
@@ -76,7 +76,7 @@ pub struct TrackSummary {
 #[derive(Debug, Clone)]
 pub struct Clip {
     /// The movie: its runs number the segments below.
-    pub(crate) movie: Movie,
+    pub(crate) movie: Arc<Movie>,
     /// Which track of the timeline each of the movie's is.
     pub(crate) line_tracks: Vec<usize>,
     pub(crate) segments: Vec<ClipSegment>,
@@ -172,7 +172,7 @@ impl Clip {
             ..Movie::default()
         };
         Some(Self {
-            movie,
+            movie: Arc::new(movie),
             line_tracks,
             segments,
             first_number: placed[*used.start()].number,
@@ -200,12 +200,12 @@ impl Clip {
     /// Names the movie: what players show as its title. Before that it is the name of the service, if
     /// the stream has one.
     pub fn set_title(&mut self, title: impl Into<String>) {
-        self.movie.title = Some(title.into());
+        Arc::make_mut(&mut self.movie).title = Some(title.into());
     }
 
     /// Puts opaque bytes into the file, in a box of Clipmill's own.
     pub fn set_metadata(&mut self, metadata: impl Into<bytes::Bytes>) {
-        self.movie.metadata = Some(metadata.into());
+        Arc::make_mut(&mut self.movie).metadata = Some(metadata.into());
     }
 
     /// Number on the timeline of the first of [`segments`](Self::segments); the others follow it.
@@ -330,6 +330,10 @@ pub(crate) fn by_config<'a>(
     let mut parted = Vec::new();
     for part in chosen {
         let local = &timeline.segments()[part.segment].index.tracks[part.local];
+        if let [only] = local.configs() {
+            parted.push((part.clone(), only.as_ref()));
+            continue;
+        }
         let samples = &local.samples()[part.samples.clone()];
         let mut start = part.samples.start;
         for run in samples.chunk_by(|a, b| a.config == b.config) {
@@ -392,21 +396,25 @@ impl MadeTrack {
 
     fn summary(&self, id: u32) -> TrackSummary {
         let samples = &self.track.samples;
-        let syncs = samples.iter().filter(|s| s.random_access.is_sync());
-        let units: u64 = samples.iter().map(|s| u64::from(s.duration)).sum();
+        let (mut sync_samples, mut units, mut bytes) = (0, 0, 0);
+        for sample in samples {
+            sync_samples += u64::from(sample.random_access.is_sync());
+            units += u64::from(sample.duration);
+            bytes += u64::from(sample.size);
+        }
         let video = self.track.kind == TrackKind::Video && units > 0;
         TrackSummary {
             id,
             kind: self.track.kind,
             config: Arc::clone(&self.track.configs[0]),
             samples: samples.len() as u64,
-            sync_samples: syncs.count() as u64,
+            sync_samples,
             duration_ms: millis(self.presented.end - self.presented.start),
             frame_rate: video
                 .then(|| samples.len() as f64 * f64::from(self.track.timescale) / units as f64),
             language: self.track.language,
             source_id: self.source_id,
-            bytes: samples.iter().map(|s| u64::from(s.size)).sum(),
+            bytes,
             first_pts: self.first_pts,
             last_pts: self.last_pts,
         }
@@ -446,6 +454,10 @@ fn make_track(
     for part in chosen {
         out.push_part(timeline, part);
     }
+    if out.first_pts == i64::MAX {
+        // Nothing of it is presented.
+        return None;
+    }
     for run in &mut out.runs {
         run.segment -= first_number;
     }
@@ -475,6 +487,36 @@ fn make_track(
     })
 }
 
+/// The chosen samples, each with its track and shift.
+fn samples_of<'a>(
+    timeline: &'a Timeline,
+    chosen: &'a [Chosen],
+) -> impl Iterator<Item = (&'a TrackIndex, i64, &'a clipmill_media::Sample)> {
+    chosen.iter().flat_map(|part| {
+        let local = &timeline.segments()[part.segment].index.tracks[part.local];
+        let samples = &local.samples()[part.samples.clone()];
+        samples
+            .iter()
+            .map(move |sample| (local, part.shift, sample))
+    })
+}
+
+/// When the first of the chosen samples is presented.
+pub(crate) fn first_shown(timeline: &Timeline, chosen: &[Chosen]) -> Option<Ticks> {
+    let mut points = 0;
+    let shown = samples_of(timeline, chosen)
+        .filter(|(_, _, sample)| is_presented(sample, &mut points))
+        .map(|(local, shift, sample)| to_ticks(sample.pts() + shift, local.timing().clock()));
+    shown.min()
+}
+
+/// Pictures that refer to what comes before the first one are not presented. `points` counts the
+/// random access points so far.
+fn is_presented(sample: &clipmill_media::Sample, points: &mut u64) -> bool {
+    *points += u64::from(sample.random_access.is_sync());
+    *points > 1 || sample.leading != Leading::Skipped
+}
+
 /// Turns samples of the line into samples of a movie: timestamps become durations.
 #[derive(Debug)]
 pub(crate) struct TrackWriter {
@@ -484,7 +526,10 @@ pub(crate) struct TrackWriter {
     pub(crate) samples: Vec<MovieSample>,
     /// Their segments as the timeline numbers them.
     pub(crate) runs: Vec<Run>,
+    /// How many random access points have come.
+    sync_samples: u64,
     first_dts: i64,
+    /// Least presentation timestamp of those that are presented.
     first_pts: i64,
     /// Greatest presentation timestamp.
     last_pts: i64,
@@ -503,14 +548,7 @@ impl TrackWriter {
         line_track: &LineTrack,
         chosen: &[Chosen],
     ) -> Option<Self> {
-        let parts = chosen.iter().flat_map(|part| {
-            let local = &timeline.segments()[part.segment].index.tracks[part.local];
-            let samples = &local.samples()[part.samples.clone()];
-            samples
-                .iter()
-                .map(move |sample| (local, part.shift, sample))
-        });
-        let (local, shift, first) = parts.clone().next()?;
+        let (local, shift, first) = samples_of(timeline, chosen).next()?;
         let timescale = match line_track.timing {
             TrackTiming::Exact { timescale } => timescale,
             TrackTiming::Rounded { .. } => local
@@ -518,13 +556,6 @@ impl TrackWriter {
                 .get(usize::from(first.config))?
                 .sample_rate()?,
         };
-        // Pictures that refer to what comes before the first one are not presented.
-        let mut points = 0;
-        let shown = parts.filter(|(_, _, sample)| {
-            points += usize::from(sample.random_access.is_sync());
-            points > 1 || sample.leading != Leading::Skipped
-        });
-        let first_pts = shown.map(|(_, shift, sample)| sample.pts() + shift).min()?;
         let count = chosen.iter().map(|part| part.samples.len()).sum();
         Some(Self {
             timing: line_track.timing,
@@ -533,7 +564,8 @@ impl TrackWriter {
             samples: Vec::with_capacity(count),
             runs: Vec::with_capacity(chosen.len()),
             first_dts: first.dts + shift,
-            first_pts,
+            sync_samples: 0,
+            first_pts: i64::MAX,
             last_pts: i64::MIN,
             last_dts: 0,
             position: 0,
@@ -551,15 +583,10 @@ impl TrackWriter {
         self.timescale
     }
 
-    /// Least presentation timestamp of the samples that it was made for, in ticks.
-    pub(crate) fn first_shown(&self) -> Ticks {
-        to_ticks(self.first_pts, self.timing.clock())
-    }
-
     /// The edit list of the track in a movie that is presented from `start` on, but for when it
-    /// ends.
-    pub(crate) fn open_edits(&self, start: Ticks) -> Vec<Edit> {
-        let from = self.first_shown().max(start);
+    /// ends; its first frame is presented at `first_shown`.
+    pub(crate) fn open_edits(&self, start: Ticks, first_shown: Ticks) -> Vec<Edit> {
+        let from = first_shown.max(start);
         let first_dts = to_ticks(self.first_dts, self.timing.clock());
         edit_list(start, from..from, first_dts, self.timescale)
     }
@@ -568,9 +595,18 @@ impl TrackWriter {
     pub(crate) fn push_part(&mut self, timeline: &Timeline, part: &Chosen) {
         let placed = &timeline.segments()[part.segment];
         let local = &placed.index.tracks[part.local];
+        // Which configuration came last, in the segment and in the movie, and its sampling rate.
+        let mut last: Option<(u16, u16, u32)> = None;
         for sample in &local.samples()[part.samples.clone()] {
-            if let Some(config) = local.configs().get(usize::from(sample.config)) {
-                self.push(sample, part.shift, config);
+            let known = last.filter(|(known, ..)| *known == sample.config);
+            let found = known.or_else(|| {
+                let config = local.configs().get(usize::from(sample.config))?;
+                let rate = config.sample_rate().unwrap_or(self.timescale);
+                Some((sample.config, self.config(config), rate))
+            });
+            last = found;
+            if let Some((_, config, rate)) = found {
+                self.push(sample, part.shift, config, rate);
             }
         }
         let narrow = |value: usize| u32::try_from(value).unwrap_or(u32::MAX);
@@ -582,8 +618,7 @@ impl TrackWriter {
         });
     }
 
-    fn push(&mut self, sample: &clipmill_media::Sample, shift: i64, config: &Arc<CodecConfig>) {
-        let config_number = self.config(config);
+    fn push(&mut self, sample: &clipmill_media::Sample, shift: i64, config: u16, rate: u32) {
         let pts = sample.pts() + shift;
         let dts = sample.dts + shift;
         let composition_offset = match self.timing {
@@ -602,36 +637,43 @@ impl TrackWriter {
             }
             TrackTiming::Rounded { clock } => {
                 if !self.samples.is_empty() {
-                    let due = rescale(pts - self.first_dts, clock, self.timescale);
-                    self.follow(due);
+                    self.follow(pts - self.first_dts, clock);
                 }
                 0
             }
         };
-        self.stated = self.stated_duration(sample, config);
+        self.stated = self.stated_duration(sample, rate);
+        if is_presented(sample, &mut self.sync_samples) {
+            self.first_pts = self.first_pts.min(pts);
+        }
         self.last_pts = self.last_pts.max(pts);
         self.samples.push(MovieSample {
             size: sample.size,
             duration: 0,
             composition_offset,
-            config: config_number,
+            config,
             random_access: sample.random_access,
             leading: sample.leading,
         });
     }
 
-    /// Ends the last frame of sound where the next one is `due`. Timestamps are rounded and the
-    /// frames' lengths are exact, so the lengths are believed until the two are more than half a
-    /// frame apart.
-    fn follow(&mut self, due: i64) {
+    /// Ends the last frame of sound where the next one is due, `passed` after the first in `clock`.
+    /// Timestamps are rounded and the frames' lengths are exact, so the lengths are believed until
+    /// the two are more than half a frame apart.
+    fn follow(&mut self, passed: i64, clock: u32) {
         let next = self.position + self.stated;
-        let step = if (due - next).abs() * 2 <= self.stated {
+        let step = if is_near(passed, clock, next, self.timescale, self.stated) {
             self.stated
-        } else if due > self.position {
-            due - self.position
         } else {
-            self.position -= self.make_room(self.position + 1 - due);
-            1
+            let due = rescale(passed, clock, self.timescale);
+            if (due - next).abs() * 2 <= self.stated {
+                self.stated
+            } else if due > self.position {
+                due - self.position
+            } else {
+                self.position -= self.make_room(self.position + 1 - due);
+                1
+            }
         };
         self.end_last(step);
         self.position += step;
@@ -669,11 +711,10 @@ impl TrackWriter {
     }
 
     /// 0 when the stream does not say.
-    fn stated_duration(&self, sample: &clipmill_media::Sample, config: &CodecConfig) -> i64 {
+    fn stated_duration(&self, sample: &clipmill_media::Sample, rate: u32) -> i64 {
         match self.timing {
             TrackTiming::Exact { .. } => i64::from(sample.duration),
             TrackTiming::Rounded { .. } => {
-                let rate = config.sample_rate().unwrap_or(self.timescale);
                 rescale(i64::from(sample.duration), rate, self.timescale)
             }
         }
@@ -727,6 +768,23 @@ impl TrackWriter {
         }
         .max(1)
     }
+}
+
+/// Whether `a`, in units of 1/`a_clock` s, is surely no more than half of `length` away from `b`, also
+/// when it is rounded to the units of `b` and `length`, 1/`b_clock` s. Nearly all frames of sound are,
+/// and to find that out takes no division.
+fn is_near(a: i64, a_clock: u32, b: i64, b_clock: u32, length: i64) -> bool {
+    let (a_clock, b_clock) = (i64::from(a_clock), i64::from(b_clock));
+    let apart = || {
+        let apart = a
+            .checked_mul(b_clock)?
+            .checked_sub(b.checked_mul(a_clock)?)?;
+        apart.checked_abs()?.checked_mul(2)?.checked_add(a_clock)
+    };
+    let allowed = length.checked_mul(a_clock);
+    apart()
+        .zip(allowed)
+        .is_some_and(|(apart, allowed)| apart <= allowed)
 }
 
 fn clamp_i32(value: i64) -> i32 {

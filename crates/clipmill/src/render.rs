@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 use std::ops::{ControlFlow, Range};
 use std::path::Path;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use clipmill_mp4::{FragmentOptions, Layout, MediaSpan, Span};
@@ -60,7 +61,7 @@ impl Clip {
     /// # Errors
     /// When its samples do not fit an MP4.
     pub fn layout(&self, format: Format) -> Result<ClipLayout, ClipError> {
-        let movie = self.movie.clone();
+        let movie = Arc::clone(&self.movie);
         let layout = match format {
             Format::Mp4 => Layout::progressive(movie)?,
             Format::Fmp4 => Layout::fragmented(movie, FragmentOptions::default())?,

@@ -5,7 +5,7 @@ use std::mem::Discriminant;
 use clipmill_media::CodecConfig;
 use clipmill_mp4::{Edit, LayoutError, MediaSpan, Run, SegmentPart, segment_spans};
 
-use crate::clip::{TrackWriter, by_coding};
+use crate::clip::{TrackWriter, by_coding, first_shown};
 use crate::cut::{Bounds, Chosen, Cut, Selection, select};
 use crate::timeline::{Ticks, Timeline};
 
@@ -28,6 +28,8 @@ struct Track {
     coding: Discriminant<CodecConfig>,
     /// Keeps the last sample alone, which ends where the next one begins.
     writer: TrackWriter,
+    /// When the first of its samples is presented.
+    first_shown: Ticks,
     edits: Vec<Edit>,
     /// Decode time of the first sample that the writer keeps.
     time: u64,
@@ -47,10 +49,7 @@ impl Settler {
                 tracks.extend(Track::new(timeline, line_track, coding, &chosen));
             }
         }
-        let earliest = tracks
-            .iter()
-            .map(|track| track.writer.first_shown())
-            .min()?;
+        let earliest = tracks.iter().map(|track| track.first_shown).min()?;
         let mut settler = Self {
             start: selection.start.unwrap_or(earliest),
             selection,
@@ -58,7 +57,7 @@ impl Settler {
             tracks,
         };
         for track in &mut settler.tracks {
-            track.edits = track.writer.open_edits(settler.start);
+            track.open(settler.start);
         }
         Some(settler)
     }
@@ -103,7 +102,7 @@ impl Settler {
                 let Some(mut track) = Track::new(timeline, line_track, coding, chosen) else {
                     return;
                 };
-                track.edits = track.writer.open_edits(self.start);
+                track.open(self.start);
                 let at = self.tracks.partition_point(|t| t.line_track <= line_track);
                 self.tracks.insert(at, track);
                 at
@@ -124,10 +123,16 @@ impl Track {
             line_track,
             coding,
             writer: TrackWriter::new(timeline, &timeline.tracks()[line_track], chosen)?,
+            first_shown: first_shown(timeline, chosen)?,
             edits: Vec::new(),
             time: 0,
             runs: Vec::new(),
         })
+    }
+
+    /// Makes its edit list in a movie that is presented from `start` on.
+    fn open(&mut self, start: Ticks) {
+        self.edits = self.writer.open_edits(start, self.first_shown);
     }
 
     fn add(&mut self, timeline: &Timeline, chosen: &[Chosen]) {

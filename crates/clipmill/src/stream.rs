@@ -144,7 +144,7 @@ impl StreamWriter {
         };
         let earliest = clip.tracks.iter().map(|track| track.first_pts).min();
         let earliest = earliest.unwrap_or_default();
-        let mut movie = clip.movie;
+        let mut movie = Arc::unwrap_or_clone(clip.movie);
         movie.events.clear();
         for track in &mut movie.tracks {
             for edit in &mut track.edits {

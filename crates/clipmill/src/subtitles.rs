@@ -347,7 +347,7 @@ impl Clip {
             first_pts: self.start,
             last_pts: self.start + at,
         });
-        self.movie.tracks.push(track);
+        Arc::make_mut(&mut self.movie).tracks.push(track);
         Ok(())
     }
 

@@ -795,6 +795,13 @@ pub(crate) fn rescale(time: i64, from: u32, to: u32) -> i64 {
     if from == to || from == 0 {
         return time;
     }
+    // Nearly all times fit, and dividing 128 bits costs ten times as much.
+    let narrow = time
+        .checked_mul(i64::from(to) * 2)
+        .and_then(|scaled| scaled.checked_add(i64::from(from)));
+    if let Some(scaled) = narrow {
+        return scaled.div_euclid(i64::from(from) * 2);
+    }
     let scaled = i128::from(time) * i128::from(to) * 2 + i128::from(from);
     let rounded = scaled.div_euclid(i128::from(from) * 2);
     rounded.clamp(i128::from(i64::MIN), i128::from(i64::MAX)) as i64

@@ -504,11 +504,7 @@ impl TrackBuilder {
             }
         }
         self.starts.push(position);
-        self.index.extents.push(Extent {
-            offset,
-            len,
-            count,
-        });
+        self.index.extents.push(Extent { offset, len, count });
     }
 
     /// Adds the bytes at `range` of the elementary stream to the sample in the making.

@@ -1,4 +1,5 @@
 use std::ops::Range;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -12,7 +13,7 @@ use crate::{FragmentOptions, LayoutError, MediaSpan, Movie, MovieSample, Span, c
 /// An MP4 file as a value: its length is known, and any range of its bytes can be rendered.
 #[derive(Debug, Clone)]
 pub struct Layout {
-    movie: Movie,
+    movie: Arc<Movie>,
     parts: Vec<Part>,
     len: u64,
 }
@@ -53,8 +54,8 @@ impl Layout {
     ///
     /// # Errors
     /// When the movie holds no sample, contradicts itself, or a number does not fit its field.
-    pub fn progressive(movie: Movie) -> Result<Self, LayoutError> {
-        Self::progressive_at(movie, None)
+    pub fn progressive(movie: impl Into<Arc<Movie>>) -> Result<Self, LayoutError> {
+        Self::progressive_at(movie.into(), None)
     }
 
     /// The same file with its media from byte `media_at` on, wherever its `moov` ends: a `free`
@@ -63,11 +64,14 @@ impl Layout {
     ///
     /// # Errors
     /// As [`progressive`](Self::progressive), and when `moov` does not fit before `media_at`.
-    pub fn progressive_behind(movie: Movie, media_at: u64) -> Result<Self, LayoutError> {
-        Self::progressive_at(movie, Some(media_at))
+    pub fn progressive_behind(
+        movie: impl Into<Arc<Movie>>,
+        media_at: u64,
+    ) -> Result<Self, LayoutError> {
+        Self::progressive_at(movie.into(), Some(media_at))
     }
 
-    fn progressive_at(movie: Movie, media_at: Option<u64>) -> Result<Self, LayoutError> {
+    fn progressive_at(movie: Arc<Movie>, media_at: Option<u64>) -> Result<Self, LayoutError> {
         let plans = plan::tracks_with_samples(&movie, false)?;
         let chunks = chunks::interleave(&plans)?;
         let head = progressive_head(&movie, &plans, &chunks, media_at)?;
@@ -84,12 +88,16 @@ impl Layout {
     ///
     /// # Errors
     /// When the movie holds no sample, contradicts itself, or a number does not fit its field.
-    pub fn fragmented(movie: Movie, options: FragmentOptions) -> Result<Self, LayoutError> {
+    pub fn fragmented(
+        movie: impl Into<Arc<Movie>>,
+        options: FragmentOptions,
+    ) -> Result<Self, LayoutError> {
+        let movie = movie.into();
         let parts = cut::lay_out(&movie, &options)?;
         Ok(Self::new(movie, parts))
     }
 
-    fn new(movie: Movie, parts: Parts) -> Self {
+    fn new(movie: Arc<Movie>, parts: Parts) -> Self {
         let Parts { parts, len } = parts;
         Self { movie, parts, len }
     }
@@ -105,12 +113,6 @@ impl Layout {
     #[must_use]
     pub fn movie(&self) -> &Movie {
         &self.movie
-    }
-
-    /// The same, for whoever has no more use for the layout.
-    #[must_use]
-    pub fn into_movie(self) -> Movie {
-        self.movie
     }
 
     /// The bytes at `range` of the file, in order; what lies past the end is left out.

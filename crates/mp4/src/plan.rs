@@ -33,6 +33,8 @@ pub(crate) struct Facts {
     pub(crate) any_leading: bool,
     pub(crate) any_offset: bool,
     pub(crate) any_negative_offset: bool,
+    /// The greatest number of a configuration.
+    pub(crate) last_config: u16,
     /// The size of every sample, where they are all the same.
     pub(crate) equal_size: Option<u32>,
     /// The duration of every sample, where they are all the same.
@@ -54,6 +56,7 @@ impl Facts {
             // Below 2^32 samples of less than 2^32 each: no sum can pass 64 bits.
             facts.duration = facts.duration.saturating_add(sample.duration.into());
             facts.bytes = facts.bytes.saturating_add(sample.size.into());
+            facts.last_config = facts.last_config.max(sample.config);
             facts.all_sync &= sample.random_access.is_sync();
             facts.any_open |= sample.random_access == RandomAccess::Open;
             facts.any_gradual |= matches!(sample.random_access, RandomAccess::Gradual(_));
@@ -88,13 +91,14 @@ pub(crate) fn tracks_with_samples(
         }
         id = id.saturating_add(1);
         check_head(index, track)?;
-        check_samples(index, track)?;
+        let facts = Facts::of(&track.samples);
+        check_samples(index, track, &facts)?;
         plans.push(TrackPlan {
             index,
             id,
             track,
             start: if fragmented { track.start } else { 0 },
-            facts: Facts::of(&track.samples),
+            facts,
         });
     }
     if plans.is_empty() {
@@ -121,17 +125,12 @@ pub(crate) fn check_head(index: usize, track: &Track) -> Result<(), LayoutError>
     Ok(())
 }
 
-fn check_samples(index: usize, track: &Track) -> Result<(), LayoutError> {
+fn check_samples(index: usize, track: &Track, facts: &Facts) -> Result<(), LayoutError> {
     let error = |what| Err(LayoutError::Track { track: index, what });
     if u32::try_from(track.samples.len()).is_err() {
         return error("it has more than 2^32 samples");
     }
-    let configs = track.configs.len();
-    if track
-        .samples
-        .iter()
-        .any(|s| usize::from(s.config) >= configs)
-    {
+    if usize::from(facts.last_config) >= track.configs.len() {
         return error("a sample's configuration does not exist");
     }
     check_runs(index, track.samples.len(), &track.runs)
