@@ -37,10 +37,6 @@ impl FileSource {
 
     fn open(&self, named: &Path) -> Result<(File, u64), SourceError> {
         let path = existing(named).map_err(|error| failed(named, error))?;
-        let path = match &self.root {
-            Some(root) => confined(&path, root)?,
-            None => path,
-        };
         // Opening a pipe that nobody writes to would never return, hence the look before.
         let regular = |metadata: io::Result<fs::Metadata>| match metadata {
             Ok(metadata) if metadata.is_file() => Ok(metadata.len()),
@@ -52,6 +48,9 @@ impl FileSource {
         regular(fs::metadata(&path))?;
         let file = File::open(&path).map_err(|error| failed(named, error))?;
         let length = regular(file.metadata())?;
+        if let Some(root) = &self.root {
+            confine(&file, &path, root)?;
+        }
         Ok((file, length))
     }
 }
@@ -138,17 +137,36 @@ fn existing(path: &Path) -> io::Result<PathBuf> {
         .ok_or(missing)
 }
 
-/// The real path, which no link leads out of `root`.
-fn confined(path: &Path, root: &Path) -> Result<PathBuf, SourceError> {
-    let real = fs::canonicalize(path).map_err(|error| failed(path, error))?;
-    let real_root = fs::canonicalize(root).map_err(|error| failed(root, error))?;
-    if real.starts_with(&real_root) {
-        return Ok(real);
+/// Makes sure that no link led out of `root` to the file at `path`.
+fn confine(file: &File, path: &Path, root: &Path) -> Result<(), SourceError> {
+    let real = |opened: Option<&File>, path: &Path| {
+        let real = opened.and_then(opened_path);
+        real.map_or_else(|| fs::canonicalize(path), Ok)
+            .map_err(|error| failed(path, error))
+    };
+    let folder = File::open(root).ok();
+    if real(Some(file), path)?.starts_with(real(folder.as_ref(), root)?) {
+        return Ok(());
     }
     Err(SourceError::Outside {
         location: path.display().to_string(),
         folder: root.to_owned(),
     })
+}
+
+/// The real path of an open file, where the system tells: of that very file, whatever becomes of its
+/// name meanwhile, and in one call instead of one for each folder above it.
+fn opened_path(file: &File) -> Option<PathBuf> {
+    #[cfg(target_os = "linux")]
+    {
+        use std::os::fd::AsRawFd;
+        fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())).ok()
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = file;
+        None
+    }
 }
 
 #[cfg(test)]
