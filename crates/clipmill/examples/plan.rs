@@ -46,7 +46,6 @@ fn segment(number: i64, configs: &[Arc<CodecConfig>; 2]) -> Option<SegmentIndex>
         composition_offset: 0,
         duration: 0,
         size: 0,
-        first_unit: 0,
         config: 0,
         random_access: RandomAccess::None,
         leading: Leading::No,

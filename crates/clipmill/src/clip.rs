@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use clipmill_media::{
-    CodecConfig, Language, Leading, SegmentIndex, TimedEvent, TrackIndex, TrackKind, TrackTiming,
+    CodecConfig, Language, Leading, Sample, SegmentIndex, TimedEvent, TrackIndex, TrackKind,
+    TrackTiming,
 };
 use clipmill_mp4::{Edit, Movie, MovieSample, Run, Track};
 
@@ -272,8 +273,8 @@ pub(crate) fn events_of<'a>(
         .filter_map(|stretch| {
             let clock = timeline.tracks()[stretch.track].timing.clock();
             let samples = segment.index.tracks[stretch.local].samples();
-            let own = samples.get(stretch.samples.clone())?;
-            let first = own.iter().map(clipmill_media::Sample::pts).min()?;
+            let own = samples.range(stretch.samples.clone());
+            let first = own.iter().map(Sample::pts).min()?;
             Some((to_ticks(first, clock), to_ticks(stretch.shift, clock)))
         })
         .collect();
@@ -327,26 +328,31 @@ pub(crate) fn by_config<'a>(
     timeline: &'a Timeline,
     chosen: &[Chosen],
 ) -> Vec<(Chosen, &'a CodecConfig)> {
-    let mut parted = Vec::new();
+    let mut parted: Vec<(Chosen, &CodecConfig)> = Vec::new();
     for part in chosen {
         let local = &timeline.segments()[part.segment].index.tracks[part.local];
         if let [only] = local.configs() {
             parted.push((part.clone(), only.as_ref()));
             continue;
         }
-        let samples = &local.samples()[part.samples.clone()];
-        let mut start = part.samples.start;
-        for run in samples.chunk_by(|a, b| a.config == b.config) {
-            let end = start + run.len();
-            let config = run.first().map_or(0, |sample| usize::from(sample.config));
-            if let Some(config) = local.configs().get(config) {
+        let samples = local.samples().range(part.samples.clone());
+        let mut last = None;
+        for (number, sample) in part.samples.clone().zip(samples) {
+            if last == Some(sample.config)
+                && let Some((piece, _)) = parted.last_mut()
+            {
+                piece.samples.end = number + 1;
+                continue;
+            }
+            last = None;
+            if let Some(config) = local.configs().get(usize::from(sample.config)) {
+                last = Some(sample.config);
                 let piece = Chosen {
-                    samples: start..end,
+                    samples: number..number + 1,
                     ..part.clone()
                 };
                 parted.push((piece, config.as_ref()));
             }
-            start = end;
         }
     }
     parted
@@ -491,10 +497,10 @@ fn make_track(
 fn samples_of<'a>(
     timeline: &'a Timeline,
     chosen: &'a [Chosen],
-) -> impl Iterator<Item = (&'a TrackIndex, i64, &'a clipmill_media::Sample)> {
+) -> impl Iterator<Item = (&'a TrackIndex, i64, Sample)> {
     chosen.iter().flat_map(|part| {
         let local = &timeline.segments()[part.segment].index.tracks[part.local];
-        let samples = &local.samples()[part.samples.clone()];
+        let samples = local.samples().range(part.samples.clone());
         samples
             .iter()
             .map(move |sample| (local, part.shift, sample))
@@ -512,7 +518,7 @@ pub(crate) fn first_shown(timeline: &Timeline, chosen: &[Chosen]) -> Option<Tick
 
 /// Pictures that refer to what comes before the first one are not presented. `points` counts the
 /// random access points so far.
-fn is_presented(sample: &clipmill_media::Sample, points: &mut u64) -> bool {
+fn is_presented(sample: &Sample, points: &mut u64) -> bool {
     *points += u64::from(sample.random_access.is_sync());
     *points > 1 || sample.leading != Leading::Skipped
 }
@@ -597,7 +603,7 @@ impl TrackWriter {
         let local = &placed.index.tracks[part.local];
         // Which configuration came last, in the segment and in the movie, and its sampling rate.
         let mut last: Option<(u16, u16, u32)> = None;
-        for sample in &local.samples()[part.samples.clone()] {
+        for sample in local.samples().range(part.samples.clone()) {
             let known = last.filter(|(known, ..)| *known == sample.config);
             let found = known.or_else(|| {
                 let config = local.configs().get(usize::from(sample.config))?;
@@ -606,7 +612,7 @@ impl TrackWriter {
             });
             last = found;
             if let Some((_, config, rate)) = found {
-                self.push(sample, part.shift, config, rate);
+                self.push(&sample, part.shift, config, rate);
             }
         }
         let narrow = |value: usize| u32::try_from(value).unwrap_or(u32::MAX);
@@ -618,7 +624,7 @@ impl TrackWriter {
         });
     }
 
-    fn push(&mut self, sample: &clipmill_media::Sample, shift: i64, config: u16, rate: u32) {
+    fn push(&mut self, sample: &Sample, shift: i64, config: u16, rate: u32) {
         let pts = sample.pts() + shift;
         let dts = sample.dts + shift;
         let composition_offset = match self.timing {
@@ -711,7 +717,7 @@ impl TrackWriter {
     }
 
     /// 0 when the stream does not say.
-    fn stated_duration(&self, sample: &clipmill_media::Sample, rate: u32) -> i64 {
+    fn stated_duration(&self, sample: &Sample, rate: u32) -> i64 {
         match self.timing {
             TrackTiming::Exact { .. } => i64::from(sample.duration),
             TrackTiming::Rounded { .. } => {

@@ -328,10 +328,11 @@ impl Composer {
                 let clock = local.timing().clock();
                 let samples = local.samples();
                 let fresh = |number: &usize| {
-                    let sample = samples[*number];
-                    let start = rescale(sample.dts + part.shift, clock, track.timescale) + base;
-                    let half = i64::from(sample.duration) / 2;
-                    start + half >= next
+                    samples.get(*number).is_some_and(|sample| {
+                        let start = rescale(sample.dts + part.shift, clock, track.timescale) + base;
+                        let half = i64::from(sample.duration) / 2;
+                        start + half >= next
+                    })
                 };
                 let first = part.samples.clone().find(fresh);
                 part.samples.start = first.unwrap_or(part.samples.end);

@@ -2,9 +2,9 @@
 
 use std::ops::Range;
 
-use clipmill_media::{CLOCK_90K, RandomAccess, TrackTiming};
+use clipmill_media::{CLOCK_90K, RandomAccess, Sample, TrackTiming};
 
-use crate::timeline::{LineSample, Ticks, Timeline, to_ticks};
+use crate::timeline::{Ticks, Timeline, to_ticks};
 
 /// `PROGRAM-DATE-TIME` and requests are rounded to milliseconds: a frame that lies up to this far
 /// before an asked instant is the one that was meant.
@@ -91,46 +91,21 @@ struct Edges {
     end: Option<Ticks>,
 }
 
-struct Lead {
-    clock: u32,
-}
-
-impl Lead {
-    fn of(timeline: &Timeline, track: usize) -> Self {
-        Self {
-            clock: timeline.tracks()[track].timing.clock(),
-        }
-    }
-
-    fn pts(&self, sample: &LineSample) -> Ticks {
-        to_ticks(sample.pts, self.clock)
-    }
-
-    fn dts(&self, sample: &LineSample) -> Ticks {
-        to_ticks(sample.dts, self.clock)
-    }
-}
-
 fn keyframe_edges(timeline: &Timeline, track: usize, bounds: Bounds) -> Option<Edges> {
-    let lead = Lead::of(timeline, track);
-    let mut syncs = timeline
-        .samples(track, 0)
-        .enumerate()
-        .filter(|(_, sample)| sample.sample.random_access.is_sync())
-        .map(|(at, sample)| (at, lead.pts(&sample)));
-    let mut reached = |bound: Ticks| syncs.find(|(_, pts)| pts + ROUNDING > bound);
     let (first, start) = match bounds.from {
         // The beginning of everything is wanted, whatever it begins with.
         None => (0, None),
         Some(from) => {
-            let (at, pts) = reached(from)?;
+            let (at, pts) = first_sync_after(timeline, track, 0, from)?;
             if bounds.to.is_some_and(|to| pts + ROUNDING > to) {
                 return None;
             }
             (at, Some(pts))
         }
     };
-    let last = bounds.to.and_then(reached);
+    let next = if start.is_some() { first + 1 } else { 0 };
+    let last = bounds.to;
+    let last = last.and_then(|to| first_sync_after(timeline, track, next, to));
     let (past, end) = match last {
         Some((at, pts)) => (at, Some(pts)),
         None => (usize::MAX, None),
@@ -145,29 +120,71 @@ fn keyframe_edges(timeline: &Timeline, track: usize, bounds: Bounds) -> Option<E
     })
 }
 
+/// Number and instant of the first sync sample, from the sample `number` on, that lies at or after
+/// `bound`.
+pub(crate) fn first_sync_after(
+    timeline: &Timeline,
+    track: usize,
+    number: usize,
+    bound: Ticks,
+) -> Option<(usize, Ticks)> {
+    let clock = timeline.tracks()[track].timing.clock();
+    let reaches = |pts: i64| to_ticks(pts, clock) + ROUNDING > bound;
+    let stretches = timeline
+        .stretches(track)
+        .filter(|(first, stretch, samples)| {
+            first + samples.len() > number && reaches(stretch.pts.1)
+        });
+    let mut syncs = stretches.flat_map(|(first, stretch, samples)| {
+        let pts = move |sample: Sample| sample.pts() + stretch.shift;
+        (first..)
+            .zip(samples)
+            .filter(|(_, sample)| sample.random_access.is_sync())
+            .map(move |(at, sample)| (at, pts(sample)))
+    });
+    let found = syncs.find(|&(at, pts)| at >= number && reaches(pts));
+    found.map(|(at, pts)| (at, to_ticks(pts, clock)))
+}
+
 fn exact_edges(timeline: &Timeline, track: usize, bounds: Bounds) -> Option<Edges> {
-    let lead = Lead::of(timeline, track);
+    let clock = timeline.tracks()[track].timing.clock();
     let from = bounds.from.unwrap_or(Ticks::MIN);
     let to = bounds.to.unwrap_or(Ticks::MAX);
     let wanted = |pts: Ticks| pts.saturating_add(ROUNDING) > from;
     let over = |pts: Ticks| pts.saturating_add(ROUNDING) > to;
+    // Up to here a random access point helps to decode the beginning.
+    let lead_in = from.saturating_add(ROUNDING);
 
-    let mut entrance = Entrance::at(from.saturating_add(ROUNDING));
+    let mut entrance = Entrance::at(lead_in);
     let mut start: Option<Ticks> = None;
     let mut end: Option<Ticks> = None;
     let mut last = None;
-    for (at, sample) in timeline.samples(track, 0).enumerate() {
-        let (pts, dts) = (lead.pts(&sample), lead.dts(&sample));
-        // Nothing that is decoded from here on is presented before the end.
-        if over(dts) && end.is_some_and(|end| dts >= end) {
-            break;
+    'line: for (first, stretch, samples) in timeline.stretches(track) {
+        let (least, greatest) = (
+            to_ticks(stretch.pts.0, clock),
+            to_ticks(stretch.pts.1, clock),
+        );
+        // Most stretches lie between the edges, and need no look at their samples.
+        let entered = entrance.found().is_some() || bounds.from.is_none();
+        if entered && end.is_none() && least > lead_in && !over(greatest) {
+            start = Some(start.map_or(least, |start| start.min(least)));
+            last = Some(first + samples.len() - 1);
+            continue;
         }
-        entrance.pass(at, sample.sample.random_access, pts);
-        if over(pts) {
-            end = Some(end.map_or(pts, |end| end.min(pts)));
-        } else if wanted(pts) {
-            start = Some(start.map_or(pts, |start| start.min(pts)));
-            last = Some(at);
+        for (at, sample) in (first..).zip(samples) {
+            let pts = to_ticks(sample.pts() + stretch.shift, clock);
+            let dts = to_ticks(sample.dts + stretch.shift, clock);
+            // Nothing that is decoded from here on is presented before the end.
+            if over(dts) && end.is_some_and(|end| dts >= end) {
+                break 'line;
+            }
+            entrance.pass(at, sample.random_access, pts);
+            if over(pts) {
+                end = Some(end.map_or(pts, |end| end.min(pts)));
+            } else if wanted(pts) {
+                start = Some(start.map_or(pts, |start| start.min(pts)));
+                last = Some(at);
+            }
         }
     }
     let (start, last) = (start?, last?);
@@ -249,10 +266,17 @@ impl Entrance {
 }
 
 /// A clip that can only begin later than asked is presented from its first sync sample on.
-fn presentable_start(timeline: &Timeline, track: usize, first: usize, start: Ticks) -> Ticks {
-    let lead = Lead::of(timeline, track);
-    match timeline.samples(track, 0).nth(first) {
-        Some(sample) if sample.sample.random_access.is_sync() => lead.pts(&sample).max(start),
+fn presentable_start(timeline: &Timeline, track: usize, number: usize, start: Ticks) -> Ticks {
+    let clock = timeline.tracks()[track].timing.clock();
+    let mut stretches = timeline.stretches(track);
+    let found = stretches.find_map(|(first, stretch, samples)| {
+        let sample = samples.get(number.checked_sub(first)?)?;
+        Some((stretch.shift, sample))
+    });
+    match found {
+        Some((shift, sample)) if sample.random_access.is_sync() => {
+            to_ticks(sample.pts() + shift, clock).max(start)
+        }
         _ => start,
     }
 }
@@ -305,8 +329,11 @@ fn following_in(
     let own = placed.stretches.iter().filter(move |s| s.track == track);
     own.filter_map(move |stretch| {
         let local = &placed.index.tracks[stretch.local];
+        let samples = local.samples();
         let inside = |number: usize| {
-            let sample = &local.samples()[number];
+            let Some(sample) = samples.get(number) else {
+                return false;
+            };
             let unit = match local.timing() {
                 TrackTiming::Exact { timescale } => Some(timescale),
                 TrackTiming::Rounded { .. } => local

@@ -313,7 +313,6 @@ impl Clip {
                     composition_offset: 0,
                     duration,
                     size: 0,
-                    first_unit: 0,
                     config: builder.config(&config)?,
                     random_access: RandomAccess::Closed,
                     leading: Leading::No,

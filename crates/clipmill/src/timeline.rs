@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use clipmill_media::{
-    CLOCK_90K, Language, Sample, SegmentIndex, TrackIndex, TrackKind, TrackTiming,
+    CLOCK_90K, Language, Sample, Samples, SegmentIndex, TrackIndex, TrackKind, TrackTiming,
 };
 use clipmill_playlist::{ByteRange, Location};
 
@@ -92,6 +92,9 @@ pub(crate) struct Stretch {
     pub(crate) samples: Range<usize>,
     /// What to add to their timestamps, in the track's own clock.
     pub(crate) shift: i64,
+    /// Their least and greatest presentation timestamp on the line, in the track's own clock: what
+    /// they say of all of the samples need not be asked of each.
+    pub(crate) pts: (i64, i64),
 }
 
 /// A segment on the line.
@@ -243,13 +246,7 @@ impl Timeline {
     #[must_use]
     pub fn next_sync(&self, from: Ticks) -> Option<Ticks> {
         let lead = self.leading_track()?;
-        let clock = self.tracks[lead].timing.clock();
-        let begun = |segment: &PlacedSegment| segment.first_presented.is_some_and(|at| at <= from);
-        let segment = self.segments.iter().rposition(begun).unwrap_or(0);
-        self.samples(lead, segment)
-            .filter(|sample| sample.sample.random_access.is_sync())
-            .map(|sample| to_ticks(sample.pts, clock))
-            .find(|pts| pts + crate::cut::ROUNDING > from)
+        crate::cut::first_sync_after(self, lead, 0, from).map(|(_, pts)| pts)
     }
 
     /// Forgets the segments whose number is less than `number`.
@@ -507,23 +504,22 @@ impl Timeline {
         let end = piece.last_pts + self.shift + track.last_duration;
         // Sound that overlaps does not move the end of the line back.
         track.end = Some(track.end.map_or(end, |before| before.max(end)));
+        let shift = from_ticks(self.shift + run.offset, local.timing().clock());
         Stretch {
             track: run.track,
             local: run.local,
             samples: piece.samples,
-            shift: from_ticks(self.shift + run.offset, local.timing().clock()),
+            shift,
+            pts: (piece.own_pts.0 + shift, piece.own_pts.1 + shift),
         }
     }
 
     fn first_presented(&self, index: &SegmentIndex, stretches: &[Stretch]) -> Option<Ticks> {
         let leading = self.leading_track()?;
         let of_leading = stretches.iter().filter(|s| s.track == leading);
-        let pts = of_leading.flat_map(|stretch| {
-            let track = &index.tracks[stretch.local];
-            let clock = track.timing().clock();
-            track.samples()[stretch.samples.clone()]
-                .iter()
-                .map(move |sample| to_ticks(sample.pts() + stretch.shift, clock))
+        let pts = of_leading.map(|stretch| {
+            let clock = index.tracks[stretch.local].timing().clock();
+            to_ticks(stretch.pts.0, clock)
         });
         pts.min()
     }
@@ -546,14 +542,11 @@ impl Timeline {
             let own = segment.stretches.iter().filter(move |s| s.track == track);
             own.flat_map(move |stretch| {
                 let samples = segment.index.tracks[stretch.local].samples();
-                let numbers = stretch.samples.clone();
-                numbers.map(move |number| {
-                    let sample = samples[number];
-                    LineSample {
-                        dts: sample.dts + stretch.shift,
-                        pts: sample.pts() + stretch.shift,
-                        sample,
-                    }
+                let own = samples.range(stretch.samples.clone());
+                own.iter().map(move |sample| LineSample {
+                    dts: sample.dts + stretch.shift,
+                    pts: sample.pts() + stretch.shift,
+                    sample,
                 })
             })
         })
@@ -579,6 +572,25 @@ impl Timeline {
         let until = last.segment + 1 + complete.count();
         let left = self.segments.iter().take(until).skip(last.segment);
         self.samples_of(left, track).skip(before)
+    }
+
+    /// The stretches of one track, in decode order: the number of the first sample of each, and the
+    /// samples, which are numbered from the start of the line.
+    pub(crate) fn stretches(
+        &self,
+        track: usize,
+    ) -> impl Iterator<Item = (usize, &Stretch, Samples<'_>)> {
+        let mut counted = 0;
+        self.segments
+            .iter()
+            .flat_map(|segment| segment.stretches.iter().map(move |s| (segment, s)))
+            .filter(move |(_, stretch)| stretch.track == track)
+            .map(move |(segment, stretch)| {
+                let first = counted;
+                counted += stretch.samples.len();
+                let samples = segment.index.tracks[stretch.local].samples();
+                (first, stretch, samples.range(stretch.samples.clone()))
+            })
     }
 
     /// Where on the line an instant lies that `PROGRAM-DATE-TIME` dates; `None` when no segment
@@ -700,6 +712,8 @@ struct Piece {
     last_dts: Ticks,
     /// Greatest presentation timestamp.
     last_pts: Ticks,
+    /// Both in the track's own clock.
+    own_pts: (i64, i64),
     last_duration: Option<Ticks>,
 }
 
@@ -709,8 +723,8 @@ fn pieces(track: &TrackIndex) -> Vec<Piece> {
     let samples = track.samples();
     let mut pieces = Vec::new();
     let mut start = 0;
-    for (at, pair) in samples.windows(2).enumerate() {
-        let [a, b] = pair else { continue };
+    let pairs = samples.iter().zip(samples.iter().skip(1));
+    for (at, (a, b)) in pairs.enumerate() {
         let step = to_ticks(b.dts - a.dts, clock);
         // Sound that goes back is a stretch of its own, however little it does: what a window takes
         // of a stretch must be in one piece.
@@ -741,22 +755,27 @@ impl Piece {
 
     fn new(track: &TrackIndex, samples: Range<usize>) -> Self {
         let clock = track.timing().clock();
-        let own = &track.samples()[samples.clone()];
-        let dts = |sample: Option<&Sample>| sample.map_or(0, |s| to_ticks(s.dts, clock));
-        let pts = || own.iter().map(|sample| to_ticks(sample.pts(), clock));
+        let own = track.samples().range(samples.clone());
+        let dts = |sample: Option<Sample>| sample.map_or(0, |s| to_ticks(s.dts, clock));
+        let pts = own.iter().map(|sample| sample.pts());
+        let own_pts = pts.fold((i64::MAX, i64::MIN), |(least, greatest), pts| {
+            (least.min(pts), greatest.max(pts))
+        });
+        let own_pts = if own.is_empty() { (0, 0) } else { own_pts };
         Self {
             samples,
             first_dts: dts(own.first()),
-            first_pts: pts().min().unwrap_or_default(),
+            first_pts: to_ticks(own_pts.0, clock),
             last_dts: dts(own.last()),
-            last_pts: pts().max().unwrap_or_default(),
+            last_pts: to_ticks(own_pts.1, clock),
+            own_pts,
             last_duration: last_duration(track, own),
         }
     }
 }
 
 /// How long the last sample lasts: what it says, else as long as the samples before it did.
-fn last_duration(track: &TrackIndex, samples: &[Sample]) -> Option<Ticks> {
+fn last_duration(track: &TrackIndex, samples: Samples<'_>) -> Option<Ticks> {
     let last = samples.last()?;
     let clock = track.timing().clock();
     if last.duration > 0 {
@@ -767,7 +786,8 @@ fn last_duration(track: &TrackIndex, samples: &[Sample]) -> Option<Ticks> {
         };
         return Some(to_ticks(i64::from(last.duration), unit));
     }
-    let [.., before, last] = samples else {
+    let before = samples.len().checked_sub(2).and_then(|at| samples.get(at));
+    let Some(before) = before else {
         let rate = track.configs().first()?.video()?.frame_rate?;
         return Some(i64::from(CLOCK_90K) * i64::from(rate.den) / i64::from(rate.num.max(1)));
     };

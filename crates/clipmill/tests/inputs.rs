@@ -56,7 +56,7 @@ fn access_units(fmp4: &[u8]) -> Vec<Vec<AccessUnit>> {
     let index = indexer.index(fmp4).unwrap();
     let tracks = index.tracks.iter().map(|track| {
         let samples = track.samples();
-        let first = samples[0].dts;
+        let first = samples.first().unwrap().dts;
         let units = samples.iter().enumerate().map(|(at, sample)| {
             let mut bytes = Vec::new();
             track.gather(fmp4, at..at + 1, &mut bytes).unwrap();

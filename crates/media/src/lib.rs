@@ -11,7 +11,8 @@
 //! - [`Damage`]: what was found broken, and where;
 //! - [`Limits`]: every size that comes from outside.
 #![forbid(unsafe_code)]
-#![warn(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+#![warn(clippy::indexing_slicing)]
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
 pub mod codec;
 mod config;
@@ -20,6 +21,7 @@ mod event;
 mod index;
 mod language;
 mod limits;
+mod samples;
 mod webvtt;
 
 pub use config::{
@@ -30,11 +32,11 @@ pub use config::{
 pub use damage::{Damage, DamageKind, DamageLog, DeclinedStream};
 pub use event::{ID3_SCHEME, SCTE35_SCHEME, TimedEvent};
 pub use index::{
-    Extent, GatherError, Leading, RandomAccess, Sample, SegmentIndex, TrackBuilder, TrackIndex,
-    TrackTiming, Unit,
+    GatherError, Leading, RandomAccess, Sample, SegmentIndex, TrackBuilder, TrackIndex, TrackTiming,
 };
 pub use language::Language;
 pub use limits::{LimitExceeded, Limits};
+pub use samples::{Samples, SamplesIter};
 pub use webvtt::{Cue, TimestampMap, WebVtt, WebVttError, write_webvtt};
 
 /// Ticks per second of MPEG-TS timestamps (ISO/IEC 13818-1, 2.4.3.7).

@@ -113,7 +113,7 @@ fn gathered(segment: &[u8], index: &SegmentIndex, track: usize) -> Vec<Vec<u8>> 
     let one = |at: usize| {
         let mut out = Vec::new();
         track.gather(segment, at..at + 1, &mut out).unwrap();
-        assert_eq!(out.len(), track.samples()[at].size as usize);
+        assert_eq!(out.len(), track.samples().get(at).unwrap().size as usize);
         out
     };
     (0..track.samples().len()).map(one).collect()
@@ -316,7 +316,7 @@ fn every_default_has_its_place() {
         .map(|s| (s.dts, s.duration, s.size))
         .collect();
     assert_eq!(times, [(5, 40, 6), (45, 40, 6), (85, 30, 10)]);
-    assert_eq!(samples[2].composition_offset, -20);
+    assert_eq!(samples.get(2).unwrap().composition_offset, -20);
     let sync: Vec<_> = samples.iter().map(|s| s.random_access.is_sync()).collect();
     assert_eq!(
         sync,
@@ -328,7 +328,7 @@ fn every_default_has_its_place() {
     // No decode time: behind the last sample. Defaults of the header, not of trex.
     let next = segment((0x2_0038, &[7, 50, 3, 0]), None, &[(0x1, &[1, 0])], &data);
     let index = indexer.index(&next).unwrap();
-    let sample = &index.tracks[0].samples()[0];
+    let sample = index.tracks[0].samples().get(0).unwrap();
     assert_eq!((sample.dts, sample.duration, sample.size), (115, 50, 3));
     assert!(sample.random_access.is_sync());
     assert_eq!(gathered(&next, &index, 0).concat(), data[..3]);
@@ -350,7 +350,11 @@ fn edit_lists_shift() {
         let mut indexer = indexer();
         indexer.init(&init(&av01(), Some(edits))).unwrap();
         let file = segment((0x2_0000, &[7]), Some(100), &[(0x1, &[1, 0])], &[0; 6]);
-        indexer.index(&file).unwrap().tracks[0].samples()[0].dts
+        indexer.index(&file).unwrap().tracks[0]
+            .samples()
+            .get(0)
+            .unwrap()
+            .dts
     };
     assert_eq!(shifted(&[1, 0, 30, 0x1_0000]), 70);
     // Empty edits count in the movie's timescale.
@@ -377,8 +381,14 @@ fn short_lengths_become_long_ones() {
     let track = &index.tracks[0];
     assert_eq!(track.configs()[0].rfc6381(), "avc1.64000c");
     // By their NAL units, whatever the flags say.
-    assert_eq!(track.samples()[0].random_access, RandomAccess::Closed);
-    assert_eq!(track.samples()[1].random_access, RandomAccess::None);
+    assert_eq!(
+        track.samples().get(0).unwrap().random_access,
+        RandomAccess::Closed
+    );
+    assert_eq!(
+        track.samples().get(1).unwrap().random_access,
+        RandomAccess::None
+    );
 }
 
 #[test]

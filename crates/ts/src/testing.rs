@@ -59,7 +59,6 @@ impl Recorder {
                 composition_offset: start.pts.map_or(0, |pts| (pts - dts) as i32),
                 duration: std::mem::take(&mut self.losses),
                 size: 0,
-                first_unit: 0,
                 config: 0,
                 random_access: if start.random_access {
                     RandomAccess::Closed

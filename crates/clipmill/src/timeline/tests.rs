@@ -152,7 +152,7 @@ fn concat(first: &TrackIndex, second: &TrackIndex) -> TrackIndex {
         let start = track.position();
         track.push_piece(0, 100).unwrap();
         track.push_unit(start..start + 100).unwrap();
-        track.push_sample(Sample { config, ..*sample }).unwrap();
+        track.push_sample(Sample { config, ..sample }).unwrap();
     }
     track.finish()
 }

@@ -450,7 +450,6 @@ impl<'a> Walk<'a> {
             composition_offset: times.composition_offset,
             duration: times.duration,
             size: 0,
-            first_unit: 0,
             config,
             random_access: access,
             leading,

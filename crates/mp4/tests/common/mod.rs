@@ -162,9 +162,15 @@ impl World {
                     let end = skip + media.len as usize;
                     let (first, last) = (samples.start, samples.end - 1);
                     if !(skip == 0 && end == gathered.len()) {
-                        assert!(skip < track.samples()[first].size as usize, "narrowed");
+                        assert!(
+                            skip < track.samples().get(first).unwrap().size as usize,
+                            "narrowed"
+                        );
                         let rest = gathered.len() - end;
-                        assert!(rest < track.samples()[last].size as usize, "narrowed");
+                        assert!(
+                            rest < track.samples().get(last).unwrap().size as usize,
+                            "narrowed"
+                        );
                     }
                     out.extend_from_slice(&gathered[skip..end]);
                 }
@@ -202,7 +208,8 @@ fn add_run(at: usize, source: usize, index: &TrackIndex, track: &mut Track, spec
             count,
         });
     }
-    for (made, spec) in index.samples()[UNUSED as usize..].iter().zip(samples) {
+    let used = index.samples().range(UNUSED as usize..usize::MAX);
+    for (made, spec) in used.iter().zip(samples) {
         track.samples.push(MovieSample {
             size: made.size,
             duration: spec.duration,
@@ -267,7 +274,6 @@ fn segment(at: usize, specs: &[TrackSpec]) -> (Vec<u8>, Vec<TrackIndex>) {
                     composition_offset: 0,
                     duration: 0,
                     size: 0,
-                    first_unit: 0,
                     config: 0,
                     random_access: RandomAccess::None,
                     leading: Leading::No,

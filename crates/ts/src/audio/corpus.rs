@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use clipmill_media::{RandomAccess, Sample};
+use clipmill_media::RandomAccess;
 
 use crate::{DemuxOptions, Demuxer};
 
@@ -98,7 +98,7 @@ fn short_eac3_syncframes_join() {
         .index(&segment)
         .unwrap();
     let samples = index.tracks[0].samples();
-    let times: Vec<i64> = samples.iter().map(Sample::pts).collect();
+    let times: Vec<i64> = samples.iter().map(|sample| sample.pts()).collect();
     assert_eq!(times, (0..9).map(|n| n * 2880).collect::<Vec<_>>());
     assert!(samples.iter().all(|sample| sample.size == 6 * 4000));
 }

@@ -448,7 +448,6 @@ impl AudioAssembler {
             composition_offset: 0,
             duration: sample.samples,
             size: 0,
-            first_unit: 0,
             config,
             random_access: RandomAccess::Closed,
             leading: Leading::No,

@@ -170,7 +170,6 @@ impl Pictures {
                 composition_offset: i32::try_from(offset).unwrap_or_default(),
                 duration: 0,
                 size: 0,
-                first_unit: 0,
                 config,
                 random_access: picture.random_access,
                 leading,

@@ -406,7 +406,10 @@ fn two_fields_are_one_sample() {
     let (track, _) = stream.h264();
     assert_eq!(times(&track), [(3600, 0), (7200, 3600), (10800, 7200)]);
     assert_eq!(stream.nals(&track, 1).len(), 2);
-    assert_eq!(track.samples()[0].random_access, RandomAccess::Closed);
+    assert_eq!(
+        track.samples().get(0).unwrap().random_access,
+        RandomAccess::Closed
+    );
 }
 
 #[test]
@@ -466,7 +469,10 @@ fn what_precedes_the_first_parameter_sets_is_kept() {
     let (track, _) = stream.h264();
     assert_eq!(times(&track), [(0, 0), (3600, 3600)]);
     assert_eq!(track.configs().len(), 1);
-    assert_eq!(track.samples()[0].random_access, RandomAccess::None);
+    assert_eq!(
+        track.samples().get(0).unwrap().random_access,
+        RandomAccess::None
+    );
 }
 
 #[test]
@@ -557,7 +563,7 @@ fn recovery_points_tell_how_soon_all_is_well() {
             RandomAccess::Gradual(3)
         ]
     );
-    assert_eq!(track.samples()[1].leading, Leading::Skipped);
+    assert_eq!(track.samples().get(1).unwrap().leading, Leading::Skipped);
 }
 
 /// A picture of one slice: `structure` 1 top field, 2 bottom field, 3 frame.
@@ -592,8 +598,11 @@ fn mpeg2_samples_are_stretches_with_all_their_headers() {
         let mut assembler = Mpeg2Assembler::new(0x100, &Limits::default());
         let (track, damage) = stream.feed(&mut assembler, lens);
         assert_eq!(times(&track), [(10800, 0), (3600, 3600), (7200, 7200)]);
-        assert_eq!(track.samples()[0].random_access, RandomAccess::Open);
-        assert_eq!(track.samples()[1].leading, Leading::Skipped);
+        assert_eq!(
+            track.samples().get(0).unwrap().random_access,
+            RandomAccess::Open
+        );
+        assert_eq!(track.samples().get(1).unwrap().leading, Leading::Skipped);
         let mut out = Vec::new();
         track.gather(&stream.bytes, 0..1, &mut out).unwrap();
         assert_eq!(out, [&SEQUENCE[..], &GROUP, &i_top, &p_bottom].concat());
