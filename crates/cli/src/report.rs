@@ -101,6 +101,9 @@ struct TrackReport {
     sample_rate: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     channels: Option<u16>,
+    /// Closed captions in the pictures.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    captions: Option<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -205,6 +208,7 @@ impl TrackReport {
                 .map(|rate| (rate * 1000.0).round() / 1000.0),
             sample_rate: track.config.sample_rate(),
             channels: track.config.channels(),
+            captions: track.captions.then_some("cea-608/708"),
         }
     }
 }
@@ -337,6 +341,9 @@ fn tracks_text(clip: &Clip) -> String {
         }
         if let (Some(rate), Some(channels)) = (report.sample_rate, report.channels) {
             let _ = write!(text, ", {rate} Hz, {channels} channels");
+        }
+        if track.captions {
+            text.push_str(", closed captions (CEA-608/708)");
         }
         if report.language != "und" {
             let _ = write!(text, ", {}", report.language);

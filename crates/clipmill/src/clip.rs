@@ -65,6 +65,8 @@ pub struct TrackSummary {
     pub language: Language,
     /// The PID or track identifier that it came from.
     pub source_id: u32,
+    /// Whether closed captions (CEA-608 or CEA-708) are in its samples.
+    pub captions: bool,
     /// Bytes of its samples.
     pub bytes: u64,
     /// Presentation timestamp of its first frame, in 90 kHz ticks, unrolled.
@@ -376,6 +378,7 @@ fn join_or_push(chosen: &mut Vec<Chosen>, piece: Chosen) {
 struct MadeTrack {
     track: Track,
     source_id: u32,
+    captions: bool,
     /// Decoding timestamp of the first sample.
     first_dts: Ticks,
     /// Least presentation timestamp.
@@ -420,6 +423,7 @@ impl MadeTrack {
                 .then(|| samples.len() as f64 * f64::from(self.track.timescale) / units as f64),
             language: self.track.language,
             source_id: self.source_id,
+            captions: self.captions,
             bytes,
             first_pts: self.first_pts,
             last_pts: self.last_pts,
@@ -473,6 +477,10 @@ fn make_track(
     let stated = stated.filter(|language| *language != Language::UNDETERMINED);
     Some(MadeTrack {
         source_id: line_track.id,
+        captions: chosen.iter().any(|part| {
+            let index = &timeline.segments()[part.segment].index;
+            index.tracks[part.local].captions()
+        }),
         first_dts: to_ticks(out.first_dts, clock),
         first_pts: to_ticks(out.first_pts, clock),
         last_pts: to_ticks(out.last_pts, clock),

@@ -342,6 +342,7 @@ impl Clip {
             frame_rate: None,
             language: subtitles.language,
             source_id: 0,
+            captions: false,
             bytes: track.samples.iter().map(|s| u64::from(s.size)).sum(),
             first_pts: self.start,
             last_pts: self.start + at,

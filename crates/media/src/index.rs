@@ -143,6 +143,7 @@ pub struct TrackIndex {
     segment_len: u32,
     stride: u16,
     length_prefixed: bool,
+    captions: bool,
 }
 
 impl TrackIndex {
@@ -162,6 +163,12 @@ impl TrackIndex {
     #[must_use]
     pub fn language(&self) -> Language {
         self.language
+    }
+
+    /// Whether closed captions (CEA-608 or CEA-708) were seen in its samples, where they stay.
+    #[must_use]
+    pub fn captions(&self) -> bool {
+        self.captions
     }
 
     /// What timestamps and durations are measured in.
@@ -430,6 +437,7 @@ impl TrackBuilder {
                 segment_len: u32::try_from(segment_len).unwrap_or(u32::MAX),
                 stride,
                 length_prefixed,
+                captions: false,
             },
             samples: Vec::new(),
             units: Vec::new(),
@@ -442,6 +450,11 @@ impl TrackBuilder {
     /// States the track's language.
     pub fn set_language(&mut self, language: Language) {
         self.index.language = language;
+    }
+
+    /// States that closed captions are in the samples.
+    pub fn set_captions(&mut self) {
+        self.index.captions = true;
     }
 
     /// Bytes of elementary stream pushed so far: the position of the next piece.

@@ -13,6 +13,9 @@ use crate::psi::Sections;
 
 /// Bytes of one message: more than any has.
 const MAX_MESSAGE: usize = 1 << 20;
+const PRIVATE_STREAM_1: u8 = 0xbd;
+/// Bytes in front of the content of a metadata access unit cell.
+const CELL_HEADER: usize = 5;
 /// Messages of one segment: more than any has.
 const MAX_EVENTS: usize = 4096;
 
@@ -80,8 +83,19 @@ impl EventStream {
         }
     }
 
+    /// The header of the packet in the making. There are segmenters that write another `stream_id`
+    /// than `private_stream_1`.
+    fn header(&self) -> Parsed {
+        let mut head = self.unit.clone();
+        head.truncate(pes::MAX_HEADER_LEN);
+        if let Some(stream_id) = head.get_mut(3) {
+            *stream_id = PRIVATE_STREAM_1;
+        }
+        pes::parse(&head)
+    }
+
     fn is_whole(&self) -> bool {
-        match pes::parse(&self.unit) {
+        match self.header() {
             Parsed::Header(header) => header
                 .payload_len
                 .is_some_and(|len| self.unit.len() >= header.len.saturating_add(len)),
@@ -92,13 +106,19 @@ impl EventStream {
     /// Ends the PES packet in the making, as at the end of a segment.
     pub(crate) fn end(&mut self, clock: &mut Clock, events: &mut Vec<TimedEvent>) {
         self.begun = false;
+        let parsed = self.header();
         let unit = std::mem::take(&mut self.unit);
-        let Parsed::Header(header) = pes::parse(&unit) else {
+        let Parsed::Header(header) = parsed else {
             return;
         };
         let payload = unit.get(header.len..).unwrap_or_default();
         let len = header.payload_len.unwrap_or(payload.len());
         let payload = payload.get(..len).unwrap_or(payload);
+        // By the standard in an access unit cell (2.12.4.2), in HLS without.
+        let payload = match payload.get(CELL_HEADER..) {
+            Some(cell) if cell.starts_with(b"ID3") => cell,
+            _ => payload,
+        };
         if let Some(pts) = header.pts
             && payload.starts_with(b"ID3")
             && events.len() < MAX_EVENTS
@@ -261,6 +281,23 @@ mod tests {
         assert_eq!((splice.time, splice.duration), (900_000, 180_000));
         assert_eq!((splice.id, &splice.data[..]), (5, &insert()[..]));
         assert_eq!(splice.scheme, SCTE35_SCHEME);
+    }
+
+    #[test]
+    fn tags_in_cells_and_under_another_stream_id() {
+        let tag = b"ID3\x04\0\0\0\0\0\x01x";
+        for (stream_id, cell) in [(0x0d, &b""[..]), (0xbd, &[0, 0, 0xdf, 0, 11])] {
+            let mut ts = Writer::default();
+            ts.pat(&[(1, PMT_PID)]);
+            ts.pmt(0, &[entry(VIDEO, 0x1b), entry(0x102, 0x15)]);
+            ts.video(903_600, 900_000, 300);
+            ts.pes(0x102, stream_id, 903_600, None, &[cell, tag].concat());
+            let index = Demuxer::new(DemuxOptions::default())
+                .index(&ts.bytes)
+                .unwrap();
+            assert_eq!(index.events.len(), 1, "{stream_id:#x}");
+            assert_eq!(index.events[0].data[..], tag[..]);
+        }
     }
 
     #[test]

@@ -37,11 +37,11 @@ fn named(mut descriptors: &[u8]) -> Option<String> {
         if tag == SERVICE_DESCRIPTOR {
             // service_type, then the provider's name and the service's, each behind its length.
             let (&provider_len, rest) = body.get(1..)?.split_first()?;
-            let (provider, rest) = rest.split_at_checked(provider_len.into())?;
+            let rest = rest.get(provider_len.into()..)?;
             let (&len, rest) = rest.split_first()?;
             let name = text(rest.get(..len.into())?)?;
             // What FFmpeg writes where nobody has named anything.
-            let is_default = provider == b"FFmpeg" && name == "Service01";
+            let is_default = name == "Service01";
             return (!is_default && !name.trim().is_empty()).then_some(name);
         }
         descriptors = next;

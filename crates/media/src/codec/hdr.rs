@@ -39,6 +39,32 @@ impl HdrMetadata {
     }
 }
 
+/// Whether an SEI NAL unit whose header has `header_len` bytes holds closed captions: CEA-608 or
+/// CEA-708 (ATSC A/72 part 1, 6.4.2; ANSI/CTA-708, 4.3), and not only the room for them.
+#[must_use]
+pub fn has_captions(nal: &[u8], header_len: usize) -> bool {
+    // itu_t_t35_country_code, provider code, "GA94", user_data_type_code of cc_data.
+    const CC_DATA: [u8; 8] = [0xb5, 0, 0x31, b'G', b'A', b'9', b'4', 3];
+    let payload = nal.get(header_len..).unwrap_or_default();
+    let mut found = false;
+    sei_messages(&rbsp(payload, usize::MAX), |kind, payload| {
+        let Some(data) = payload.strip_prefix(&CC_DATA).filter(|_| kind == 4) else {
+            return;
+        };
+        // process_cc_data_flag and cc_count, em_data, then three bytes for each, with cc_valid.
+        let count = data.first().map_or(0, |&flags| usize::from(flags & 0x1f));
+        let pairs = data
+            .get(2..)
+            .unwrap_or_default()
+            .chunks_exact(3)
+            .take(count);
+        found |= pairs
+            .into_iter()
+            .any(|pair| pair.first().is_some_and(|first| first & 4 != 0));
+    });
+    found
+}
+
 /// A `DOVIDecoderConfigurationRecord`, with the box that it came in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct DolbyVision {
@@ -95,6 +121,20 @@ mod tests {
             HdrMetadata::of_sei(&[0x4e, 0x01, 137, 4, 1, 2, 3, 4], 2),
             HdrMetadata::default()
         );
+    }
+
+    #[test]
+    fn captions() {
+        let sei = |valid: u8| {
+            let mut nal = vec![0x06, 4, 14, 0xb5, 0, 0x31, b'G', b'A', b'9', b'4', 3];
+            nal.extend([0x41, 0xff, 0xf8 | valid, 0x80, 0x80, 0xff, 0x80]);
+            nal
+        };
+        assert!(has_captions(&sei(4), 1));
+        assert!(!has_captions(&sei(0), 1), "room alone");
+        let mut other = sei(4);
+        other[7] = b'X';
+        assert!(!has_captions(&other, 1));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use clipmill_media::codec::hdr::HdrMetadata;
+use clipmill_media::codec::hdr::{HdrMetadata, has_captions};
 use clipmill_media::{
     CLOCK_90K, CodecConfig, Damage, DamageKind, DamageLog, LimitExceeded, Limits, RandomAccess,
     TrackBuilder, TrackIndex, TrackKind, TrackTiming,
@@ -333,6 +333,11 @@ impl<S: Syntax> NalAssembler<S> {
                 let hdr = self.hdr.updated(HdrMetadata::of_sei(head, S::HEADER_BYTES));
                 self.stale |= hdr != self.hdr;
                 self.hdr = hdr;
+                if let Some(track) = &mut self.track
+                    && has_captions(head, S::HEADER_BYTES)
+                {
+                    track.set_captions();
+                }
                 self.add_ahead(nal.place, unit, None);
             }
             Role::Prefix => self.add_ahead(nal.place, unit, None),
