@@ -22,6 +22,9 @@ const SEGMENTS_BEFORE_START: usize = 2;
 /// The media begins on a page, as the system copies by the page.
 const ALIGNMENT: u64 = 4096;
 
+/// Room for a `moov` that is larger than this must be small beside the media.
+const SMALL_ROOM: u64 = 64 << 10;
+
 /// What a track takes in a `moov` besides its tables, at the least.
 const TRACK_BYTES: u64 = 500;
 
@@ -142,6 +145,11 @@ impl GrowingClip {
     /// # Errors
     /// When the clip does not fit an MP4.
     pub fn finish(self, clip: &Clip) -> Result<Option<(ClipLayout, Range<u64>)>, ClipError> {
+        // It has ended long before it was expected to: the room that was kept would be felt.
+        let media: u64 = clip.tracks.iter().map(|track| track.bytes).sum();
+        if self.media_at > SMALL_ROOM && self.media_at > media / 8 {
+            return Ok(None);
+        }
         let layout = match Layout::progressive_behind(clip.movie.clone(), self.media_at) {
             Err(LayoutError::NoRoom { .. }) => return Ok(None),
             layout => layout?,
