@@ -1,10 +1,12 @@
 //! What `--json` prints, and what people read.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use clipmill::{
-    Clip, PlaylistKind, PlaylistSummary, Probe, TimedEvent, TrackKind, TrackSummary, Variant,
+    Clip, DateRange, PlaylistKind, PlaylistSummary, Probe, TimedEvent, TrackKind, TrackSummary,
+    Variant,
 };
 use serde::Serialize;
 
@@ -135,7 +137,32 @@ struct PlaylistReport {
     segments: usize,
     duration: f64,
     program_date_time: Option<[String; 2]>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    date_ranges: Vec<DateRangeReport>,
     variants: Vec<VariantReport>,
+}
+
+#[derive(Serialize)]
+struct DateRangeReport {
+    id: String,
+    class: Option<String>,
+    start: Option<String>,
+    end: Option<String>,
+    duration: Option<f64>,
+    attributes: BTreeMap<String, String>,
+}
+
+impl DateRangeReport {
+    fn new(range: &DateRange) -> Self {
+        Self {
+            id: range.id.clone(),
+            class: range.class.clone(),
+            start: range.start.map(instant),
+            end: range.end.map(instant),
+            duration: range.duration.map(|length| length.as_secs_f64()),
+            attributes: range.attributes.iter().cloned().collect(),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -274,6 +301,11 @@ impl PlaylistReport {
             program_date_time: playlist
                 .dates
                 .map(|(from, to)| [instant(from), instant(to)]),
+            date_ranges: playlist
+                .date_ranges
+                .iter()
+                .map(DateRangeReport::new)
+                .collect(),
             variants: variants.collect(),
         }
     }

@@ -62,7 +62,7 @@ pub use clip::{Clip, ClipSegment, Gap, TrackSummary};
 pub use clipmill_media::{CodecConfig, Cue, Language, Limits, SegmentIndex, TimedEvent, TrackKind};
 pub use clipmill_mp4::ReadError;
 pub use clipmill_playlist::{
-    ByteRange, Location, PlaylistError, PlaylistKind, TimeSpec, Variant, VariantChoice,
+    ByteRange, DateRange, Location, PlaylistError, PlaylistKind, TimeSpec, Variant, VariantChoice,
     WindowRequest, parse_duration,
 };
 pub use clipmill_ts::{DemuxOptions, Demuxer, IndexError};

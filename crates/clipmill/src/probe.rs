@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use clipmill_media::Limits;
-use clipmill_playlist::{Location, MediaPlaylist, Playlist, PlaylistKind, Variant};
+use clipmill_playlist::{DateRange, Location, MediaPlaylist, Playlist, PlaylistKind, Variant};
 
 use crate::clip::Clip;
 use crate::error::ClipError;
@@ -41,6 +41,8 @@ pub struct PlaylistSummary {
     pub duration: Duration,
     /// From the start of its first segment to the end of its last, where they are dated.
     pub dates: Option<(DateTime<Utc>, DateTime<Utc>)>,
+    /// What it says of stretches of time (`EXT-X-DATERANGE`).
+    pub date_ranges: Vec<DateRange>,
 }
 
 impl PlaylistSummary {
@@ -54,6 +56,7 @@ impl PlaylistSummary {
             segments: media.segments.len(),
             duration: media.duration(),
             dates: media.date_range(),
+            date_ranges: media.date_ranges.clone(),
         }
     }
 }

@@ -30,6 +30,15 @@ impl<'a> Attributes<'a> {
         found.map(|(_, value)| *value)
     }
 
+    /// Those whose name begins so.
+    pub(crate) fn beginning<'b>(
+        &'b self,
+        prefix: &'b str,
+    ) -> impl Iterator<Item = (&'a str, &'a str)> + 'b {
+        let own = self.0.iter().copied();
+        own.filter(move |(name, _)| name.starts_with(prefix))
+    }
+
     pub(crate) fn yes(&self, name: &str) -> bool {
         self.get(name) == Some("YES")
     }

@@ -10,7 +10,7 @@ use crate::attributes::{Attributes, seconds};
 use crate::date::parse_date;
 use crate::error::{PlaylistError, PlaylistLimits};
 use crate::media::{
-    ByteRange, Key, KeyMethod, Map, MediaPlaylist, Part, PlaylistKind, PreloadHint,
+    ByteRange, DateRange, Key, KeyMethod, Map, MediaPlaylist, Part, PlaylistKind, PreloadHint,
     RenditionReport, Segment, ServerControl,
 };
 use crate::multivariant::{MultivariantPlaylist, Rendition, RenditionKind, Resolution, Variant};
@@ -151,6 +151,7 @@ impl<'a> Builder<'a> {
                 self.media.part_target = Attributes::parse(value).seconds("PART-TARGET");
             }
             "-X-SKIP" => self.skip(line, value),
+            "-X-DATERANGE" => return self.date_range(line, value),
             "-X-RENDITION-REPORT" => self.rendition_report(line, value),
             "-X-SERVER-CONTROL" => self.server_control(value),
             "-X-PRELOAD-HINT" => self.preload_hint(line, value),
@@ -275,6 +276,43 @@ impl<'a> Builder<'a> {
             start = segment.end();
             self.media.segments.push(segment);
         }
+    }
+
+    fn date_range(&mut self, line: usize, value: &str) -> Result<(), PlaylistError> {
+        self.check_count("date ranges", self.media.date_ranges.len(), line)?;
+        let attributes = Attributes::parse(value);
+        let date = |name| attributes.get(name).and_then(parse_date);
+        let range = DateRange {
+            id: attributes.get("ID").unwrap_or_default().to_owned(),
+            class: attributes.get("CLASS").map(str::to_owned),
+            start: date("START-DATE").map(|date| date.utc),
+            end: date("END-DATE").map(|date| date.utc),
+            duration: attributes
+                .seconds("DURATION")
+                .or(attributes.seconds("PLANNED-DURATION")),
+            attributes: ["SCTE35-", "X-"]
+                .iter()
+                .flat_map(|prefix| attributes.beginning(prefix))
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .collect(),
+        };
+        if range.id.is_empty() {
+            self.warn(line, "a date range without an ID, ignored");
+            return Ok(());
+        }
+        // Said again, with more.
+        let same = |known: &&mut DateRange| known.id == range.id;
+        match self.media.date_ranges.iter_mut().rev().take(64).find(same) {
+            Some(known) => {
+                known.class = range.class.or(known.class.take());
+                known.start = range.start.or(known.start);
+                known.end = range.end.or(known.end);
+                known.duration = range.duration.or(known.duration);
+                known.attributes.extend(range.attributes);
+            }
+            None => self.media.date_ranges.push(range),
+        }
+        Ok(())
     }
 
     fn rendition_report(&mut self, line: usize, value: &str) {

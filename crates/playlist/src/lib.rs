@@ -46,7 +46,7 @@ mod window;
 pub use error::{PlaylistError, PlaylistLimits};
 pub use location::{Location, LocationError, candidates, resolve};
 pub use media::{
-    ByteRange, Key, KeyMethod, Map, MediaPlaylist, Part, PlaylistKind, PreloadHint,
+    ByteRange, DateRange, Key, KeyMethod, Map, MediaPlaylist, Part, PlaylistKind, PreloadHint,
     RenditionReport, Segment, ServerControl,
 };
 pub use multivariant::{

@@ -47,6 +47,8 @@ pub struct MediaPlaylist {
     pub skipped_segments: u64,
     /// `EXT-X-RENDITION-REPORT` (rfc8216bis, 4.4.5.4).
     pub rendition_reports: Vec<RenditionReport>,
+    /// `EXT-X-DATERANGE` (4.3.2.7), in the order in which they stand.
+    pub date_ranges: Vec<DateRange>,
     /// `EXT-X-SERVER-CONTROL` (rfc8216bis, 4.4.3.8).
     pub server_control: Option<ServerControl>,
     /// The text ends in the middle of a line or after a tag that wants a URI, and there is no
@@ -319,6 +321,25 @@ pub struct RenditionReport {
     pub last_msn: Option<u64>,
     /// `LAST-PART`: the last part of that segment.
     pub last_part: Option<u64>,
+}
+
+/// `EXT-X-DATERANGE` (RFC 8216, 4.3.2.7): something that is said of a stretch of time, such as an
+/// advertisement.
+#[derive(Debug, Clone, PartialEq, Default)]
+#[non_exhaustive]
+pub struct DateRange {
+    /// `ID`.
+    pub id: String,
+    /// `CLASS`.
+    pub class: Option<String>,
+    /// `START-DATE`.
+    pub start: Option<DateTime<Utc>>,
+    /// `END-DATE`.
+    pub end: Option<DateTime<Utc>>,
+    /// `DURATION`, else `PLANNED-DURATION`.
+    pub duration: Option<Duration>,
+    /// `SCTE35-CMD`, `SCTE35-OUT`, `SCTE35-IN` and those of the client's own (`X-…`), as they stand.
+    pub attributes: Vec<(String, String)>,
 }
 
 /// `EXT-X-SERVER-CONTROL` (rfc8216bis, 4.4.3.8).

@@ -218,6 +218,21 @@ fn a_delta_update_is_completed_by_what_was_known() {
 }
 
 #[test]
+fn what_is_said_of_stretches_of_time() {
+    let text = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n\
+        #EXT-X-DATERANGE:ID=\"ad,1\",CLASS=\"ad\",START-DATE=\"2026-01-01T00:00:00Z\",\
+        PLANNED-DURATION=30,SCTE35-OUT=0xFC30,X-COM-EXAMPLE=\"a=b\"\n\
+        #EXT-X-DATERANGE:START-DATE=\"2026-01-01T00:00:00Z\"\n#EXTINF:2,\na.ts\n\
+        #EXT-X-DATERANGE:ID=\"ad,1\",END-DATE=\"2026-01-01T00:00:29+0000\",SCTE35-IN=0xFC31\n";
+    let media = media(text);
+    assert_eq!(
+        media.warnings,
+        ["line 4: a date range without an ID, ignored"]
+    );
+    insta::assert_debug_snapshot!("date_ranges", media.date_ranges);
+}
+
+#[test]
 fn variants_and_their_choice() {
     let text = "#EXTM3U\n#EXT-X-VERSION:6\n\
         #EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"aac\",NAME=\"English\",LANGUAGE=\"en\",URI=\"en.m3u8\"\n\
