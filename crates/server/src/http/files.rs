@@ -318,11 +318,14 @@ async fn piece(file: &Arc<File>, at: u64, end: u64) -> io::Result<Bytes> {
 /// Reads the next piece of a file; nothing where `at` is the end.
 fn read(file: &File, at: u64, end: u64) -> io::Result<Bytes> {
     let len = usize::try_from(end - at).unwrap_or(PIECE).min(PIECE);
+    if len == 0 {
+        return Ok(Bytes::new());
+    }
     // Memory that need not be zeroed first.
     let mut bytes = Vec::with_capacity(len);
     let room = rustix::buffer::spare_capacity(&mut bytes);
     let count = rustix::io::pread(file, room, at)?;
-    if count == 0 && len > 0 {
+    if count == 0 {
         // Cut short while it was being sent.
         return Err(io::ErrorKind::UnexpectedEof.into());
     }
