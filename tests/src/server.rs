@@ -161,6 +161,7 @@ pub fn free_address() -> SocketAddr {
 pub struct Server {
     /// Where it listens.
     pub address: SocketAddr,
+    listen: SocketAddr,
     folder: PathBuf,
     child: Child,
 }
@@ -182,6 +183,19 @@ impl Server {
     /// When it does not start.
     #[must_use]
     pub fn start_with(folder: &Path, top: &str, app: &str) -> Self {
+        Self::launch(folder, false, top, app)
+    }
+
+    /// The same, on every address of this machine: others could reach it.
+    ///
+    /// # Panics
+    /// When it does not start.
+    #[must_use]
+    pub fn start_openly(folder: &Path, app: &str) -> Self {
+        Self::launch(folder, true, "", app)
+    }
+
+    fn launch(folder: &Path, openly: bool, top: &str, app: &str) -> Self {
         std::fs::create_dir_all(folder.join("streams")).unwrap();
         let server = Self::launch(folder, top, app, None);
         eventually("the server is ready", || {
@@ -205,7 +219,11 @@ impl Server {
             Err(_) => free_address(),
         };
         std::fs::write(&port, address.to_string()).unwrap();
-        write_config(folder, address, top, app);
+        let mut listen = address;
+        if openly {
+            listen.set_ip(std::net::Ipv4Addr::UNSPECIFIED.into());
+        }
+        write_config(folder, listen, top, app);
         let log = File::options()
             .create(true)
             .append(true)
@@ -225,6 +243,7 @@ impl Server {
             .unwrap();
         let mut server = Self {
             address,
+            listen,
             folder: folder.to_owned(),
             child,
         };
@@ -240,7 +259,7 @@ impl Server {
 
     /// Changes its settings and has it read them.
     pub fn reconfigure(&self, app: &str) {
-        write_config(&self.folder, self.address, "", app);
+        write_config(&self.folder, self.listen, "", app);
         self.signal("HUP");
     }
 

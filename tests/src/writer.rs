@@ -222,7 +222,8 @@ impl Plan {
 }
 
 /// H.264 Main, 320x240.
-fn sequence_parameter_set() -> Vec<u8> {
+#[must_use]
+pub fn sequence_parameter_set() -> Vec<u8> {
     let mut bits = Bits::default();
     for byte in [0x67, 77, 0x40, 30] {
         bits.byte(byte);
@@ -240,7 +241,9 @@ fn sequence_parameter_set() -> Vec<u8> {
     bits.bytes
 }
 
-fn picture_parameter_set() -> Vec<u8> {
+/// What goes with [`sequence_parameter_set`].
+#[must_use]
+pub fn picture_parameter_set() -> Vec<u8> {
     let mut bits = Bits::default();
     bits.byte(0x68);
     bits.ue(0); // pic_parameter_set_id
@@ -418,7 +421,9 @@ impl Mux {
     }
 }
 
-pub(crate) fn timestamp(prefix: u8, ticks: u64) -> [u8; 5] {
+/// A timestamp of a PES header (ISO/IEC 13818-1, 2.4.3.7), after its four bits of `prefix`.
+#[must_use]
+pub fn timestamp(prefix: u8, ticks: u64) -> [u8; 5] {
     let ticks = ticks % WRAP;
     [
         prefix << 4 | (ticks >> 30 << 1) as u8 | 1,
@@ -430,7 +435,8 @@ pub(crate) fn timestamp(prefix: u8, ticks: u64) -> [u8; 5] {
 }
 
 /// CRC-32/MPEG-2 (ISO/IEC 13818-1, annex A).
-pub(crate) fn crc(bytes: &[u8]) -> u32 {
+#[must_use]
+pub fn crc(bytes: &[u8]) -> u32 {
     bytes.iter().fold(u32::MAX, |crc, byte| {
         (0..8).fold(crc ^ u32::from(*byte) << 24, |crc, _| {
             crc << 1

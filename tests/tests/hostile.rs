@@ -7,13 +7,16 @@
     reason = "tests"
 )]
 
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::process::Command;
 
+use clipmill::{Clip, ClipRequest, Format, Location};
 use clipmill_fuzz as fuzz;
 use clipmill_tests::binary::{self, clipmill, finish, root};
 use clipmill_tests::corpus::{corpus, files};
 use clipmill_tests::mp4;
+use clipmill_tests::writer::Plan;
 use serde_json::Value;
 
 fn tiny() -> Vec<u8> {
@@ -192,4 +195,47 @@ fn small_inputs_take_little_memory() {
         let file = std::fs::read(out).unwrap();
         assert_eq!(mp4::read(&file).unwrap().faults(&file), [""; 0]);
     }
+}
+
+/// Found by `whole_cut`: where a segment held nothing of a track, what came after it was written at
+/// the time at which the hole began.
+#[test]
+fn a_stream_whose_sound_is_gone_from_one_segment_flows_on_in_time() {
+    let plan = Plan {
+        groups: 4,
+        group: 6,
+        ..Plan::default()
+    };
+    let mut segments = plan.segments();
+    let sound = |packet: &[u8]| packet[1] & 0x1f == 1 && packet[2] == 1;
+    let packets = segments[1].bytes.chunks(188);
+    segments[1].bytes = packets
+        .filter(|packet| !sound(packet))
+        .flatten()
+        .copied()
+        .collect();
+    let memory = fuzz::Memory::stream(&plan, &segments);
+    let request = ClipRequest::default();
+    let clip = fuzz::cut(&memory, &request).unwrap();
+    let file = fuzz::sound_file(&memory, &clip, Format::Fmp4);
+    let mut streamed = Vec::new();
+    let playlist = Location::File("index.m3u8".into());
+    let name = Path::new("-");
+    let go_on = &mut |_| ControlFlow::Continue(());
+    Clip::stream(&memory, &playlist, &request, name, &mut streamed, go_on).unwrap();
+    let [laid_out, streamed] = [&file, &streamed].map(|file| {
+        let movie = mp4::read(file).unwrap();
+        assert_eq!(movie.faults(file), [""; 0]);
+        let tracks = movie.tracks.into_iter();
+        tracks
+            .map(|track| {
+                track
+                    .samples
+                    .iter()
+                    .map(|one| (one.dts, one.pts))
+                    .collect::<Vec<_>>()
+            })
+            .collect::<Vec<_>>()
+    });
+    assert_eq!(streamed, laid_out);
 }

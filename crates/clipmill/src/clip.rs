@@ -542,6 +542,8 @@ pub(crate) struct TrackWriter {
     pub(crate) runs: Vec<Run>,
     /// How many random access points have come.
     sync_samples: u64,
+    /// Whether a sample has been added; whoever writes them may have taken it since.
+    begun: bool,
     first_dts: i64,
     /// Least presentation timestamp of those that are presented.
     first_pts: i64,
@@ -577,6 +579,7 @@ impl TrackWriter {
             configs: Vec::new(),
             samples: Vec::with_capacity(count),
             runs: Vec::with_capacity(chosen.len()),
+            begun: false,
             first_dts: first.dts + shift,
             sync_samples: 0,
             first_pts: i64::MAX,
@@ -637,7 +640,7 @@ impl TrackWriter {
         let dts = sample.dts + shift;
         let composition_offset = match self.timing {
             TrackTiming::Exact { .. } => {
-                let dts = if self.samples.is_empty() {
+                let dts = if !self.begun {
                     dts
                 } else {
                     // A decoding time that does not move on is moved on; what is presented when
@@ -650,12 +653,13 @@ impl TrackWriter {
                 clamp_i32(pts - dts)
             }
             TrackTiming::Rounded { clock } => {
-                if !self.samples.is_empty() {
+                if self.begun {
                     self.follow(pts - self.first_dts, clock);
                 }
                 0
             }
         };
+        self.begun = true;
         self.stated = self.stated_duration(sample, rate);
         if is_presented(sample, &mut self.sync_samples) {
             self.first_pts = self.first_pts.min(pts);
@@ -764,6 +768,21 @@ impl TrackWriter {
         };
         self.configs.shrink_to_fit();
         end
+    }
+
+    /// Decode time of the first of `samples`, counted from the first sample that ever was, in the
+    /// movie's timescale.
+    pub(crate) fn first_start(&self) -> u64 {
+        let last = match self.timing {
+            TrackTiming::Exact { .. } => self.last_dts - self.first_dts,
+            TrackTiming::Rounded { .. } => self.position,
+        };
+        let before = self
+            .samples
+            .split_last()
+            .map_or(&[][..], |(_, before)| before);
+        let before: i64 = before.iter().map(|sample| i64::from(sample.duration)).sum();
+        u64::try_from(last - before).unwrap_or_default()
     }
 
     /// The duration of the sample before, else what the headers say, else a 25th of a second.

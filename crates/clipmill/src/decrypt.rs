@@ -12,15 +12,13 @@ use bytes::{Bytes, BytesMut};
 use cbc::Decryptor;
 use cbc::cipher::block_padding::Pkcs7;
 use cbc::cipher::{Block, BlockCipherDecrypt, BlockModeDecrypt, KeyInit, KeyIvInit};
+use clipmill_media::Limits;
 use clipmill_playlist::{Key, KeyMethod, Location, LocationError, resolve};
 use clipmill_ts::{SampleCipher, decrypt_samples};
 
 use crate::error::SegmentError;
 use crate::feed::file_name;
 use crate::source::SegmentSource;
-
-/// More than any key has: what is larger is something else, an error page for one.
-const MAX_KEY: u64 = 1 << 10;
 
 /// Why a segment could not be decrypted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -243,11 +241,13 @@ impl SampleCipher for Chain {
 }
 
 /// Keys that have been read.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct KeyRing {
     /// Where keys are looked for first.
     folder: Option<PathBuf>,
     keys: HashMap<Location, Secret>,
+    /// More bytes than any key has: what is larger is something else, an error page for one.
+    limit: u64,
 }
 
 /// Keys kept at once; a stream changes them every few minutes.
@@ -255,10 +255,11 @@ const KEPT: usize = 64;
 
 impl KeyRing {
     /// One that looks for keys in a folder first, by the last part of their URI.
-    pub(crate) fn of(folder: Option<&Path>) -> Self {
+    pub(crate) fn of(folder: Option<&Path>, limits: &Limits) -> Self {
         Self {
             folder: folder.map(Path::to_owned),
-            ..Self::default()
+            keys: HashMap::new(),
+            limit: limits.key_bytes,
         }
     }
 
@@ -267,7 +268,7 @@ impl KeyRing {
         let folder = self.folder.as_ref()?;
         let path = folder.join(file_name(location));
         let metadata = std::fs::metadata(&path).ok()?;
-        if !metadata.is_file() || metadata.len() > MAX_KEY {
+        if !metadata.is_file() || metadata.len() > self.limit {
             return None;
         }
         let bytes = std::fs::read(&path).ok()?;
@@ -298,7 +299,7 @@ impl KeyRing {
                     None => {
                         let key = match self.at_hand(location, place.method.key_len()) {
                             Some(key) => key,
-                            None => source.read(location, None, MAX_KEY)?.to_vec(),
+                            None => source.read(location, None, self.limit)?.to_vec(),
                         };
                         let key = Secret(key);
                         if self.keys.len() >= KEPT {

@@ -56,6 +56,9 @@ pub enum ClipError {
         /// The playlist.
         playlist: String,
     },
+    /// It is larger or longer than it may be.
+    #[error(transparent)]
+    Limit(#[from] LimitExceeded),
     /// The samples do not make an MP4.
     #[error("cannot lay out the clip: {0}")]
     Layout(#[from] LayoutError),

@@ -195,7 +195,7 @@ impl<'a> Feed<'a> {
             source,
             indexer: Indexer::new(program, limits),
             limits: limits.clone(),
-            keys: KeyRing::default(),
+            keys: KeyRing::new(limits),
             maps: HashMap::new(),
             map: None,
             missing: 0,
@@ -206,7 +206,7 @@ impl<'a> Feed<'a> {
 
     /// Looks for keys in a folder first.
     pub(crate) fn with_keys(mut self, folder: Option<&Path>) -> Self {
-        self.keys = KeyRing::of(folder);
+        self.keys = KeyRing::of(folder, &self.limits);
         self
     }
 
@@ -304,7 +304,7 @@ impl<'a> Feed<'a> {
         if let Some(known) = self.maps.get(map) {
             return Ok(known.clone());
         }
-        let mut bytes = read(self.source, &map.0, map.1, &self.limits)?;
+        let mut bytes = self.source.read(&map.0, map.1, self.limits.init_bytes)?;
         if let Some(key) = key {
             bytes = self.keys.get(self.source, key)?.decrypt(bytes)?;
         }

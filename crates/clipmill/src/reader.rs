@@ -46,7 +46,7 @@ impl SegmentReader {
         Self {
             indexer: Indexer::new(program, limits),
             limits: limits.clone(),
-            keys: KeyRing::default(),
+            keys: KeyRing::new(limits),
             maps: HashMap::new(),
             init: None,
         }
@@ -110,7 +110,7 @@ impl SegmentReader {
         if let Some(known) = self.maps.get(&place) {
             return Ok(Some(known.clone()));
         }
-        let mut bytes = source.read(&place.0, place.1, self.limits.segment_bytes)?;
+        let mut bytes = source.read(&place.0, place.1, self.limits.init_bytes)?;
         if let Some(key) = self.key(source, map.key.as_ref(), segment.sequence, playlist)? {
             bytes = key.decrypt(bytes)?;
         }

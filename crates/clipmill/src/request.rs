@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use clipmill_media::{Language, Limits, SegmentIndex};
+use clipmill_media::{CLOCK_90K, Language, LimitExceeded, Limits, SegmentIndex};
 use clipmill_playlist::{
     Location, MediaPlaylist, Playlist, PlaylistLimits, Position, Rendition, RenditionKind,
     Variables, VariantChoice, Window, WindowRequest, resolve,
@@ -242,6 +242,7 @@ pub(crate) fn open_playlist_with(
     }
     let playlist_limits = PlaylistLimits {
         bytes: limits.playlist_bytes,
+        lines: limits.playlist_lines,
         segments: limits.playlist_segments,
         ..PlaylistLimits::default()
     };
@@ -559,9 +560,20 @@ impl<'a> Loader<'a> {
         }
         let first = self.timeline.push_together(parts);
         self.placed.push((number, first));
+        self.check_duration()?;
         let lost = lost.into_iter().map(|(name, why)| (number, name, why));
         self.lost.extend(lost);
         Ok(())
+    }
+
+    fn check_duration(&self) -> Result<(), LimitExceeded> {
+        let mut segments = self.timeline.segments().iter();
+        let first = segments.find_map(|segment| segment.first_presented);
+        let lasts = first.zip(self.timeline.end());
+        let lasts = lasts.map_or(0, |(first, end)| end.saturating_sub(first).max(0));
+        let seconds = u64::try_from(lasts).unwrap_or(0) / u64::from(CLOCK_90K);
+        let limit = self.request.limits.clip_duration.as_secs();
+        LimitExceeded::check("length of the clip in seconds", seconds, limit)
     }
 
     /// Whether a sync sample lies at or before a position.

@@ -200,8 +200,12 @@ impl StreamWriter {
             let marks: Vec<_> = self.tracks.iter().map(|t| t.writer.samples.len()).collect();
             for track in &mut self.tracks {
                 let chosen = self.selection.of_segment(timeline, track.line_track, at);
+                let written = track.writer.samples.is_empty();
                 for part in &carried(timeline, &chosen, &track.configs) {
                     track.writer.push_part(timeline, part);
+                }
+                if written {
+                    track.start = track.writer.first_start();
                 }
             }
             if let Some(before) = number.checked_sub(1) {
@@ -228,9 +232,13 @@ impl StreamWriter {
         out: &mut Vec<u8>,
     ) -> Result<(), ClipError> {
         let mut parts = Vec::new();
-        for (at, track) in self.tracks.iter().enumerate() {
-            let samples = &track.writer.samples;
-            let mark = marks.map_or(samples.len(), |marks| marks[at]);
+        for (at, track) in self.tracks.iter_mut().enumerate() {
+            let count = track.writer.samples.len();
+            let mark = marks.map_or(count, |marks| marks[at]);
+            if marks.is_some() && mark == count {
+                // The next segment holds nothing of this track.
+                let _ = track.writer.finish();
+            }
             if mark > 0 {
                 parts.push((at, mark));
             }

@@ -11,8 +11,9 @@
 //! - [`Damage`]: what was found broken, and where;
 //! - [`Limits`]: every size that comes from outside.
 #![forbid(unsafe_code)]
-#![warn(clippy::indexing_slicing)]
-#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
+#![deny(clippy::indexing_slicing)]
+#![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 pub mod codec;
 mod config;

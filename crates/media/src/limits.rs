@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 /// Every size that comes from outside, in one place.
 ///
 /// The defaults are generous: no honest stream meets them.
@@ -7,8 +9,14 @@ pub struct Limits {
     /// Bytes of one media segment. Offsets inside a segment are 32-bit, so no more than
     /// `u32::MAX` is of use. Default 1 GiB.
     pub segment_bytes: u64,
+    /// Bytes of one initialization section (`EXT-X-MAP`). Default 64 MiB.
+    pub init_bytes: u64,
+    /// Bytes of one key, as a server sends it. Default 1 KiB.
+    pub key_bytes: u64,
     /// Bytes of one playlist. Default 64 MiB.
     pub playlist_bytes: u64,
+    /// Lines of one playlist. Default 8,000,000.
+    pub playlist_lines: usize,
     /// Segments of one playlist. Default 1,000,000.
     pub playlist_segments: usize,
     /// Tracks of one segment. Default 64.
@@ -23,13 +31,18 @@ pub struct Limits {
     pub damages: usize,
     /// HTTP redirects followed for one resource. Default 5.
     pub redirects: usize,
+    /// How long the media of one clip may last. Default 31 days.
+    pub clip_duration: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
         Self {
             segment_bytes: 1 << 30,
+            init_bytes: 64 << 20,
+            key_bytes: 1 << 10,
             playlist_bytes: 64 << 20,
+            playlist_lines: 8_000_000,
             playlist_segments: 1_000_000,
             tracks: 64,
             samples: 4_000_000,
@@ -37,6 +50,7 @@ impl Default for Limits {
             parameter_set_bytes: 64 << 10,
             damages: 256,
             redirects: 5,
+            clip_duration: Duration::from_secs(31 * 24 * 3600),
         }
     }
 }

@@ -11,7 +11,8 @@
 //! - [`Fragmenter`]: the same fragments one after the other, as they are made, for a pipe;
 //! - [`FragmentIndexer`]: the way back, from CMAF segments to where their samples lie.
 #![forbid(unsafe_code)]
-#![warn(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+#![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod boxes;
 mod chunks;

@@ -659,6 +659,9 @@ impl<'a> Builder<'a> {
             Duration::try_from_secs_f64(rounded).unwrap_or_default()
         });
         let first = media.media_sequence.saturating_add(media.skipped_segments);
+        // Each needs a number of its own, and so does the one that comes next.
+        let count = u64::try_from(media.segments.len()).unwrap_or(u64::MAX);
+        let first = first.min(u64::MAX.saturating_sub(count));
         let base = media.discontinuity_sequence;
         for (segment, number) in media.segments.iter_mut().zip(0u64..) {
             segment.sequence = first.saturating_add(number);

@@ -3,6 +3,8 @@
 pub struct PlaylistLimits {
     /// Bytes of the text, and of everything that its variables expand to. Default 64 MiB.
     pub bytes: u64,
+    /// Lines of the text. Default 8,000,000.
+    pub lines: usize,
     /// Segments, parts, variants and renditions, each counted for itself. Default 1,000,000.
     pub segments: usize,
     /// Warnings kept; further ones are dropped. Default 256.
@@ -13,6 +15,7 @@ impl Default for PlaylistLimits {
     fn default() -> Self {
         Self {
             bytes: 64 << 20,
+            lines: 8_000_000,
             segments: 1_000_000,
             warnings: 256,
         }
@@ -37,7 +40,7 @@ pub enum PlaylistError {
         /// The limit in bytes.
         limit: u64,
     },
-    /// There is more of one thing than [`PlaylistLimits::segments`].
+    /// There is more of one thing than [`PlaylistLimits::segments`] or [`PlaylistLimits::lines`].
     #[error("line {line}: more than {limit} {what} in one playlist")]
     TooMany {
         /// What was counted: `segments`.

@@ -77,6 +77,13 @@ impl Playlist {
         let mut lines = text.split('\n').map(str::trim).enumerate().peekable();
         while let Some((index, content)) = lines.next() {
             let number = index.saturating_add(1);
+            if number > limits.lines {
+                return Err(PlaylistError::TooMany {
+                    what: "lines",
+                    limit: limits.lines,
+                    line: number,
+                });
+            }
             let complete = lines.peek().is_some();
             match line::parse(content, &options).map(|slice| slice.parsed) {
                 Ok(HlsLine::UnknownTag(tag)) => {

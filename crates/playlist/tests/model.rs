@@ -356,6 +356,7 @@ fn what_is_no_playlist() {
 fn limits_hold() {
     let limits = PlaylistLimits {
         bytes: 200,
+        lines: 20,
         segments: 2,
         warnings: 1,
     };
@@ -387,4 +388,26 @@ fn limits_hold() {
         panic!("no media playlist");
     };
     assert_eq!(media.segments[0].uri, "{$a}{$a}{$a}");
+}
+
+/// A recorder tells segments apart by their numbers: with all of them the largest there is, it took
+/// the same segment for a new one again and again.
+#[test]
+fn sequence_numbers_differ_however_large_the_first() {
+    for first in [u64::MAX, u64::MAX - 1, u64::MAX >> 1] {
+        let text = format!(
+            "#EXTM3U\n#EXT-X-MEDIA-SEQUENCE:{first}\n#EXTINF:1,\na.ts\n#EXTINF:1,\nb.ts\n#EXTINF:1,\nc.ts\n"
+        );
+        let Ok(Playlist::Media(media)) =
+            Playlist::parse(text.as_bytes(), &PlaylistLimits::default())
+        else {
+            panic!("no media playlist");
+        };
+        let numbers = media.segments.windows(2);
+        assert!(
+            numbers
+                .map(|two| two[1].sequence - two[0].sequence)
+                .all(|step| step == 1)
+        );
+    }
 }

@@ -5,6 +5,8 @@ mod app;
 pub mod catalog;
 pub mod config;
 pub mod demo;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 pub mod housekeeping;
 pub mod http;
 pub mod metrics;

@@ -136,6 +136,12 @@ impl Label {
     }
 }
 
+/// The name of a segment, read and written anew.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn rewritten(name: &str) -> Option<String> {
+    Label::parse(name).map(|label| label.file_name())
+}
+
 /// What a segment holds.
 pub(crate) struct Content<'a> {
     /// Its bytes, decrypted.

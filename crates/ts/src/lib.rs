@@ -27,8 +27,9 @@
 //! same assemblers audio that comes without any packets; `sample_aes` makes an ordinary segment of one
 //! whose samples are encrypted.
 #![forbid(unsafe_code)]
-#![warn(clippy::indexing_slicing)]
-#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
+#![deny(clippy::indexing_slicing)]
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 
 mod assemble;
 mod audio;

@@ -7,6 +7,7 @@
     reason = "what is not as expected fails its test"
 )]
 
+mod faults;
 mod orders;
 mod server;
 mod sound;
@@ -423,11 +424,14 @@ impl Random {
     }
 }
 
+/// `tests/kill-loop.sh` kills more often.
 #[test]
-fn killed_at_twenty_moments_nothing_is_lost_and_nothing_twice() {
+fn killed_at_any_moment_nothing_is_lost_and_nothing_twice() {
+    let kills = std::env::var("CLIPMILL_KILLS");
+    let kills = kills.map_or(20, |count| count.parse().unwrap());
     let mut server = Server::start("interval_seconds = 2\n");
     let plan = Plan {
-        groups: 280,
+        groups: 14 * kills,
         ..Plan::default()
     };
     let pieces = pieces(&plan, &[1, 2, 1]);
@@ -442,7 +446,7 @@ fn killed_at_twenty_moments_nothing_is_lost_and_nothing_twice() {
         live.end();
     });
     let mut random = Random(7);
-    for _ in 0..20 {
+    for _ in 0..kills {
         std::thread::sleep(Duration::from_millis(80 + random.below(700)));
         server.kill();
         std::thread::sleep(Duration::from_millis(random.below(60)));

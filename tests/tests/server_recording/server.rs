@@ -22,6 +22,8 @@ pub(crate) struct Server {
     pub(crate) clips: PathBuf,
     port: u16,
     top: String,
+    /// What runs it: a program and its arguments, or nothing.
+    under: Vec<String>,
     settings: String,
     child: Option<Child>,
     hooks: Arc<Mutex<Vec<Value>>>,
@@ -48,8 +50,17 @@ impl Server {
         Self::start_in(tempfile::tempdir().unwrap(), top, settings)
     }
 
+    /// As [`start`](Self::start), run by another program.
+    pub(crate) fn start_under(under: Vec<String>, settings: &str) -> Self {
+        Self::launch(tempfile::tempdir().unwrap(), under, "", settings)
+    }
+
     /// As [`start`](Self::start), in a folder that is there already.
     pub(crate) fn start_in(folder: tempfile::TempDir, top: &str, settings: &str) -> Self {
+        Self::launch(folder, Vec::new(), top, settings)
+    }
+
+    fn launch(folder: tempfile::TempDir, under: Vec<String>, top: &str, settings: &str) -> Self {
         fs::create_dir(folder.path().join("streams")).unwrap();
         let port = clipmill_tests::server::free_address().port();
         let (hooks, receiver) = receive_hooks();
@@ -59,6 +70,7 @@ impl Server {
             settings: format!("listener_hook_url = \"{receiver}\"\n{settings}"),
             folder,
             port,
+            under,
             child: None,
             hooks,
         };
@@ -88,7 +100,15 @@ impl Server {
             .append(true)
             .open(folder.join("log"))
             .unwrap();
-        let child = binary::command(binary::path())
+        let mut command = match self.under.split_first() {
+            Some((program, arguments)) => {
+                let mut command = binary::command(Path::new(program));
+                command.args(arguments).arg(binary::path());
+                command
+            }
+            None => binary::command(binary::path()),
+        };
+        let child = command
             .args(["serve", "--config"])
             .arg(&config)
             .env("CLIPMILL_LOG", "debug,sled=warn,hyper=warn,reqwest=warn")

@@ -2,19 +2,22 @@
 
 use std::error::Error;
 use std::io::Read;
+use std::net::ToSocketAddrs;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use clipmill_media::Limits;
 use clipmill_playlist::{ByteRange, Location};
 use flate2::read::MultiGzDecoder;
 use reqwest::StatusCode;
 use reqwest::blocking::{Client, Response};
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_RANGE, RANGE};
 use reqwest::redirect::{Attempt, Policy};
 use url::Url;
 
-use super::{SegmentSource, SourceError};
+use super::{OutOfReach, Reach, SegmentSource, SourceError};
 
 /// Reads over http and https.
 ///
@@ -44,6 +47,9 @@ pub struct HttpSettings {
     pub redirects: usize,
     /// Default `clipmill/` and the version.
     pub user_agent: String,
+    /// Which addresses may be connected to, also after a redirect and by a name that resolves to
+    /// them. Default all.
+    pub reach: Reach,
 }
 
 impl Default for HttpSettings {
@@ -54,8 +60,9 @@ impl Default for HttpSettings {
             total_timeout: Duration::from_secs(600),
             retries: 3,
             backoff: Duration::from_millis(250),
-            redirects: 5,
+            redirects: Limits::default().redirects,
             user_agent: concat!("clipmill/", env!("CARGO_PKG_VERSION")).to_owned(),
+            reach: Reach::Anywhere,
         }
     }
 }
@@ -86,6 +93,12 @@ impl HttpSource {
         };
         if range.is_some_and(|range| range.length > max_bytes) {
             return Err(too_large(location, max_bytes));
+        }
+        if let Err(refused) = self.settings.reach.check_url(url) {
+            return Err(SourceError::Http {
+                location: location.to_string(),
+                reason: refused.to_string(),
+            });
         }
         let client = self.client.get_or_init(|| build(&self.settings));
         let client = client.as_ref().map_err(|reason| SourceError::Http {
@@ -141,10 +154,13 @@ impl SegmentSource for HttpSource {
 }
 
 fn build(settings: &HttpSettings) -> Result<Client, String> {
-    let limit = settings.redirects;
+    let (limit, reach) = (settings.redirects, settings.reach);
     let redirects = Policy::custom(move |attempt: Attempt<'_>| {
         if attempt.previous().len() > limit {
             return attempt.error(format!("more than {limit} redirects"));
+        }
+        if let Err(refused) = reach.check_url(attempt.url()) {
+            return attempt.error(refused);
         }
         match attempt.url().scheme() {
             "http" | "https" => attempt.follow(),
@@ -161,8 +177,26 @@ fn build(settings: &HttpSettings) -> Result<Client, String> {
         .timeout(settings.read_timeout)
         .redirect(redirects)
         .referer(false)
+        .dns_resolver(Arc::new(Within(reach)))
         .build()
         .map_err(|error| chain(&error))
+}
+
+/// Resolves names, to addresses within reach alone: what is connected to is what was checked.
+struct Within(Reach);
+
+impl Resolve for Within {
+    fn resolve(&self, name: Name) -> Resolving {
+        let reach = self.0;
+        // It blocks the client's own thread, on which nothing else waits.
+        Box::pin(async move {
+            let found: Vec<_> = (name.as_str(), 0).to_socket_addrs()?.collect();
+            for address in &found {
+                reach.check(address.ip())?;
+            }
+            Ok(Box::new(found.into_iter()) as Addrs)
+        })
+    }
 }
 
 /// The cryptography is named here and not installed for the process, which may have its own.
@@ -317,7 +351,7 @@ impl Job<'_> {
     }
 
     fn failed(&self, error: reqwest::Error) -> Failure {
-        let temporary = !error.is_redirect() && !error.is_builder();
+        let temporary = !error.is_redirect() && !error.is_builder() && !is_refused(&error);
         let reason = if error.is_timeout() {
             "timed out".to_owned()
         } else {
@@ -383,6 +417,18 @@ fn with_user(mut found: Url, asked: &Url) -> Url {
         let _ = found.set_password(asked.password());
     }
     found
+}
+
+/// Whether an address out of reach is at the bottom of it.
+fn is_refused(error: &(dyn Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(inner) = cause {
+        if inner.is::<OutOfReach>() {
+            return true;
+        }
+        cause = inner.source();
+    }
+    false
 }
 
 /// An error and what caused it, in one line, each thing said once.

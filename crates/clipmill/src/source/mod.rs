@@ -3,12 +3,15 @@
 //! - [`SegmentSource`]: what reading is, for those who keep segments elsewhere;
 //! - [`FileSource`]: regular files, kept inside a folder if wanted;
 //! - [`HttpSource`]: http and https (feature `http`);
-//! - [`AnySource`]: both, by the kind of location.
+//! - [`AnySource`]: both, by the kind of location;
+//! - [`Reach`]: which addresses may be connected to.
 
 mod buffers;
 mod file;
 #[cfg(feature = "http")]
 mod http;
+#[cfg(feature = "http")]
+mod reach;
 #[cfg(feature = "http")]
 mod spool;
 
@@ -21,6 +24,8 @@ use clipmill_playlist::{ByteRange, Location};
 pub use file::FileSource;
 #[cfg(feature = "http")]
 pub use http::{HttpSettings, HttpSource};
+#[cfg(feature = "http")]
+pub use reach::{OutOfReach, Reach};
 
 /// A reader of playlists and segments. It blocks until all is read.
 pub trait SegmentSource: Send + Sync {
@@ -76,6 +81,17 @@ impl AnySource {
             file: folder.map_or_else(FileSource::default, FileSource::within),
             ..Self::default()
         }
+    }
+
+    /// The same, with URLs that lead no further than this.
+    #[cfg(feature = "http")]
+    #[must_use]
+    pub fn within_reach(mut self, reach: Reach) -> Self {
+        self.http = HttpSource::new(HttpSettings {
+            reach,
+            ..HttpSettings::default()
+        });
+        self
     }
 
     /// With sources that are set up already.

@@ -18,6 +18,8 @@ use crate::storage::ClipRecord;
 
 pub(crate) use self::rebuild::bury_doomed;
 pub use self::rebuild::{Rebuilt, ReconcileError, Reconciled, rebuild, reconcile};
+#[cfg(feature = "fuzzing")]
+pub(crate) use self::sled::is_readable;
 pub use self::sled::{Opened, SledCatalog};
 
 /// What a catalog gives.

@@ -804,6 +804,12 @@ fn decode<T: DeserializeOwned>(key: &[u8], value: &[u8]) -> Result<T> {
 }
 
 /// Whether an entry can be read.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn is_readable(key: &[u8], value: &[u8]) -> bool {
+    check(key, &IVec::from(value)).is_ok()
+}
+
+/// Whether an entry can be read.
 fn check(key: &[u8], value: &IVec) -> Result<()> {
     match key {
         [b'v', ..] => decode::<Entry<'_>>(key, value).map(drop),

@@ -202,6 +202,73 @@ fn whatever_lies_in_the_folder_the_catalog_opens() {
     }
 }
 
+/// Whatever a disk did to the files of the store: it opens, or is set aside, and takes clips again.
+/// What it still says it knows can be read. `CLIPMILL_DAMAGES` tries more often.
+#[test]
+fn a_store_cut_short_or_flipped_anywhere_opens() {
+    let tries = std::env::var("CLIPMILL_DAMAGES");
+    let tries = tries.map_or(24, |count| count.parse().unwrap());
+    let mut state = 7u64;
+    let mut below = |limit: u64| {
+        // Knuth's MMIX generator: any numbers will do, the same each time.
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) % limit.max(1)
+    };
+    for attempt in 0..tries {
+        let folder = tempfile::tempdir().unwrap();
+        {
+            let catalog = open(folder.path()).catalog;
+            for number in 1..=20 {
+                catalog
+                    .commit_clip("live", &vod(number), None, &[hook(1)])
+                    .unwrap();
+            }
+        }
+        let mut files: Vec<_> = fs::read_dir(folder.path().join("catalog"))
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| path.is_file())
+            .collect();
+        files.sort();
+        let file = &files[below(files.len() as u64) as usize];
+        let mut bytes = fs::read(file).unwrap();
+        if below(2) == 0 {
+            bytes.truncate(below(bytes.len() as u64) as usize);
+        } else {
+            for _ in 0..=below(8) {
+                // What is written lies at the beginning; the rest of the file is room.
+                let at = below((bytes.len() as u64).min(16 << 10)) as usize;
+                if let Some(byte) = bytes.get_mut(at) {
+                    *byte ^= 1 << below(8);
+                }
+            }
+        }
+        fs::write(file, &bytes).unwrap();
+        let opened = SledCatalog::open(folder.path());
+        let opened = opened.unwrap_or_else(|error| panic!("{attempt} {}: {error}", file.display()));
+        let all = VodQuery {
+            size: 100,
+            ..VodQuery::default()
+        };
+        let known = opened.catalog.vods("live", &all).unwrap();
+        assert!(
+            known
+                .iter()
+                .all(|found| *found == vod(found.vod_id.parse().unwrap()))
+        );
+        opened
+            .catalog
+            .commit_clip("live", &vod(21), None, &[])
+            .unwrap();
+        assert_eq!(
+            opened.catalog.vod("live", &vod(21).vod_id).unwrap(),
+            Some(vod(21))
+        );
+    }
+}
+
 #[test]
 fn a_store_that_is_in_use_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();

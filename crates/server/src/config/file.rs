@@ -26,6 +26,7 @@ const TOP: &[&str] = &[
     "workers",
 ];
 const APP: &[&str] = &[
+    "allow_private_addresses",
     "clips_dir",
     "delete_hls_after_clip",
     "enabled",
@@ -94,6 +95,7 @@ pub(super) struct App {
     #[serde(default, deserialize_with = "age")]
     pub(super) webhook_max_age: Option<Duration>,
     pub(super) jwt_secret: Option<String>,
+    pub(super) allow_private_addresses: Option<bool>,
     pub(super) retention: Option<Retained>,
 }
 
@@ -224,6 +226,7 @@ impl App {
             webhook_timeout: None,
             webhook_max_age: None,
             jwt_secret: None,
+            allow_private_addresses: None,
             retention: None,
         }
     }
@@ -243,6 +246,7 @@ impl App {
             "webhook_timeout" => self.webhook_timeout = age(value()).said()?,
             "webhook_max_age" => self.webhook_max_age = age(value()).said()?,
             "jwt_secret" => self.jwt_secret = Some(text.to_owned()),
+            "allow_private_addresses" => self.allow_private_addresses = Some(truth(text)?),
             "retention_max_age" => {
                 let max_age = age(value()).said()?;
                 self.retention = Some(Retained {

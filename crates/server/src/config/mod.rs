@@ -9,9 +9,13 @@ mod units;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+
+use clipmill::source::Reach;
+use url::Url;
 
 pub use self::error::ConfigError;
 use self::file::{File, Retained};
@@ -75,6 +79,8 @@ pub struct AppSettings {
     pub webhook_max_age: Duration,
     /// REST calls carry a token signed with it.
     pub jwt_secret: Option<String>,
+    /// Where URLs may lead that clients of the REST interface or playlists name.
+    pub reach: Reach,
     /// How long clips are kept.
     pub retention: Retention,
 }
@@ -188,7 +194,11 @@ impl Settings {
             if let Some(interval) = flags.interval {
                 app.interval_seconds = Some(interval.as_secs().max(1));
             }
-            let (line, app) = (app.line, AppSettings::from(app));
+            let (line, mut app) = (app.line, AppSettings::from(app));
+            // Whoever can call us then is on this machine already.
+            if app.reach == Reach::PublicAndLoopback && !is_loopback(&listen) {
+                app.reach = Reach::Public;
+            }
             let misnamed = if apps.iter().any(|other| other.name == app.name) {
                 Some("is named twice")
             } else if !crate::model::is_stream_id(&app.name) {
@@ -231,6 +241,16 @@ impl Settings {
     }
 }
 
+/// Whether `HOST:PORT` can be reached from this machine alone.
+fn is_loopback(listen: &str) -> bool {
+    let host = listen.rsplit_once(':').map_or(listen, |(host, _)| host);
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    match address.parse::<IpAddr>() {
+        Ok(address) => address.is_loopback(),
+        Err(_) => host.eq_ignore_ascii_case("localhost"),
+    }
+}
+
 impl AppSettings {
     /// An application with nothing but defaults.
     #[must_use]
@@ -249,6 +269,7 @@ impl AppSettings {
             webhook_timeout: Duration::from_secs(5),
             webhook_max_age: Duration::from_secs(24 * 3600),
             jwt_secret: None,
+            reach: Reach::PublicAndLoopback,
             retention: Retention::default(),
         }
     }
@@ -264,6 +285,16 @@ impl AppSettings {
         let (ours, theirs) = (roots(self), roots(other));
         let mut pairs = ours.iter().flat_map(|a| theirs.iter().map(move |b| (a, b)));
         pairs.any(|(a, b)| a.starts_with(b) || b.starts_with(a))
+    }
+
+    /// Where a webhook may lead: anywhere on the host that the operator named.
+    #[must_use]
+    pub fn webhook_reach(&self, url: &Url) -> Reach {
+        let own = self.listener_hook_url.as_deref().map(Url::parse);
+        match own {
+            Some(Ok(own)) if own.host() == url.host() => Reach::Anywhere,
+            _ => self.reach,
+        }
     }
 
     /// Where its files lie.
@@ -300,6 +331,10 @@ impl From<file::App> for AppSettings {
             webhook_timeout: app.webhook_timeout.unwrap_or(usual.webhook_timeout),
             webhook_max_age: app.webhook_max_age.unwrap_or(usual.webhook_max_age),
             jwt_secret: secret(app.jwt_secret),
+            reach: match app.allow_private_addresses {
+                Some(true) => Reach::Anywhere,
+                _ => usual.reach,
+            },
             retention: Retention { max_age, max_bytes },
             ..usual
         }

@@ -40,6 +40,7 @@ fn the_whole_file_is_understood() {
         webhook_timeout = "2s"
         webhook_max_age = "1h"
         jwt_secret = "j"
+        allow_private_addresses = true
         retention = { max_age = "30d", max_bytes = "500GB" }
         "#,
     )
@@ -50,6 +51,7 @@ fn the_whole_file_is_understood() {
     assert_eq!(app.webhook_timeout, Duration::from_secs(2));
     assert_eq!(app.retention.max_bytes, Some(500_000_000_000));
     assert_eq!(app.interval, Duration::from_secs(60));
+    assert_eq!(app.reach, Reach::Anywhere);
 }
 
 #[test]
@@ -196,4 +198,27 @@ fn the_sample_has_every_key_and_says_what_holds_without_it() {
         let nested = || all.contains(&format!("{key} = \""));
         assert!(all.lines().any(line) || nested(), "{key}");
     }
+}
+
+#[test]
+fn urls_of_others_lead_to_private_addresses_only_where_the_operator_says_so() {
+    let reach = |listen: &str, app: &str| {
+        let app = format!("[[app]]\nname = \"a\"\nstreams_dir = \"/s\"\n{app}");
+        let text = format!("listen = \"{listen}\"\n{app}");
+        Settings::from_toml(&text).unwrap().apps[0].reach
+    };
+    for own in ["127.0.0.1:1", "[::1]:1", "localhost:1"] {
+        assert_eq!(reach(own, ""), Reach::PublicAndLoopback, "{own}");
+    }
+    for open in ["0.0.0.0:1", "[::]:1", "10.0.0.1:1", "clips.example:1"] {
+        assert_eq!(reach(open, ""), Reach::Public, "{open}");
+        let allowed = reach(open, "allow_private_addresses = true");
+        assert_eq!(allowed, Reach::Anywhere);
+    }
+    let mut app = AppSettings::new("a", Path::new("/s"));
+    app.reach = Reach::Public;
+    app.listener_hook_url = Some("http://10.0.0.7:8080/hook".into());
+    let hook = |url: &str| app.webhook_reach(&Url::parse(url).unwrap());
+    assert_eq!(hook("http://10.0.0.7/other"), Reach::Anywhere);
+    assert_eq!(hook("http://10.0.0.8/"), Reach::Public);
 }

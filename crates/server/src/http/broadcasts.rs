@@ -3,10 +3,12 @@
 use axum::Extension;
 use axum::extract::{Request, State};
 use serde_json::{Map, Value};
+use url::Url;
 
 use super::answer::{Fault, Json, Path, body};
 use super::vods::page;
 use super::{App, Shared};
+use crate::config::AppSettings;
 use crate::model::{ApiResult, Broadcast, BroadcastStatus, Count, is_stream_id, now_ms, vod_id};
 
 /// Fields that only what happens on the disk can say.
@@ -41,7 +43,7 @@ pub(super) async fn create(
             "A streamId has 1 to 128 letters, digits, dots, underscores and hyphens, no dot first",
         ));
     }
-    check(&broadcast)?;
+    check(&app, &broadcast)?;
     broadcast.date = now_ms();
     let added = broadcast.clone();
     let added = web.catalog(move |catalog| catalog.create_broadcast(&app.name, &added));
@@ -93,7 +95,7 @@ pub(super) async fn change(
         fields.remove(name);
     }
     // Whether they make sense can be said before anything is changed.
-    check(&with(&Broadcast::default(), &fields)?)?;
+    check(&app, &with(&Broadcast::default(), &fields)?)?;
     let unknown = format!("There is no broadcast with the id {id}");
     let changed = web.catalog(move |catalog| {
         catalog.change_broadcast(&app.name, &id, &mut |broadcast| {
@@ -198,7 +200,8 @@ fn with(broadcast: &Broadcast, fields: &Map<String, Value>) -> Result<Broadcast,
     serde_json::from_value(whole).map_err(|error| Fault::bad(format!("The body: {error}")))
 }
 
-fn check(broadcast: &Broadcast) -> Result<(), Fault> {
+/// Whether webhooks can go where a broadcast wants them.
+fn check(app: &AppSettings, broadcast: &Broadcast) -> Result<(), Fault> {
     let Some(url) = broadcast
         .listener_hook_url
         .as_deref()
@@ -206,8 +209,13 @@ fn check(broadcast: &Broadcast) -> Result<(), Fault> {
     else {
         return Ok(());
     };
-    match url::Url::parse(url) {
-        Ok(url) if matches!(url.scheme(), "http" | "https") => Ok(()),
-        _ => Err(Fault::bad("listenerHookURL is not an http(s) address")),
-    }
+    let url = Url::parse(url).ok();
+    let Some(url) = url.filter(|url| matches!(url.scheme(), "http" | "https")) else {
+        return Err(Fault::bad("listenerHookURL is not an http(s) address"));
+    };
+    // Names are resolved when there is something to deliver.
+    app.webhook_reach(&url).check_url(&url).map_err(|error| {
+        let message = format!("listenerHookURL: {error} (allow_private_addresses allows it)");
+        Fault::bad(message)
+    })
 }

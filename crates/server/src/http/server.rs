@@ -9,6 +9,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
+use axum::http::{HeaderValue, header};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -125,9 +126,16 @@ impl HttpServer {
         let gate = self.gate.clone();
         let service = service_fn(move |request: hyper::Request<Incoming>| {
             let router = gate.router();
+            // Where a proxy in front goes by another length than we do, what follows is not what it
+            // took for a request (RFC 9112, 6.1): nothing follows.
+            let last = request.headers().contains_key(header::TRANSFER_ENCODING);
             async move {
                 let request: Request = request.map(Body::new);
-                let Ok(answer) = router.oneshot(request).await;
+                let Ok(mut answer) = router.oneshot(request).await;
+                if last {
+                    let close = HeaderValue::from_static("close");
+                    answer.headers_mut().insert(header::CONNECTION, close);
+                }
                 Ok::<_, Infallible>(answer)
             }
         });

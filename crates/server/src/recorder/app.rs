@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 use std::time::{Duration, Instant, SystemTime};
 
+use clipmill::source::Reach;
 use metrics::gauge;
 use tokio::sync::Notify;
 
@@ -92,6 +93,11 @@ impl App {
 
     pub(crate) fn paths(&self) -> AppPaths {
         self.settings().paths()
+    }
+
+    /// Where URLs in playlists may lead.
+    pub(crate) fn reach(&self) -> Reach {
+        self.settings().reach
     }
 
     pub(crate) fn root(&self) -> PathBuf {

@@ -308,7 +308,7 @@ impl Asked {
             from: instant(from_ms),
             to: instant(to_ms),
         };
-        let snapshot = dated.read(&serving, &app.root(), span);
+        let snapshot = dated.read(&serving, &app.root(), app.reach(), span);
         let timeline = &snapshot.timeline;
         let place = |time: Option<DateTime<Utc>>| timeline.at_time(time?);
         let bounds = Bounds {

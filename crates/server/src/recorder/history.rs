@@ -1,10 +1,12 @@
 //! Media that no recorder has in mind any more, but that is still listed: of long event playlists,
 //! and of streams that have ended.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use clipmill::source::Reach;
 use clipmill::{AnySource, AudioRendition, Composer, Limits, Location, ReadSegment, Ticks};
 use clipmill_playlist::{MediaPlaylist, Segment};
 
@@ -27,16 +29,19 @@ pub(crate) struct Span {
 pub(crate) struct Aside {
     folder: tempfile::TempDir,
     composer: Option<Composer>,
+    /// URLs in its playlists lead no further.
+    reach: Reach,
     written: u64,
 }
 
 impl Aside {
     /// For segments with sound that is listed in playlists of its own.
-    pub(crate) fn new(sound: Vec<AudioRendition>) -> std::io::Result<Self> {
+    pub(crate) fn new(sound: Vec<AudioRendition>, reach: Reach) -> std::io::Result<Self> {
         let composer = (!sound.is_empty()).then(|| Composer::new(sound, &Limits::default()));
         Ok(Self {
             folder: tempfile::tempdir()?,
             composer,
+            reach,
             written: 0,
         })
     }
@@ -55,7 +60,7 @@ impl Aside {
         last: bool,
     ) -> Result<(PathBuf, ReadSegment), String> {
         if let Some(composer) = &mut self.composer {
-            let source = sound_source(root);
+            let source = sound_source(root, self.reach);
             let mut said = Vec::new();
             let waits = (false, last);
             let composed = composer.compose(&source, segment, &read, after_gap, waits, &mut said);
@@ -84,7 +89,13 @@ pub(crate) fn has_parts(playlist: &Path, next: u64) -> bool {
 impl Snapshot {
     /// The same with the parts of the segment that is being written (`EXT-X-PART`), and with
     /// segments that were listed since: up to the live edge.
-    pub(crate) fn with_parts(self, playlist: &Path, root: &Path, next: u64) -> Self {
+    pub(crate) fn with_parts(
+        self,
+        playlist: &Path,
+        root: &Path,
+        reach: Reach,
+        next: u64,
+    ) -> Self {
         let Some((listed, _)) = read_media(playlist) else {
             return self;
         };
@@ -95,10 +106,11 @@ impl Snapshot {
         if open.sequence != next {
             return self;
         }
-        let Ok(aside) = Aside::new(Vec::new()) else {
+        let Ok(aside) = Aside::new(Vec::new(), reach) else {
             return self;
         };
         let source = AnySource::for_playlist(&Location::File(playlist.to_owned()), false);
+        let source = source.within_reach(reach);
         let (mut line, mut aside) = (Line::of(&self), Some(aside));
         let listed = listed.with_parts();
         for part in listed.segments.iter().filter(|one| one.part.is_some()) {
@@ -151,7 +163,13 @@ impl Dated {
 
     /// Reads and indexes what a clip of this stretch needs: from a sync sample at or before its
     /// beginning to a segment after its end, which may hold sound of its last moments.
-    pub(crate) fn read(&self, serving: &Serving, root: &Path, span: Span) -> Snapshot {
+    pub(crate) fn read(
+        &self,
+        serving: &Serving,
+        root: &Path,
+        reach: Reach,
+        span: Span,
+    ) -> Snapshot {
         let ends_after =
             |segment: &Segment, instant| segment.end_time().is_none_or(|end| end > instant);
         let begins_before =
@@ -173,7 +191,7 @@ impl Dated {
         let mut back = 1;
         loop {
             let begin = first.saturating_sub(back);
-            let (line, aside) = self.read_from(serving, root, begin, past);
+            let (line, aside) = self.read_from(serving, root, reach, begin..past);
             let timeline = line.timeline();
             let asked = span.from.and_then(|from| timeline.at_time(from));
             let decodes = asked.is_none_or(|asked| {
@@ -192,19 +210,21 @@ impl Dated {
         &self,
         serving: &Serving,
         root: &Path,
-        begin: usize,
-        past: usize,
+        reach: Reach,
+        wanted: Range<usize>,
     ) -> (Line, Option<Aside>) {
         let mut line = Line::default();
         let playlist = serving.path.as_path();
         let mut aside = match serving.sound.as_slice() {
             [] => None,
-            sound => Aside::new(sound.to_vec())
+            sound => Aside::new(sound.to_vec(), reach)
                 .inspect_err(|error| tracing::error!(%error, "there is no room for sound"))
                 .ok(),
         };
         let source = AnySource::for_playlist(&Location::File(playlist.to_owned()), false);
-        let wanted = self.segments.get(begin..past.max(begin));
+        let source = source.within_reach(reach);
+        let wanted = wanted.start..wanted.end.max(wanted.start);
+        let wanted = self.segments.get(wanted);
         let wanted = wanted.unwrap_or_default();
         for (at, segment) in wanted.iter().enumerate() {
             let next = wanted.get(at + 1);

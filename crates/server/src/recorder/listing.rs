@@ -1,5 +1,7 @@
 //! What a playlist on disk lists, and where in it a recorder begins.
 
+use std::fs::File;
+use std::io::Read as _;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
@@ -25,13 +27,20 @@ pub(crate) enum Read {
 
 /// Reads a playlist.
 pub(crate) fn read(path: &Path) -> Read {
-    let text = match std::fs::read(path) {
+    let limits = PlaylistLimits::default();
+    let read = File::open(path).and_then(|file| {
+        let mut text = Vec::new();
+        // One byte more, so that what is too long is told from what just fits.
+        let longest = limits.bytes.saturating_add(1);
+        file.take(longest).read_to_end(&mut text).map(|_| text)
+    });
+    let text = match read {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Read::Nothing,
         Err(_) => return Read::Unclear,
     };
     let modified = std::fs::metadata(path).and_then(|metadata| metadata.modified());
-    match Playlist::parse(&text, &PlaylistLimits::default()) {
+    match Playlist::parse(&text, &limits) {
         Ok(Playlist::Media(playlist)) => Read::Media(
             Box::new(playlist),
             modified.unwrap_or(SystemTime::UNIX_EPOCH),

@@ -189,6 +189,7 @@ fn resume(
         app: app.name(),
         stream: &stream.id,
         root: &root,
+        reach: app.reach(),
         spool: &shared.spool,
     };
     let mut next = first.min(kept.first().map_or(u64::MAX, |kept| kept.label.sequence));

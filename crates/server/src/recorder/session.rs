@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
-use clipmill::source::{FileSource, HttpSource};
+use clipmill::source::{FileSource, HttpSettings, HttpSource, Reach};
 use clipmill::{
     AnySource, AudioRendition, Composer, Limits, Location, ReadSegment, SegmentError, SegmentIndex,
     Ticks,
@@ -70,6 +70,8 @@ pub(crate) struct Place<'a> {
     pub(crate) stream: &'a str,
     /// Segments lie below this folder.
     pub(crate) root: &'a Path,
+    /// URLs in playlists lead no further.
+    pub(crate) reach: Reach,
     pub(crate) spool: &'a Arc<Spool>,
 }
 
@@ -276,7 +278,7 @@ impl Session {
             return Ok(Some(found));
         };
         let after_gap = segment.discontinuity || self.line.missing() > 0;
-        let source = sound_source(place.root);
+        let source = sound_source(place.root, place.reach);
         let mut said = Vec::new();
         let read = &found.read;
         let waits = (patient, self.run_ends);
@@ -436,7 +438,8 @@ impl Session {
         if mark.len == 0 {
             return Err(gone(&"it is empty"));
         }
-        let source = AnySource::for_playlist(&Location::File(self.playlist.clone()), false);
+        let playlist = Location::File(self.playlist.clone());
+        let source = AnySource::for_playlist(&playlist, false).within_reach(place.reach);
         let read = self.line.read(&source, segment, &self.playlist);
         let read = read.map_err(|error| match error {
             SegmentError::Unsupported(_) => Trouble::Unsupported(error.to_string()),
@@ -591,8 +594,12 @@ enum Trouble {
 }
 
 /// Sound lies anywhere in the streams folder.
-pub(crate) fn sound_source(root: &Path) -> AnySource {
-    AnySource::new(FileSource::within(root), HttpSource::default())
+pub(crate) fn sound_source(root: &Path, reach: Reach) -> AnySource {
+    let settings = HttpSettings {
+        reach,
+        ..HttpSettings::default()
+    };
+    AnySource::new(FileSource::within(root), HttpSource::new(settings))
 }
 
 /// The file of a segment, links resolved, inside `root`.

@@ -545,6 +545,7 @@ impl Stream {
             app: app.name(),
             stream: &self.id,
             root,
+            reach: app.reach(),
             spool: &shared.spool,
         }
     }

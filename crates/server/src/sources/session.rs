@@ -101,6 +101,11 @@ impl Tracker {
         (!self.known.is_empty()).then(|| self.base.saturating_add(self.known.len() as u64))
     }
 
+    #[cfg(feature = "fuzzing")]
+    pub(crate) fn remembered(&self) -> usize {
+        self.known.len()
+    }
+
     fn get(&self, sequence: u64) -> Option<&Known> {
         let at = usize::try_from(sequence.checked_sub(self.base)?).ok()?;
         self.known.get(at)

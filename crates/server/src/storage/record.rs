@@ -78,7 +78,7 @@ pub(super) fn read(path: &Path) -> io::Result<Option<ClipRecord>> {
     Ok(parse(&text))
 }
 
-fn parse(text: &[u8]) -> Option<ClipRecord> {
+pub(crate) fn parse(text: &[u8]) -> Option<ClipRecord> {
     let record = serde_json::from_slice::<ClipRecord>(text).ok();
     record.filter(|record| record.version == VERSION)
 }

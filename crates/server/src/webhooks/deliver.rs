@@ -10,12 +10,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
+use clipmill::source::Reach;
 use rand::RngExt;
 use reqwest::Client;
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::redirect::Policy;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
+use url::Url;
 
 use super::request::{body, signature};
 use crate::catalog::{Catalog, CatalogError};
@@ -44,7 +47,7 @@ const LOOK: Duration = Duration::from_secs(5);
 pub struct Deliveries {
     catalog: Arc<dyn Catalog>,
     settings: watch::Receiver<Arc<Settings>>,
-    client: Client,
+    clients: Clients,
     waiting: Arc<AtomicI64>,
 }
 
@@ -60,16 +63,11 @@ impl Deliveries {
         catalog: Arc<dyn Catalog>,
         settings: watch::Receiver<Arc<Settings>>,
     ) -> Result<Self, String> {
-        let client = Client::builder()
-            .tls_backend_preconfigured(tls()?)
-            .user_agent(concat!("clipmill/", env!("CARGO_PKG_VERSION")))
-            .redirect(Policy::none())
-            .build()
-            .map_err(|error| error.to_string())?;
+        let clients = Clients::new()?;
         Ok(Self {
             catalog,
             settings,
-            client,
+            clients,
             waiting: Arc::default(),
         })
     }
@@ -244,7 +242,14 @@ impl Deliveries {
         if let Some(signature) = signature(app, now_ms() / 1000, &body) {
             own("x-clipmill-signature", signature);
         }
-        let request = self.client.post(&hook.url).headers(headers).body(body);
+        let url = Url::parse(&hook.url).map_err(|error| error.to_string())?;
+        let reach = match app {
+            Some(app) => app.webhook_reach(&url),
+            None => Reach::Public,
+        };
+        reach.check_url(&url).map_err(|error| error.to_string())?;
+        let client = self.clients.within(reach);
+        let request = client.post(url).headers(headers).body(body);
         match request.timeout(timeout).send().await {
             Ok(answer) if answer.status().is_success() => Ok(()),
             Ok(answer) => Err(format!("the receiver answered {}", answer.status())),
@@ -279,9 +284,57 @@ impl Deliveries {
     }
 }
 
+/// What sends webhooks: no client follows a redirect, and each connects only to what it may.
+#[derive(Clone)]
+struct Clients([(Reach, Client); 3]);
+
+impl Clients {
+    fn new() -> Result<Self, String> {
+        let tls = tls()?;
+        let client = |reach: Reach| {
+            let client = Client::builder()
+                .tls_backend_preconfigured(tls.clone())
+                .user_agent(concat!("clipmill/", env!("CARGO_PKG_VERSION")))
+                .redirect(Policy::none())
+                .dns_resolver(Arc::new(Within(reach)))
+                .build();
+            let client = client.map_err(|error| error.to_string())?;
+            Ok::<_, String>((reach, client))
+        };
+        Ok(Self([
+            client(Reach::Public)?,
+            client(Reach::PublicAndLoopback)?,
+            client(Reach::Anywhere)?,
+        ]))
+    }
+
+    fn within(&self, reach: Reach) -> &Client {
+        let [strictest, ..] = &self.0;
+        let found = self.0.iter().find(|(known, _)| *known == reach);
+        &found.unwrap_or(strictest).1
+    }
+}
+
+/// Resolves names, to addresses within reach alone: what is connected to is what was checked.
+struct Within(Reach);
+
+impl Resolve for Within {
+    fn resolve(&self, name: Name) -> Resolving {
+        let reach = self.0;
+        Box::pin(async move {
+            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
+            let found: Vec<_> = found.collect();
+            for address in &found {
+                reach.check(address.ip())?;
+            }
+            Ok(Box::new(found.into_iter()) as Addrs)
+        })
+    }
+}
+
 /// Whom a URL reaches.
 fn receiver(url: &str) -> String {
-    url::Url::parse(url).map_or_else(|_| url.to_owned(), |url| url.origin().ascii_serialization())
+    Url::parse(url).map_or_else(|_| url.to_owned(), |url| url.origin().ascii_serialization())
 }
 
 /// One second after the first failed try, doubled with each further one up to five minutes, and

@@ -1,0 +1,80 @@
+//! Doors for the fuzz targets to what nobody else may enter. Not part of the interface.
+
+use clipmill_playlist::{Playlist, PlaylistLimits, Segment};
+
+use crate::sources::names::PlaylistName;
+use crate::sources::session::{Seen, Tracker};
+use crate::spool;
+use crate::storage::ClipRecord;
+
+/// Whether a catalog entry can be read.
+#[must_use]
+pub fn catalog_entry(key: &[u8], value: &[u8]) -> bool {
+    crate::catalog::is_readable(key, value)
+}
+
+/// The record in the first bytes of a clip.
+#[must_use]
+pub fn clip_record(head: &[u8]) -> Option<ClipRecord> {
+    ClipRecord::find(head)
+}
+
+/// What the name of a segment in the spool says, written anew.
+#[must_use]
+pub fn spool_name(name: &str) -> Option<String> {
+    spool::rewritten(name)
+}
+
+/// The stream and the folder that a playlist's path names.
+#[must_use]
+pub fn playlist_name(path: &str) -> Option<(String, Option<String>)> {
+    let name = PlaylistName::of(path.as_ref())?;
+    Some((name.stream, name.sub_folder))
+}
+
+/// One playlist, read again and again.
+#[derive(Debug, Default)]
+pub struct Reloads(Tracker);
+
+/// What a look at a playlist shows.
+#[derive(Debug, Clone, Copy)]
+pub struct Look {
+    /// Segments that it lists.
+    pub listed: usize,
+    /// How many of them are new.
+    pub new: usize,
+}
+
+impl Reloads {
+    /// Looks at a media playlist, as a recorder does; `None` where it is none.
+    pub fn look(&mut self, text: &[u8]) -> Option<Look> {
+        let Ok(Playlist::Media(playlist)) = Playlist::parse(text, &PlaylistLimits::default())
+        else {
+            return None;
+        };
+        let segments: &[Segment] = &playlist.segments;
+        let seen = self.0.observe(segments, &mut |_| None);
+        let from = match seen {
+            Seen::Nothing => segments.len(),
+            Seen::New { from, .. } => from,
+            Seen::StartedOver => {
+                self.0 = Tracker::default();
+                0
+            }
+        };
+        let new = segments.get(from..).unwrap_or_default();
+        for segment in new {
+            self.0.saw(segment, None);
+        }
+        Some(Look {
+            listed: segments.len(),
+            new: new.len(),
+        })
+    }
+
+    /// Segments that are remembered.
+    #[must_use]
+    pub fn remembered(&self) -> usize {
+        self.0.remembered()
+    }
+}

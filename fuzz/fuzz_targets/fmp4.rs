@@ -1,0 +1,4 @@
+//! libFuzzer around [`clipmill_fuzz::fmp4`].
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| clipmill_fuzz::fmp4(data));

@@ -1,0 +1,111 @@
+//! What must hold of whatever came out.
+
+use std::ops::ControlFlow;
+
+use clipmill::{Clip, ClipError, ClipRequest, Format, Location, SegmentIndex};
+use clipmill_tests::mp4;
+
+use crate::Memory;
+
+/// Bytes of index that one byte of segment may cost: NAL units of one byte each, the smallest that
+/// there are, cost twelve for every four, and a list grows by doubling.
+const INDEX_PER_BYTE: usize = 32;
+
+/// What an index may cost whatever the segment.
+const INDEX_FLOOR: usize = 1 << 20;
+
+/// Checks the index of a segment against the segment.
+///
+/// # Panics
+/// When a sample does not lie in the segment, or the index costs more memory than it may.
+pub(crate) fn index(segment: &[u8], index: &SegmentIndex) {
+    assert_eq!(index.segment_len, segment.len() as u64);
+    let mut heap = 0usize;
+    for track in &index.tracks {
+        let samples = track.samples();
+        heap += track.heap_bytes();
+        let mut payload = Vec::new();
+        track
+            .gather(segment, 0..samples.len(), &mut payload)
+            .expect("every sample lies in its segment");
+        assert_eq!(
+            payload.len() as u64,
+            track.gathered_len(0..samples.len()),
+            "an index knows what its samples hold"
+        );
+        for sample in samples {
+            assert!(sample.size > 0, "a sample holds something");
+            assert!(
+                usize::from(sample.config) < track.configs().len(),
+                "a sample is described"
+            );
+        }
+    }
+    let bound = segment.len().saturating_mul(INDEX_PER_BYTE) + INDEX_FLOOR;
+    assert!(heap <= bound, "{heap} bytes of index, over {bound}");
+    assert!(index.damage.kept().len() <= 256, "damage is bounded");
+}
+
+/// The bytes of a clip.
+///
+/// # Panics
+/// When it is no sound MP4, or its ranges are not those of the whole.
+#[must_use]
+pub fn sound_file(memory: &Memory, clip: &Clip, format: Format) -> Vec<u8> {
+    let layout = clip.layout(format).unwrap();
+    let len = layout.len();
+    let file = layout.read_range(memory, 0..len).unwrap();
+    assert_eq!(file.len() as u64, len, "a layout knows its length");
+    let (third, half) = (len / 3, len / 2);
+    let range = layout.read_range(memory, third..half).unwrap();
+    assert!(
+        range == file[third as usize..half as usize],
+        "a range is a part of the whole"
+    );
+    let movie = mp4::read(&file).unwrap();
+    assert_eq!(movie.faults(&file), [""; 0], "{format:?}");
+    let told = clip.tracks.iter().map(|track| track.samples as usize);
+    assert!(
+        told.eq(movie.tracks.iter().map(|track| track.samples.len())),
+        "a clip tells how many samples it has"
+    );
+    file
+}
+
+/// A clip, or why there is none.
+pub(crate) fn clip(memory: &Memory, clip: Result<Clip, ClipError>) {
+    match clip {
+        Ok(clip) => {
+            for format in [Format::Mp4, Format::Fmp4] {
+                let _ = sound_file(memory, &clip, format);
+            }
+        }
+        Err(error) => one_line(&error.to_string()),
+    }
+}
+
+/// What is said of a failure.
+pub(crate) fn one_line(text: &str) {
+    assert!(!text.is_empty() && !text.contains('\n'), "{text:?}");
+}
+
+/// A clip of the playlist `index.m3u8`.
+///
+/// # Errors
+/// As [`Clip::from_playlist`].
+pub fn cut(memory: &Memory, request: &ClipRequest) -> Result<Clip, ClipError> {
+    let playlist = Location::File("index.m3u8".into());
+    Clip::from_playlist(memory, &playlist, request, &mut |_| {
+        ControlFlow::Continue(())
+    })
+}
+
+/// A clip of the files of these names, one after the other.
+pub(crate) fn join(memory: &Memory, names: &[&str]) -> Result<Clip, ClipError> {
+    let files: Vec<_> = names
+        .iter()
+        .map(|name| Location::File(name.into()))
+        .collect();
+    let request = ClipRequest::default();
+    Clip::from_files(memory, &files, &request, &mut |_| ControlFlow::Continue(()))
+}
