@@ -63,7 +63,12 @@ pub fn sound_file(memory: &Memory, clip: &Clip, format: Format) -> Vec<u8> {
         "a range is a part of the whole"
     );
     let movie = mp4::read(&file).unwrap();
-    assert_eq!(movie.faults(&file), [""; 0], "{format:?}");
+    let mut faults = movie.faults(&file);
+    if clip.is_damaged() {
+        // Samples of fragmented MP4 are passed on as they are.
+        faults.retain(|fault| !fault.ends_with("is no list of NAL units"));
+    }
+    assert_eq!(faults, [""; 0], "{format:?}");
     let told = clip.tracks.iter().map(|track| track.samples as usize);
     assert!(
         told.eq(movie.tracks.iter().map(|track| track.samples.len())),

@@ -114,22 +114,22 @@ fn stream(n: u64, folder: &std::path::Path, ended: &AtomicBool) {
                 start: round * 1_000_000,
                 ..Plan::default()
             },
-            window: (round % 5 != 0).then_some(6),
-            dated: round % 3 != 0,
+            window: (!round.is_multiple_of(5)).then_some(6),
+            dated: !round.is_multiple_of(3),
         };
         let last = live.plan.groups;
         let mut producer = live.start(folder, &id);
         while producer.written() < last && !ended.load(Ordering::SeqCst) {
             std::thread::sleep(Duration::from_millis(200));
         }
-        if round % 2 == 0 {
+        if round.is_multiple_of(2) {
             producer.end();
         } else {
             producer.stop();
         }
         // Its files stay for a while, as media servers leave them.
         std::thread::sleep(Duration::from_secs(1 + round % 9));
-        if round % 4 == 0 {
+        if round.is_multiple_of(4) {
             let of_stream = |name: &str| name.starts_with(&id) && !name.ends_with(".mp4");
             for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
                 let name = entry.file_name().into_string().unwrap_or_default();
@@ -211,6 +211,9 @@ fn look(server: &Server, seconds: u64) -> Sample {
     }
 }
 
+/// What is looked at in a sample.
+type Value<'a> = &'a dyn Fn(&Sample) -> u64;
+
 /// Whether the last third of the run holds no more than the second, but for a tenth.
 fn is_flat(samples: &[Sample]) -> bool {
     let third = samples.len() / 3;
@@ -218,11 +221,11 @@ fn is_flat(samples: &[Sample]) -> bool {
         println!("too short to say");
         return true;
     }
-    let mean = |part: &[Sample], value: &dyn Fn(&Sample) -> u64| {
+    let mean = |part: &[Sample], value: Value<'_>| {
         part.iter().map(value).sum::<u64>() as f64 / part.len().max(1) as f64
     };
     let mut flat = true;
-    let values: [(&str, &dyn Fn(&Sample) -> u64); 3] = [
+    let values: [(&str, Value<'_>); 3] = [
         ("RSS KiB", &|sample| sample.rss_kib),
         ("open files", &|sample| sample.files),
         ("threads", &|sample| sample.threads),

@@ -183,7 +183,7 @@ impl Server {
     /// When it does not start.
     #[must_use]
     pub fn start_with(folder: &Path, top: &str, app: &str) -> Self {
-        Self::launch(folder, false, top, app)
+        Self::launch(folder, top, app, None).once_ready()
     }
 
     /// The same, on every address of this machine: others could reach it.
@@ -192,16 +192,14 @@ impl Server {
     /// When it does not start.
     #[must_use]
     pub fn start_openly(folder: &Path, app: &str) -> Self {
-        Self::launch(folder, true, "", app)
+        Self::spawn(folder, true, "", app, None).once_ready()
     }
 
-    fn launch(folder: &Path, openly: bool, top: &str, app: &str) -> Self {
-        std::fs::create_dir_all(folder.join("streams")).unwrap();
-        let server = Self::launch(folder, top, app, None);
+    fn once_ready(self) -> Self {
         eventually("the server is ready", || {
-            (server.get("/readyz").status == 200).then_some(())
+            (self.get("/readyz").status == 200).then_some(())
         });
-        server
+        self
     }
 
     /// The same, but waits only until it answers at all, and runs it as a user of less power: with
@@ -211,6 +209,16 @@ impl Server {
     /// When it does not start.
     #[must_use]
     pub fn launch(folder: &Path, top: &str, app: &str, user: Option<(u32, &Path)>) -> Self {
+        Self::spawn(folder, false, top, app, user)
+    }
+
+    fn spawn(
+        folder: &Path,
+        openly: bool,
+        top: &str,
+        app: &str,
+        user: Option<(u32, &Path)>,
+    ) -> Self {
         std::fs::create_dir_all(folder.join("streams")).unwrap();
         // Restarts keep theirs.
         let port = folder.join("port");

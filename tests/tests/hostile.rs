@@ -239,3 +239,17 @@ fn a_stream_whose_sound_is_gone_from_one_segment_flows_on_in_time() {
     });
     assert_eq!(streamed, laid_out);
 }
+
+/// Found by `playlist`: a duration of ten thousand million years overflowed on its way to ticks.
+#[test]
+fn segments_that_last_for_ages() {
+    for duration in [
+        "0388313981572612095",
+        "9223372036854775807",
+        "1e300",
+        "99999999999999",
+    ] {
+        let text = format!("#EXTM3U\n#EXTINF:{duration},\na.ts\n#EXTINF:{duration},\nb.ts\n");
+        fuzz::playlist(text.as_bytes());
+    }
+}

@@ -161,10 +161,15 @@ pub(crate) fn file_name(location: &Location) -> String {
     name.unwrap_or_else(|| location.to_string())
 }
 
+/// The longest that a segment is taken to last, three years: as many of them as a playlist may list
+/// still add up.
+const LONGEST: Ticks = Ticks::MAX / 1_000_000;
+
 /// A duration in 90 kHz ticks.
 pub(crate) fn ticks(duration: Duration) -> Ticks {
-    i64::try_from(duration.as_micros()).map_or(Ticks::MAX / 1000, |micros| {
-        (micros.saturating_mul(9) + 50) / 100
+    i64::try_from(duration.as_micros()).map_or(LONGEST, |micros| {
+        let ticks = micros.saturating_mul(9).saturating_add(50) / 100;
+        ticks.min(LONGEST)
     })
 }
 

@@ -78,6 +78,9 @@ impl ControlHeader {
         if second & 0x04 != 0 {
             let extension = usize::from(reader.byte()?);
             reader.at = reader.at.saturating_add(extension);
+            if reader.at > bytes.len() {
+                return Err(ControlHeaderError::Truncated);
+            }
         }
         Ok(Self {
             header_len: reader.at,
@@ -181,6 +184,17 @@ fn mapping(streams: u8, coupled: u8, order: &[u8]) -> Vec<u8> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    /// Found by `codec_headers`: the header was said to be longer than what there was of it.
+    #[test]
+    fn a_control_extension_that_is_not_all_there_is_waited_for() {
+        let whole = [0x7f, 0xe4, 0x03, 0x02, 9, 9];
+        assert_eq!(ControlHeader::parse(&whole).unwrap().header_len, 6);
+        for len in 0..whole.len() {
+            let cut = ControlHeader::parse(&whole[..len]);
+            assert_eq!(cut, Err(ControlHeaderError::Truncated), "{len}");
+        }
+    }
 
     #[test]
     fn reads_trims_and_chained_sizes() {

@@ -631,10 +631,14 @@ pub(crate) fn mark_of(playlist: &Path, segment: &Segment, root: &Path) -> Option
         .then(|| FileMark::of(&metadata))
 }
 
+/// The longest that a segment is taken to last, three years: as many of them as a playlist may list
+/// still add up.
+const LONGEST: Ticks = Ticks::MAX / 1_000_000;
+
 /// A duration in 90 kHz ticks.
 pub(crate) fn ticks(duration: Duration) -> Ticks {
-    let micros = i64::try_from(duration.as_micros()).unwrap_or(i64::MAX / 9);
-    (micros.saturating_mul(9) + 50) / 100
+    let micros = i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
+    (micros.saturating_mul(9).saturating_add(50) / 100).min(LONGEST)
 }
 
 /// 90 kHz ticks as a duration.
