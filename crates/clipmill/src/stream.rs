@@ -205,7 +205,7 @@ impl StreamWriter {
                     track.writer.push_part(timeline, part);
                 }
                 if written {
-                    track.start = track.writer.first_start();
+                    track.start = track.start.max(track.writer.first_start());
                 }
             }
             if let Some(before) = number.checked_sub(1) {

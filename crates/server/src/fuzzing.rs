@@ -5,7 +5,7 @@ use clipmill_playlist::{Playlist, PlaylistLimits, Segment};
 use crate::sources::names::PlaylistName;
 use crate::sources::session::{Seen, Tracker};
 use crate::spool;
-use crate::storage::ClipRecord;
+use crate::storage::{self, ClipRecord};
 
 /// Whether a catalog entry can be read.
 #[must_use]
@@ -13,10 +13,10 @@ pub fn catalog_entry(key: &[u8], value: &[u8]) -> bool {
     crate::catalog::is_readable(key, value)
 }
 
-/// The record in the first bytes of a clip.
+/// The record of a clip, as it lies beside it.
 #[must_use]
-pub fn clip_record(head: &[u8]) -> Option<ClipRecord> {
-    ClipRecord::find(head)
+pub fn clip_record(text: &[u8]) -> Option<ClipRecord> {
+    storage::parse_record(text)
 }
 
 /// What the name of a segment in the spool says, written anew.

@@ -29,6 +29,8 @@ use clipmill::{ClipError, ClipLayout, SegmentSource};
 
 pub use self::body::{BodySender, ClipBody, body};
 pub use self::leases::Lease;
+#[cfg(feature = "fuzzing")]
+pub(crate) use self::record::parse as parse_record;
 pub use self::record::{ClipRecord, read_record};
 use self::record::{record_path, write_record};
 use self::unnamed::Unnamed;

@@ -146,7 +146,8 @@ fn check_track_fragment(
     let mut time = tfdt.sized();
     tfdt.end(faults);
     let expected = track.next.unwrap_or(time);
-    faults.demand(time == expected, || {
+    // The last sample lasts until then (8.8.12.1).
+    faults.demand(time >= expected, || {
         format!("{name}: a fragment begins at {time}, the one before ends at {expected}")
     });
     let (mut samples, mut first_sync) = (0usize, None);

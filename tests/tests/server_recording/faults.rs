@@ -60,7 +60,7 @@ fn survives(inject: &str, told: &str) {
 
 #[test]
 fn files_that_cannot_be_synced() {
-    survives("fsync:error=EIO:when=6+5", "Input/output error");
+    survives("fsync:error=EIO:when=6+29", "Input/output error");
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use clipmill::source::Reach;
 use clipmill::{Bounds, Clip, Cut, Ticks, Timeline};
 use tokio::sync::oneshot;
 
@@ -150,7 +151,7 @@ impl Asked {
             drop(state);
             let found = placed.found(clip);
             let extended = edge.and_then(|(playlist, next)| {
-                self.up_to_the_edge(stream, &playlist, &app.root(), next)
+                self.up_to_the_edge(stream, &playlist, &app.root(), app.reach(), next)
             });
             Some(extended.unwrap_or(found))
         });
@@ -177,6 +178,7 @@ impl Asked {
         stream: &Stream,
         playlist: &Path,
         root: &Path,
+        reach: Reach,
         next: u64,
     ) -> Option<OnLine> {
         if !has_parts(playlist, next) {
@@ -187,7 +189,7 @@ impl Asked {
             let session = state.session.as_ref()?;
             (self.place(session)?, session.line.snapshot())
         };
-        let snapshot = snapshot.with_parts(playlist, root, next);
+        let snapshot = snapshot.with_parts(playlist, root, reach, next);
         let clip = self.choose(&snapshot.timeline, placed.bounds);
         Some(placed.found(clip.map(|clip| (snapshot.files(&clip), clip))))
     }

@@ -89,13 +89,7 @@ pub(crate) fn has_parts(playlist: &Path, next: u64) -> bool {
 impl Snapshot {
     /// The same with the parts of the segment that is being written (`EXT-X-PART`), and with
     /// segments that were listed since: up to the live edge.
-    pub(crate) fn with_parts(
-        self,
-        playlist: &Path,
-        root: &Path,
-        reach: Reach,
-        next: u64,
-    ) -> Self {
+    pub(crate) fn with_parts(self, playlist: &Path, root: &Path, reach: Reach, next: u64) -> Self {
         let Some((listed, _)) = read_media(playlist) else {
             return self;
         };
