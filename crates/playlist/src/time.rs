@@ -163,14 +163,31 @@ pub(crate) fn shown_instant(instant: DateTime<Utc>) -> String {
     instant.to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
-/// `90.5s`.
+/// `90.5s`, to the last digit.
 pub(crate) fn shown_duration(duration: Duration) -> String {
-    format!("{}s", duration.as_secs_f64())
+    let exact = format!("{}.{:09}", duration.as_secs(), duration.subsec_nanos());
+    let short = exact.trim_end_matches('0').trim_end_matches('.');
+    format!("{short}s")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Found by `window`: 1.953 s was shown as 1.9529999999999998 s, which is another.
+    #[test]
+    fn what_is_shown_of_a_duration_is_all_of_it() {
+        for (nanos, shown) in [
+            (1_953_000_000, "1.953s"),
+            (90_000_000_000, "90s"),
+            (1, "0.000000001s"),
+            (0, "0s"),
+        ] {
+            let duration = Duration::from_nanos(nanos);
+            assert_eq!(shown_duration(duration), shown);
+            assert_eq!(parse_duration(shown).unwrap(), duration);
+        }
+    }
 
     #[test]
     fn durations() {
