@@ -73,7 +73,7 @@ fn a_disk_that_is_full_now_and_then() {
 
 #[test]
 fn files_that_cannot_be_renamed() {
-    survives("rename:error=EIO:when=5+9", "Input/output error");
+    survives("rename:error=EIO:when=2+4", "Input/output error");
 }
 
 #[test]
