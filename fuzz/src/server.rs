@@ -13,7 +13,7 @@ use clipmill_server::config::{AppSettings, Settings};
 use clipmill_server::fuzzing;
 use clipmill_server::http::{Clipping, Pending, Web, router};
 use clipmill_server::model::is_stream_id;
-use clipmill_server::recorder::{ClipWindow, MadeClip, OnDemandError, RecorderStatus};
+use clipmill_server::recorder::{ClipWindow, MadeClip, OnDemandError, RecorderStatus, VirtualClip};
 use clipmill_server::storage::ClipStore;
 use http_body_util::BodyExt;
 use serde_json::Value;
@@ -37,6 +37,17 @@ impl Clipping for NoClips {
         _: Option<clipmill::Cut>,
         _: bool,
     ) -> Pending<'a, Result<MadeClip, OnDemandError>> {
+        Box::pin(async move { Err(OnDemandError::NoBroadcast(stream.to_owned())) })
+    }
+
+    fn virtual_clip<'a>(
+        &'a self,
+        _: &'a str,
+        stream: &'a str,
+        _: ClipWindow,
+        _: Option<clipmill::Cut>,
+        _: bool,
+    ) -> Pending<'a, Result<Arc<VirtualClip>, OnDemandError>> {
         Box::pin(async move { Err(OnDemandError::NoBroadcast(stream.to_owned())) })
     }
 

@@ -200,7 +200,7 @@ impl<'a> Feed<'a> {
             source,
             indexer: Indexer::new(program, limits),
             limits: limits.clone(),
-            keys: KeyRing::new(limits),
+            keys: KeyRing::of(None, limits),
             maps: HashMap::new(),
             map: None,
             missing: 0,

@@ -46,7 +46,7 @@ impl SegmentReader {
         Self {
             indexer: Indexer::new(program, limits),
             limits: limits.clone(),
-            keys: KeyRing::new(limits),
+            keys: KeyRing::of(None, limits),
             maps: HashMap::new(),
             init: None,
         }
