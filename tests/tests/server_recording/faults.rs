@@ -72,8 +72,8 @@ fn a_disk_that_is_full_now_and_then() {
 }
 
 #[test]
-fn files_that_cannot_be_renamed() {
-    survives("rename:error=EIO:when=2+4", "Input/output error");
+fn files_that_cannot_be_named() {
+    survives("linkat,rename:error=EIO:when=2+4", "Input/output error");
 }
 
 #[test]
