@@ -137,6 +137,14 @@ impl Movie {
     #[must_use]
     pub fn faults(&self, file: &[u8]) -> Vec<String> {
         let mut faults = crate::iso::faults(file);
+        faults.extend(self.sample_faults(file));
+        faults
+    }
+
+    /// What is wrong with its samples alone, in a file by anybody.
+    #[must_use]
+    pub fn sample_faults(&self, file: &[u8]) -> Vec<String> {
+        let mut faults = Vec::new();
         let mut spans: Vec<(u64, u64)> = Vec::new();
         for track in &self.tracks {
             let name = format!("track {}", track.id);
