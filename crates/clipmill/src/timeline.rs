@@ -257,6 +257,16 @@ impl Timeline {
         self.joins.retain(|join| join.segment >= number);
     }
 
+    /// The bytes of the segment `number` lie elsewhere from now on, in a file of their own.
+    pub fn relocate(&mut self, number: u64, location: Location) {
+        let at = self.position(number);
+        if let Some(segment) = at.and_then(|at| self.segments.get_mut(at)) {
+            segment.info.location = location;
+            segment.info.byte_range = None;
+            segment.info.key = None;
+        }
+    }
+
     /// The position in [`segments`](Self::segments) of the segment `number`.
     pub(crate) fn position(&self, number: u64) -> Option<usize> {
         let first = self.segments.front()?.number;

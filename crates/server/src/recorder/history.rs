@@ -277,6 +277,7 @@ fn read_one(
         holding: None,
         byte_range,
         key: read.key,
+        unkept: None,
     };
     line.push(&label, index, held);
     Ok(())

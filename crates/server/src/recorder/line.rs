@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use bytes::Bytes;
 use clipmill::{
     ByteRange, Clip, Limits, Location, ReadSegment, SegmentError, SegmentIndex, SegmentInfo,
     SegmentKey, SegmentReader, SegmentSource, Ticks, Timeline, TrackKind,
@@ -82,6 +83,16 @@ pub(crate) struct Held {
     pub(crate) byte_range: Option<ByteRange>,
     /// What the media server's file is encrypted with; what is in the spool is not.
     pub(crate) key: Option<Arc<SegmentKey>>,
+    /// What it takes to keep it later, where that failed.
+    pub(crate) unkept: Option<Unkept>,
+}
+
+/// A segment that is in no spool yet, and whose content is all of the media server's file.
+#[derive(Debug, Clone)]
+pub(crate) struct Unkept {
+    pub(crate) label: Label,
+    /// Its `EXT-X-MAP`.
+    pub(crate) init: Option<Bytes>,
 }
 
 impl Held {
@@ -294,6 +305,37 @@ impl Line {
         };
         self.timeline.push(info, Arc::new(index));
         self.held.push_back(held);
+    }
+
+    /// Whether there are segments that may still be kept.
+    pub(crate) fn has_unkept(&self) -> bool {
+        self.held.iter().any(|held| held.unkept.is_some())
+    }
+
+    /// Has segments kept that could not be kept before, as far as `keep` can do it now.
+    pub(crate) fn keep_again(
+        &mut self,
+        mut keep: impl FnMut(&Held, &Unkept) -> Option<(Kept, Arc<Holding>)>,
+    ) {
+        let timeline = &mut self.timeline;
+        for (at, held) in self.held.iter_mut().enumerate() {
+            let Some(unkept) = held.unkept.take() else {
+                continue;
+            };
+            // What has gone or changed cannot be kept any more.
+            if !held.original_is_intact() {
+                continue;
+            }
+            let Some((kept, holding)) = keep(held, &unkept) else {
+                held.unkept = Some(unkept);
+                continue;
+            };
+            if let Some(number) = timeline.segments().get(at).map(|segment| segment.number) {
+                timeline.relocate(number, Location::File(kept.path));
+            }
+            held.mark = kept.mark;
+            held.holding = Some(holding);
+        }
     }
 
     /// The number of the first segment that is needed when nothing before `from` is.

@@ -16,7 +16,7 @@ use clipmill_playlist::{Segment, candidates};
 
 use super::boundary::{self, Mark};
 use super::growing::Growing;
-use super::line::{Held, Holding, Line, first_timestamp};
+use super::line::{Held, Holding, Line, Unkept, first_timestamp};
 use crate::catalog::Boundary;
 use crate::model::{VodGap, now_ms};
 use crate::sources::session::{FileMark, Pulse, Tracker, silence};
@@ -230,6 +230,11 @@ impl Session {
             let reason = "there is no room to keep it with its sound";
             return self.pass_over(segment, Some(found.mark), Some(reason), place);
         }
+        let may_be_kept_later = holding.is_none() && !label.changed;
+        let unkept = may_be_kept_later.then(|| Unkept {
+            label,
+            init: found.read.init.clone(),
+        });
         // One file that holds all segments changes all the time.
         let mark = found.whole_file.then_some(found.mark);
         let held = Held {
@@ -242,6 +247,7 @@ impl Session {
             holding: holding.map(|(_, holding)| holding),
             byte_range: segment.byte_range,
             key: found.read.key,
+            unkept,
         };
         self.line.push(&label, index, held);
         let newest = self.line.timeline().segments().back();
@@ -369,6 +375,7 @@ impl Session {
                     holding: Some(Holding::new(spool, kept)),
                     byte_range: None,
                     key: None,
+                    unkept: None,
                 };
                 self.line.push(&label, index, held);
             }
@@ -479,16 +486,50 @@ impl Session {
         };
         match place.spool.keep(&self.folder, label, &content) {
             Ok(kept) => {
-                self.not_kept = None;
+                if !self.line.has_unkept() {
+                    self.not_kept = None;
+                }
                 let holding = Holding::new(place.spool, kept.clone());
                 Some((kept, holding))
             }
-            // It is used where it lies, and lost if it is deleted before its clip is cut.
+            // It is used where it lies, and lost if it is deleted before it can be kept, or its
+            // clip is cut.
             Err(error) => {
                 self.not_kept = Some(error);
                 None
             }
         }
+    }
+
+    /// Tries anew to keep what could not be kept, as far as the media server still has it.
+    pub(crate) fn keep_again(&mut self, place: &Place<'_>) {
+        if !self.line.has_unkept() {
+            return;
+        }
+        let may_link = !self.names_reused && self.taken >= COPIED;
+        let (folder, mut trouble) = (&self.folder, None);
+        self.line.keep_again(|held, unkept| {
+            let from = held.original.as_deref()?;
+            let kept = std::fs::read(from)
+                .map_err(|error| SpoolError::new(from, error))
+                .and_then(|bytes| {
+                    let content = Content {
+                        bytes: &bytes,
+                        init: unkept.init.as_ref(),
+                        mark: held.original_mark,
+                        from: may_link.then_some(from),
+                    };
+                    place.spool.keep(folder, unkept.label, &content)
+                });
+            match kept {
+                Ok(kept) => Some((kept.clone(), Holding::new(place.spool, kept))),
+                Err(error) => {
+                    trouble = Some(error);
+                    None
+                }
+            }
+        });
+        self.not_kept = trouble;
     }
 
     /// When a segment began that the playlist does not date: as long after the one before as its

@@ -409,6 +409,7 @@ impl Stream {
         };
         let root = app.root();
         let place = self.place(&root, shared, app);
+        session.keep_again(&place);
         let new = listed.get(from..).unwrap_or_default();
         let mut remaining: Duration = new.iter().map(|segment| segment.duration).sum();
         for (at, segment) in new.iter().enumerate() {
@@ -474,7 +475,9 @@ impl Stream {
             return;
         };
         let root = app.root();
-        session.take_expected(None, &self.place(&root, shared, app));
+        let place = self.place(&root, shared, app);
+        session.take_expected(None, &place);
+        session.keep_again(&place);
         tracing::info!(
             stream = self.id,
             session = session.id,

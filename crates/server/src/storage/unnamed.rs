@@ -1,7 +1,7 @@
 //! Files that have no name until they are whole.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Seek};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,6 +10,8 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub(super) struct Unnamed {
     file: Arc<File>,
+    /// The dot-name that it has if it must have one.
+    path: PathBuf,
     /// The dot-name, where it has one.
     hidden: Option<Hidden>,
 }
@@ -17,13 +19,14 @@ pub(super) struct Unnamed {
 impl Unnamed {
     /// Makes a file in `folder`; `hidden` is the name that it has if it must have one.
     pub(super) fn new(folder: &Path, hidden: &str) -> io::Result<Self> {
+        let path = folder.join(hidden);
         if let Some(file) = without_name(folder) {
             return Ok(Self {
                 file: Arc::new(file),
+                path,
                 hidden: None,
             });
         }
-        let path = folder.join(hidden);
         let mut options = File::options();
         let file = options
             .read(true)
@@ -32,7 +35,8 @@ impl Unnamed {
             .open(&path)?;
         Ok(Self {
             file: Arc::new(file),
-            hidden: Some(Hidden(path)),
+            hidden: Some(Hidden(path.clone())),
+            path,
         })
     }
 
@@ -44,8 +48,23 @@ impl Unnamed {
     pub(super) fn link(self, to: &Path) -> io::Result<()> {
         match &self.hidden {
             Some(hidden) => fs::rename(&hidden.0, to),
-            None => name(&self.file, to),
+            None => name(&self.file, to).or_else(|error| match error.kind() {
+                io::ErrorKind::AlreadyExists => Err(error),
+                // Not every file system that has such files lets them be linked.
+                _ => self.copy(to),
+            }),
         }
+    }
+
+    /// Gives a copy the name, whole and synced.
+    fn copy(&self, to: &Path) -> io::Result<()> {
+        let hidden = Hidden(self.path.clone());
+        let mut copy = File::create(&hidden.0)?;
+        let mut from = self.file.as_ref();
+        from.seek(io::SeekFrom::Start(0))?;
+        io::copy(&mut from, &mut copy)?;
+        copy.sync_all()?;
+        fs::rename(&hidden.0, to)
     }
 }
 
@@ -129,12 +148,25 @@ mod tests {
             let path = folder.path().join(".x.part");
             Unnamed {
                 file: Arc::new(File::create(&path).unwrap()),
-                hidden: Some(Hidden(path)),
+                hidden: Some(Hidden(path.clone())),
+                path,
             }
         };
         drop(hidden());
         assert!(names(folder.path()).is_empty());
         hidden().link(&folder.path().join("clip")).unwrap();
+        assert_eq!(names(folder.path()), ["clip"]);
+    }
+
+    #[test]
+    fn what_cannot_be_linked_is_copied() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = Unnamed::new(folder.path(), ".x.part").unwrap();
+        file.file().as_ref().write_all(b"clip").unwrap();
+        let path = folder.path().join("clip");
+        file.copy(&path).unwrap();
+        drop(file);
+        assert_eq!(fs::read(&path).unwrap(), b"clip");
         assert_eq!(names(folder.path()), ["clip"]);
     }
 }
