@@ -227,8 +227,18 @@ impl SledCatalog {
             Some(store) => store,
             None => self.open_again()?,
         };
-        self.undo_doubtful(&store)?;
+        let undone = self.undo_doubtful(&store);
+        undone.map_err(|error| self.broken(&store, error))?;
         Ok(store)
+    }
+
+    /// Does what left nothing behind if it failed, once more where it did: a store that had failed
+    /// before, unnoticed, has been opened again by then.
+    fn insist<T>(attempt: impl Fn() -> Result<T>) -> Result<T> {
+        attempt().or_else(|error| match error {
+            CatalogError::Entry { .. } => Err(error),
+            _ => attempt(),
+        })
     }
 
     fn open_again(&self) -> Result<Arc<Store>> {
@@ -298,15 +308,22 @@ impl SledCatalog {
 
     /// Does something that changes the store, and makes it last.
     fn change<T>(&self, change: impl Fn(&Db) -> Result<T>) -> Result<T> {
+        let (store, value) = Self::insist(|| self.change_store(&change))?;
+        let settled = store.settle().map(|()| value);
+        settled.map_err(|error| self.broken(&store, error))
+    }
+
+    fn change_store<T>(&self, change: impl Fn(&Db) -> Result<T>) -> Result<(Arc<Store>, T)> {
         let store = self.store()?;
-        let changed = change(&store.db).and_then(|value| store.settle().map(|()| value));
-        changed.map_err(|error| self.broken(&store, error))
+        match change(&store.db) {
+            Ok(value) => Ok((store, value)),
+            Err(error) => Err(self.broken(&store, error)),
+        }
     }
 
     /// Does something that is not worth a wait for the disk.
     fn change_lightly<T>(&self, change: impl Fn(&Db) -> Result<T>) -> Result<T> {
-        let store = self.store()?;
-        change(&store.db).map_err(|error| self.broken(&store, error))
+        Self::insist(|| self.change_store(&change)).map(|(_, value)| value)
     }
 
     fn transaction<T>(
@@ -319,6 +336,40 @@ impl SledCatalog {
     fn get<T: DeserializeOwned>(&self, key: &[u8]) -> Result<Option<T>> {
         let found = self.store()?.db.get(key)?;
         found.map(|value| decode(key, &value)).transpose()
+    }
+
+    fn try_commit_clip(
+        &self,
+        app: &str,
+        vod: &Vod,
+        boundary: Option<(&str, &Boundary)>,
+        hooks: &[QueuedHook],
+    ) -> Result<()> {
+        let store = self.store()?;
+        let moved = boundary.map(|(stream, to)| (key(b'm', app, stream.as_bytes()), to));
+        let before = transaction(&store.db, &|tree| {
+            add_vod(tree, app, vod)?;
+            add_hooks(tree, hooks)?;
+            let Some((key, to)) = &moved else {
+                return Ok(None);
+            };
+            let before = tree.get(key.as_slice())?;
+            put(tree, key.clone(), *to)?;
+            Ok(before)
+        });
+        let before = before.map_err(|error| self.broken(&store, error))?;
+        if let Err(error) = store.settle() {
+            let mut doubtful = self.doubtful.lock().unwrap_or_else(PoisonError::into_inner);
+            doubtful.push(Doubtful {
+                vod_key: key(b'v', app, vod.vod_id.as_bytes()),
+                vod_id: vod.vod_id.clone(),
+                app: app.to_owned(),
+                boundary: moved.map(|(key, _)| (key, before)),
+            });
+            drop(doubtful);
+            return Err(self.broken(&store, error));
+        }
+        Ok(())
     }
 
     /// The entries whose keys begin so.
@@ -371,30 +422,7 @@ impl Catalog for SledCatalog {
         boundary: Option<(&str, &Boundary)>,
         hooks: &[QueuedHook],
     ) -> Result<()> {
-        let store = self.store()?;
-        let moved = boundary.map(|(stream, to)| (key(b'm', app, stream.as_bytes()), to));
-        let before = transaction(&store.db, &|tree| {
-            add_vod(tree, app, vod)?;
-            add_hooks(tree, hooks)?;
-            let Some((key, to)) = &moved else {
-                return Ok(None);
-            };
-            let before = tree.get(key.as_slice())?;
-            put(tree, key.clone(), *to)?;
-            Ok(before)
-        });
-        let before = before.map_err(|error| self.broken(&store, error))?;
-        if let Err(error) = store.settle() {
-            let mut doubtful = self.doubtful.lock().unwrap_or_else(PoisonError::into_inner);
-            doubtful.push(Doubtful {
-                vod_key: key(b'v', app, vod.vod_id.as_bytes()),
-                vod_id: vod.vod_id.clone(),
-                app: app.to_owned(),
-                boundary: moved.map(|(key, _)| (key, before)),
-            });
-            drop(doubtful);
-            return Err(self.broken(&store, error));
-        }
+        Self::insist(|| self.try_commit_clip(app, vod, boundary, hooks))?;
         if !hooks.is_empty() {
             self.added.notify_one();
         }
