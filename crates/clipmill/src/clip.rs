@@ -614,18 +614,23 @@ impl TrackWriter {
         let local = &placed.index.tracks[part.local];
         // Which configuration came last, in the segment and in the movie, and its sampling rate.
         let mut last: Option<(u16, u16, u32)> = None;
-        for sample in local.samples().range(part.samples.clone()) {
-            let known = last.filter(|(known, ..)| *known == sample.config);
-            let found = known.or_else(|| {
-                let config = local.configs().get(usize::from(sample.config))?;
-                let rate = config.sample_rate().unwrap_or(self.timescale);
-                Some((sample.config, self.config(config), rate))
+        // Not a loop over them, which is slower: see the iterator.
+        local
+            .samples()
+            .range(part.samples.clone())
+            .iter()
+            .for_each(|sample| {
+                let known = last.filter(|(known, ..)| *known == sample.config);
+                let found = known.or_else(|| {
+                    let config = local.configs().get(usize::from(sample.config))?;
+                    let rate = config.sample_rate().unwrap_or(self.timescale);
+                    Some((sample.config, self.config(config), rate))
+                });
+                last = found;
+                if let Some((_, config, rate)) = found {
+                    self.push(&sample, part.shift, config, rate);
+                }
             });
-            last = found;
-            if let Some((_, config, rate)) = found {
-                self.push(&sample, part.shift, config, rate);
-            }
-        }
         let narrow = |value: usize| u32::try_from(value).unwrap_or(u32::MAX);
         self.runs.push(Run {
             segment: number(placed.number),

@@ -119,6 +119,23 @@ impl Near {
         }
     }
 
+    #[inline]
+    fn written_out(self, base: i64, duration: u32, units: &[u32], prefix: u32) -> Sample {
+        // Below 4 GiB, as it was when it was put in.
+        let size = units.iter().fold(0u32, |size, &word| {
+            size.wrapping_add(Self::len(word)).wrapping_add(prefix)
+        });
+        Sample {
+            dts: base.wrapping_add(self.dts.into()),
+            composition_offset: self.composition_offset,
+            duration,
+            size,
+            config: self.config,
+            random_access: self.random_access(),
+            leading: self.leading(),
+        }
+    }
+
     fn leading(self) -> Leading {
         match self.flags & 3 {
             0 => Leading::No,
@@ -257,22 +274,11 @@ impl Store {
             } => {
                 let sample = samples.get(number)?;
                 let (_, words) = self.words(number)?;
-                let size = words.iter().fold(0u32, |size, &word| {
-                    size.saturating_add(Near::len(word)).saturating_add(prefix)
-                });
                 let duration = match durations.as_slice() {
                     [duration] => *duration,
                     durations => durations.get(number).copied()?,
                 };
-                Some(Sample {
-                    dts: base.saturating_add(sample.dts.into()),
-                    composition_offset: sample.composition_offset,
-                    duration,
-                    size,
-                    config: sample.config,
-                    random_access: sample.random_access(),
-                    leading: sample.leading(),
-                })
+                Some(sample.written_out(*base, duration, words, prefix))
             }
             Self::Even {
                 base,
@@ -501,6 +507,47 @@ impl Iterator for SamplesIter<'_> {
         Some(sample)
     }
 
+    /// Goes over pictures without looking for each where its own words begin and end.
+    fn fold<B, F: FnMut(B, Sample) -> B>(self, init: B, mut fold: F) -> B {
+        let Samples {
+            store,
+            prefix,
+            begin,
+            end,
+        } = self.0;
+        let Store::Near {
+            base,
+            durations,
+            samples,
+            words,
+        } = store
+        else {
+            let numbers = (begin..end).filter_map(|number| store.sample(number, prefix));
+            return numbers.fold(init, fold);
+        };
+        let own = samples.get(begin..end).unwrap_or_default();
+        let equal = match durations.as_slice() {
+            [duration] => Some(*duration),
+            _ => None,
+        };
+        let mut all = init;
+        let mut nexts = samples
+            .get(begin.saturating_add(1)..)
+            .unwrap_or_default()
+            .iter();
+        for (number, sample) in (begin..).zip(own) {
+            let next = nexts.next();
+            let end = next.map_or(words.len(), |next| next.first_word as usize);
+            let units = words.get(sample.first_word as usize..end);
+            let duration = equal.or_else(|| durations.get(number).copied());
+            let Some(([_, units @ ..], duration)) = units.zip(duration) else {
+                break;
+            };
+            all = fold(all, sample.written_out(*base, duration, units, prefix));
+        }
+        all
+    }
+
     fn size_hint(&self) -> (usize, Option<usize>) {
         (self.0.len(), Some(self.0.len()))
     }
@@ -542,6 +589,11 @@ mod tests {
     fn check(samples: &[Sample], ends: &[u32], units: &[Unit], prefix: u32) -> Store {
         let store = Store::new(samples.to_vec(), ends.to_vec(), units.to_vec());
         let seen: Vec<_> = Samples::new(&store, prefix).iter().collect();
+        assert_eq!(seen, samples);
+        let mut seen = Vec::new();
+        Samples::new(&store, prefix)
+            .iter()
+            .for_each(|sample| seen.push(sample));
         assert_eq!(seen, samples);
         let seen: Vec<_> = Samples::new(&store, prefix).iter().rev().collect();
         assert_eq!(seen, samples.iter().rev().copied().collect::<Vec<_>>());

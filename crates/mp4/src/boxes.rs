@@ -56,6 +56,12 @@ impl Boxes {
         self.out.resize(self.out.len().saturating_add(count), 0);
     }
 
+    /// What was written from byte `at` on, by four bytes each.
+    pub(crate) fn words_from(&mut self, at: usize) -> impl Iterator<Item = &mut [u8; 4]> {
+        let (words, _) = self.out.get_mut(at..).unwrap_or_default().as_chunks_mut();
+        words.iter_mut()
+    }
+
     /// A 32-bit count of items.
     pub(crate) fn count(&mut self, count: usize, what: &'static str) -> Result<()> {
         self.u32(u32::try_from(count).map_err(|_| LayoutError::TooLarge { what })?);

@@ -44,37 +44,49 @@ pub(crate) struct Facts {
 }
 
 impl Facts {
+    /// Sums, least and greatest values alone: what they tell is worked out once, not for each
+    /// sample.
     pub(crate) fn of(samples: &[MovieSample]) -> Self {
-        let first = samples.first();
-        let mut facts = Self {
-            all_sync: true,
-            equal_size: first.map(|sample| sample.size),
-            equal_duration: first.map(|sample| sample.duration),
-            ..Default::default()
-        };
+        let (mut duration, mut bytes, mut last_config) = (0u64, 0u64, 0u16);
+        let mut sizes = (u32::MAX, 0u32);
+        let mut durations = (u32::MAX, 0u32);
+        let mut offsets = (0i32, 0i32);
+        // The least of the durations less one, of which 0 makes the greatest.
+        let mut shortest = u32::MAX;
+        let (mut syncs, mut open, mut gradual, mut leading) = (0u32, 0u32, 0u32, 0u32);
         for sample in samples {
             // Below 2^32 samples of less than 2^32 each: no sum can pass 64 bits.
-            facts.duration = facts.duration.saturating_add(sample.duration.into());
-            facts.bytes = facts.bytes.saturating_add(sample.size.into());
-            facts.last_config = facts.last_config.max(sample.config);
-            facts.all_sync &= sample.random_access.is_sync();
-            facts.any_open |= sample.random_access == RandomAccess::Open;
-            facts.any_gradual |= matches!(sample.random_access, RandomAccess::Gradual(_));
-            facts.any_leading |= sample.leading != Leading::No;
-            facts.any_offset |= sample.composition_offset != 0;
-            facts.any_negative_offset |= sample.composition_offset < 0;
-            if facts.equal_size != Some(sample.size) {
-                facts.equal_size = None;
-            }
-            if facts.equal_duration != Some(sample.duration) {
-                facts.equal_duration = None;
-            }
-            if sample.duration != 0 {
-                let shortest = facts.shortest.unwrap_or(u32::MAX);
-                facts.shortest = Some(shortest.min(sample.duration));
-            }
+            duration = duration.wrapping_add(sample.duration.into());
+            bytes = bytes.wrapping_add(sample.size.into());
+            last_config = last_config.max(sample.config);
+            sizes = (sizes.0.min(sample.size), sizes.1.max(sample.size));
+            durations = (
+                durations.0.min(sample.duration),
+                durations.1.max(sample.duration),
+            );
+            shortest = shortest.min(sample.duration.wrapping_sub(1));
+            let offset = sample.composition_offset;
+            offsets = (offsets.0.min(offset), offsets.1.max(offset));
+            syncs = syncs.wrapping_add(sample.random_access.is_sync().into());
+            open |= u32::from(sample.random_access == RandomAccess::Open);
+            gradual |= u32::from(matches!(sample.random_access, RandomAccess::Gradual(_)));
+            leading |= u32::from(sample.leading != Leading::No);
         }
-        facts
+        let equal = |range: (u32, u32)| (range.0 == range.1).then_some(range.0);
+        Self {
+            duration,
+            bytes,
+            all_sync: syncs as usize == samples.len(),
+            any_open: open != 0,
+            any_gradual: gradual != 0,
+            any_leading: leading != 0,
+            any_offset: offsets != (0, 0),
+            any_negative_offset: offsets.0 < 0,
+            last_config,
+            equal_size: equal(sizes),
+            equal_duration: equal(durations),
+            shortest: shortest.checked_add(1),
+        }
     }
 }
 

@@ -134,9 +134,10 @@ pub(crate) fn sizes(b: &mut Boxes, samples: &[MovieSample], facts: &Facts) -> Re
         b.u32(equal.unwrap_or(0));
         b.count(samples.len(), "a count of samples")?;
         if equal.is_none() {
-            b.reserve(samples.len().saturating_mul(4));
-            for sample in samples {
-                b.u32(sample.size);
+            let at = b.len();
+            b.zeros(samples.len().saturating_mul(4));
+            for (place, sample) in b.words_from(at).zip(samples) {
+                *place = sample.size.to_be_bytes();
             }
         }
         Ok(())
