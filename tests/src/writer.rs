@@ -31,6 +31,8 @@ pub struct Plan {
     pub start: u64,
     /// Length of the text in each access unit, the more the longer.
     pub weight: usize,
+    /// Whether parameter sets come with the first picture alone.
+    pub sets_once: bool,
 }
 
 impl Default for Plan {
@@ -47,6 +49,7 @@ impl Default for Plan {
             sound_delay: 0,
             start: 126_000,
             weight: 100,
+            sets_once: false,
         }
     }
 }
@@ -212,7 +215,7 @@ impl Plan {
         if self.delimiters {
             push(&[0x09, 0xf0]);
         }
-        if unit.key {
+        if unit.key && (!self.sets_once || unit.dts == self.start) {
             push(&sequence_parameter_set());
             push(&picture_parameter_set());
         }

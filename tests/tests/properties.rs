@@ -25,7 +25,7 @@ fn plans() -> impl Strategy<Value = Plan> {
     ];
     let start = prop_oneof![Just(126_000u64), Just(0), (1 << 33) - 900_000..(1u64 << 33)];
     let sound = (any::<bool>(), 1usize..8, 0u64..40_000);
-    let more = (any::<bool>(), 0usize..400);
+    let more = (any::<bool>(), 0usize..400, any::<bool>());
     (shape, ticks, start, sound, more).prop_map(|(shape, picture_ticks, start, sound, more)| {
         let (groups, group, reorder, delimiters, slices) = shape;
         let (with_sound, frames_per_pes, sound_delay) = sound;
@@ -41,6 +41,7 @@ fn plans() -> impl Strategy<Value = Plan> {
             sound_delay,
             start,
             weight: more.1,
+            sets_once: more.2,
         }
     })
 }

@@ -393,7 +393,8 @@ struct MadeTrack {
 impl MadeTrack {
     /// Makes the edit list that presents `start..end` of the line, as far as there is media.
     fn set_edits(&mut self, start: Ticks, end: Ticks) {
-        let from = self.first_pts.max(start);
+        // No edit reaches before the first sample is decoded.
+        let from = self.first_pts.max(start).max(self.first_dts);
         let to = self.end.min(end);
         self.presented = from..to.max(from);
         self.track.edits = if to <= from {
@@ -518,7 +519,14 @@ fn samples_of<'a>(
 /// When the first of the chosen samples is presented.
 pub(crate) fn first_shown(timeline: &Timeline, chosen: &[Chosen]) -> Option<Ticks> {
     let mut points = 0;
+    let (first, ..) = samples_of(timeline, chosen).next()?;
+    let looked_at = match first.timing() {
+        TrackTiming::Exact { .. } => usize::MAX,
+        // Sound is in the order of its times, or is put into it.
+        TrackTiming::Rounded { .. } => 1,
+    };
     let shown = samples_of(timeline, chosen)
+        .take(looked_at)
         .filter(|(_, _, sample)| is_presented(sample, &mut points))
         .map(|(local, shift, sample)| to_ticks(sample.pts() + shift, local.timing().clock()));
     shown.min()
@@ -603,8 +611,8 @@ impl TrackWriter {
     /// The edit list of the track in a movie that is presented from `start` on, but for when it
     /// ends; its first frame is presented at `first_shown`.
     pub(crate) fn open_edits(&self, start: Ticks, first_shown: Ticks) -> Vec<Edit> {
-        let from = first_shown.max(start);
         let first_dts = to_ticks(self.first_dts, self.timing.clock());
+        let from = first_shown.max(start).max(first_dts);
         edit_list(start, from..from, first_dts, self.timescale)
     }
 
@@ -666,7 +674,10 @@ impl TrackWriter {
         };
         self.begun = true;
         self.stated = self.stated_duration(sample, rate);
-        if is_presented(sample, &mut self.sync_samples) {
+        // Sound is in the order of its times, or is put into it.
+        let is_least =
+            matches!(self.timing, TrackTiming::Exact { .. }) || self.first_pts == i64::MAX;
+        if is_presented(sample, &mut self.sync_samples) && is_least {
             self.first_pts = self.first_pts.min(pts);
         }
         self.last_pts = self.last_pts.max(pts);
@@ -751,12 +762,11 @@ impl TrackWriter {
     /// The same where the track goes on: how long a picture lasts only the next one tells.
     fn finish_before(&mut self, mut following: impl Iterator<Item = LineSample>) -> Ticks {
         let next = following.next();
-        let duration = match next {
+        let mut duration = match next {
             _ if self.stated > 0 => self.stated,
             Some(next) if next.dts > self.last_dts => next.dts - self.last_dts,
             _ => self.usual_duration(),
         };
-        self.end_last(duration);
         let end = match self.timing {
             TrackTiming::Exact { timescale } => {
                 // The next in decode order need not be the next that is shown.
@@ -764,13 +774,18 @@ impl TrackWriter {
                 let shown = shown
                     .map(|next| next.pts)
                     .filter(|pts| *pts > self.last_pts);
-                let shown = shown.min().filter(|_| self.stated == 0);
-                to_ticks(shown.unwrap_or(self.last_pts + duration), timescale)
+                if let Some(shown) = shown.min().filter(|_| self.stated == 0) {
+                    duration = duration.max(shown - self.last_pts);
+                    to_ticks(shown, timescale)
+                } else {
+                    to_ticks(self.last_pts + duration, timescale)
+                }
             }
             TrackTiming::Rounded { clock } => {
                 to_ticks(self.first_dts, clock) + to_ticks(self.position + duration, self.timescale)
             }
         };
+        self.end_last(duration);
         self.configs.shrink_to_fit();
         end
     }

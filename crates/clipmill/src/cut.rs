@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use clipmill_media::{CLOCK_90K, RandomAccess, Sample, TrackTiming};
+use clipmill_media::{CLOCK_90K, RandomAccess, Sample, TrackKind, TrackTiming};
 
 use crate::timeline::{Ticks, Timeline, to_ticks};
 
@@ -10,8 +10,8 @@ use crate::timeline::{Ticks, Timeline, to_ticks};
 /// before an asked instant is the one that was meant.
 pub(crate) const ROUNDING: Ticks = CLOCK_90K as Ticks / 1000;
 
-/// A frame that is presented across the end asked for keeps its length, unless that is further away:
-/// then it ends there.
+/// A clip begins and ends with whole frames, unless an edge of the window is further away from the next
+/// one than this: then it begins or ends in the middle of the frame on display.
 const FRAME_LIMIT: Ticks = CLOCK_90K as Ticks / 2;
 
 /// Where a clip may begin and end.
@@ -159,6 +159,8 @@ fn exact_edges(timeline: &Timeline, track: usize, bounds: Bounds) -> Option<Edge
     let mut start: Option<Ticks> = None;
     let mut end: Option<Ticks> = None;
     let mut last = None;
+    // The frame before the first one: the one on display when the window begins.
+    let mut before: Option<(usize, Ticks)> = None;
     'line: for (first, stretch, samples) in timeline.stretches(track) {
         let (least, greatest) = (
             to_ticks(stretch.pts.0, clock),
@@ -184,19 +186,35 @@ fn exact_edges(timeline: &Timeline, track: usize, bounds: Bounds) -> Option<Edge
             } else if wanted(pts) {
                 start = Some(start.map_or(pts, |start| start.min(pts)));
                 last = Some(at);
+            } else if before.is_none_or(|(_, earlier)| pts > earlier) {
+                before = Some((at, pts));
             }
         }
     }
-    let (start, last) = (start?, last?);
+    let on_display = before.filter(|&(_, pts)| {
+        let until = start.or(end).or(timeline.end()).unwrap_or(pts);
+        timeline.tracks()[track].kind == TrackKind::Video
+            && from < until
+            && start.is_none_or(|start| start > from.saturating_add(FRAME_LIMIT))
+            && !timeline.is_missing_between(pts, until)
+    });
+    let (start, last) = match on_display {
+        Some((at, _)) => (from, last.unwrap_or(at).max(at)),
+        None => (start?, last?),
+    };
     let first = match bounds.from {
         None => 0,
         // Without a sync sample anywhere there is no better place than the beginning.
         Some(_) => entrance.found().filter(|&sync| sync <= last).unwrap_or(0),
     };
-    let end = end.map(|end| {
-        let limit = to.saturating_add(FRAME_LIMIT);
-        if end > limit { to.max(start + 1) } else { end }
-    });
+    // Nothing of the leading track may lie behind the end, and much of others, or of its last frame.
+    let limit = to.saturating_add(FRAME_LIMIT);
+    let next = end.or(timeline.latest_end()).unwrap_or(to);
+    let end = if next > limit {
+        Some(to.max(start.saturating_add(1)))
+    } else {
+        end
+    };
     let start = bounds
         .from
         .map(|_| presentable_start(timeline, track, first, start));
@@ -208,8 +226,9 @@ fn exact_edges(timeline: &Timeline, track: usize, bounds: Bounds) -> Option<Edge
 }
 
 /// Finds the sample at which decoding must begin for everything to be right from an instant on: the
-/// last random access point before it, where those of a gradual refresh count from where all of the
-/// picture has been refreshed (Rec. ITU-T H.264, D.2.8).
+/// last random access point before it. Those of a gradual refresh count once all of the picture has
+/// been refreshed twice: the first time it may be right only nearly (Rec. ITU-T H.264, D.2.8,
+/// `exact_match_flag`), and decoders exist that show nothing before the second.
 #[derive(Debug)]
 pub(crate) struct Entrance {
     at: Ticks,
@@ -217,6 +236,8 @@ pub(crate) struct Entrance {
     found: Option<(usize, bool)>,
     /// Refreshes that are under way: where they began, and at which sample they end.
     refreshing: Vec<(usize, usize)>,
+    /// Where the last refresh began that is over.
+    refreshed: Option<usize>,
 }
 
 impl Entrance {
@@ -226,6 +247,7 @@ impl Entrance {
             at,
             found: None,
             refreshing: Vec::new(),
+            refreshed: None,
         }
     }
 
@@ -234,8 +256,10 @@ impl Entrance {
         let in_time = pts <= self.at;
         if in_time {
             let ended = self.refreshing.iter().rfind(|(_, end)| *end <= number);
-            if let Some(&(begun, _)) = ended {
-                self.found = self.found.max(Some((begun, true)));
+            if let Some(&(begun, _)) = ended
+                && let Some(before) = self.refreshed.replace(begun)
+            {
+                self.found = self.found.max(Some((before, true)));
             }
         }
         self.refreshing.retain(|(_, end)| *end > number);
@@ -502,7 +526,7 @@ mod tests {
         };
         let mut timeline = Timeline::new();
         timeline.push(info(0), segment([pictures_of((0..100).map(picture))]));
-        for (from, begin) in [(60, 25), (48, 0), (49, 25), (75, 50), (98, 50), (99, 75)] {
+        for (from, begin) in [(48, 0), (60, 0), (73, 0), (74, 25), (98, 25), (99, 50)] {
             let bounds = bounds(from * FRAME, 100 * FRAME);
             let selection = select(&timeline, bounds, Cut::Exact).unwrap();
             assert_eq!(selection.tracks[0][0].samples.start, begin, "from {from}");

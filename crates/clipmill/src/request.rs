@@ -513,8 +513,8 @@ impl<'a> Loader<'a> {
         let begins_here = self.window.from.filter(|from| from.segment == number);
         if let Some(from) = begins_here
             && self.first > 0
-            && self.request.cut == Cut::Exact
-            && !self.decodable_at(from)
+            && (self.lacks_parameter_sets()
+                || self.request.cut == Cut::Exact && !self.decodable_at(from))
         {
             self.back *= 2;
             self.restart();
@@ -574,6 +574,12 @@ impl<'a> Loader<'a> {
         let seconds = u64::try_from(lasts).unwrap_or(0) / u64::from(CLOCK_90K);
         let limit = self.request.limits.clip_duration.as_secs();
         LimitExceeded::check("length of the clip in seconds", seconds, limit)
+    }
+
+    /// Whether the pictures of the segment last read need what an earlier one has.
+    fn lacks_parameter_sets(&self) -> bool {
+        let last = self.timeline.segments().back().filter(|_| self.pushed);
+        last.is_some_and(|segment| segment.index.lacks_parameter_sets)
     }
 
     /// Whether a sync sample lies at or before a position.

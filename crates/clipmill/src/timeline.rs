@@ -52,8 +52,8 @@ pub struct SegmentInfo {
     pub sequence: u64,
     /// `EXTINF`, in 90 kHz ticks; 0 when unknown.
     pub duration: Ticks,
-    /// The instant of its first video frame in presentation order (its first sample where there
-    /// is no video), from `EXT-X-PROGRAM-DATE-TIME`.
+    /// The instant at which its first video frame in decode order is presented (its first sample where
+    /// there is no video), from `EXT-X-PROGRAM-DATE-TIME`.
     pub start_time: Option<DateTime<Utc>>,
     /// `EXT-X-DISCONTINUITY` stands before it.
     pub discontinuity: bool,
@@ -106,8 +106,9 @@ pub struct PlacedSegment {
     pub info: SegmentInfo,
     /// Where its samples lie.
     pub index: Arc<SegmentIndex>,
-    /// Instant of the first frame in presentation order of the leading track; `None` when the
-    /// segment has no sample of it.
+    /// Presentation time of the first sample in decode order of the leading track, which
+    /// `EXT-X-PROGRAM-DATE-TIME` dates (RFC 8216, 4.3.2.6); `None` when the segment has no sample of
+    /// it. Leading pictures of an open group are presented earlier.
     pub first_presented: Option<Ticks>,
     pub(crate) stretches: Vec<Stretch>,
 }
@@ -524,14 +525,24 @@ impl Timeline {
         }
     }
 
+    /// `stretches` are in order.
     fn first_presented(&self, index: &SegmentIndex, stretches: &[Stretch]) -> Option<Ticks> {
         let leading = self.leading_track()?;
-        let of_leading = stretches.iter().filter(|s| s.track == leading);
-        let pts = of_leading.map(|stretch| {
-            let clock = index.tracks[stretch.local].timing().clock();
-            to_ticks(stretch.pts.0, clock)
-        });
-        pts.min()
+        let stretch = stretches.iter().find(|s| s.track == leading)?;
+        let track = &index.tracks[stretch.local];
+        let first = track.samples().get(stretch.samples.start)?;
+        Some(to_ticks(
+            first.pts() + stretch.shift,
+            track.timing().clock(),
+        ))
+    }
+
+    /// Whether segments are missing between two instants of the line.
+    pub(crate) fn is_missing_between(&self, from: Ticks, to: Ticks) -> bool {
+        self.segments.iter().any(|segment| {
+            let at = segment.first_presented;
+            segment.info.missing_before > 0 && at.is_some_and(|at| from < at && at <= to)
+        })
     }
 
     /// The samples of one track, in decode order, from the segment at position `from` on.

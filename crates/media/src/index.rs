@@ -190,6 +190,12 @@ impl TrackIndex {
         Samples::new(&self.samples, self.prefix())
     }
 
+    /// Whether any byte of its elementary stream was found, even if no sample came of it.
+    #[must_use]
+    pub fn has_bytes(&self) -> bool {
+        !self.extents.is_empty()
+    }
+
     /// Bytes in front of each unit.
     fn prefix(&self) -> u32 {
         if self.length_prefixed { 4 } else { 0 }
@@ -372,6 +378,9 @@ pub struct SegmentIndex {
     pub declined: Vec<DeclinedStream>,
     /// What was found broken.
     pub damage: DamageLog,
+    /// Whether it has pictures that are left out because no parameter sets have come for them: those
+    /// may lie in an earlier segment.
+    pub lacks_parameter_sets: bool,
 }
 
 impl SegmentIndex {
@@ -385,6 +394,7 @@ impl SegmentIndex {
             service: self.service.clone(),
             declined: self.declined.clone(),
             damage: self.damage.clone(),
+            lacks_parameter_sets: self.lacks_parameter_sets,
         }
     }
 }

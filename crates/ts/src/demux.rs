@@ -270,7 +270,12 @@ impl Demuxer {
         }
         self.streams.retain(|stream| stream.listed);
         self.routes.lay(self.program.as_ref(), &self.streams);
-        tracks.retain(|track| !track.samples().is_empty() || !track.configs().is_empty());
+        let is_known =
+            |track: &TrackIndex| !track.samples().is_empty() || !track.configs().is_empty();
+        let lacks_parameter_sets = tracks
+            .iter()
+            .any(|track| track.kind() == TrackKind::Video && !is_known(track) && track.has_bytes());
+        tracks.retain(is_known);
         tracks.sort_by_key(|track| track.kind() != TrackKind::Video);
         Ok(SegmentIndex {
             segment_len: walk.segment.len() as u64,
@@ -279,6 +284,7 @@ impl Demuxer {
             service: self.service.clone(),
             declined,
             damage: walk.damage,
+            lacks_parameter_sets,
         })
     }
 

@@ -81,6 +81,7 @@ impl PackedAudio {
             service: None,
             declined: Vec::new(),
             damage,
+            lacks_parameter_sets: false,
         })
     }
 

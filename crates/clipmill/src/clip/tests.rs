@@ -115,6 +115,36 @@ fn the_last_picture_lasts_until_the_next_that_is_shown() {
     assert_eq!((first.tracks[0].samples, first.duration_ms), (6, 240));
 }
 
+/// Between two frames that are far apart there is one on display.
+#[test]
+fn a_window_inside_a_frame_shows_that_frame() {
+    let slide = |dts| Picture {
+        dts,
+        random_access: RandomAccess::Closed,
+        ..Picture::default()
+    };
+    let slides = [0, 360_000, 720_000].map(slide);
+    let timeline = line([vec![pictures_of(slides), audio(0, 400)]]);
+    let inside = clip(&timeline, Some(400_000), Some(500_000), Cut::Exact);
+    let summary = |n: usize| (inside.tracks[n].samples, inside.tracks[n].duration_ms);
+    assert_eq!(summary(0), (1, 1_111));
+    let shown = Edit {
+        duration: 100_000,
+        media_time: Some(40_000),
+    };
+    assert_eq!(inside.movie.tracks[0].edits.as_slice(), [shown]);
+    assert_eq!(summary(1).0, 46, "with the sound of the window");
+    let across = clip(&timeline, Some(400_000), Some(730_000), Cut::Exact);
+    assert_eq!((across.tracks[0].samples, across.duration_ms), (2, 3_667));
+    // Where segments are missing nothing is on display.
+    let mut timeline = line([vec![video(0, 50, 25)]]);
+    let mut later = info(2);
+    later.missing_before = 50 * FRAME;
+    timeline.push(later, segment([video(100 * FRAME, 50, 25)]));
+    let (from, to) = (Some(60 * FRAME), Some(90 * FRAME));
+    assert!(Clip::new(&timeline, Bounds { from, to }, Cut::Exact).is_none());
+}
+
 /// Leading pictures of an open group refer to what comes before the clip.
 #[test]
 fn leading_pictures_at_the_beginning_are_not_presented() {

@@ -1,5 +1,7 @@
 use super::*;
-use crate::testing::{FRAME, SOUND, audio, info, segment, video};
+use clipmill_media::{Leading, RandomAccess};
+
+use crate::testing::{FRAME, Picture, SOUND, audio, info, pictures_of, segment, video};
 
 fn starts(timeline: &Timeline) -> Vec<Option<Ticks>> {
     let segments = timeline.segments().iter();
@@ -20,6 +22,32 @@ fn what_follows_keeps_its_timestamps() {
     );
     assert!(timeline.joins().is_empty());
     assert_eq!(timeline.end(), Some(7_000 + 150 * FRAME));
+}
+
+/// A segment that begins with an open group presents pictures of the group before: what
+/// PROGRAM-DATE-TIME and EXTINF count from is the frame that it begins with.
+#[test]
+fn segments_are_dated_by_the_frame_that_they_begin_with() {
+    let picture = |start: i64, (n, order): (i64, i64)| Picture {
+        dts: start + n * FRAME,
+        composition_offset: ((order - n + 2) * FRAME) as i32,
+        random_access: match n {
+            0 => RandomAccess::Open,
+            _ => RandomAccess::None,
+        },
+        leading: match order {
+            ..0 => Leading::Skipped,
+            _ => Leading::No,
+        },
+    };
+    let mut timeline = Timeline::new();
+    for number in 0..2 {
+        let start = number * 6 * FRAME;
+        let order = [(0, 0), (1, -2), (2, -1), (3, 3), (4, 1), (5, 2)];
+        let pictures = order.map(|order| picture(start, order));
+        timeline.push(info(number as u64), segment([pictures_of(pictures)]));
+    }
+    assert_eq!(starts(&timeline), [Some(2 * FRAME), Some(8 * FRAME)]);
 }
 
 #[test]

@@ -470,6 +470,7 @@ impl<'a> Walk<'a> {
             service: None,
             declined: self.init.declined.clone(),
             damage: self.damage,
+            lacks_parameter_sets: false,
         }
     }
 }
