@@ -62,12 +62,13 @@ pub(crate) fn lay_out(movie: &Movie, options: &FragmentOptions) -> Result<Parts>
     whole.push(PartContent::Bytes(head.into()), None)?;
     whole.append(parts)?;
     if options.random_access_index {
-        let points: Vec<(u64, u64)> = index
-            .iter()
-            .zip(&earliest)
-            .filter(|(entry, _)| entry.sap_type != 0)
-            .map(|(entry, &time)| (time, entry.moof.saturating_add(before)))
-            .collect();
+        let mut points: Vec<(u64, u64)> = Vec::new();
+        let access = index.iter().zip(&earliest);
+        for (entry, &time) in access.filter(|(entry, _)| entry.sap_type != 0) {
+            // Several may lie before all that is presented: the last of them is the one to begin at.
+            points.pop_if(|last| last.0 >= time);
+            points.push((time, entry.moof.saturating_add(before)));
+        }
         let mut b = Boxes::default();
         boxes::random_access(&mut b, leader.id, &points)?;
         whole.push(PartContent::Bytes(b.into_bytes().into()), None)?;

@@ -28,9 +28,8 @@ pub(super) fn check(file: &[u8], boxes: &[Box<'_>], movie: &mut MovieFacts, faul
     if let Some(duration) = movie.fragment_duration {
         let scale = u128::from(movie.timescale);
         let ends = movie.tracks.iter().map(|track| {
-            let end = track.next.unwrap_or_default();
-            let end = u128::from(end.saturating_add_signed(track.shift.max(0)));
-            end * scale / u128::from(track.timescale.max(1))
+            let end = track.shown_until.saturating_add(track.shift.max(0));
+            u128::from(end.max(0).unsigned_abs()) * scale / u128::from(track.timescale.max(1))
         });
         let longest = ends.max().unwrap_or_default();
         // Edits may hide the rest of the media.
@@ -200,6 +199,7 @@ fn check_track_fragment(
     faults.demand(samples > 0, || format!("{name}: a fragment of no samples"));
     check_groups(&name, boxes, samples, faults);
     track.next = Some(time);
+    track.shown_until = track.shown_until.max(to);
     track.samples += samples as u64;
     Some(Shown {
         track: track.id,

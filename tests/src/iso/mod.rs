@@ -275,6 +275,8 @@ struct TrackFacts {
     samples: u64,
     /// Media time at which the next fragment must begin.
     next: Option<u64>,
+    /// Until when samples of fragments are shown, in media time.
+    shown_until: i64,
     /// `trex`: duration, size, flags.
     defaults: [u32; 3],
     /// What the edit list adds to media time, in the track's timescale.
