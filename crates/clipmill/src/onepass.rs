@@ -45,6 +45,9 @@ const HELD_BYTES: usize = 8 << 20;
 /// The media begins on a page, as the system copies by the page.
 const ALIGNMENT: u64 = 4096;
 
+/// Room besides, for what a `moov` has that no table is.
+const SPARE: u64 = 64 << 10;
+
 /// What a track takes in a `moov` besides its tables, at the least.
 const TRACK_BYTES: u64 = 500;
 
@@ -304,8 +307,8 @@ impl OnePass<'_> {
         // By what the first segments need, and a quarter more.
         let tables = head.saturating_sub(tracks * TRACK_BYTES) as f64;
         let all = tables * loader.growth(clip.duration_ms) * 1.25;
-        let room = head + all as u64 + 16 * ALIGNMENT;
-        let media_at = room.div_ceil(ALIGNMENT) * ALIGNMENT;
+        let room = head + all as u64 + SPARE;
+        let media_at = room.next_multiple_of(ALIGNMENT);
         Ok(Some((media_at, settler)))
     }
 
@@ -362,7 +365,8 @@ struct Job {
     spans: Vec<MediaSpan>,
 }
 
-/// Copies media into the file from `media_at` on.
+/// Copies media into the file from `media_at` on, in pieces that end on multiples of a block: so the
+/// system holds it in large pieces of memory, and comes back to none of them.
 fn copy(
     mut file: &File,
     path: &Path,
@@ -371,7 +375,9 @@ fn copy(
 ) -> Result<(), ClipError> {
     let failed = |error| pass_failed(path, error);
     file.seek(SeekFrom::Start(media_at)).map_err(failed)?;
-    let mut block = Vec::with_capacity(BLOCK + BLOCK / 2);
+    let mut block = Vec::with_capacity(2 * BLOCK);
+    // Where it begins, from the last multiple of a block on.
+    let mut at = (media_at % BLOCK as u64) as usize;
     for job in jobs {
         for span in &job.spans {
             // Numbers that the settler has from this very index.
@@ -385,10 +391,14 @@ fn copy(
                     segment: job.info.name(),
                     error,
                 })?;
-            if block.len() >= BLOCK {
-                file.write_all(&block).map_err(failed)?;
-                block.clear();
-            }
+            let beyond = (at + block.len()) % BLOCK;
+            let Some(whole @ 1..) = block.len().checked_sub(beyond) else {
+                continue;
+            };
+            file.write_all(&block[..whole]).map_err(failed)?;
+            at = 0;
+            block.copy_within(whole.., 0);
+            block.truncate(beyond);
         }
     }
     file.write_all(&block).map_err(failed)
