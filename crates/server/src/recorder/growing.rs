@@ -29,8 +29,9 @@ const SHORT: u32 = 4;
 /// Segments written at a time: who has to catch up does so by and by.
 const AT_A_TIME: usize = 4;
 
-/// The disk is told to begin to write whenever so much has come.
-const KICK: u64 = 1 << 20;
+/// The disk is told to begin to write whenever so much has come: about a segment, as many streams that
+/// begin together would otherwise be told together.
+const KICK: u64 = 256 << 10;
 
 /// Written at a time when the clip is complete.
 const BLOCK: usize = 1 << 20;
