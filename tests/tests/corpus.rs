@@ -22,11 +22,6 @@ use serde_json::Value;
 const EXCEPTIONS: &[(&str, &[Check], &str)] = &[
     // Not carried.
     (
-        "androidx/sample.ac3",
-        &[Tracks],
-        "packed AC-3 that is taken for MPEG-TS: a known fault",
-    ),
-    (
         "ec3-audio-1.ec3",
         &[Jitter],
         "ffprobe adds up rounded durations",

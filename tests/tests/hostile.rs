@@ -17,6 +17,8 @@ use clipmill_tests::binary::{self, clipmill, finish, root};
 use clipmill_tests::corpus::{corpus, files};
 use clipmill_tests::mp4;
 use clipmill_tests::writer::Plan;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
 use serde_json::Value;
 
 fn tiny() -> Vec<u8> {
@@ -71,6 +73,106 @@ fn the_seeds_of_the_fuzz_targets() {
             run(&std::fs::read(seed).unwrap());
         }
     }
+}
+
+/// A short walk around the seeds, where libFuzzer makes a long one. It is the same each time, unless
+/// `CLIPMILL_FUZZ_SEED` says otherwise; `CLIPMILL_FUZZ_ROUNDS` makes it longer.
+#[test]
+fn a_walk_around_the_seeds() {
+    let number = |name: &str, usual: u64| {
+        std::env::var(name).map_or(usual, |text| text.parse().expect(name))
+    };
+    let start = number("CLIPMILL_FUZZ_SEED", 1);
+    let rounds = number("CLIPMILL_FUZZ_ROUNDS", 300);
+    let words = words();
+    assert!(words.len() > 100, "only {} words", words.len());
+    for (target, run) in fuzz::TARGETS {
+        let seeds: Vec<Vec<u8>> = files(&root().join("fuzz/seeds").join(target))
+            .iter()
+            .map(|file| std::fs::read(file).unwrap())
+            .collect();
+        let mut rng = StdRng::seed_from_u64(start);
+        for round in 0..rounds {
+            let mut input = seeds[rng.random_range(0..seeds.len())].clone();
+            for _ in 0..rng.random_range(1..6) {
+                change(&mut input, &seeds, &words, &mut rng);
+            }
+            input.truncate(8192);
+            let outcome = std::panic::catch_unwind(|| run(&input));
+            let hex = || -> String { input.iter().map(|byte| format!("{byte:02x}")).collect() };
+            assert!(
+                outcome.is_ok(),
+                "{target}, round {round} from {start}: {}",
+                hex()
+            );
+        }
+    }
+}
+
+/// One of the changes that fuzzers make.
+fn change(input: &mut Vec<u8>, seeds: &[Vec<u8>], words: &[Vec<u8>], rng: &mut StdRng) {
+    let at = rng.random_range(0..=input.len());
+    let end = rng.random_range(at..=input.len().min(at + 400));
+    match rng.random_range(0..7) {
+        0 => {
+            if let Some(byte) = input.get_mut(at) {
+                *byte ^= 1 << rng.random_range(0..8);
+            }
+        }
+        1 => {
+            if let Some(byte) = input.get_mut(at) {
+                *byte = [0, 1, 0x7f, 0x80, 0xff][rng.random_range(0..5)];
+            }
+        }
+        2 => drop(input.drain(at..end)),
+        3 => {
+            let piece = input[at..end].to_vec();
+            input.splice(at..at, piece);
+        }
+        4 => input.truncate(at),
+        5 => {
+            let word = words[rng.random_range(0..words.len())].clone();
+            let over = input.len().min(at + word.len() * rng.random_range(0..2));
+            input.splice(at..over, word);
+        }
+        _ => {
+            let other = &seeds[rng.random_range(0..seeds.len())];
+            let from = rng.random_range(0..=other.len());
+            input.truncate(at);
+            input.extend_from_slice(&other[from..]);
+        }
+    }
+}
+
+/// The words of the fuzzers' dictionaries.
+fn words() -> Vec<Vec<u8>> {
+    let texts = files(&root().join("fuzz/dictionaries"));
+    let texts: Vec<_> = texts
+        .iter()
+        .map(|file| std::fs::read_to_string(file).unwrap())
+        .collect();
+    let lines = texts.iter().flat_map(|text| text.lines());
+    let lines = lines.filter(|line| !line.starts_with('#'));
+    lines
+        .filter_map(|line| {
+            let (_, word) = line.trim_end().strip_suffix('"')?.split_once('"')?;
+            let mut word = word.bytes();
+            let mut bytes = Vec::new();
+            while let Some(byte) = word.next() {
+                bytes.push(match byte {
+                    b'\\' => match word.next()? {
+                        b'x' => {
+                            let digits = [word.next()?, word.next()?];
+                            u8::from_str_radix(std::str::from_utf8(&digits).ok()?, 16).ok()?
+                        }
+                        escaped => escaped,
+                    },
+                    byte => byte,
+                });
+            }
+            Some(bytes)
+        })
+        .collect()
 }
 
 /// Inputs that broke others' parsers.

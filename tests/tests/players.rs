@@ -172,7 +172,8 @@ fn gstreamer_plays_it() {
 }
 
 const PLAY: &str = "
-    const url = arguments[0], done = arguments[arguments.length - 1];
+    const [url, done] = [arguments[0], arguments[arguments.length - 1]];
+    const place = arguments.length > 2 ? Number(arguments[1]) : null;
     const video = document.createElement('video');
     const event = name => new Promise((yes, no) => {
         video.addEventListener(name, yes, { once: true });
@@ -186,12 +187,13 @@ const PLAY: &str = "
         await loaded;
         const seen = { duration: video.duration, width: video.videoWidth, height: video.videoHeight };
         const sought = event('seeked');
-        video.currentTime = seen.duration / 2;
+        video.currentTime = place ?? seen.duration / 2;
         await sought;
         seen.sought = video.currentTime;
         await video.play();
         while (video.currentTime < seen.sought + 0.6) await new Promise(go => setTimeout(go, 20));
         video.pause();
+        seen.widthThen = video.videoWidth;
         seen.sound = video.webkitAudioDecodedByteCount > 0;
         seen.pictures = video.getVideoPlaybackQuality().totalVideoFrames > 5;
         done(seen);
@@ -253,4 +255,56 @@ fn chromium_plays_it() {
             "{name}: {seen}"
         );
     }
+}
+
+/// The pictures are larger behind the discontinuity, and the sound is another.
+#[test]
+fn chromium_plays_across_a_discontinuity() {
+    if !tools::installed(&["chromium", "chromedriver"]) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(
+        folder.path().join("page.html"),
+        "<!doctype html><title>clip</title>",
+    )
+    .unwrap();
+    let server = FileServer::new(folder.path());
+    let browser = Browser::start();
+    browser.open(&server.url("page.html"));
+    for format in ["mp4", "fmp4"] {
+        cut(folder.path(), "change/index.m3u8", &["--format", format]);
+        let seen = browser.run(PLAY, &[&server.url("clip.mp4"), "3.7"]);
+        assert!(seen.get("error").is_none(), "{format}: {seen}");
+        assert_eq!(
+            (&seen["width"], &seen["widthThen"]),
+            (&json!(160.0), &json!(320.0)),
+            "{format}: {seen}"
+        );
+        assert_eq!(
+            (&seen["sound"], &seen["pictures"]),
+            (&json!(true), &json!(true)),
+            "{format}: {seen}"
+        );
+    }
+}
+
+/// Every access unit before and behind the discontinuity decodes, at its own size.
+#[test]
+fn ffmpeg_decodes_across_a_discontinuity() {
+    if !tools::installed(&["ffmpeg", "ffprobe"]) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let file = cut(folder.path(), "change/index.m3u8", &[]);
+    let seen = tools::ffprobe(&file, &["-show_frames", "-select_streams", "v"]);
+    let widths = seen["frames"].as_array().unwrap().iter();
+    let widths: Vec<_> = widths.map(|frame| frame["width"].as_u64()).collect();
+    let (small, large) = widths.split_at(100);
+    assert!(small.iter().all(|width| *width == Some(160)));
+    assert_eq!(large, [Some(320); 100]);
+    // The same with keys that change.
+    let plain = std::fs::read(&file).unwrap();
+    let file = cut(folder.path(), "rotation/index.m3u8", &[]);
+    assert!(plain == std::fs::read(file).unwrap());
 }

@@ -22,7 +22,7 @@ use clipmill_playlist::Location;
 
 use crate::clip::Clip;
 use crate::error::ClipError;
-use crate::render::{BLOCK, Format, Observer, Progress, Renderer};
+use crate::render::{BLOCK, Format, Observer, PASSED_ON, Progress, Renderer};
 use crate::request::{ClipRequest, Loader};
 use crate::settle::Settler;
 use crate::source::SegmentSource;
@@ -216,6 +216,12 @@ impl OnePass<'_> {
         let mut file = self.file;
         let mut block = Vec::new();
         for span in spans {
+            if let Some(piece) = renderer.piece(&span)? {
+                let written = file.write_all(&block).and_then(|()| file.write_all(&piece));
+                written.map_err(|error| self.failed(error))?;
+                block.clear();
+                continue;
+            }
             match span {
                 // The `moov` is large, and need not be copied.
                 Span::Bytes(bytes) if block.is_empty() => file.write_all(bytes),
@@ -385,6 +391,16 @@ fn copy(
                 continue;
             };
             let samples = span.samples.start as usize..span.samples.end as usize;
+            let place = track.contiguous(samples.clone());
+            if let Some(piece) = place.and_then(|place| job.bytes.get(place))
+                && piece.len() >= PASSED_ON
+            {
+                file.write_all(&block).map_err(failed)?;
+                file.write_all(piece).map_err(failed)?;
+                at = (at + block.len() + piece.len()) % BLOCK;
+                block.clear();
+                continue;
+            }
             track
                 .gather(&job.bytes, samples, &mut block)
                 .map_err(|error| ClipError::Changed {

@@ -37,7 +37,8 @@ impl ClipReader {
     }
 
     /// The next block: about `wanted` bytes, as media is gathered by the chunk; fewer at the end
-    /// of the range, and none behind it.
+    /// of the range, and none behind it. What lies in a segment in one piece is passed on as it lies
+    /// there.
     ///
     /// # Errors
     /// When a segment can no longer be read.
@@ -45,9 +46,10 @@ impl ClipReader {
         &mut self,
         source: &dyn SegmentSource,
         wanted: usize,
-    ) -> Result<Vec<u8>, ClipError> {
+    ) -> Result<Bytes, ClipError> {
         let most = usize::try_from(self.remaining()).unwrap_or(usize::MAX);
         let mut block = Vec::with_capacity(most.min(wanted + wanted / 4));
+        let mut whole = None;
         let mut renderer = Renderer::resumed(self.layout.segments(), source, self.last.take());
         for span in self.layout.spans(self.range.clone()) {
             let room = wanted.saturating_sub(block.len());
@@ -59,10 +61,19 @@ impl ClipReader {
                 clipmill_mp4::Span::Bytes(bytes) => {
                     block.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
                 }
-                span => renderer.render(&span, &mut block)?,
+                span => match renderer.piece(&span)? {
+                    None => renderer.render(&span, &mut block)?,
+                    Some(piece) => {
+                        if block.is_empty() {
+                            whole = Some(piece);
+                        }
+                        break;
+                    }
+                },
             }
         }
         self.last = renderer.into_last();
+        let block = whole.unwrap_or_else(|| Bytes::from(block));
         self.range.start += block.len() as u64;
         Ok(block)
     }

@@ -15,6 +15,10 @@ use crate::source::SegmentSource;
 /// How much is gathered before it is written.
 pub(crate) const BLOCK: usize = 256 << 10;
 
+/// What lies in a segment in one piece of so many bytes or more is passed on as it lies there; less is
+/// sooner copied than sent by itself.
+pub(crate) const PASSED_ON: usize = 16 << 10;
+
 /// The form of an MP4 file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Format {
@@ -153,14 +157,22 @@ impl ClipLayout {
             error,
         };
         for span in self.layout.spans(0..total) {
-            renderer.render(&span, &mut block)?;
-            if block.len() >= BLOCK {
+            let piece = renderer.piece(&span)?;
+            if let Some(piece) = &piece {
                 out.write_all(&block).map_err(failed)?;
-                done += block.len() as u64;
-                block.clear();
-                if observer(Progress::Writing { done, total }).is_break() {
-                    return Err(ClipError::Cancelled);
+                out.write_all(piece).map_err(failed)?;
+                done += piece.len() as u64;
+            } else {
+                renderer.render(&span, &mut block)?;
+                if block.len() < BLOCK {
+                    continue;
                 }
+                out.write_all(&block).map_err(failed)?;
+            }
+            done += block.len() as u64;
+            block.clear();
+            if observer(Progress::Writing { done, total }).is_break() {
+                return Err(ClipError::Cancelled);
             }
         }
         out.write_all(&block).map_err(failed)?;
@@ -226,6 +238,29 @@ impl<'a> Renderer<'a> {
     /// Spares it reading a segment.
     pub(crate) fn hold(&mut self, number: usize, bytes: Bytes) {
         self.held.push((number, bytes));
+    }
+
+    /// The bytes of a span as they lie in memory, if they lie there in one piece that is worth it.
+    pub(crate) fn piece(&mut self, span: &Span<'_>) -> Result<Option<Bytes>, ClipError> {
+        let Span::Media(span) = span else {
+            return Ok(None);
+        };
+        if span.len < PASSED_ON as u64 {
+            return Ok(None);
+        }
+        let number = span.segment as usize;
+        let track = &self.segments[number].index.tracks[span.track as usize];
+        let samples = span.samples.start as usize..span.samples.end as usize;
+        let Some(place) = track.contiguous(samples) else {
+            return Ok(None);
+        };
+        let bytes = self.bytes(number)?;
+        let part = usize::try_from(span.skip).ok().and_then(|skip| {
+            let from = place.start.checked_add(skip)?;
+            let to = from.checked_add(usize::try_from(span.len).ok()?)?;
+            (to <= place.end.min(bytes.len())).then(|| bytes.slice(from..to))
+        });
+        Ok(part)
     }
 
     /// Appends a span to `out`.

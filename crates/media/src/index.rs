@@ -258,6 +258,54 @@ impl TrackIndex {
         Ok(())
     }
 
+    /// Where in the segment the payload of `samples` lies, if it lies there in one piece, as that of
+    /// fragmented MP4 mostly does: [`gather`](Self::gather) would do no more than copy it.
+    #[must_use]
+    pub fn contiguous(&self, samples: Range<usize>) -> Option<Range<usize>> {
+        if self.length_prefixed || samples.end > self.samples.len() {
+            return None;
+        }
+        let mut all: Option<Range<u32>> = None;
+        for unit in samples.flat_map(|sample| self.samples.units(sample)) {
+            let end = unit.start.saturating_add(unit.len);
+            match &mut all {
+                None => all = Some(unit.start..end),
+                Some(all) if all.end == unit.start => all.end = end,
+                Some(_) => return None,
+            }
+        }
+        self.stretch(all?)
+    }
+
+    /// Where in the segment a part of the elementary stream lies, if in one piece.
+    fn stretch(&self, part: Range<u32>) -> Option<Range<usize>> {
+        let after = self.extents.partition_point(|e| e.start <= part.start);
+        let mut found: Option<Range<u32>> = None;
+        let mut at = part.start;
+        for extent in self.extents.get(after.checked_sub(1)?..)? {
+            if at >= part.end {
+                break;
+            }
+            if extent.count != 1 {
+                // Headers of packets lie between.
+                return None;
+            }
+            let skip = at.checked_sub(extent.start)?;
+            let left = part.end.checked_sub(at)?;
+            let len = u32::from(extent.len).checked_sub(skip)?.min(left);
+            let begin = extent.offset.checked_add(skip)?;
+            let end = begin.checked_add(len)?;
+            match &mut found {
+                None => found = Some(begin..end),
+                Some(found) if found.end == begin => found.end = end,
+                Some(_) => return None,
+            }
+            at = at.checked_add(len)?;
+        }
+        let found = found.filter(|found| at >= part.end && found.end <= self.segment_len)?;
+        Some(found.start as usize..found.end as usize)
+    }
+
     fn past_the_end(&self) -> GatherError {
         GatherError {
             offset: u64::from(self.segment_len),
@@ -744,6 +792,41 @@ mod tests {
             let mut out = Vec::new();
             track.gather(&segment, at..at + 1, &mut out).unwrap();
             assert!(out == stream[range], "sample {at}");
+        }
+    }
+
+    #[test]
+    fn what_lies_in_one_piece_is_found() {
+        let segment: Vec<u8> = (0..300_000u32).map(|i| (i % 251) as u8).collect();
+        let mut track = builder(segment.len() as u64);
+        for (offset, len) in [(1_000, 150_000), (151_000, 40_000), (200_000, 500)] {
+            track.push_piece(offset, len).unwrap();
+        }
+        track.push_literal(b"literal").unwrap();
+        let ends = [70_000, 150_000, 190_000, 190_500, 190_507];
+        let mut begin = 0;
+        for end in ends {
+            track.push_unit(begin..end).unwrap();
+            track.push_sample(sample(0)).unwrap();
+            begin = end;
+        }
+        let mut track = track.finish();
+        track.length_prefixed = false;
+        for (samples, place) in [
+            (0..1, Some(1_000..71_000)),
+            (0..3, Some(1_000..191_000)),
+            (1..3, Some(71_000..191_000)),
+            (2..4, None),
+            (3..4, Some(200_000..200_500)),
+            (4..5, None),
+            (0..0, None),
+            (4..6, None),
+        ] {
+            assert_eq!(track.contiguous(samples.clone()), place, "{samples:?}");
+            let Some(place) = place else { continue };
+            let mut out = Vec::new();
+            track.gather(&segment, samples, &mut out).unwrap();
+            assert!(out == segment[place]);
         }
     }
 

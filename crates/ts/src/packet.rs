@@ -26,8 +26,10 @@ const SNIFFED: usize = 4096;
 /// transport stream: sync bytes that repeat every 188, 192 or 204 bytes.
 #[must_use]
 pub fn looks_like_ts(bytes: &[u8]) -> bool {
-    let head = bytes.get(..SNIFFED).unwrap_or(bytes);
-    Framing::find(head).is_some()
+    // Enough beyond for the last one to be confirmed: two at the end of the data would do by chance.
+    let beyond = SURE.saturating_mul(STRIDES.into_iter().max().unwrap_or_default().into());
+    let head = bytes.get(..SNIFFED.saturating_add(beyond));
+    Framing::find(head.unwrap_or(bytes)).is_some_and(|found| found.start < SNIFFED)
 }
 
 /// How the packets of a segment follow each other.

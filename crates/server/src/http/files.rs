@@ -249,7 +249,7 @@ impl Pieces {
                 Ok(bytes)
             }
             Self::Clip { clip, reader } => {
-                let read = clip.read(reader, PIECE).map(Bytes::from);
+                let read = clip.read(reader, PIECE);
                 read.map_err(|error| {
                     tracing::warn!(%error, "a clip that is not stored ends early");
                     io::Error::other(error)

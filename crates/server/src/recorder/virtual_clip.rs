@@ -10,6 +10,7 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use clipmill::source::FileSource;
 use clipmill::{ClipError, ClipLayout, ClipReader, Format};
 use sha2::{Digest, Sha256};
@@ -86,7 +87,7 @@ impl VirtualClip {
     ///
     /// # Errors
     /// When a segment is gone that was not kept.
-    pub fn read(&self, reader: &mut ClipReader, wanted: usize) -> Result<Vec<u8>, ClipError> {
+    pub fn read(&self, reader: &mut ClipReader, wanted: usize) -> Result<Bytes, ClipError> {
         reader.next_block(&self.source, wanted)
     }
 }
