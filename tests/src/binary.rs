@@ -126,10 +126,11 @@ pub fn finish(mut command: Command) -> Run {
 pub fn path() -> &'static Path {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
     PATH.get_or_init(|| {
-        // A test is target/PROFILE/deps/NAME, a program target/PROFILE/NAME.
+        // A test is target/PROFILE/deps/NAME, an example target/PROFILE/examples/NAME, a program
+        // target/PROFILE/NAME.
         let this = std::env::current_exe().unwrap();
         let folder = this.parent().unwrap();
-        let profile_dir = if folder.ends_with("deps") {
+        let profile_dir = if folder.ends_with("deps") || folder.ends_with("examples") {
             folder.parent().unwrap()
         } else {
             folder
