@@ -273,6 +273,40 @@ fn a_stream_that_is_over_when_the_server_starts_can_be_clipped() {
     assert_eq!(server.told("cam", "liveStreamStarted"), 0);
 }
 
+/// What was found in segments is remembered, and makes no difference.
+#[test]
+fn a_window_of_what_was_forgotten_is_the_same_each_time() {
+    let mut server = Server::start("interval_seconds = 3\n");
+    let pieces = pieces(&plan(), &[1, 2]);
+    let mut live = Live::new(&server.streams(), "cam", Kind::Event, Some(DATE));
+    let window = |server: &Server, from: i64, to: i64| {
+        let (start, end) = (DATE + from, DATE + to);
+        let path = format!("/live/streams/cam.mp4?start={start}&end={end}");
+        let (code, file) = server.get(&path).unwrap();
+        assert_eq!(code, 200, "{path}");
+        file
+    };
+    play(&mut live, &pieces[..25]);
+    server.wait_for_segments(24);
+    // The first reads all of it, the second what is new, the third less than what is known.
+    let first = window(&server, 1_000, 9_000);
+    play(&mut live, &pieces[25..35]);
+    server.wait_for_segments(34);
+    let longer = window(&server, 600, 15_000);
+    let within = window(&server, 2_000, 14_000);
+    server.stop();
+    server.run();
+    server.wait("known", || {
+        let known = server.get("/live/rest/v2/broadcasts/cam");
+        known.is_some_and(|(code, _)| code == 200)
+    });
+    // In another order: what the first one knew of, the last one now does.
+    assert!(within == window(&server, 2_000, 14_000));
+    assert!(longer == window(&server, 600, 15_000));
+    assert!(first == window(&server, 1_000, 9_000));
+    assert!(first.len() < within.len() && within.len() < longer.len());
+}
+
 #[test]
 fn segments_that_may_not_be_kept_are_reported() {
     let server = Server::start_with("spool_max_bytes = 30000\n", "interval_seconds = 600\n");

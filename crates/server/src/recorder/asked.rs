@@ -119,7 +119,7 @@ impl Asked {
         };
         let boundary = shared.catalog.boundary(app.name(), &self.stream);
         let boundary = boundary.map_err(|error| OnDemandError::Failed(error.to_string()))?;
-        let found = self.find(boundary.as_ref(), app)?;
+        let found = self.find(boundary.as_ref(), shared, app)?;
         let (files, clip) = found.clip.ok_or_else(|| OnDemandError::NoSegment {
             stream: self.stream.clone(),
             from_ms: found.shown.0,
@@ -134,12 +134,20 @@ impl Asked {
         })
     }
 
-    fn find(&self, written: Option<&Boundary>, app: &App) -> Result<Found, OnDemandError> {
+    fn find(
+        &self,
+        written: Option<&Boundary>,
+        shared: &Shared,
+        app: &App,
+    ) -> Result<Found, OnDemandError> {
         let stream = app.stream(&self.stream);
         let live = stream.as_ref().and_then(|stream| {
             let state = lock(&stream.state);
             let session = state.session.as_ref().or(state.closing.last())?;
             let placed = self.place(session)?;
+            if placed.begins_earlier() {
+                session.line.share(&shared.indexes);
+            }
             // While nothing is added to it: that takes less than a copy of all that is known of the
             // samples.
             let timeline = session.line.timeline();
@@ -158,10 +166,10 @@ impl Asked {
         match live {
             Some(OnLine::Whole(found)) => Ok(*found),
             Some(OnLine::InPart { found, begin, edge }) => {
-                let listed = self.in_history(app, None, edge, begin);
+                let listed = self.in_history(shared, app, None, edge, begin);
                 Ok(listed.unwrap_or(*found))
             }
-            None => self.in_history(app, written, None, None),
+            None => self.in_history(shared, app, written, None, None),
         }
     }
 
@@ -259,6 +267,7 @@ impl Asked {
     /// where on there is no need to.
     fn in_history(
         &self,
+        shared: &Shared,
         app: &App,
         written: Option<&Boundary>,
         live_edge: Option<DateTime<Utc>>,
@@ -310,7 +319,7 @@ impl Asked {
             from: instant(from_ms),
             to: instant(to_ms),
         };
-        let snapshot = dated.read(&serving, &app.root(), app.reach(), span);
+        let snapshot = dated.read(&serving, &app.root(), app.reach(), span, &shared.indexes);
         let timeline = &snapshot.timeline;
         let place = |time: Option<DateTime<Utc>>| timeline.at_time(time?);
         let bounds = Bounds {
@@ -342,16 +351,21 @@ struct Placed {
 }
 
 impl Placed {
+    /// Whether the window begins before what is recorded does, and would rather not.
+    fn begins_earlier(&self) -> bool {
+        let recorded = self.begin.map(|begin| begin.timestamp_millis());
+        !self.any_begin && recorded.is_none_or(|begin| begin > self.shown.0)
+    }
+
     fn found(self, clip: Option<(Files, Clip)>) -> OnLine {
-        let begin = self.begin;
-        let earlier = begin.is_none_or(|begin| begin.timestamp_millis() > self.shown.0);
+        let (begin, earlier) = (self.begin, self.begins_earlier());
         let found = Box::new(Found {
             clip,
             sub_folder: self.sub_folder,
             shown: self.shown,
             settled: self.settled,
         });
-        if earlier && !self.any_begin {
+        if earlier {
             OnLine::InPart {
                 found,
                 begin,

@@ -3,19 +3,26 @@
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use clipmill::source::Reach;
-use clipmill::{AnySource, AudioRendition, Composer, Limits, Location, ReadSegment, Ticks};
+use clipmill::{
+    AnySource, AudioRendition, Composer, Limits, Location, ReadSegment, SegmentIndex, Ticks,
+};
 use clipmill_playlist::{MediaPlaylist, Segment};
 
+use super::indexes::Indexes;
 use super::line::{Held, Line, Snapshot};
 use super::listing::read_media;
 use super::session::{locate, sound_source, ticks};
 use crate::sources::playlists::Serving;
 use crate::sources::session::FileMark;
 use crate::spool::Label;
+
+/// Segments that a reader has to see before it finds all that the next one holds.
+const WARM_UP: usize = 2;
 
 /// A stretch of a stream's own clock. An absent bound is the end on that side.
 #[derive(Debug, Clone, Copy, Default)]
@@ -163,6 +170,7 @@ impl Dated {
         root: &Path,
         reach: Reach,
         span: Span,
+        indexes: &Indexes,
     ) -> Snapshot {
         let ends_after =
             |segment: &Segment, instant| segment.end_time().is_none_or(|end| end > instant);
@@ -185,7 +193,7 @@ impl Dated {
         let mut back = 1;
         loop {
             let begin = first.saturating_sub(back);
-            let (line, aside) = self.read_from(serving, root, reach, begin..past);
+            let (line, aside) = self.read_from(serving, root, reach, begin..past, indexes);
             let timeline = line.timeline();
             let asked = span.from.and_then(|from| timeline.at_time(from));
             let decodes = asked.is_none_or(|asked| {
@@ -206,7 +214,9 @@ impl Dated {
         root: &Path,
         reach: Reach,
         wanted: Range<usize>,
+        indexes: &Indexes,
     ) -> (Line, Option<Aside>) {
+        let from_the_first = wanted.start == 0;
         let mut line = Line::default();
         let playlist = serving.path.as_path();
         let mut aside = match serving.sound.as_slice() {
@@ -220,7 +230,25 @@ impl Dated {
         let wanted = wanted.start..wanted.end.max(wanted.start);
         let wanted = self.segments.get(wanted);
         let wanted = wanted.unwrap_or_default();
+        // How many segments in a row the reader has seen.
+        let mut seen = 0;
         for (at, segment) in wanted.iter().enumerate() {
+            let known = aside
+                .is_none()
+                .then(|| find_known(indexes, playlist, segment));
+            if let Some((path, mark, index)) = known.flatten() {
+                line.known(segment.discontinuity);
+                push(&mut line, segment, path, mark, index);
+                seen = 0;
+                continue;
+            }
+            if seen == 0 {
+                let before = wanted.get(at.saturating_sub(WARM_UP)..at);
+                for before in before.unwrap_or_default() {
+                    line.warm_up(&source, before, playlist);
+                    seen += 1;
+                }
+            }
             let next = wanted.get(at + 1);
             let last = next.is_none_or(|next| next.discontinuity);
             let read = read_one(
@@ -229,7 +257,14 @@ impl Dated {
             if let Err(reason) = read {
                 tracing::warn!(segment = segment.uri, reason, "a segment cannot be read");
                 line.miss(ticks(segment.duration));
+                seen = 0;
+                continue;
             }
+            let sure = seen >= WARM_UP || (from_the_first && seen == at);
+            if aside.is_none() && sure {
+                line.share_last(indexes);
+            }
+            seen += 1;
         }
         (line, aside)
     }
@@ -261,7 +296,55 @@ fn read_one(
     }
     let index = line.index(&read, segment.discontinuity);
     let index = index.map_err(|error| error.to_string())?;
-    let label = Label {
+    let held = Held {
+        byte_range,
+        as_it_is: aside.is_none() && read.key.is_none(),
+        key: read.key,
+        ..held(path, FileMark::of(&metadata))
+    };
+    line.push(&label(segment), index, held);
+    Ok(())
+}
+
+/// What is known of a segment that is a file of its own.
+fn find_known(
+    indexes: &Indexes,
+    playlist: &Path,
+    segment: &Segment,
+) -> Option<(PathBuf, FileMark, Arc<SegmentIndex>)> {
+    if segment.gap || segment.byte_range.is_some() || segment.key.is_some() {
+        return None;
+    }
+    let path = playlist.with_file_name(&segment.uri);
+    let (mark, index) = indexes.get(&path)?;
+    Some((path, mark, index))
+}
+
+fn push(
+    line: &mut Line,
+    segment: &Segment,
+    path: PathBuf,
+    mark: FileMark,
+    index: Arc<SegmentIndex>,
+) {
+    line.push(&label(segment), index, held(path, mark));
+}
+
+fn held(path: PathBuf, mark: FileMark) -> Held {
+    Held {
+        original: Some(path),
+        original_mark: mark,
+        mark,
+        holding: None,
+        byte_range: None,
+        key: None,
+        unkept: None,
+        as_it_is: true,
+    }
+}
+
+fn label(segment: &Segment) -> Label {
+    Label {
         sequence: segment.sequence,
         duration: ticks(segment.duration),
         start_time: segment.start_time,
@@ -269,16 +352,5 @@ fn read_one(
         missing_before: 0,
         init: None,
         changed: false,
-    };
-    let held = Held {
-        original: Some(path),
-        original_mark: FileMark::of(&metadata),
-        mark: FileMark::of(&metadata),
-        holding: None,
-        byte_range,
-        key: read.key,
-        unkept: None,
-    };
-    line.push(&label, index, held);
-    Ok(())
+    }
 }

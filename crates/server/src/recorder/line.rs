@@ -14,6 +14,7 @@ use clipmill_playlist::Segment;
 use tempfile::TempDir;
 
 use super::history::Aside;
+use super::indexes::Indexes;
 use crate::sources::session::FileMark;
 use crate::spool::{Kept, Label, Spool, SpoolError};
 
@@ -85,6 +86,8 @@ pub(crate) struct Held {
     pub(crate) key: Option<Arc<SegmentKey>>,
     /// What it takes to keep it later, where that failed.
     pub(crate) unkept: Option<Unkept>,
+    /// The media server's file, byte for byte, is what was indexed.
+    pub(crate) as_it_is: bool,
 }
 
 /// A segment that is in no spool yet, and whose content is all of the media server's file.
@@ -287,8 +290,26 @@ impl Line {
         }
     }
 
+    /// Feeds the reader a segment that is on the line already, so that it knows what comes before the
+    /// next one.
+    pub(crate) fn warm_up(
+        &mut self,
+        source: &dyn SegmentSource,
+        segment: &Segment,
+        playlist: &Path,
+    ) {
+        if let Ok(read) = self.read(source, segment, playlist) {
+            let _ = self.reader.index(&read);
+        }
+    }
+
+    /// What is added next is known without having been indexed.
+    pub(crate) fn known(&mut self, discontinuity: bool) {
+        self.discontinuity |= discontinuity;
+    }
+
     /// Adds the segment that was indexed.
-    pub(crate) fn push(&mut self, label: &Label, index: SegmentIndex, held: Held) {
+    pub(crate) fn push(&mut self, label: &Label, index: impl Into<Arc<SegmentIndex>>, held: Held) {
         let Some(path) = held.path().map(Path::to_owned) else {
             return;
         };
@@ -303,8 +324,25 @@ impl Line {
             discontinuity: std::mem::take(&mut self.discontinuity),
             missing_before: std::mem::take(&mut self.missing),
         };
-        self.timeline.push(info, Arc::new(index));
+        self.timeline.push(info, index.into());
         self.held.push_back(held);
+    }
+
+    /// Has what was found in its segments known to those who cut from what is listed. The first ones
+    /// may lack what came before them.
+    pub(crate) fn share(&self, indexes: &Indexes) {
+        let all = self.timeline.segments().iter().zip(&self.held);
+        for (segment, held) in all.skip(MARGIN) {
+            share(indexes, &segment.index, held);
+        }
+    }
+
+    /// The same for its last segment alone.
+    pub(crate) fn share_last(&self, indexes: &Indexes) {
+        let last = self.timeline.segments().back().zip(self.held.back());
+        if let Some((segment, held)) = last {
+            share(indexes, &segment.index, held);
+        }
     }
 
     /// Whether there are segments that may still be kept.
@@ -404,6 +442,13 @@ impl Line {
         self.held = held;
         self.missing += missing;
         self.discontinuity |= discontinuity;
+    }
+}
+
+fn share(indexes: &Indexes, index: &Arc<SegmentIndex>, held: &Held) {
+    let whole = held.as_it_is && held.key.is_none() && held.byte_range.is_none();
+    if let Some(original) = held.original.as_deref().filter(|_| whole) {
+        indexes.put(original, held.original_mark, index);
     }
 }
 

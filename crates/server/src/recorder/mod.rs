@@ -28,6 +28,7 @@ mod boundary;
 mod clipping;
 mod growing;
 mod history;
+mod indexes;
 mod line;
 mod listing;
 mod make;
@@ -50,6 +51,7 @@ use tokio::sync::{Semaphore, oneshot, watch};
 
 use self::app::App;
 use self::asked::Asked;
+use self::indexes::Indexes;
 pub use self::request::{ClipWindow, MadeClip, OnDemandError, RecorderStatus};
 use self::session::{Ending, Recording};
 use self::shared::{Shared, Troubles, lock};
@@ -106,6 +108,7 @@ impl Recorders {
             draining: AtomicBool::new(false),
             making: AtomicUsize::new(0),
             virtual_clips: VirtualClips::default(),
+            indexes: Indexes::default(),
         });
         let recorders = Self {
             inner: Arc::new(Inner {

@@ -248,6 +248,7 @@ impl Session {
             byte_range: segment.byte_range,
             key: found.read.key,
             unkept,
+            as_it_is: !label.changed,
         };
         self.line.push(&label, index, held);
         let newest = self.line.timeline().segments().back();
@@ -376,6 +377,7 @@ impl Session {
                     byte_range: None,
                     key: None,
                     unkept: None,
+                    as_it_is: !label.changed,
                 };
                 self.line.push(&label, index, held);
             }

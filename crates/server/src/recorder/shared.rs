@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use metrics::gauge;
 
+use super::indexes::Indexes;
 use super::virtual_clip::VirtualClips;
 use crate::catalog::{Catalog, CatalogError};
 use crate::metrics::DISK_FULL;
@@ -25,6 +26,7 @@ pub(crate) struct Shared {
     /// Clips that are being made.
     pub(crate) making: AtomicUsize,
     pub(crate) virtual_clips: VirtualClips,
+    pub(crate) indexes: Indexes,
 }
 
 impl Shared {
