@@ -196,7 +196,7 @@ fn look(server: &Server, seconds: u64) -> Sample {
         });
         lines
             .filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok())
-            .sum()
+            .fold(0.0, |sum, value| sum + value)
     };
     Sample {
         seconds,
