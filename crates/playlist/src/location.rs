@@ -145,7 +145,14 @@ pub fn candidates(
     };
     let folder = base_file.parent().unwrap_or(Path::new(""));
     let locate = |name: PathBuf| {
-        let path = folder.join(normalized(&name));
+        let name = normalized(&name);
+        let joined = folder.join(&name);
+        // RFC 3986, 5.2.4, goes by the names, whatever links there are.
+        let path = if name.starts_with("..") {
+            normalized(&joined)
+        } else {
+            joined
+        };
         match root {
             Some(root) if !is_within(&path, root) => Err(LocationError::Outside {
                 uri: uri.to_owned(),

@@ -280,7 +280,11 @@ fn check_index(
             ));
         };
         if let Some(shown) = shown.iter().find(|shown| shown.track == id) {
-            let from = (shown.from + track.shift).max(0).unsigned_abs();
+            // What comes later may be shown earlier, and a reference lasts for no less than nothing.
+            let later = begins.iter().filter(|(begin, _)| *begin >= at);
+            let own = later.flat_map(|(_, shown)| shown).filter(|s| s.track == id);
+            let from = own.map(|shown| shown.from).min().unwrap_or(shown.from);
+            let from = (from + track.shift).max(0).unsigned_abs();
             faults.demand(from == time, || {
                 format!("sidx: reference {n} is shown from {from}, it says {time}")
             });
