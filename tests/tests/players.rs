@@ -203,20 +203,26 @@ const PLAY: &str = "
     })().catch(error => done({ error: String(error) }));
 ";
 
+/// A browser that shows an empty page of a server of this folder.
+fn browser_at(folder: &Path) -> (FileServer, Browser) {
+    std::fs::write(
+        folder.join("page.html"),
+        "<!doctype html><title>clip</title>",
+    )
+    .unwrap();
+    let server = FileServer::new(folder);
+    let browser = Browser::start();
+    browser.open(&server.url("page.html"));
+    (server, browser)
+}
+
 #[test]
 fn chromium_plays_it() {
     if !tools::installed(&["chromium", "chromedriver"]) {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
-    std::fs::write(
-        folder.path().join("page.html"),
-        "<!doctype html><title>clip</title>",
-    )
-    .unwrap();
-    let server = FileServer::new(folder.path());
-    let browser = Browser::start();
-    browser.open(&server.url("page.html"));
+    let (server, browser) = browser_at(folder.path());
     let window = ["--from", "+5s", "--to", "+13s"];
     for (format, cut_mode, duration) in [
         ("mp4", "exact", 8.0),
@@ -267,11 +273,6 @@ fn chromium_plays_across_a_discontinuity() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
-    std::fs::write(
-        folder.path().join("page.html"),
-        "<!doctype html><title>clip</title>",
-    )
-    .unwrap();
     let mut playlist = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n".to_owned();
     for number in [0, 1, 8, 9] {
         if number == 8 {
@@ -285,9 +286,7 @@ fn chromium_plays_across_a_discontinuity() {
     playlist.push_str("#EXT-X-ENDLIST\n");
     let file = folder.path().join("index.m3u8");
     std::fs::write(&file, playlist).unwrap();
-    let server = FileServer::new(folder.path());
-    let browser = Browser::start();
-    browser.open(&server.url("page.html"));
+    let (server, browser) = browser_at(folder.path());
     for format in ["mp4", "fmp4"] {
         cut(folder.path(), file.to_str().unwrap(), &["--format", format]);
         let seen = browser.run(PLAY, &[&server.url("clip.mp4"), "3.7"]);

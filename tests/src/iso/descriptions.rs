@@ -121,19 +121,19 @@ fn avc(one: &Box<'_>, name: &str, sets_here: bool, faults: &mut Faults) {
     faults.demand(count >> 5 == 7, || format!("{name}: reserved bits of avcC"));
     let count = count & 31;
     faults.demand(count > 0 || !sets_here, || format!("{name}: no SPS"));
+    let mut profiles = Vec::new();
     for _ in 0..count {
         let len = fields.u16() as usize;
         let set = fields.bytes(len);
         faults.demand(set.first().is_some_and(|byte| byte & 0x9f == 7), || {
             format!("{name}: an SPS that is none")
         });
-        faults.demand(set.get(1..4) == Some(&profile), || {
-            format!(
-                "{name}: profile {profile:?} of an SPS with {:?}",
-                set.get(1..4)
-            )
-        });
+        profiles.push(set.get(1..4).unwrap_or_default());
     }
+    // Where they are of several profiles, no one of them is all of the stream's.
+    faults.demand(count == 0 || profiles.contains(&profile.as_slice()), || {
+        format!("{name}: profile {profile:?}, and none such of {profiles:?}")
+    });
     let count = fields.u8();
     faults.demand(count > 0 || !sets_here, || format!("{name}: no PPS"));
     for _ in 0..count {
