@@ -410,7 +410,7 @@ mod tests {
         let base = file("/s/live/x.m3u8");
         let resolve = |uri| resolve(&base, uri, true);
         assert_eq!(resolve("/etc/a.ts"), Ok(file("/etc/a.ts")));
-        assert_eq!(resolve("../a.ts"), Ok(file("/s/live/../a.ts")));
+        assert_eq!(resolve("../a.ts"), Ok(file("/s/a.ts")));
     }
 
     #[test]
@@ -426,7 +426,7 @@ mod tests {
     fn a_wider_root() {
         let base = file("/s/v0/x.m3u8");
         let found = candidates(&base, "../v1/a.ts", Some(Path::new("/s")));
-        assert_eq!(found, Ok(vec![file("/s/v0/../v1/a.ts")]));
+        assert_eq!(found, Ok(vec![file("/s/v1/a.ts")]));
         assert!(candidates(&base, "../../a.ts", Some(Path::new("/s"))).is_err());
     }
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Datelike, SecondsFormat, Utc};
 
 use crate::date::parse_date;
 
@@ -155,7 +155,9 @@ fn epoch_millis(text: &str) -> Option<DateTime<Utc>> {
     if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
-    DateTime::from_timestamp_millis(text.parse().ok()?)
+    let instant = DateTime::from_timestamp_millis(text.parse().ok()?)?;
+    // As far as dates can be written.
+    (instant.year() <= 9999).then_some(instant)
 }
 
 /// `2026-11-22T14:05:00.123Z`.
