@@ -235,10 +235,10 @@ impl Dated {
         for (at, segment) in wanted.iter().enumerate() {
             let known = aside
                 .is_none()
-                .then(|| find_known(indexes, playlist, segment));
+                .then(|| find_known(indexes, playlist, root, segment));
             if let Some((path, mark, index)) = known.flatten() {
                 line.known(segment.discontinuity);
-                push(&mut line, segment, path, mark, index);
+                line.push(&label(segment), index, held(path, mark));
                 seen = 0;
                 continue;
             }
@@ -310,24 +310,19 @@ fn read_one(
 fn find_known(
     indexes: &Indexes,
     playlist: &Path,
+    root: &Path,
     segment: &Segment,
 ) -> Option<(PathBuf, FileMark, Arc<SegmentIndex>)> {
     if segment.gap || segment.byte_range.is_some() || segment.key.is_some() {
         return None;
     }
     let path = playlist.with_file_name(&segment.uri);
+    // Others' segments are known by their real paths too, and a URI may be absolute.
+    if !path.starts_with(root) {
+        return None;
+    }
     let (mark, index) = indexes.get(&path)?;
     Some((path, mark, index))
-}
-
-fn push(
-    line: &mut Line,
-    segment: &Segment,
-    path: PathBuf,
-    mark: FileMark,
-    index: Arc<SegmentIndex>,
-) {
-    line.push(&label(segment), index, held(path, mark));
 }
 
 fn held(path: PathBuf, mark: FileMark) -> Held {
@@ -352,5 +347,36 @@ fn label(segment: &Segment) -> Label {
         missing_before: 0,
         init: None,
         changed: false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_known_of_other_folders_is_not_given() {
+        let folder = tempfile::tempdir().unwrap();
+        let real = folder.path().canonicalize().unwrap();
+        let (root, other) = (real.join("live"), real.join("secret.ts"));
+        std::fs::create_dir(&root).unwrap();
+        let own = root.join("own.ts");
+        let indexes = Indexes::default();
+        for path in [&own, &other] {
+            std::fs::write(path, "media").unwrap();
+            let mark = FileMark::of(&std::fs::metadata(path).unwrap());
+            indexes.put(path, mark, &Arc::new(SegmentIndex::default()));
+        }
+        let playlist = root.join("cam.m3u8");
+        for (uri, is_known) in [
+            ("own.ts", true),
+            ("../secret.ts", false),
+            (other.to_str().unwrap(), false),
+        ] {
+            std::fs::write(&playlist, format!("#EXTM3U\n#EXTINF:2,\n{uri}\n")).unwrap();
+            let (listed, _) = read_media(&playlist).unwrap();
+            let found = find_known(&indexes, &playlist, &root, &listed.segments[0]);
+            assert_eq!(found.is_some(), is_known, "{uri}");
+        }
     }
 }
