@@ -46,14 +46,13 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use clipmill::{Cut, Ticks};
+use clipmill::Cut;
 use tokio::sync::{Semaphore, oneshot, watch};
 
 use self::app::App;
 use self::asked::Asked;
 use self::indexes::Indexes;
 pub use self::request::{ClipWindow, MadeClip, OnDemandError, RecorderStatus};
-use self::session::{Ending, Recording};
 use self::shared::{Shared, Troubles, lock};
 use self::stream::Stream;
 pub use self::virtual_clip::VirtualClip;
@@ -324,18 +323,7 @@ impl Stream {
     fn record(self: &Arc<Self>, interval: Duration, shared: &Arc<Shared>, app: &Arc<App>) {
         let mut state = lock(&self.state);
         if let Some(session) = &mut state.session {
-            match &session.recording {
-                Recording::Off => {
-                    let edge = session.line.timeline().end();
-                    session.recording = Recording::Waiting(edge.unwrap_or(Ticks::MIN));
-                    session.interval = interval;
-                    session.ending = None;
-                }
-                Recording::Waiting(_) => session.interval = interval,
-                Recording::On(_) | Recording::Resuming(_) => {
-                    session.ending = Some(Ending::Restart(interval));
-                }
-            }
+            session.record(interval);
         }
         drop(state);
         self.queue_cut(shared, app);
@@ -344,16 +332,9 @@ impl Stream {
     fn stop_recording(self: &Arc<Self>, shared: &Arc<Shared>, app: &Arc<App>) {
         let mut state = lock(&self.state);
         if let Some(session) = &mut state.session {
-            match &session.recording {
-                Recording::Off => {}
-                Recording::Waiting(_) => session.recording = Recording::Off,
-                Recording::On(_) | Recording::Resuming(_) => {
-                    session.ending = Some(Ending::Last);
-                }
-            }
+            session.stop_recording();
         }
         drop(state);
-        // What has come until now belongs to the last clip.
         self.queue_look(shared, app, Duration::ZERO);
     }
 }

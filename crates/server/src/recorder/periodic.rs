@@ -54,15 +54,54 @@ struct Piece {
 }
 
 impl Session {
+    /// From the live edge on; what is in the making is ended before.
+    pub(crate) fn record(&mut self, interval: Duration) {
+        match &self.recording {
+            Recording::Off => {
+                let edge = self.line.timeline().end();
+                self.recording = Recording::Waiting(edge.unwrap_or(Ticks::MIN));
+                self.interval = interval;
+                self.ending = None;
+            }
+            Recording::Waiting(_) => self.interval = interval,
+            Recording::On(_) | Recording::Resuming(_) => {
+                self.ending = Some(Ending::Restart(interval));
+                self.goes_on = true;
+            }
+        }
+    }
+
+    /// No further than to the live edge. What has come until now belongs to the last clip.
+    pub(crate) fn stop_recording(&mut self) {
+        match &self.recording {
+            Recording::Off => {}
+            Recording::Waiting(_) => self.recording = Recording::Off,
+            Recording::On(_) | Recording::Resuming(_) => self.ending = Some(Ending::Listed),
+        }
+    }
+
+    /// Everything that was listed has been taken in.
+    pub(crate) fn all_listed(&mut self) {
+        if self.ending == Some(Ending::Listed) {
+            self.ending = Some(Ending::Last);
+        }
+    }
+
+    /// What is to be done next, by somebody who does it.
+    fn begin_step(&mut self) -> Step {
+        let step = self.step();
+        if matches!(step, Step::Cut(_)) {
+            self.goes_on = false;
+        }
+        step
+    }
+
     /// What is to be done next.
     fn step(&self) -> Step {
         let timeline = self.line.timeline();
-        let nothing_more = || {
-            if self.ending.is_some() {
-                Step::Over
-            } else {
-                Step::Wait
-            }
+        let nothing_more = || match self.ending {
+            None | Some(Ending::Listed) => Step::Wait,
+            Some(Ending::Last | Ending::Restart(_)) => Step::Over,
         };
         let mark = match &self.recording {
             Recording::Off => return Step::Over,
@@ -86,7 +125,7 @@ impl Session {
             return self.piece(mark, Some(to), None);
         }
         match self.ending {
-            None => Step::Wait,
+            None | Some(Ending::Listed) => Step::Wait,
             Some(Ending::Last) => self.piece(mark, None, None),
             Some(Ending::Restart(interval)) => match mark.latest(timeline) {
                 Some(to) => self.piece(mark, Some(to), Some(interval)),
@@ -110,6 +149,44 @@ impl Session {
             boundary,
             regrid,
         }))
+    }
+
+    /// Goes on behind a piece, made from what was there until `known`. Gives what is done with
+    /// until when.
+    fn dealt_with(&mut self, piece: &Piece, known: Option<Ticks>, made: bool) -> Ticks {
+        self.ordinal = piece.boundary.ordinal;
+        if made {
+            self.hole = None;
+            self.has_clips = true;
+        }
+        if let Some(interval) = piece.regrid {
+            self.interval = interval;
+            self.restarted();
+        }
+        if let Some(mark) = piece.to {
+            self.recording = Recording::On(mark);
+            return mark.ticks;
+        }
+        // Since it was told to record on it may have been stopped anew, or be over: another last
+        // clip is due then.
+        if let Some(end) = known.filter(|_| std::mem::take(&mut self.goes_on)) {
+            self.recording = Recording::Waiting(end);
+            if let Some(Ending::Restart(interval)) = self.ending {
+                self.interval = interval;
+            }
+            self.restarted();
+            return end;
+        }
+        self.recording = Recording::Off;
+        self.ending = None;
+        self.line.timeline().end().unwrap_or(Ticks::MAX)
+    }
+
+    /// A new grid has begun; it may have been told meanwhile to end for good.
+    fn restarted(&mut self) {
+        if matches!(self.ending, Some(Ending::Restart(_))) {
+            self.ending = None;
+        }
     }
 
     /// A mark as it is written down.
@@ -224,7 +301,7 @@ impl Stream {
         let Some(subject) = sessions.first_mut().or(session.as_mut()) else {
             return false;
         };
-        match subject.step() {
+        match subject.begin_step() {
             Step::Wait => false,
             Step::Over if closing => {
                 let mut over = state.closing.remove(0);
@@ -404,38 +481,7 @@ impl Stream {
         let Some(session) = state.by_id(&work.session) else {
             return false;
         };
-        session.ordinal = written.ordinal;
-        if made {
-            session.hole = None;
-            session.has_clips = true;
-        }
-        let end = match work.piece.to {
-            Some(mark) => {
-                session.recording = Recording::On(mark);
-                mark.ticks
-            }
-            None => match (session.ending, work.snapshot.timeline.end()) {
-                // It was told to go on while its last clip was made.
-                (Some(Ending::Restart(interval)), Some(end)) => {
-                    session.recording = Recording::Waiting(end);
-                    session.interval = interval;
-                    session.ending = None;
-                    end
-                }
-                _ => {
-                    session.recording = Recording::Off;
-                    session.ending = None;
-                    session.line.timeline().end().unwrap_or(Ticks::MAX)
-                }
-            },
-        };
-        if let Some(interval) = work.piece.regrid {
-            session.interval = interval;
-            // It may have been told to end for good while the clip was made.
-            if matches!(session.ending, Some(Ending::Restart(_))) {
-                session.ending = None;
-            }
-        }
+        let end = session.dealt_with(&work.piece, work.snapshot.timeline.end(), made);
         let gone = session.line.forget_before(end);
         app.forget_links(&gone);
         let used_up = made && app.settings().delete_hls_after_clip;
@@ -506,5 +552,177 @@ impl Work {
         // Sound of its last moments may lie in the segment after it.
         let last = after.map_or(u64::MAX, |segment| segment.number);
         self.snapshot.damaged(|number| number <= last)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::{Path, PathBuf};
+
+    use clipmill::{DemuxOptions, Demuxer};
+
+    use super::*;
+    use crate::sources::session::FileMark;
+    use crate::spool::Label;
+
+    const INTERVAL: Duration = Duration::from_secs(60);
+
+    /// A session that records the demo stream, of which nothing has come yet.
+    struct Demo {
+        session: Session,
+        demuxer: Demuxer,
+        next: u64,
+    }
+
+    impl Demo {
+        fn new() -> Self {
+            let mut session = Session::new(
+                "0-0".into(),
+                PathBuf::new(),
+                Path::new("cam.m3u8"),
+                None,
+                Duration::from_secs(2),
+            );
+            session.record(INTERVAL);
+            Self {
+                session,
+                demuxer: Demuxer::new(DemuxOptions::default()),
+                next: 0,
+            }
+        }
+
+        /// The next segment comes: two seconds.
+        fn grow(&mut self) {
+            let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/demo");
+            let path = folder.join(format!("seg{:02}.ts", self.next));
+            let mark = FileMark::of(&path.metadata().unwrap());
+            let index = self.demuxer.index(&std::fs::read(&path).unwrap()).unwrap();
+            let start_ms = i64::try_from(self.next).unwrap() * 2000;
+            let label = Label {
+                sequence: self.next,
+                duration: 180_000,
+                start_time: chrono::DateTime::from_timestamp_millis(start_ms),
+                discontinuity: false,
+                missing_before: 0,
+                init: None,
+                changed: false,
+            };
+            let held = Held {
+                original: Some(path),
+                original_mark: mark,
+                mark,
+                holding: None,
+                byte_range: None,
+                key: None,
+                unkept: None,
+                as_it_is: true,
+            };
+            self.session.line.push(&label, index, held);
+            self.next += 1;
+        }
+
+        /// Recording begins with what is there.
+        fn begin(&mut self) {
+            let Step::Begin(mark) = self.session.step() else {
+                panic!("{:?}", self.session.step());
+            };
+            self.session.recording = Recording::On(mark);
+        }
+
+        /// The clip that is due, and what is known when it is begun to be made.
+        fn due(&mut self) -> (Piece, Option<Ticks>) {
+            match self.session.begin_step() {
+                Step::Cut(piece) => (*piece, self.session.line.timeline().end()),
+                other => panic!("{other:?}"),
+            }
+        }
+
+        fn made(&mut self, (piece, known): &(Piece, Option<Ticks>)) -> Ticks {
+            self.session.dealt_with(piece, *known, true)
+        }
+    }
+
+    #[test]
+    fn stopped_it_waits_for_what_is_listed_already() {
+        let mut demo = Demo::new();
+        demo.grow();
+        demo.begin();
+        demo.session.stop_recording();
+        assert_eq!(demo.session.step(), Step::Wait);
+        demo.grow();
+        demo.session.all_listed();
+        let last = demo.due();
+        assert_eq!(last.0.to, None);
+        assert!(last.0.boundary.finished);
+        demo.made(&last);
+        assert_eq!(demo.session.recording, Recording::Off);
+    }
+
+    #[test]
+    fn told_to_go_on_while_its_last_clip_is_made_it_goes_on_behind_it() {
+        for over in [false, true] {
+            let mut demo = Demo::new();
+            demo.grow();
+            demo.begin();
+            demo.session.stop_recording();
+            demo.session.all_listed();
+            let last = demo.due();
+            demo.session.record(INTERVAL);
+            demo.grow();
+            // Neither its end nor another order takes back what came since.
+            if over {
+                demo.session.ending = Some(Ending::Last);
+            }
+            let end = demo.made(&last);
+            demo.begin();
+            if !over {
+                assert_eq!(demo.session.step(), Step::Wait);
+                demo.session.stop_recording();
+                demo.session.all_listed();
+            }
+            let rest = demo.due();
+            assert_eq!(rest.0.from.ticks, end);
+            demo.made(&rest);
+            assert_eq!(demo.session.recording, Recording::Off);
+        }
+    }
+
+    #[test]
+    fn what_comes_after_a_last_clip_is_in_none() {
+        let mut demo = Demo::new();
+        demo.grow();
+        demo.begin();
+        demo.session.stop_recording();
+        demo.session.all_listed();
+        let last = demo.due();
+        demo.grow();
+        let end = demo.made(&last);
+        assert_eq!(Some(end), demo.session.line.timeline().end());
+        assert_eq!(demo.session.recording, Recording::Off);
+        // A new order begins at the live edge.
+        demo.session.record(INTERVAL);
+        assert_eq!(demo.session.step(), Step::Wait);
+        demo.grow();
+        demo.begin();
+        let Recording::On(mark) = demo.session.recording else {
+            panic!();
+        };
+        assert_eq!(mark.ticks, end);
+    }
+
+    #[test]
+    fn a_new_interval_ends_what_is_in_the_making_at_a_sync_sample() {
+        let mut demo = Demo::new();
+        demo.grow();
+        demo.grow();
+        demo.begin();
+        demo.session.record(INTERVAL * 2);
+        let early = demo.due();
+        assert_eq!(early.0.regrid, Some(INTERVAL * 2));
+        let end = demo.made(&early);
+        assert_eq!(early.0.to.map(|to| to.ticks), Some(end));
+        assert_eq!(demo.session.ending, None);
+        assert_eq!(demo.session.interval, INTERVAL * 2);
+        assert_eq!(demo.session.step(), Step::Wait);
     }
 }

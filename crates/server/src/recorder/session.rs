@@ -48,6 +48,8 @@ pub(crate) enum Recording {
 /// How what is in the making ends, if not at its boundary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ending {
+    /// As [`Ending::Last`], once what is listed now has been taken in.
+    Listed,
     /// One last clip with the remainder.
     Last,
     /// A clip up to the last place where nothing is lost; the next one begins there, and a grid of
@@ -90,6 +92,8 @@ pub(crate) struct Session {
     /// How long a periodic clip is.
     pub(crate) interval: Duration,
     pub(crate) ending: Option<Ending>,
+    /// It was told to record on while its last clip was in the making.
+    pub(crate) goes_on: bool,
     /// Periodic clips made before the one in the making, over all sessions.
     pub(crate) ordinal: u64,
     /// Whether one of them was made in this session.
@@ -143,6 +147,7 @@ impl Session {
             recording: Recording::Off,
             interval: Duration::from_secs(600),
             ending: None,
+            goes_on: false,
             ordinal: 0,
             has_clips: false,
             grown_at: now,

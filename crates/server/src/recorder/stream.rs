@@ -166,7 +166,12 @@ impl Stream {
         self.show(&state);
         let again = match look {
             Look::Again(after) => Some(after),
-            Look::Done => None,
+            Look::Done => {
+                if let Some(session) = &mut state.session {
+                    session.all_listed();
+                }
+                None
+            }
         };
         drop(state);
         if let Some(after) = again {
