@@ -3,8 +3,12 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::writer::{Plan, Unit};
+
+/// Between two writes to one file.
+const PAUSE: Duration = Duration::from_millis(3);
 
 /// What one segment of a live stream holds.
 #[derive(Debug, Clone, Default)]
@@ -64,6 +68,7 @@ pub struct Live {
     next: u64,
     listed: Vec<Listed>,
     in_place: bool,
+    torn: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -86,6 +91,7 @@ impl Live {
             next: 0,
             listed: Vec::new(),
             in_place: false,
+            torn: false,
         }
     }
 
@@ -96,6 +102,13 @@ impl Live {
         self
     }
 
+    /// Segments are listed before they are whole, cut short in between, and written again.
+    #[must_use]
+    pub fn torn(mut self) -> Self {
+        self.torn = true;
+        self
+    }
+
     /// Writes a segment, then lists it.
     ///
     /// # Panics
@@ -103,7 +116,10 @@ impl Live {
     pub fn publish(&mut self, piece: &Piece, discontinuity: bool) {
         let sequence = self.next;
         self.next += 1;
-        fs::write(self.segment(sequence), &piece.bytes).unwrap();
+        let path = self.segment(sequence);
+        let (half, tenth) = (piece.bytes.len() / 2, piece.bytes.len() / 10);
+        let whole = if self.torn { half } else { piece.bytes.len() };
+        fs::write(&path, &piece.bytes[..whole]).unwrap();
         self.listed.push(Listed {
             sequence,
             micros: piece.micros,
@@ -120,6 +136,12 @@ impl Live {
             }
         }
         self.write(false);
+        if self.torn {
+            for until in [tenth, half + tenth, piece.bytes.len()] {
+                std::thread::sleep(PAUSE);
+                fs::write(&path, &piece.bytes[..until]).unwrap();
+            }
+        }
     }
 
     /// So many segments are listed and gone before anybody looks. Without a count, the encoder
@@ -186,7 +208,7 @@ impl Live {
         if self.in_place {
             let half = text.len() / 2;
             fs::write(self.playlist(), &text[..half]).unwrap();
-            std::thread::sleep(std::time::Duration::from_millis(3));
+            std::thread::sleep(PAUSE);
             fs::write(self.playlist(), text).unwrap();
             return;
         }

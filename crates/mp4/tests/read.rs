@@ -416,6 +416,20 @@ fn parameter_sets_in_samples_become_the_configuration() {
     assert_eq!(index.tracks[0].samples().len(), 1, "the sets are kept");
 }
 
+/// Found by `fmp4_boxes`: samples of nothing came out.
+#[test]
+fn a_sample_without_a_picture_is_none() {
+    let sets = [nal(4, SPS), nal(4, PPS)].concat();
+    let broken = [0, 0, 0x7f, 0];
+    let data = [&sets[..], &nal(4, IDR), &broken, &nal(4, P)].concat();
+    let sizes = [4, 0, sets.len() as u32, 7, broken.len() as u32, 7];
+    let file = segment((0x2_0000, &[7]), Some(0), &[(0x201, &sizes)], &data);
+    let mut indexer = with_init(&visual(b"avc3", &avcc(4, false)));
+    let index = indexer.index(&file).unwrap();
+    assert_eq!(gathered(&file, &index, 0), [nal(4, IDR), nal(4, P)]);
+    assert_eq!(index.damage.kept().len(), 1);
+}
+
 #[test]
 fn encrypted_tracks_are_declined_by_name() {
     let schm = full(b"schm", 0, 0, &[u32::from_be_bytes(*b"cbcs"), 0x1_0000]);

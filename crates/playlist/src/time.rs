@@ -130,7 +130,8 @@ pub fn parse_duration(text: &str) -> Result<Duration, TimeError> {
         last_unit = unit;
         rest = next.trim_start();
     }
-    if last_unit == Duration::MAX {
+    // No longer than a number of seconds may be.
+    if last_unit == Duration::MAX || total > Duration::from_secs(u32::MAX.into()) {
         return Err(wrong());
     }
     Ok(total)
@@ -188,6 +189,15 @@ mod tests {
             let duration = Duration::from_nanos(nanos);
             assert_eq!(shown_duration(duration), shown);
             assert_eq!(parse_duration(shown).unwrap(), duration);
+        }
+    }
+
+    /// Found by `window`: minutes and seconds that only together are too many for either.
+    #[test]
+    fn durations_that_cannot_be_typed_in_seconds_are_none() {
+        assert!(parse_duration("4294967295s").is_ok());
+        for text in ["4294967295s1ms", "3333333333m333s", "60000d"] {
+            assert!(parse_duration(text).is_err(), "{text}");
         }
     }
 

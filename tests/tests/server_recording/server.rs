@@ -183,9 +183,19 @@ impl Server {
         self.ask("GET", path)
     }
 
-    pub(crate) fn ask(&self, method: &str, path: &str) -> Option<(u16, Vec<u8>)> {
-        let mut connection = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
+    /// A connection that is given up after a while.
+    pub(crate) fn connect(&self) -> TcpStream {
+        self.try_to_connect().unwrap()
+    }
+
+    fn try_to_connect(&self) -> Option<TcpStream> {
+        let connection = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
         connection.set_read_timeout(Some(PATIENCE)).ok()?;
+        Some(connection)
+    }
+
+    pub(crate) fn ask(&self, method: &str, path: &str) -> Option<(u16, Vec<u8>)> {
+        let mut connection = self.try_to_connect()?;
         let request = format!(
             "{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
         );

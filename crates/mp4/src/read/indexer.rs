@@ -423,6 +423,9 @@ impl<'a> Walk<'a> {
                 found.into_iter().filter(kept).collect()
             });
         }
+        if nals.as_ref().is_some_and(Vec::is_empty) {
+            return Ok(());
+        }
         let Some(config) = config.clone() else {
             // Nothing can be decoded before the first parameter sets.
             truncated_config(&mut self.damage, range.start);

@@ -8,7 +8,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clipmill::source::Reach;
 use rand::RngExt;
@@ -51,8 +51,9 @@ pub struct Deliveries {
     waiting: Arc<AtomicI64>,
 }
 
-/// When a webhook is due, and its place in the queue.
-type Due = (i64, u64);
+/// When a webhook is due, and its place in the queue. A clock that is set neither holds it back nor
+/// hurries it.
+type Due = (Instant, u64);
 
 impl Deliveries {
     /// Deliveries of what is queued in `catalog`.
@@ -91,7 +92,7 @@ impl Deliveries {
                 last = place;
                 self.count(1);
                 let receiver = receiver(&hook.url);
-                let due = (hook.next_ms, place);
+                let due = (Instant::now() + rest(&hook, now_ms()), place);
                 let known = receivers.get(&receiver);
                 if known.is_some_and(|known| known.send(due).is_ok()) {
                     continue;
@@ -120,16 +121,17 @@ impl Deliveries {
         let mut due = BTreeSet::<Due>::new();
         let mut tries = JoinSet::new();
         loop {
-            while tries.len() < AT_ONCE && due.first().is_some_and(|(at, _)| *at <= now_ms()) {
+            while tries.len() < AT_ONCE && due.first().is_some_and(|(at, _)| *at <= Instant::now())
+            {
                 if let Some((_, place)) = due.pop_first() {
                     tries.spawn(self.clone().attempt(place));
                 }
             }
             let full = tries.len() >= AT_ONCE;
-            let next = due.first().filter(|_| !full).map(|(at, _)| at - now_ms());
+            let next = due.first().filter(|_| !full);
             let idle = due.is_empty() && tries.is_empty();
             let pause = match next {
-                Some(millis) => Duration::from_millis(u64::try_from(millis).unwrap_or_default()),
+                Some((at, _)) => at.saturating_duration_since(Instant::now()),
                 None => IDLE,
             };
             tokio::select! {
@@ -166,7 +168,7 @@ impl Deliveries {
             }
             Err(error) => {
                 tracing::error!(%error, "cannot read a webhook");
-                return Some((now_ms() + 5000, place));
+                return Some((Instant::now() + LOOK, place));
             }
         };
         let app = self.settings.borrow().app(&hook.app).cloned();
@@ -194,8 +196,8 @@ impl Deliveries {
         hook.last_error = Some(error.clone());
         metrics::webhook_try_failed(&hook.app);
         let max_age = app.map_or(Duration::from_secs(24 * 3600), |app| app.webhook_max_age);
-        let last_ms = hook.created_ms.saturating_add(millis(max_age));
-        if now_ms() >= last_ms {
+        let now = now_ms();
+        if is_given_up(&hook, max_age, now) {
             metrics::webhook_given_up(&hook.app);
             tracing::error!(
                 app = hook.app,
@@ -209,8 +211,15 @@ impl Deliveries {
             self.settle(place, move |c| c.fail_hook(place, &hook)).await;
             return None;
         }
+        let mut pause = pause(hook.attempts);
         // The last try comes when the time is up, not a pause later.
-        hook.next_ms = (now_ms() + millis(pause(hook.attempts))).min(last_ms);
+        if let Some(left) = max_age
+            .checked_sub(age(&hook, now))
+            .filter(|left| !left.is_zero())
+        {
+            pause = pause.min(left);
+        }
+        hook.next_ms = now.saturating_add(millis(pause));
         tracing::warn!(
             app = hook.app,
             url = hook.url,
@@ -220,7 +229,7 @@ impl Deliveries {
             error,
             "webhook not delivered yet"
         );
-        let due = (hook.next_ms, place);
+        let due = (Instant::now() + pause, place);
         if let Err(error) = self.blocking(move |c| c.retry_hook(place, &hook)).await {
             tracing::error!(%error, "cannot keep a webhook's tries");
         }
@@ -337,13 +346,38 @@ fn receiver(url: &str) -> String {
     Url::parse(url).map_or_else(|_| url.to_owned(), |url| url.origin().ascii_serialization())
 }
 
+/// How long a webhook of an earlier run still has to wait.
+fn rest(hook: &QueuedHook, now_ms: i64) -> Duration {
+    let wait = hook.next_ms.saturating_sub(now_ms);
+    Duration::from_millis(u64::try_from(wait).unwrap_or_default()).min(longest_pause(hook.attempts))
+}
+
+/// By the clock.
+fn age(hook: &QueuedHook, now_ms: i64) -> Duration {
+    let age = now_ms.saturating_sub(hook.created_ms);
+    Duration::from_millis(u64::try_from(age).unwrap_or_default())
+}
+
+/// Whether a webhook has been tried for long enough. The clock alone does not decide, as it may have
+/// been set, or the server not have run: pauses of that length must have been made too.
+fn is_given_up(hook: &QueuedHook, max_age: Duration, now_ms: i64) -> bool {
+    let pauses: Duration = (1..=hook.attempts).map(longest_pause).sum();
+    pauses >= max_age && (age(hook, now_ms) >= max_age || pauses >= max_age * 2)
+}
+
+/// After so many failed tries; none before the first.
+fn longest_pause(attempts: u32) -> Duration {
+    let Some(doublings) = attempts.checked_sub(1) else {
+        return Duration::ZERO;
+    };
+    let doubled = FIRST_PAUSE.saturating_mul(1 << doublings.min(16));
+    doubled.min(LONGEST_PAUSE)
+}
+
 /// One second after the first failed try, doubled with each further one up to five minutes, and
 /// shortened by up to half, so that receivers that come back are not met by all at once.
 fn pause(attempts: u32) -> Duration {
-    let doubled = FIRST_PAUSE.saturating_mul(1 << attempts.saturating_sub(1).min(16));
-    doubled
-        .min(LONGEST_PAUSE)
-        .mul_f64(rand::rng().random_range(0.5..=1.0))
+    longest_pause(attempts).mul_f64(rand::rng().random_range(0.5..=1.0))
 }
 
 fn millis(duration: Duration) -> i64 {

@@ -226,6 +226,37 @@ fn pauses_grow_and_end_at_five_minutes() {
 }
 
 #[test]
+fn a_clock_that_is_set_neither_ends_tries_nor_delays_them() {
+    const DAY: i64 = 86_400_000;
+    let day = Duration::from_secs(86_400);
+    let hook = |attempts: u32, created_ms: i64, next_ms: i64| QueuedHook {
+        delivery: String::new(),
+        app: "live".into(),
+        url: "http://a/".into(),
+        payload: serde_json::Map::new(),
+        created_ms,
+        attempts,
+        next_ms,
+        last_error: None,
+    };
+    // Set forward by forty days after one try; after many.
+    assert!(!is_given_up(&hook(1, 0, 0), day, 40 * DAY));
+    assert!(!is_given_up(&hook(200, 0, 0), day, 40 * DAY));
+    assert!(is_given_up(&hook(400, 0, 0), day, 40 * DAY));
+    // Set back it does not go on for ever.
+    assert!(!is_given_up(&hook(400, 0, 0), day, -40 * DAY));
+    assert!(is_given_up(&hook(800, 0, 0), day, -40 * DAY));
+    // As it should be.
+    assert!(!is_given_up(&hook(400, 0, 0), day, DAY - 1));
+    assert!(is_given_up(&hook(400, 0, 0), day, DAY));
+    // After a restart.
+    assert_eq!(rest(&hook(0, 0, DAY), 0), Duration::ZERO);
+    assert_eq!(rest(&hook(3, 0, 3000), 0), Duration::from_secs(3));
+    assert_eq!(rest(&hook(3, 0, DAY), 0), Duration::from_secs(4));
+    assert_eq!(rest(&hook(3, 0, 0), DAY), Duration::ZERO);
+}
+
+#[test]
 fn receivers_are_told_apart_by_scheme_host_and_port() {
     assert_eq!(receiver("http://a/x?y"), receiver("http://a:80/z"));
     assert_ne!(receiver("http://a/"), receiver("http://a:81/"));
