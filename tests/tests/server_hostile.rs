@@ -217,6 +217,48 @@ fn idle_connections_keep_nobody_out_for_long() {
     assert_well(&server);
 }
 
+/// As many as may be open at once: each costs little, and none lasts.
+#[test]
+fn thousands_of_idle_connections_cost_little() {
+    let limits = fs::read_to_string("/proc/self/limits").unwrap();
+    let files = limits
+        .lines()
+        .find(|line| line.starts_with("Max open files"));
+    let files = files.unwrap().split_whitespace().nth(3).unwrap();
+    let many = files.parse().unwrap_or(1024_usize).min(3_500) - 300;
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start_with(folder.path(), "header_timeout = \"10s\"", "enabled = false");
+    let (files, memory) = (open_files(&server), resident(&server));
+    let idle: Vec<_> = (0..many)
+        .map(|_| TcpStream::connect(server.address).unwrap())
+        .collect();
+    // Each begins a request and does not go on.
+    for mut connection in &idle {
+        let _ = connection.write_all(b"GET / HTTP/1.1\r\nHost");
+    }
+    assert_well(&server);
+    let open = open_files(&server);
+    assert!(open > files + many / 2, "{open} of {many}");
+    let each = (resident(&server).saturating_sub(memory)) * 1024 / many;
+    assert!(each < 64 * 1024, "{each} bytes for each connection");
+    eventually("all of them are closed", || {
+        (open_files(&server) <= files + 8).then_some(())
+    });
+    assert_well(&server);
+    drop(idle);
+}
+
+/// Memory in use, in KiB.
+fn resident(server: &Server) -> usize {
+    let status = fs::read_to_string(format!("/proc/{}/status", server.id())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    line.unwrap()
+        .trim()
+        .trim_end_matches(" kB")
+        .parse()
+        .unwrap()
+}
+
 #[test]
 fn ranges_of_every_kind_give_what_the_file_holds() {
     let folder = tempfile::tempdir().unwrap();

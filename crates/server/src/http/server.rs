@@ -1,7 +1,7 @@
 //! Connections: how many, how patient we are with them, and how they end.
 
 use std::convert::Infallible;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -15,12 +15,16 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tower::ServiceExt;
 
 use super::not_ready;
 use crate::metrics;
+
+/// Connections that the system keeps until they are accepted, if it is set to keep as many. Whoever
+/// finds the queue full tries again a second later.
+const QUEUE: u32 = 4096;
 
 /// The pause after a connection could not be accepted: what is short then (files, memory) is not
 /// there again at once.
@@ -65,6 +69,27 @@ pub struct HttpServer {
     max_connections: usize,
 }
 
+/// Listens on the first address of `listen` that can be had.
+async fn bind(listen: &str) -> io::Result<TcpListener> {
+    let mut last = io::Error::new(ErrorKind::InvalidInput, "names no address");
+    for address in tokio::net::lookup_host(listen).await? {
+        let socket = match address {
+            SocketAddr::V4(_) => TcpSocket::new_v4(),
+            SocketAddr::V6(_) => TcpSocket::new_v6(),
+        };
+        let bound = socket.and_then(|socket| {
+            socket.set_reuseaddr(true)?;
+            socket.bind(address)?;
+            socket.listen(QUEUE)
+        });
+        match bound {
+            Ok(listener) => return Ok(listener),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
 impl HttpServer {
     /// Binds `listen`.
     ///
@@ -77,7 +102,7 @@ impl HttpServer {
         max_connections: usize,
     ) -> io::Result<Self> {
         Ok(Self {
-            listener: TcpListener::bind(listen).await?,
+            listener: bind(listen).await?,
             gate,
             header_timeout,
             max_connections,
