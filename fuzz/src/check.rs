@@ -84,7 +84,7 @@ pub fn sound_file(memory: &Memory, clip: &Clip, format: Format) -> Vec<u8> {
     // may lack a set.
     faults.retain(|fault| {
         let none = fault.ends_with(" that is none") || fault.ends_with(": no PPS");
-        let flat = fault.ends_with(" by 0") || fault.contains(": 0 by ");
+        let flat = fault.ends_with(" by 0") || fault.contains(" 0 by ");
         !none && !flat && !fault.ends_with(": no SPS") && !fault.ends_with(" alone")
     });
     assert_eq!(faults, [""; 0], "{format:?}");
