@@ -7,7 +7,7 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 use clipmill_media::{
     CodecConfig, Language, Leading, Sample, SegmentIndex, TimedEvent, TrackIndex, TrackKind,
-    TrackTiming,
+    TrackTiming, side_by_side,
 };
 use clipmill_mp4::{Edit, Movie, MovieSample, Run, Track};
 
@@ -118,13 +118,19 @@ impl Clip {
 
         let placed = timeline.segments();
         let first_number = number(placed[*used.start()].number);
-        let mut made: Vec<(usize, MadeTrack)> = Vec::new();
-        for (track, chosen) in selection.tracks.iter().enumerate() {
-            for (_, chosen) in by_coding(timeline, chosen) {
-                let one = make_track(timeline, track, &chosen, first_number);
-                made.extend(one.map(|one| (track, one)));
-            }
-        }
+        let tracks = selection.tracks.iter().enumerate();
+        let parted: Vec<(usize, Vec<Chosen>)> = tracks
+            .flat_map(|(track, chosen)| {
+                let parted = by_coding(timeline, chosen).into_iter();
+                parted.map(move |(_, chosen)| (track, chosen))
+            })
+            .collect();
+        let made = side_by_side(
+            &parted,
+            |(_, chosen)| count(chosen),
+            |(track, chosen)| Some((*track, make_track(timeline, *track, chosen, first_number)?)),
+        );
+        let mut made: Vec<(usize, MadeTrack)> = made.into_iter().flatten().collect();
         // Sound alone, in a stream with pictures, is not what was asked for; but where the window
         // has no pictures at all it is still what there is.
         let earliest = made.iter().map(|(_, track)| track.first_pts).min()?;
@@ -388,6 +394,28 @@ struct MadeTrack {
     /// Where the last sample in presentation order ends.
     end: Ticks,
     presented: std::ops::Range<Ticks>,
+    totals: Totals,
+}
+
+/// What the samples of a track add up to.
+#[derive(Clone, Copy, Default)]
+struct Totals {
+    sync_samples: u64,
+    /// Their durations, in the track's timescale.
+    units: u64,
+    bytes: u64,
+}
+
+impl Totals {
+    fn of(samples: &[MovieSample]) -> Self {
+        let mut totals = Self::default();
+        for sample in samples {
+            totals.sync_samples += u64::from(sample.random_access.is_sync());
+            totals.units += u64::from(sample.duration);
+            totals.bytes += u64::from(sample.size);
+        }
+        totals
+    }
 }
 
 impl MadeTrack {
@@ -406,12 +434,11 @@ impl MadeTrack {
 
     fn summary(&self, id: u32) -> TrackSummary {
         let samples = &self.track.samples;
-        let (mut sync_samples, mut units, mut bytes) = (0, 0, 0);
-        for sample in samples {
-            sync_samples += u64::from(sample.random_access.is_sync());
-            units += u64::from(sample.duration);
-            bytes += u64::from(sample.size);
-        }
+        let Totals {
+            sync_samples,
+            units,
+            bytes,
+        } = self.totals;
         let video = self.track.kind == TrackKind::Video && units > 0;
         TrackSummary {
             id,
@@ -487,6 +514,7 @@ fn make_track(
         last_pts: to_ticks(out.last_pts, clock),
         end,
         presented: 0..0,
+        totals: Totals::of(&out.samples),
         track: Track {
             kind: line_track.kind,
             timescale: out.timescale,
@@ -500,6 +528,11 @@ fn make_track(
             start: 0,
         },
     })
+}
+
+/// How many samples were chosen.
+fn count(chosen: &[Chosen]) -> usize {
+    chosen.iter().map(|part| part.samples.len()).sum()
 }
 
 /// The chosen samples, each with its track and shift.
@@ -580,12 +613,11 @@ impl TrackWriter {
                 .get(usize::from(first.config))?
                 .sample_rate()?,
         };
-        let count = chosen.iter().map(|part| part.samples.len()).sum();
         Some(Self {
             timing: line_track.timing,
             timescale,
             configs: Vec::new(),
-            samples: Vec::with_capacity(count),
+            samples: Vec::with_capacity(count(chosen)),
             runs: Vec::with_capacity(chosen.len()),
             begun: false,
             first_dts: first.dts + shift,

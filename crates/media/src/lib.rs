@@ -9,7 +9,8 @@
 //!   headers that it is made from;
 //! - [`TimedEvent`]: timed metadata;
 //! - [`Damage`]: what was found broken, and where;
-//! - [`Limits`]: every size that comes from outside.
+//! - [`Limits`]: every size that comes from outside;
+//! - [`side_by_side`]: tracks do not depend on each other.
 #![forbid(unsafe_code)]
 #![deny(clippy::indexing_slicing)]
 #![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
@@ -22,6 +23,7 @@ mod event;
 mod index;
 mod language;
 mod limits;
+mod parallel;
 mod samples;
 mod webvtt;
 
@@ -37,6 +39,7 @@ pub use index::{
 };
 pub use language::Language;
 pub use limits::{LimitExceeded, Limits};
+pub use parallel::side_by_side;
 pub use samples::{Samples, SamplesIter};
 pub use webvtt::{Cue, TimestampMap, WebVtt, WebVttError, write_webvtt};
 

@@ -1,5 +1,7 @@
 //! Which samples lie together in a progressive file (ISO/IEC 14496-12, 8.7).
 
+use clipmill_media::side_by_side;
+
 use crate::plan::{self, TrackPlan};
 use crate::{Edit, LayoutError, MediaSpan, MovieSample, Run};
 
@@ -28,10 +30,11 @@ pub(crate) struct Chunk {
 /// The chunks of all tracks in the order of the file: segment by segment, and inside a segment by
 /// the time at which a player needs them.
 pub(crate) fn interleave(tracks: &[TrackPlan<'_>]) -> Result<Vec<Chunk>, LayoutError> {
-    let mut chunks = Vec::new();
-    for track in tracks {
-        track_chunks(track, &mut chunks)?;
-    }
+    let samples = |plan: &TrackPlan<'_>| plan.track.samples.len();
+    let made: Result<Vec<_>, _> = side_by_side(tracks, samples, track_chunks)
+        .into_iter()
+        .collect();
+    let mut chunks = made?.concat();
     // Both keys only grow within a track, so its chunks stay in order.
     chunks.sort_by_key(|&(time, chunk): &(i128, Chunk)| (chunk.segment, time));
     Ok(chunks.into_iter().map(|(_, chunk)| chunk).collect())
@@ -84,7 +87,7 @@ pub fn segment_spans(parts: &[SegmentPart<'_>]) -> Result<Vec<MediaSpan>, Layout
     Ok(spans.collect())
 }
 
-fn track_chunks(plan: &TrackPlan<'_>, chunks: &mut Vec<(i128, Chunk)>) -> Result<(), LayoutError> {
+fn track_chunks(plan: &TrackPlan<'_>) -> Result<Vec<(i128, Chunk)>, LayoutError> {
     let mut walk = Walk {
         index: plan.index,
         timescale: plan.track.timescale,
@@ -93,10 +96,11 @@ fn track_chunks(plan: &TrackPlan<'_>, chunks: &mut Vec<(i128, Chunk)>) -> Result
         first: 0,
         time: plan.start,
     };
+    let mut chunks = Vec::new();
     for run in &plan.track.runs {
-        walk.run(run, chunks)?;
+        walk.run(run, &mut chunks)?;
     }
-    Ok(())
+    Ok(chunks)
 }
 
 /// Cuts the samples of a track into chunks, run by run.

@@ -1,6 +1,6 @@
 //! The movie box (ISO/IEC 14496-12, 8.2): everything but the media.
 
-use clipmill_media::TrackKind;
+use clipmill_media::{TrackKind, side_by_side};
 
 use crate::boxes::{self, Boxes};
 use crate::chunks::Chunk;
@@ -52,20 +52,31 @@ pub(crate) fn movie_box(
             Content::Fragments { .. } => 0,
         };
         movie_header(b, created, plans, content, events)?;
-        for (at, plan) in plans.iter().enumerate() {
-            let chunks = match content {
-                Content::Whole(chunks) => chunks.get(at),
-                Content::Fragments { .. } => None,
-            };
-            let same = |other: &&TrackPlan<'_>| other.track.kind == plan.track.kind;
-            // Sound tracks are alternatives, of which a player picks one; so are subtitles.
-            let group = match plan.track.kind {
-                TrackKind::Audio if plans.iter().filter(same).count() > 1 => 1,
-                TrackKind::Text => 2,
-                TrackKind::Audio | TrackKind::Video => 0,
-            };
-            let place = track_box(b, plan, created, group, chunks)?;
-            places.push(place);
+        let chunks_of = |at: usize| match content {
+            Content::Whole(chunks) => chunks.get(at),
+            Content::Fragments { .. } => None,
+        };
+        let tracks: Vec<_> = (0..).map(chunks_of).zip(plans).collect();
+        let written = side_by_side(
+            &tracks,
+            |(_, plan)| plan.track.samples.len(),
+            |(chunks, plan)| {
+                let same = |other: &&TrackPlan<'_>| other.track.kind == plan.track.kind;
+                // Sound tracks are alternatives, of which a player picks one; so are subtitles.
+                let group = match plan.track.kind {
+                    TrackKind::Audio if plans.iter().filter(same).count() > 1 => 1,
+                    TrackKind::Text => 2,
+                    TrackKind::Audio | TrackKind::Video => 0,
+                };
+                let mut b = Boxes::default();
+                let place = track_box(&mut b, plan, created, group, *chunks)?;
+                Ok((b, place))
+            },
+        );
+        for track in written {
+            let (track, place) = track?;
+            places.push(b.len().saturating_add(place));
+            b.bytes(&track.into_bytes());
         }
         if matches!(content, Content::Whole(_)) {
             let end = presented(plans)?;

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use clipmill_media::{CodecConfig, Leading, RandomAccess};
+use clipmill_media::{CodecConfig, Leading, RandomAccess, side_by_side};
 
 use crate::chunks::RUNS_TOO_LONG;
 use crate::{Edit, LayoutError, MOVIE_TIMESCALE, Movie, MovieSample, Track};
@@ -95,22 +95,23 @@ pub(crate) fn tracks_with_samples(
     movie: &Movie,
     fragmented: bool,
 ) -> Result<Vec<TrackPlan<'_>>, LayoutError> {
-    let mut plans = Vec::new();
-    let mut id = 0u32;
-    for (index, track) in movie.tracks.iter().enumerate() {
-        if track.samples.is_empty() {
-            continue;
-        }
-        id = id.saturating_add(1);
-        check_head(index, track)?;
+    let all = movie.tracks.iter().enumerate();
+    let tracks: Vec<_> = all.filter(|(_, track)| !track.samples.is_empty()).collect();
+    let checked = |(index, track): &(usize, &Track)| {
+        check_head(*index, track)?;
         let facts = Facts::of(&track.samples);
-        check_samples(index, track, &facts)?;
+        check_samples(*index, track, &facts)?;
+        Ok(facts)
+    };
+    let facts = side_by_side(&tracks, |(_, track)| track.samples.len(), checked);
+    let mut plans = Vec::with_capacity(tracks.len());
+    for ((id, (index, track)), facts) in (1u32..).zip(tracks).zip(facts) {
         plans.push(TrackPlan {
             index,
             id,
             track,
             start: if fragmented { track.start } else { 0 },
-            facts,
+            facts: facts?,
         });
     }
     if plans.is_empty() {

@@ -161,9 +161,15 @@ fn epoch_millis(text: &str) -> Option<DateTime<Utc>> {
     (instant.year() <= 9999).then_some(instant)
 }
 
-/// `2026-11-22T14:05:00.123Z`.
+/// `2026-11-22T14:05:00.123Z`; with more digits where there are any.
 pub(crate) fn shown_instant(instant: DateTime<Utc>) -> String {
-    instant.to_rfc3339_opts(SecondsFormat::Millis, true)
+    let exact = instant.timestamp_subsec_nanos().is_multiple_of(1_000_000);
+    let digits = if exact {
+        SecondsFormat::Millis
+    } else {
+        SecondsFormat::AutoSi
+    };
+    instant.to_rfc3339_opts(digits, true)
 }
 
 /// `90.5s`, to the last digit.
@@ -256,6 +262,11 @@ mod tests {
             ("2026-11-22T14:05:00Z", "2026-11-22T14:05:00.000Z"),
             ("2026-11-22T17:05:00+0300", "2026-11-22T14:05:00.000Z"),
             ("2026-11-22T17:05:00.25+03:00", "2026-11-22T14:05:00.250Z"),
+            // Found by `window`.
+            (
+                "2026-11-22T17:00:00.0000011+0300",
+                "2026-11-22T14:00:00.000001100Z",
+            ),
             ("1727644047000", "2024-09-29T21:07:27.000Z"),
             ("+90s", "+90s"),
             ("+1m30.5s", "+90.5s"),
