@@ -238,7 +238,7 @@ impl Dated {
                 .then(|| find_known(indexes, playlist, root, segment));
             if let Some((path, mark, index)) = known.flatten() {
                 line.known(segment.discontinuity);
-                line.push(&label(segment), index, held(path, mark));
+                line.push(&label(segment), index, Held::of(path, mark));
                 seen = 0;
                 continue;
             }
@@ -300,7 +300,7 @@ fn read_one(
         byte_range,
         as_it_is: aside.is_none() && read.key.is_none(),
         key: read.key,
-        ..held(path, FileMark::of(&metadata))
+        ..Held::of(path, FileMark::of(&metadata))
     };
     line.push(&label(segment), index, held);
     Ok(())
@@ -323,19 +323,6 @@ fn find_known(
     }
     let (mark, index) = indexes.get(&path)?;
     Some((path, mark, index))
-}
-
-fn held(path: PathBuf, mark: FileMark) -> Held {
-    Held {
-        original: Some(path),
-        original_mark: mark,
-        mark,
-        holding: None,
-        byte_range: None,
-        key: None,
-        unkept: None,
-        as_it_is: true,
-    }
 }
 
 fn label(segment: &Segment) -> Label {

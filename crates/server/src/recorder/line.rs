@@ -99,6 +99,20 @@ pub(crate) struct Unkept {
 }
 
 impl Held {
+    /// A file of the media server, all of it and as it is, that is in no spool.
+    pub(crate) fn of(path: PathBuf, mark: FileMark) -> Self {
+        Self {
+            original: Some(path),
+            original_mark: mark,
+            mark,
+            holding: None,
+            byte_range: None,
+            key: None,
+            unkept: None,
+            as_it_is: true,
+        }
+    }
+
     /// Where it is read.
     fn path(&self) -> Option<&Path> {
         let kept = self

@@ -607,18 +607,22 @@ mod tests {
                 init: None,
                 changed: false,
             };
-            let held = Held {
-                original: Some(path),
-                original_mark: mark,
-                mark,
-                holding: None,
-                byte_range: None,
-                key: None,
-                unkept: None,
-                as_it_is: true,
-            };
-            self.session.line.push(&label, index, held);
+            self.session.line.push(&label, index, Held::of(path, mark));
             self.next += 1;
+        }
+
+        /// The same, recording its first segment.
+        fn recording() -> Self {
+            let mut demo = Self::new();
+            demo.grow();
+            demo.begin();
+            demo
+        }
+
+        /// Recording ends with what is there.
+        fn stop(&mut self) {
+            self.session.stop_recording();
+            self.session.all_listed();
         }
 
         /// Recording begins with what is there.
@@ -644,9 +648,7 @@ mod tests {
 
     #[test]
     fn stopped_it_waits_for_what_is_listed_already() {
-        let mut demo = Demo::new();
-        demo.grow();
-        demo.begin();
+        let mut demo = Demo::recording();
         demo.session.stop_recording();
         assert_eq!(demo.session.step(), Step::Wait);
         demo.grow();
@@ -661,11 +663,8 @@ mod tests {
     #[test]
     fn told_to_go_on_while_its_last_clip_is_made_it_goes_on_behind_it() {
         for over in [false, true] {
-            let mut demo = Demo::new();
-            demo.grow();
-            demo.begin();
-            demo.session.stop_recording();
-            demo.session.all_listed();
+            let mut demo = Demo::recording();
+            demo.stop();
             let last = demo.due();
             demo.session.record(INTERVAL);
             demo.grow();
@@ -677,8 +676,7 @@ mod tests {
             demo.begin();
             if !over {
                 assert_eq!(demo.session.step(), Step::Wait);
-                demo.session.stop_recording();
-                demo.session.all_listed();
+                demo.stop();
             }
             let rest = demo.due();
             assert_eq!(rest.0.from.ticks, end);
@@ -689,11 +687,8 @@ mod tests {
 
     #[test]
     fn what_comes_after_a_last_clip_is_in_none() {
-        let mut demo = Demo::new();
-        demo.grow();
-        demo.begin();
-        demo.session.stop_recording();
-        demo.session.all_listed();
+        let mut demo = Demo::recording();
+        demo.stop();
         let last = demo.due();
         demo.grow();
         let end = demo.made(&last);

@@ -243,8 +243,6 @@ impl Session {
         // One file that holds all segments changes all the time.
         let mark = found.whole_file.then_some(found.mark);
         let held = Held {
-            original: Some(found.path.clone()),
-            original_mark: found.mark,
             mark: match &holding {
                 Some((kept, _)) => kept.mark,
                 None => found.mark,
@@ -254,6 +252,7 @@ impl Session {
             key: found.read.key,
             unkept,
             as_it_is: !label.changed,
+            ..Held::of(found.path.clone(), found.mark)
         };
         self.line.push(&label, index, held);
         let newest = self.line.timeline().segments().back();

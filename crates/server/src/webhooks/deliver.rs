@@ -213,10 +213,8 @@ impl Deliveries {
         }
         let mut pause = pause(hook.attempts);
         // The last try comes when the time is up, not a pause later.
-        if let Some(left) = max_age
-            .checked_sub(age(&hook, now))
-            .filter(|left| !left.is_zero())
-        {
+        let left = max_age.saturating_sub(age(&hook, now));
+        if !left.is_zero() {
             pause = pause.min(left);
         }
         hook.next_ms = now.saturating_add(millis(pause));
@@ -348,14 +346,17 @@ fn receiver(url: &str) -> String {
 
 /// How long a webhook of an earlier run still has to wait.
 fn rest(hook: &QueuedHook, now_ms: i64) -> Duration {
-    let wait = hook.next_ms.saturating_sub(now_ms);
-    Duration::from_millis(u64::try_from(wait).unwrap_or_default()).min(longest_pause(hook.attempts))
+    between(now_ms, hook.next_ms).min(longest_pause(hook.attempts))
 }
 
 /// By the clock.
 fn age(hook: &QueuedHook, now_ms: i64) -> Duration {
-    let age = now_ms.saturating_sub(hook.created_ms);
-    Duration::from_millis(u64::try_from(age).unwrap_or_default())
+    between(hook.created_ms, now_ms)
+}
+
+/// Zero where the second comes first.
+fn between(from_ms: i64, to_ms: i64) -> Duration {
+    Duration::from_millis(u64::try_from(to_ms.saturating_sub(from_ms)).unwrap_or_default())
 }
 
 /// Whether a webhook has been tried for long enough. The clock alone does not decide, as it may have
