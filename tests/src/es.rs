@@ -38,15 +38,15 @@ fn without_trailing_zeros(unit: &[u8]) -> &[u8] {
 }
 
 /// Whether a NAL unit carries content: slices and SEI, not what the container may hold elsewhere
-/// (parameter sets), repeat or drop (delimiters, filler, ends of sequences).
+/// (parameter sets) or drop (delimiters, filler).
 #[must_use]
 pub fn is_content(kind: Kind, unit: &[u8]) -> bool {
     let Some(first) = unit.first() else {
         return false;
     };
     match kind {
-        Kind::H264 => !matches!(first & 0x1f, 7..=13 | 15),
-        _ => !matches!(first >> 1 & 0x3f, 32..=38),
+        Kind::H264 => !matches!(first & 0x1f, 7..=9 | 12 | 13 | 15),
+        _ => !matches!(first >> 1 & 0x3f, 32..=35 | 38),
     }
 }
 

@@ -152,9 +152,16 @@ impl Av1Assembler {
         self.starts.get(packet.checked_sub(1)?)?.1.pts
     }
 
-    fn take(&mut self, obus: Vec<Obu>, track: &mut TrackBuilder) -> Result<(), LimitExceeded> {
+    fn take(
+        &mut self,
+        obus: Vec<Obu>,
+        track: &mut TrackBuilder,
+        damage: &mut DamageLog,
+    ) -> Result<(), LimitExceeded> {
         let mut unit: Option<Unit> = None;
         let mut claimed = 0;
+        // What comes before the first delimiter belongs to the segment before.
+        let mut stray: Option<(usize, u64)> = None;
         for obu in obus {
             match obu.header.obu_type {
                 obu_type::TEMPORAL_DELIMITER => {
@@ -174,11 +181,20 @@ impl Av1Assembler {
                     });
                     continue;
                 }
-                obu_type::TILE_LIST | obu_type::PADDING => continue,
+                // Filler.
+                obu_type::PADDING => continue,
                 _ => {}
             }
-            // What comes before the first delimiter belongs to the segment before.
-            let Some(unit) = &mut unit else { continue };
+            let Some(unit) = &mut unit else {
+                let (_, dropped) = stray.get_or_insert((obu.at, 0));
+                *dropped = dropped.saturating_add(obu.bytes.len() as u64);
+                continue;
+            };
+            if obu.header.obu_type == obu_type::TILE_LIST {
+                let dropped = obu.bytes.len() as u64;
+                self.damaged(obu.at, DamageKind::LostBytes { dropped }, damage);
+                continue;
+            }
             let payload = obu.bytes.get(obu.payload.clone()).unwrap_or_default();
             match obu.header.obu_type {
                 obu_type::SEQUENCE_HEADER => {
@@ -202,6 +218,9 @@ impl Av1Assembler {
                 _ => {}
             }
             self.keep(&obu, track)?;
+        }
+        if let Some((at, dropped)) = stray {
+            self.damaged(at, DamageKind::LostBytes { dropped }, damage);
         }
         self.end(unit)
     }
@@ -336,7 +355,7 @@ impl Assemble for Av1Assembler {
             return self.end_segment(damage);
         };
         let obus = self.obus(damage);
-        self.take(obus, &mut track)?;
+        self.take(obus, &mut track, damage)?;
         self.stream.clear();
         self.pictures
             .finish(track, self.pid, self.config.as_ref(), damage)
@@ -443,6 +462,41 @@ mod tests {
         let mut out = Vec::new();
         track.gather(&segment, 0..1, &mut out).unwrap();
         assert_eq!(out, [&obus[1][..], &[0x32, 21, 0x10], &[5; 20]].concat());
+    }
+
+    /// Metadata belongs to the temporal unit at whose end it comes, at the end of a PES packet and of
+    /// the segment, too. Padding is filler.
+    #[test]
+    fn metadata_stays_and_padding_goes() {
+        let metadata = vec![0x2a, 3, 4, 9, 0x80];
+        let padding = vec![0x7a, 2, 0xff, 0x80];
+        let with = |obus: Vec<Vec<u8>>| [obus, vec![metadata.clone(), padding.clone()]].concat();
+        let obus = [with(unit(true, &[5; 20])), with(unit(false, &[7; 30]))];
+        for is_framed in [true, false] {
+            let bytes = |obus: &[Vec<u8>]| match is_framed {
+                true => framed(obus),
+                false => obus.concat(),
+            };
+            let units = [(900, bytes(&obus[0])), (4_500, bytes(&obus[1]))];
+            let (segment, track, damage) = index(&units);
+            assert!(damage.is_empty(), "{damage:?}");
+            assert_eq!(track.samples().len(), 2);
+            for (at, obus) in obus.iter().enumerate() {
+                let mut out = Vec::new();
+                track.gather(&segment, at..at + 1, &mut out).unwrap();
+                assert_eq!(out, obus[1..obus.len() - 1].concat());
+            }
+        }
+    }
+
+    #[test]
+    fn what_comes_ahead_of_the_first_temporal_unit_is_said() {
+        let tail = framed(&[vec![0x32, 3, 0x30, 1, 2], vec![0x7a, 1, 0x80]]);
+        let next = framed(&unit(true, &[6; 20]));
+        let (_, track, damage) = index(&[(0, tail), (3_600, next)]);
+        assert_eq!(track.samples().len(), 1);
+        let kinds: Vec<_> = damage.kept().iter().map(|damage| &damage.kind).collect();
+        assert_eq!(kinds, [&DamageKind::LostBytes { dropped: 5 }]);
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! Video elementary streams turned into access units, one type for each codec.
 //!
 //! `scan` finds start codes, `stamps` knows which timestamp belongs to what begins where, `nal`
-//! makes access units of NAL units with the `syntax` that `h264` and `h265` know, `mpeg2` makes them
-//! of picture headers and `av1` of OBUs, and `pictures` gathers them until `timing` can tell when each is due.
+//! makes access units of NAL units with the `syntax` that `h264` and `h265` know (`ahead` is what waits
+//! for its slice), `mpeg2` makes them of picture headers and `av1` of OBUs, and `pictures` gathers them
+//! until `timing` can tell when each is due.
 
+mod ahead;
 mod av1;
 mod h264;
 mod h265;

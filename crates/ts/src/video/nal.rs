@@ -11,9 +11,10 @@ use clipmill_media::{
     TrackBuilder, TrackIndex, TrackKind, TrackTiming,
 };
 
+use super::ahead::{Ahead, Carried, Place};
 use super::pictures::{Picture, Pictures};
 use super::scan::Scanner;
-use super::stamps::{Pes, Stamps};
+use super::stamps::{Claim, Pes, Stamps};
 use super::syntax::{Relation, Role, Syntax};
 use super::timing::Stamp;
 use crate::assemble::{Assemble, PesStart};
@@ -46,26 +47,6 @@ struct Begun {
     place: Place,
 }
 
-/// Where a NAL unit begins.
-#[derive(Debug, Clone, Copy)]
-struct Place {
-    /// Byte offset in the segment.
-    offset: u64,
-    pes: Pes,
-}
-
-/// NAL units that may be the beginning of the next access unit.
-#[derive(Debug, Default)]
-struct Ahead {
-    place: Option<Place>,
-    units: Vec<(Range<u64>, Option<Bytes>)>,
-    recovery: Option<RandomAccess>,
-    /// An access unit begins here, whatever its first slice says.
-    boundary: bool,
-    /// Bytes were lost after the first of these NAL units.
-    lost: bool,
-}
-
 /// An access unit of which slices have come.
 #[derive(Debug)]
 struct Open<S> {
@@ -73,6 +54,8 @@ struct Open<S> {
     first_slice: S,
     last_slice: S,
     second_field: bool,
+    /// It has the timestamps of this PES packet, although it begins in an earlier one.
+    lent: Option<Pes>,
 }
 
 /// See the types in the parent module.
@@ -94,6 +77,7 @@ pub(crate) struct NalAssembler<S: Syntax> {
     held: Vec<Held>,
     held_bytes: usize,
     ahead: Ahead,
+    carried: Carried,
     open: Option<Open<S::Slice>>,
     sequence: u32,
     pictures: Pictures,
@@ -121,6 +105,7 @@ impl<S: Syntax> NalAssembler<S> {
             held: Vec::new(),
             held_bytes: 0,
             ahead: Ahead::default(),
+            carried: Carried::default(),
             open: None,
             sequence: 0,
             pictures: Pictures::default(),
@@ -174,7 +159,7 @@ impl<S: Syntax> NalAssembler<S> {
             rest = after;
             self.wanted = match S::role(&self.head) {
                 Some(Role::Slice) => SLICE_BYTES,
-                Some(Role::Sei) => SEI_BYTES,
+                Some(Role::Sei | Role::Prefix) => SEI_BYTES,
                 Some(Role::ParameterSet) => self.limits.parameter_set_bytes.saturating_add(1),
                 _ => S::HEADER_BYTES,
             };
@@ -269,7 +254,7 @@ impl<S: Syntax> NalAssembler<S> {
 
     fn note_loss(&mut self) {
         self.syntax.lost();
-        self.ahead.lost |= self.ahead.place.is_some();
+        self.ahead.lost |= !self.ahead.is_empty();
     }
 
     fn take_nal(
@@ -295,14 +280,18 @@ impl<S: Syntax> NalAssembler<S> {
         }
         match role {
             Role::Delimiter => {
-                // Whatever waited for a slice has lost it.
-                let waiting = std::mem::take(&mut self.ahead);
-                self.drop_units(&waiting, damage);
+                if self.ahead.lost {
+                    // Whatever waited for a slice has lost it.
+                    let waiting = std::mem::take(&mut self.ahead);
+                    self.drop_ahead(&waiting, damage);
+                }
                 self.ahead.boundary = true;
-                self.ahead.place = Some(nal.place);
+                self.ahead.place.get_or_insert(nal.place);
+                self.ahead.delimiter = Some(nal.place);
             }
             Role::EndOfSequence => {
                 self.syntax.end_of_sequence();
+                self.add_behind(nal.place, unit, head)?;
                 self.ahead.boundary = true;
             }
             Role::Filler => {}
@@ -324,7 +313,7 @@ impl<S: Syntax> NalAssembler<S> {
                         self.stale |= !held;
                     }
                 }
-                self.add_ahead(nal.place, unit, set);
+                self.ahead.add(nal.place, unit, head, set);
             }
             Role::Sei => {
                 if let Some(recovery) = S::recovery(head) {
@@ -338,16 +327,10 @@ impl<S: Syntax> NalAssembler<S> {
                 {
                     track.set_captions();
                 }
-                self.add_ahead(nal.place, unit, None);
+                self.ahead.add(nal.place, unit, head, None);
             }
-            Role::Prefix => self.add_ahead(nal.place, unit, None),
-            Role::Suffix => {
-                if self.open.is_some() && self.ahead.place.is_none() {
-                    self.pictures.add_unit(unit, &self.limits)?;
-                } else {
-                    self.add_ahead(nal.place, unit, None);
-                }
-            }
+            Role::Prefix => self.ahead.add(nal.place, unit, head, None),
+            Role::Suffix => self.add_behind(nal.place, unit, head)?,
             Role::Slice => match self.syntax.slice(head) {
                 Some(slice) => self.take_slice(nal.place, unit, slice)?,
                 None => self.dropped(damage, nal.place.offset, len),
@@ -356,23 +339,40 @@ impl<S: Syntax> NalAssembler<S> {
         Ok(())
     }
 
-    fn add_ahead(&mut self, place: Place, unit: Range<u64>, set: Option<Bytes>) {
-        self.ahead.place.get_or_insert(place);
-        self.ahead.units.push((unit, set));
+    /// Adds a NAL unit to the picture that has come, unless the next one has begun.
+    fn add_behind(
+        &mut self,
+        place: Place,
+        unit: Range<u64>,
+        head: &[u8],
+    ) -> Result<(), LimitExceeded> {
+        if self.open.is_some() && self.ahead.is_empty() {
+            return self.pictures.add_unit(unit, &self.limits);
+        }
+        self.ahead.add(place, unit, head, None);
+        Ok(())
     }
 
-    fn drop_units(&self, ahead: &Ahead, damage: &mut DamageLog) {
-        let Some(place) = ahead.place else {
-            return;
-        };
-        // A parameter set that was read has not been lost.
-        let dropped = ahead
-            .units
-            .iter()
-            .filter(|(_, set)| set.is_none())
-            .map(|(unit, _)| unit.end.saturating_sub(unit.start))
-            .sum();
-        self.dropped(damage, place.offset, dropped);
+    fn drop_ahead(&self, ahead: &Ahead, damage: &mut DamageLog) {
+        self.dropped(damage, ahead.offset(), ahead.len());
+    }
+
+    /// Sees to what waits for a slice when the segment ends: it belongs to the first picture of the
+    /// next one. What is too long to be carried there stays with the last picture of this one.
+    fn carry(&mut self, damage: &mut DamageLog) -> Result<(), LimitExceeded> {
+        let ahead = std::mem::take(&mut self.ahead);
+        match ahead.carried() {
+            Some(carried) => self.carried = carried,
+            None if self.open.is_some() && !ahead.lost => {
+                for waiting in ahead.units {
+                    if waiting.set.is_none() {
+                        self.pictures.add_unit(waiting.unit, &self.limits)?;
+                    }
+                }
+            }
+            None => self.drop_ahead(&ahead, damage),
+        }
+        Ok(())
     }
 
     fn take_slice(
@@ -395,10 +395,18 @@ impl<S: Syntax> NalAssembler<S> {
             Some(first) if !ahead.lost || first.pes.is(place.pes) => first,
             _ => place,
         };
+        // What comes ahead of a delimiter has no timestamps of its own.
+        let begin = match ahead.delimiter {
+            Some(delimiter) if !ahead.lost => delimiter,
+            _ => start,
+        };
         match relation {
-            Relation::NewPicture => self.begin_picture(start, &ahead, &slice)?,
+            Relation::NewPicture => {
+                let (claim, lent) = self.claim(begin.pes, place.pes);
+                self.begin_picture(start.offset, claim, lent, &ahead, &slice)?;
+            }
             Relation::SecondField => {
-                let _ = self.stamps.claim(start.pes);
+                let _ = self.stamps.claim(begin.pes);
                 if let Some(open) = self.open.as_mut() {
                     self.syntax.second_field(&open.first_slice, &slice);
                     open.second_field = true;
@@ -409,26 +417,55 @@ impl<S: Syntax> NalAssembler<S> {
         if let Some(open) = self.open.as_mut() {
             open.last_slice = slice;
         }
-        for (unit, set) in ahead.units {
-            let held = match (&self.config, &set) {
+        for waiting in &ahead.units {
+            let held = match (&self.config, &waiting.set) {
                 (Some(config), Some(set)) => S::holds(config, set),
                 _ => false,
             };
             if !held {
-                self.pictures.add_unit(unit, &self.limits)?;
+                self.pictures.add_unit(waiting.unit.clone(), &self.limits)?;
             }
         }
+        self.ahead.reuse(ahead);
         self.pictures.add_unit(unit, &self.limits)
+    }
+
+    /// The timestamps of a picture that begins in one PES packet and has its first slice in another:
+    /// those of the first, unless it has none for it, as where only SEI is left of the picture in the
+    /// packet of the one before. Those of the second are then lent, until a picture begins in it that
+    /// they belong to.
+    fn claim(&mut self, begin: Pes, slice: Pes) -> (Claim, Option<Pes>) {
+        let lent = self
+            .open
+            .as_mut()
+            .filter(|open| open.lent.is_some_and(|lent| lent.is(begin)));
+        let taken = match lent {
+            Some(open) if slice.is(begin) => {
+                open.picture.stamp.pts = None;
+                open.picture.stamp.dts = None;
+                false
+            }
+            Some(_) => true,
+            None => self.stamps.is_claimed(begin),
+        };
+        if !taken {
+            return (self.stamps.claim(begin), None);
+        }
+        if slice.is(begin) {
+            return (Claim::default(), None);
+        }
+        (self.stamps.look(slice), Some(slice))
     }
 
     fn begin_picture(
         &mut self,
-        start: Place,
+        offset: u64,
+        claim: Claim,
+        lent: Option<Pes>,
         ahead: &Ahead,
         slice: &S::Slice,
     ) -> Result<(), LimitExceeded> {
         self.end_picture()?;
-        let claim = self.stamps.claim(start.pes);
         let mut facts = self.syntax.picture(slice, ahead.recovery);
         // 2.4.3.5: nothing else says so in streams whose encoder sends no recovery point messages.
         if facts.random_access == RandomAccess::None && claim.random_access && S::is_intra(slice) {
@@ -447,11 +484,12 @@ impl<S: Syntax> NalAssembler<S> {
                 },
                 random_access: facts.random_access,
                 leading: facts.leading,
-                offset: start.offset,
+                offset,
             },
             first_slice: *slice,
             last_slice: *slice,
             second_field: false,
+            lent,
         });
         Ok(())
     }
@@ -462,7 +500,7 @@ impl<S: Syntax> NalAssembler<S> {
         let own: Vec<Bytes> = ahead
             .units
             .iter()
-            .filter_map(|(_, set)| set.clone())
+            .filter_map(|waiting| waiting.set.clone())
             .collect();
         let due = random_access.is_sync() && (self.stale || !own.is_empty());
         if !due && self.config.is_some() {
@@ -502,7 +540,6 @@ impl<S: Syntax> Assemble for NalAssembler<S> {
             true,
             &self.limits,
         )?);
-        self.scanner.restart(0);
         self.stamps.restart();
         self.nal = None;
         self.stray = None;
@@ -512,6 +549,10 @@ impl<S: Syntax> Assemble for NalAssembler<S> {
         self.held_bytes = 0;
         self.ahead = Ahead::default();
         self.pictures.clear();
+        if let Some(track) = &mut self.track {
+            self.ahead.take_carried(&mut self.carried, track)?;
+        }
+        self.scanner.restart(self.position());
         Ok(())
     }
 
@@ -574,6 +615,11 @@ impl<S: Syntax> Assemble for NalAssembler<S> {
         let position = self.position();
         self.end_nal(position, true, damage)?;
         self.scanner.restart(position);
+        if self.ahead.place.is_none() {
+            // What was carried here belongs to a picture that is missing.
+            let waiting = std::mem::take(&mut self.ahead);
+            self.drop_ahead(&waiting, damage);
+        }
         if self.holding {
             self.held.push(Held::Lost);
         } else {
@@ -585,9 +631,8 @@ impl<S: Syntax> Assemble for NalAssembler<S> {
     fn end_segment(&mut self, damage: &mut DamageLog) -> Result<TrackIndex, LimitExceeded> {
         self.end_nal(self.scanner.content_end(), false, damage)?;
         self.release_held(damage)?;
+        self.carry(damage)?;
         self.end_picture()?;
-        let waiting = std::mem::take(&mut self.ahead);
-        self.drop_units(&waiting, damage);
         let Some(track) = self.track.take() else {
             self.begin_segment(0, 188)?;
             return self.end_segment(damage);

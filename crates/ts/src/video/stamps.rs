@@ -74,16 +74,27 @@ impl Stamps {
         }
     }
 
-    /// What `pes` says of an access unit that begins in it; nothing where it is said of another one.
-    pub(super) fn claim(&mut self, pes: Pes) -> Claim {
-        if pes.number <= self.claimed {
+    /// Whether what `pes` says is said of an access unit that has come.
+    pub(super) fn is_claimed(&self, pes: Pes) -> bool {
+        pes.number <= self.claimed
+    }
+
+    /// What `pes` says, as long as it is said of no access unit.
+    pub(super) fn look(&self, pes: Pes) -> Claim {
+        if self.is_claimed(pes) {
             return Claim::default();
         }
-        self.claimed = pes.number;
         Claim {
             pts: pes.pts,
             dts: pes.dts,
             random_access: pes.random_access,
         }
+    }
+
+    /// What `pes` says of an access unit that begins in it; nothing where it is said of another one.
+    pub(super) fn claim(&mut self, pes: Pes) -> Claim {
+        let claim = self.look(pes);
+        self.claimed = self.claimed.max(pes.number);
+        claim
     }
 }

@@ -10,7 +10,7 @@ use clipmill_media::{CodecConfig, Leading, RandomAccess};
 pub(crate) enum Role {
     /// The access unit delimiter: an access unit begins with it. Not kept.
     Delimiter,
-    /// End of sequence or of stream. Not kept.
+    /// End of sequence or of stream: the last of its access unit.
     EndOfSequence,
     /// Filler data. Not kept.
     Filler,

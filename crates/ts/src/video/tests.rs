@@ -10,6 +10,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::assemble::{Assemble, PesStart};
 
+mod ahead;
+
 /// 1920x1080, fields allowed, 29.97 frames per second; and its picture parameter set.
 const SPS: &str = "67640028ac133140780447de03ea020203e000007d20001d4c1280";
 const PPS: &str = "68fa8f2c";
