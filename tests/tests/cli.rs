@@ -56,6 +56,72 @@ impl Out {
     }
 }
 
+/// A segment whose program map, of one packet, says `to` wherever it said `from`.
+fn retyped(segment: &[u8], from: u8, to: u8) -> Vec<u8> {
+    let mut out = segment.to_vec();
+    for packet in out.chunks_exact_mut(188) {
+        // As FFmpeg has it: PID 0x1000, no adaptation field, no descriptors of the program.
+        if packet[1..3] != [0x50, 0x00] {
+            continue;
+        }
+        let end = 8 + usize::from(packet[7]) - 4;
+        let mut at = 17;
+        while at < end {
+            if packet[at] == from {
+                packet[at] = to;
+            }
+            at += 5 + usize::from(packet[at + 4]);
+        }
+        let crc = clipmill_tests::writer::crc(&packet[5..end]).to_be_bytes();
+        packet[end..end + 4].copy_from_slice(&crc);
+    }
+    out
+}
+
+/// What the program map says of a stream is not believed against its bytes.
+#[test]
+fn a_program_map_that_lies_costs_a_warning() {
+    let segment = std::fs::read(fixture("demo/seg00.ts")).unwrap();
+    let out = Out::new();
+    let file = out.0.path().join("a.ts");
+    let clip = out.path();
+    let remux = || {
+        let args = [
+            "remux",
+            file.to_str().unwrap(),
+            "-o",
+            clip.to_str().unwrap(),
+        ];
+        clipmill(args.iter().chain(&["--json", "--strict"])).expect(0)
+    };
+    std::fs::write(&file, &segment).unwrap();
+    remux();
+    let truth = std::fs::read(&clip).unwrap();
+    for (lies, said) in [
+        (&[(0x0f, 0x04)][..], &[["MPEG audio", "AAC in ADTS"]][..]),
+        (&[(0x1b, 0x02)], &[["MPEG-2 video", "H.264"]]),
+        (
+            &[(0x0f, 0x06), (0x1b, 0x06)],
+            &[["private data", "H.264"], ["private data", "AAC in ADTS"]],
+        ),
+    ] {
+        let mut lying = segment.clone();
+        for &(from, to) in lies {
+            lying = retyped(&lying, from, to);
+        }
+        assert_ne!(lying, segment);
+        std::fs::write(&file, &lying).unwrap();
+        let report = remux().json();
+        assert_eq!(std::fs::read(&clip).unwrap(), truth, "{said:?}");
+        let warnings = report["warnings"].as_array().unwrap();
+        assert_eq!(warnings.len(), said.len(), "{warnings:?}");
+        for (warning, both) in warnings.iter().zip(said) {
+            let warning = warning.as_str().unwrap();
+            assert!(both.iter().all(|one| warning.contains(one)), "{warning}");
+        }
+    }
+}
+
 fn copy_demo(to: &Path) -> PathBuf {
     for entry in std::fs::read_dir(root().join("fixtures/demo")).unwrap() {
         let entry = entry.unwrap();

@@ -621,12 +621,19 @@ fn warnings(timeline: &Timeline, used: &RangeInclusive<usize>) -> Vec<String> {
     let placed = timeline.segments();
     let mut warnings = Vec::new();
     let mut declined = Vec::new();
+    let mut notes = Vec::new();
     for segment in placed.range(used.clone()) {
         let name = segment.info.name();
         for stream in &segment.index.declined {
             if !declined.contains(&stream) {
                 declined.push(stream);
                 warnings.push(format!("{name}: {} is left out", stream.what));
+            }
+        }
+        for note in &segment.index.notes {
+            if !notes.contains(&note) {
+                notes.push(note);
+                warnings.push(format!("{name}: {note}"));
             }
         }
         if let Some(first) = segment.index.damage.kept().first() {

@@ -424,6 +424,8 @@ pub struct SegmentIndex {
     pub service: Option<String>,
     /// Streams that cannot be carried.
     pub declined: Vec<DeclinedStream>,
+    /// What else a person should know of it, and is no damage.
+    pub notes: Vec<String>,
     /// What was found broken.
     pub damage: DamageLog,
     /// Whether it has pictures that are left out because no parameter sets have come for them: those
@@ -441,6 +443,7 @@ impl SegmentIndex {
             events: self.events.clone(),
             service: self.service.clone(),
             declined: self.declined.clone(),
+            notes: self.notes.clone(),
             damage: self.damage.clone(),
             lacks_parameter_sets: self.lacks_parameter_sets,
         }

@@ -13,6 +13,7 @@ use crate::error::IndexError;
 use crate::events::EventStream;
 use crate::packet::{Framing, Header, PACKET_LEN, Packets, Step};
 use crate::probe;
+use crate::probing::Assembler;
 use crate::psi::{self, NULL_PID, PAT_PID, Pat, Program, Sections, Unusable};
 use crate::sdt::{self, SDT_PID};
 use crate::stream::{Shared, Stream};
@@ -192,7 +193,11 @@ impl Demuxer {
                         continue;
                     }
                     if header.transport_error() {
-                        walk.damaged(offset, Some(pid), DamageKind::TransportError);
+                        let stream = self.streams.get(Routes::stream(route));
+                        let stream = stream.filter(|_| route >= Routes::FIRST_STREAM);
+                        if !stream.is_some_and(|stream| stream.assembler.is_unknown()) {
+                            walk.damaged(offset, Some(pid), DamageKind::TransportError);
+                        }
                         continue;
                     }
                     match route {
@@ -230,10 +235,13 @@ impl Demuxer {
         for stream in &mut self.events {
             stream.end(&mut self.clock, &mut walk.events);
         }
-        self.streams
-            .iter_mut()
-            .map(|stream| stream.end_segment(&mut walk.damage))
-            .collect()
+        let mut tracks = Vec::new();
+        for stream in &mut self.streams {
+            let track = stream.end_segment(&mut walk.damage)?;
+            tracks.append(&mut stream.assembler.ended());
+            tracks.push(track);
+        }
+        Ok(tracks)
     }
 
     fn begin(&mut self, walk: &mut Walk<'_>) -> Result<(), LimitExceeded> {
@@ -260,11 +268,21 @@ impl Demuxer {
 
     fn finish(
         &mut self,
-        walk: Walk<'_>,
+        mut walk: Walk<'_>,
         mut tracks: Vec<TrackIndex>,
     ) -> Result<SegmentIndex, IndexError> {
+        for stream in self.streams.iter().filter(|s| !s.assembler.is_unknown()) {
+            walk.declined.remove(&stream.pid);
+        }
+        let contradictions = self
+            .streams
+            .iter()
+            .filter_map(|s| s.assembler.contradiction());
+        let notes = contradictions.collect();
         let declined = walk.declined.into_values().collect();
-        if self.streams.is_empty() {
+        let nothing =
+            |stream: &Stream| stream.assembler.is_unknown() && !stream.assembler.is_promising();
+        if self.streams.iter().all(nothing) {
             let program = self.program.as_ref().map_or(0, |program| program.number);
             return Err(IndexError::NothingCarried { program, declined });
         }
@@ -283,6 +301,7 @@ impl Demuxer {
             events: walk.events,
             service: self.service.clone(),
             declined,
+            notes,
             damage: walk.damage,
             lacks_parameter_sets,
         })
@@ -379,8 +398,8 @@ impl Demuxer {
         }
     }
 
-    /// Puts a program map in force. Streams that it lists with the same coding as before keep
-    /// their assemblers; `walk` is the segment that has begun, if one has.
+    /// Puts a program map in force. Streams that it lists as before keep their assemblers; `walk`
+    /// is the segment that has begun, if one has.
     fn install(
         &mut self,
         program: Program,
@@ -390,22 +409,42 @@ impl Demuxer {
             stream.listed = false;
         }
         for entry in &program.streams {
-            let Ok(coding) = entry.coding else { continue };
+            if !entry.may_be_media() {
+                continue;
+            }
             let known = self
                 .streams
                 .iter_mut()
-                .find(|stream| stream.pid == entry.pid && stream.coding == coding);
+                .find(|stream| stream.pid == entry.pid);
             if let Some(stream) = known {
                 stream.listed = true;
+                let damage = match &mut walk {
+                    Some(walk) => &mut walk.damage,
+                    None => &mut DamageLog::default(),
+                };
+                stream.assembler.declare(entry, damage)?;
+                continue;
+            }
+            let unknown = |stream: &&Stream| stream.assembler.is_unknown();
+            let limit = self.options.limits.tracks;
+            let count = match entry.coding {
+                Ok(_) => self
+                    .streams
+                    .iter()
+                    .filter(|stream| !unknown(stream))
+                    .count(),
+                Err(_) => self.streams.iter().filter(unknown).count(),
+            };
+            if count >= limit && entry.coding.is_err() {
                 continue;
             }
             LimitExceeded::check(
                 "tracks of a segment",
-                (self.streams.len() as u64).saturating_add(1),
-                self.options.limits.tracks as u64,
+                (count as u64).saturating_add(1),
+                limit as u64,
             )?;
-            let assembler = (self.make)(entry, coding, &self.options.limits);
-            let mut stream = Stream::new(entry.pid, coding, assembler);
+            let assembler = Assembler::new(entry, self.make, &self.options.limits);
+            let mut stream = Stream::new(entry.pid, assembler);
             if let Some(walk) = &mut walk {
                 stream.begin_segment(walk.segment.len() as u64, walk.framing.stride)?;
             }

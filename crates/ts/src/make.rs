@@ -9,11 +9,21 @@ use crate::video::{Av1Assembler, H264Assembler, H265Assembler, Mpeg2Assembler};
 
 /// The assembler of a stream that is coded as `coding`.
 pub(crate) fn assembler(entry: &Elementary, coding: Coding, limits: &Limits) -> Box<dyn Assemble> {
-    let kind = match coding {
-        Coding::H264 => return Box::new(H264Assembler::new(entry.pid, limits)),
-        Coding::H265 => return Box::new(H265Assembler::new(entry.pid, limits)),
-        Coding::Mpeg2Video => return Box::new(Mpeg2Assembler::new(entry.pid, limits)),
-        Coding::Av1 => return Box::new(Av1Assembler::new(entry.pid, limits)),
+    if let Some(kind) = audio_kind(coding) {
+        return Box::new(AudioAssembler::new(entry.pid, kind, entry.language, limits));
+    }
+    match coding {
+        Coding::H265 => Box::new(H265Assembler::new(entry.pid, limits)),
+        Coding::Mpeg2Video => Box::new(Mpeg2Assembler::new(entry.pid, limits)),
+        Coding::Av1 => Box::new(Av1Assembler::new(entry.pid, limits)),
+        _ => Box::new(H264Assembler::new(entry.pid, limits)),
+    }
+}
+
+/// How the frames of `coding` are framed, where it is one of sound.
+pub(crate) fn audio_kind(coding: Coding) -> Option<AudioKind> {
+    Some(match coding {
+        Coding::H264 | Coding::H265 | Coding::Mpeg2Video | Coding::Av1 => return None,
         Coding::Adts => AudioKind::Adts,
         Coding::Latm => AudioKind::Latm,
         Coding::MpegAudio => AudioKind::MpegAudio,
@@ -24,6 +34,5 @@ pub(crate) fn assembler(entry: &Elementary, coding: Coding, limits: &Limits) -> 
         } => AudioKind::Opus {
             channel_config_code,
         },
-    };
-    Box::new(AudioAssembler::new(entry.pid, kind, entry.language, limits))
+    })
 }

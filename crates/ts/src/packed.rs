@@ -80,6 +80,7 @@ impl PackedAudio {
             events: Vec::new(),
             service: None,
             declined: Vec::new(),
+            notes: Vec::new(),
             damage,
             lacks_parameter_sets: false,
         })

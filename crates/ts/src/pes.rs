@@ -38,6 +38,8 @@ pub(crate) struct PesHeader {
     pub(crate) aligned: bool,
     /// `PES_scrambling_control` is not zero.
     pub(crate) scrambled: bool,
+    /// The `stream_id` is one of pictures.
+    pub(crate) pictures: bool,
 }
 
 /// Reads the header that `bytes` begin with.
@@ -81,6 +83,7 @@ pub(crate) fn parse(bytes: &[u8]) -> Parsed {
         dts,
         aligned: control & 0x04 != 0,
         scrambled: control & 0xc0 == 0x80 && control & 0x30 != 0,
+        pictures: stream_id & 0xf0 == 0xe0,
     })
 }
 

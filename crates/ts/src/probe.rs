@@ -8,6 +8,7 @@ use clipmill_media::Language;
 use crate::packet::{self, Framing, Header};
 use crate::pes::{self, Parsed};
 use crate::psi::{self, Program};
+use crate::recognise;
 use crate::stream_type::{Coding, Elementary};
 
 /// PIDs below are tables (ISO/IEC 13818-1, table 2-3, and ETSI EN 300 468, table 1).
@@ -52,41 +53,19 @@ pub(crate) fn guess(segment: &[u8], framing: Framing) -> Option<Program> {
     })
 }
 
-/// What begins in this PES packet.
+/// What begins in this PES packet. That is only where to begin: more of it is looked at before it
+/// is believed.
 fn recognise(pes: &[u8]) -> Option<Coding> {
     let Parsed::Header(header) = pes::parse(pes) else {
         return None;
     };
     let payload = pes.get(header.len..)?;
-    match pes.get(3)? {
-        0xe0..=0xef => video(payload),
-        0xc0..=0xdf => match *payload {
-            [0xff, second, ..] if second & 0xf6 == 0xf0 => Some(Coding::Adts),
-            [0xff, second, ..] if second & 0xe0 == 0xe0 && second & 0x06 != 0 => {
-                Some(Coding::MpegAudio)
-            }
-            _ => None,
-        },
-        0xbd => payload.starts_with(&[0x0b, 0x77]).then_some(Coding::Ac3),
-        _ => None,
-    }
-}
-
-/// By what an access unit that can be decoded alone begins with.
-fn video(payload: &[u8]) -> Option<Coding> {
-    let zeros = payload.iter().take_while(|&&byte| byte == 0).count();
-    match *payload.get(zeros..)? {
-        [1, ref unit @ ..] if zeros >= 2 => match *unit {
-            // Sequence header.
-            [0xb3, ..] => Some(Coding::Mpeg2Video),
-            // Access unit delimiter, VPS or SPS of the base layer.
-            [0x46 | 0x40 | 0x42, 0x01, ..] => Some(Coding::H265),
-            // Access unit delimiter or SPS.
-            [header, ..] if header & 0x80 == 0 && matches!(header & 0x1f, 7 | 9) => {
-                Some(Coding::H264)
-            }
-            _ => None,
-        },
-        _ => None,
-    }
+    let among: &[Coding] = match pes.get(3)? {
+        0xe0..=0xef => &[Coding::Mpeg2Video, Coding::H265, Coding::H264],
+        0xc0..=0xdf => &[Coding::Adts, Coding::MpegAudio, Coding::Latm],
+        0xbd => &[Coding::Ac3, Coding::Dts],
+        _ => &[],
+    };
+    let mut among = among.iter().copied();
+    among.find(|&coding| recognise::first_look(coding, payload) == Some(true))
 }

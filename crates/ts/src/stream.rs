@@ -3,11 +3,14 @@
 use clipmill_media::{Damage, DamageKind, DamageLog, LimitExceeded, TrackIndex};
 use mpeg2ts_reader::packet::AdaptationField;
 
-use crate::assemble::{Assemble, PesStart};
+use crate::assemble::PesStart;
 use crate::clock::Clock;
 use crate::packet::{self, Header, PACKET_LEN, Packets, Run};
 use crate::pes::{self, MAX_HEADER_LEN, Parsed, PesHeader};
-use crate::stream_type::Coding;
+use crate::probing::Assembler;
+
+/// Damages that are remembered of a stream that may be no media.
+const MOST_QUIET: usize = 16;
 
 /// What the packets of all streams share.
 #[derive(Debug)]
@@ -37,10 +40,9 @@ enum State {
 #[derive(Debug)]
 pub(crate) struct Stream {
     pub(crate) pid: u16,
-    pub(crate) coding: Coding,
     /// Whether the program lists it. One that is listed no more is kept until the segment ends.
     pub(crate) listed: bool,
-    assembler: Box<dyn Assemble>,
+    pub(crate) assembler: Assembler,
     state: State,
     header: HeaderBytes,
     /// `continuity_counter` of the last packet with payload.
@@ -55,6 +57,10 @@ pub(crate) struct Stream {
     scrambled: bool,
     /// Payload that belongs to no PES packet: where it begins and how much it is.
     orphaned: Option<(usize, u64)>,
+    /// The `stream_id` of the PES packet at hand is one of pictures.
+    pictures: bool,
+    /// Damage of a stream that may be no media.
+    quiet: DamageLog,
 }
 
 /// A PES packet header that comes in several packets.
@@ -66,10 +72,9 @@ struct HeaderBytes {
 }
 
 impl Stream {
-    pub(crate) fn new(pid: u16, coding: Coding, assembler: Box<dyn Assemble>) -> Self {
+    pub(crate) fn new(pid: u16, assembler: Assembler) -> Self {
         Self {
             pid,
-            coding,
             listed: true,
             assembler,
             state: State::Unbegun,
@@ -84,6 +89,8 @@ impl Stream {
             forgiven: false,
             scrambled: false,
             orphaned: None,
+            pictures: false,
+            quiet: DamageLog::with_capacity(MOST_QUIET),
         }
     }
 
@@ -93,6 +100,7 @@ impl Stream {
         self.repeated = false;
         self.scrambled = false;
         self.header.offset = 0;
+        self.quiet = DamageLog::with_capacity(MOST_QUIET);
         self.assembler.begin_segment(len, stride)
     }
 
@@ -102,6 +110,10 @@ impl Stream {
         self.header.bytes.clear();
         self.continuity = None;
         self.forgiven = false;
+        self.assembler.look_again();
+        if self.assembler.is_unknown() {
+            return self.assembler.lost(&mut self.quiet);
+        }
         self.assembler.lost(damage)
     }
 
@@ -110,13 +122,70 @@ impl Stream {
         &mut self,
         damage: &mut DamageLog,
     ) -> Result<TrackIndex, LimitExceeded> {
-        self.report_orphans(damage);
-        self.assembler.end_segment(damage)
+        if !self.assembler.is_unknown() {
+            self.report_orphans(damage);
+            return self.assembler.end_segment(damage);
+        }
+        let mut quiet = std::mem::take(&mut self.quiet);
+        self.report_orphans(&mut quiet);
+        let track = self.assembler.end_segment(&mut quiet);
+        self.quiet = quiet;
+        self.speak(damage);
+        track
+    }
+
+    /// Says what was damaged, if the stream has turned out to be media.
+    fn speak(&mut self, damage: &mut DamageLog) {
+        if !self.assembler.is_unknown() {
+            let quiet = std::mem::take(&mut self.quiet);
+            quiet
+                .kept()
+                .iter()
+                .cloned()
+                .for_each(|one| damage.push(one));
+        }
     }
 
     /// Takes one packet of this stream.
     #[inline]
     pub(crate) fn packet(
+        &mut self,
+        offset: usize,
+        packet: &[u8; PACKET_LEN],
+        shared: &mut Shared<'_>,
+    ) -> Result<(), LimitExceeded> {
+        if self.assembler.is_unknown() {
+            return self.unknown_packet(offset, packet, shared);
+        }
+        self.take(offset, packet, shared)
+    }
+
+    /// What may be no media is not damaged aloud, and moves no clock.
+    #[cold]
+    fn unknown_packet(
+        &mut self,
+        offset: usize,
+        packet: &[u8; PACKET_LEN],
+        shared: &mut Shared<'_>,
+    ) -> Result<(), LimitExceeded> {
+        let mut quiet = std::mem::take(&mut self.quiet);
+        let mut clock = shared.clock.clone();
+        let mut apart = Shared {
+            segment: shared.segment,
+            clock: &mut clock,
+            damage: &mut quiet,
+        };
+        let taken = self.take(offset, packet, &mut apart);
+        self.quiet = quiet;
+        if !self.assembler.is_unknown() {
+            *shared.clock = clock;
+            self.speak(shared.damage);
+        }
+        taken
+    }
+
+    #[inline]
+    fn take(
         &mut self,
         offset: usize,
         packet: &[u8; PACKET_LEN],
@@ -183,7 +252,12 @@ impl Stream {
             *left = left.saturating_sub(run.count().saturating_mul(Run::PAYLOAD_LEN));
         }
         packets.pass(&run);
-        self.assembler.run(run, shared.damage)
+        let was_unknown = self.assembler.is_unknown();
+        self.assembler.run(run, shared.damage)?;
+        if was_unknown {
+            self.speak(shared.damage);
+        }
+        Ok(())
     }
 
     /// Checks the continuity counter (2.4.3.3); whether the packet is news.
@@ -329,6 +403,7 @@ impl Stream {
         shared: &mut Shared<'_>,
     ) -> Result<(), LimitExceeded> {
         self.header.bytes.clear();
+        self.pictures = header.pictures;
         if header.scrambled {
             self.state = State::Ignored;
             shared.damage.push(Damage {
@@ -411,7 +486,8 @@ impl Stream {
         if filler(0xff) || filler(0) {
             return Ok(());
         }
-        if self.coding.is_video() {
+        let coding = self.assembler.coding();
+        if coding.map_or(self.pictures, |coding| coding.is_video()) {
             self.state = State::Payload { left: None };
             return self.assembler.payload(at as u64, excess, shared.damage);
         }

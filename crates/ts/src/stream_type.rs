@@ -12,6 +12,12 @@ use mpeg2ts_reader::psi::pmt::StreamInfo;
 
 use crate::events::EventCoding;
 
+/// Names of streams whose payload may tell what they are.
+const PRIVATE_DATA: &str = "private data";
+const UNKNOWN: &str = "unknown stream";
+const MPEG4_VIDEO: &str = "MPEG-4 part 2 video";
+const MPEG4_AUDIO: &str = "MPEG-4 audio without transport syntax";
+
 /// PES packets with private data: what DVB carries everything newer than MPEG-2 in.
 const PRIVATE_PES: u8 = 0x06;
 
@@ -47,6 +53,37 @@ impl Coding {
     pub(crate) fn is_video(self) -> bool {
         matches!(self, Self::H264 | Self::H265 | Self::Av1 | Self::Mpeg2Video)
     }
+
+    /// Whether one assembler serves for both.
+    pub(crate) fn is_same(self, other: Self) -> bool {
+        match (self, other) {
+            (
+                Self::Opus {
+                    channel_config_code: Some(own),
+                },
+                Self::Opus {
+                    channel_config_code: Some(other),
+                },
+            ) => own == other,
+            _ => std::mem::discriminant(&self) == std::mem::discriminant(&other),
+        }
+    }
+
+    /// What it is called where it matters how it is framed.
+    pub(crate) fn framing(self) -> &'static str {
+        match self {
+            Self::H264 => "H.264",
+            Self::H265 => "H.265",
+            Self::Av1 => "AV1",
+            Self::Mpeg2Video => "MPEG-1 or MPEG-2 video",
+            Self::Adts => "AAC in ADTS",
+            Self::Latm => "AAC in LATM",
+            Self::MpegAudio => "MPEG audio",
+            Self::Ac3 => "AC-3 or E-AC-3",
+            Self::Dts => "DTS",
+            Self::Opus { .. } => "Opus",
+        }
+    }
 }
 
 /// An elementary stream as the program map lists it.
@@ -69,6 +106,14 @@ pub(crate) struct Elementary {
 pub(crate) struct Unsupported {
     name: &'static str,
     stream_type: u8,
+}
+
+impl Unsupported {
+    /// Whether it is not known what the stream holds, so that its payload may tell: nothing is said
+    /// of it, or it is said to be a kind of pictures or sound that is hardly ever sent.
+    pub(crate) fn is_open(self) -> bool {
+        [PRIVATE_DATA, UNKNOWN, MPEG4_VIDEO, MPEG4_AUDIO].contains(&self.name)
+    }
 }
 
 impl fmt::Display for Unsupported {
@@ -144,6 +189,14 @@ impl Elementary {
             coding: classify(info.stream_type().0, &descriptors, context),
             events: events(info.stream_type().0, &descriptors, context),
             language,
+        }
+    }
+
+    /// Whether an assembler is to be had for it, or may be found.
+    pub(crate) fn may_be_media(&self) -> bool {
+        match &self.coding {
+            Ok(_) => true,
+            Err(unsupported) => self.events.is_none() && unsupported.is_open(),
         }
     }
 
@@ -285,13 +338,13 @@ fn named(stream_type: u8, blu_ray: bool) -> &'static str {
         (0x91, true) => "Blu-ray interactive graphics",
         (0x92, true) => "Blu-ray text subtitles",
         (0x05, _) => "private sections",
-        (0x06, _) => "private data",
+        (0x06, _) => PRIVATE_DATA,
         (0x08, _) | (0x0a..=0x0d, _) | (0x14, _) => "DSM-CC data",
-        (0x10, _) => "MPEG-4 part 2 video",
+        (0x10, _) => MPEG4_VIDEO,
         (0x12 | 0x13, _) => "MPEG-4 systems data",
         (0x15, _) => "timed ID3 metadata",
         (0x16..=0x19, _) => "metadata",
-        (0x1c, _) => "MPEG-4 audio without transport syntax",
+        (0x1c, _) => MPEG4_AUDIO,
         (0x1d, _) => "timed text",
         (0x1e, _) => "auxiliary video",
         (0x1f | 0x20 | 0x22 | 0x23 | 0x26, _) => "further layer or view of H.264 video",
@@ -310,7 +363,7 @@ fn named(stream_type: u8, blu_ray: bool) -> &'static str {
         (0xd1, _) => "Dirac video",
         (0xdb, _) => "H.264 encrypted with SAMPLE-AES",
         (0xea, _) => "VC-1 video",
-        _ => "unknown stream",
+        _ => UNKNOWN,
     }
 }
 

@@ -472,6 +472,7 @@ impl<'a> Walk<'a> {
             events: Vec::new(),
             service: None,
             declined: self.init.declined.clone(),
+            notes: Vec::new(),
             damage: self.damage,
             lacks_parameter_sets: false,
         }

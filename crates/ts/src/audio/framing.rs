@@ -29,7 +29,7 @@ pub(crate) enum AudioKind {
 
 /// Whether bytes begin with the header of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Probe {
+pub(crate) enum Probe {
     /// There are too few bytes to tell.
     Short,
     /// They do not.
@@ -46,7 +46,7 @@ impl AudioKind {
             .find(|kind| matches!(kind.probe(bytes), Probe::Header(_)))
     }
 
-    pub(super) fn probe(self, bytes: &[u8]) -> Probe {
+    pub(crate) fn probe(self, bytes: &[u8]) -> Probe {
         let begins = |first: u8| {
             first == self.sync_byte() || (self == Self::Dts && first == DtsHeader::SYNC_EXTENSION)
         };
@@ -81,7 +81,7 @@ impl AudioKind {
     }
 
     /// The byte with which every header begins.
-    pub(super) fn sync_byte(self) -> u8 {
+    pub(crate) fn sync_byte(self) -> u8 {
         match self {
             Self::Adts | Self::MpegAudio => 0xff,
             Self::Latm => 0x56,
@@ -174,7 +174,7 @@ fn same_eac3(known: &CodecConfig, new: &CodecConfig) -> bool {
 
 /// The header of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Header {
+pub(crate) enum Header {
     Adts(AdtsHeader),
     Latm(LoasFrame),
     MpegAudio(MpegAudioHeader),
@@ -194,7 +194,7 @@ pub(super) enum Payload {
 
 impl Header {
     /// With what the frames before have told, where it is not told again.
-    pub(super) fn after(self, known: Option<&Self>) -> Self {
+    pub(crate) fn after(self, known: Option<&Self>) -> Self {
         match (self, known) {
             (Self::Latm(frame), Some(Self::Latm(known))) => Self::Latm(frame.after(Some(known))),
             (header, _) => header,
@@ -202,7 +202,7 @@ impl Header {
     }
 
     /// Bytes of the frame, the header included.
-    pub(super) fn frame_len(&self) -> usize {
+    pub(crate) fn frame_len(&self) -> usize {
         match self {
             Self::Adts(h) => usize::from(h.frame_len),
             Self::Latm(h) => usize::from(h.frame_len),
@@ -214,7 +214,7 @@ impl Header {
     }
 
     /// Whether `next` can follow without a change of configuration.
-    pub(super) fn agrees(&self, next: &Self) -> bool {
+    pub(crate) fn agrees(&self, next: &Self) -> bool {
         match (self, next) {
             (Self::Adts(a), Self::Adts(b)) => a.agrees(b),
             (Self::Latm(a), Self::Latm(b)) => a.agrees(b),
@@ -228,7 +228,7 @@ impl Header {
     }
 
     /// Whether a unit can begin with this frame.
-    pub(super) fn begins_unit(&self) -> bool {
+    pub(crate) fn begins_unit(&self) -> bool {
         match self {
             Self::Ac3(h) => h.is_first_program(),
             Self::Dts(h) => matches!(h, DtsHeader::Core(_)),
@@ -260,7 +260,7 @@ impl Header {
     }
 
     /// PCM samples per channel that `frame` adds to its unit; `None` when it is no frame after all.
-    pub(super) fn samples(&self, frame: &[u8]) -> Option<u32> {
+    pub(crate) fn samples(&self, frame: &[u8]) -> Option<u32> {
         match self {
             Self::Adts(h) => Some(u32::from(h.blocks).saturating_mul(1024)),
             Self::Latm(h) => Some(h.count(frame)?.saturating_mul(h.unit_samples())),

@@ -13,8 +13,8 @@ use clipmill_media::{
     Limits, RandomAccess, Sample, TrackBuilder, TrackIndex, TrackKind, TrackTiming,
 };
 
-pub(crate) use framing::AudioKind;
-use framing::{Header, Payload, Probe};
+pub(crate) use framing::{AudioKind, Probe};
+use framing::{Header, Payload};
 use timeline::{Timeline, ticks};
 use window::Window;
 

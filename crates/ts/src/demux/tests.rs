@@ -513,16 +513,32 @@ fn a_guess_where_there_are_no_tables() {
         None,
         &[0, 0, 0, 1, 0x09, 0xf0, 0, 0, 1, 0x67],
     );
-    ts.pes(AUDIO, 0xc0, 9000, None, &[0xff, 0xf1, 0x50]);
-    ts.pes(0x102, 0xbd, 9000, None, &[0x0b, 0x77, 0]);
-    ts.pes(0x103, 0xe0, 9000, None, &[0, 0, 1, 0x46, 1, 0x50]);
-    ts.pes(0x104, 0xc0, 9000, None, &[0xff, 0xfd, 0x50]);
+    ts.pes(
+        AUDIO,
+        0xc0,
+        9000,
+        None,
+        &[0xff, 0xf1, 0x4c, 0x80, 0x20, 0x1f, 0xfc],
+    );
+    ts.pes(
+        0x102,
+        0xbd,
+        9000,
+        None,
+        &[0x0b, 0x77, 0, 0, 0x14, 0x40, 0xe1],
+    );
+    ts.pes(0x103, 0xe0, 9000, None, &[0, 0, 1, 0x46, 1, 0x50, 0, 0]);
+    ts.pes(0x104, 0xc0, 9000, None, &[0xff, 0xfd, 0xa4, 0]);
     let mut demuxer = demuxer();
     let index = demuxer.index(&ts.bytes).unwrap();
     assert!(!demuxer.has_tables());
     assert_eq!(demuxer.program(), None);
     assert_eq!(index.tracks.len(), 5);
-    let codings: Vec<Coding> = demuxer.streams.iter().map(|s| s.coding).collect();
+    let codings: Vec<Coding> = demuxer
+        .streams
+        .iter()
+        .filter_map(|s| s.assembler.coding())
+        .collect();
     let expected = [
         Coding::H264,
         Coding::Adts,
