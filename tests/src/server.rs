@@ -15,7 +15,7 @@ use serde_json::Value;
 use crate::binary;
 
 /// How long anything may take to come about, on a machine that is busy with other things.
-pub const PATIENCE: Duration = Duration::from_secs(120);
+pub const PATIENCE: Duration = Duration::from_secs(300);
 
 /// An answer.
 #[derive(Debug, Clone)]

@@ -6,14 +6,16 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use clipmill_tests::server::PATIENCE;
 use clipmill_tests::{binary, es, mp4, ts};
 use serde_json::Value;
 
-/// Nothing here may take longer, on a machine that is busy with other things.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+/// Segments that a server may be behind a producer that keeps only so many: fewer than any window.
+const BEHIND: u64 = 2;
 
 /// A server in a folder of its own.
 pub(crate) struct Server {
@@ -27,6 +29,8 @@ pub(crate) struct Server {
     settings: String,
     child: Option<Child>,
     hooks: Arc<Mutex<Vec<Value>>>,
+    /// Segments that were played to this process.
+    played: AtomicU64,
 }
 
 /// A clip and its entry.
@@ -73,6 +77,7 @@ impl Server {
             under,
             child: None,
             hooks,
+            played: AtomicU64::new(0),
         };
         server.run();
         server
@@ -123,6 +128,7 @@ impl Server {
 
     /// As the power supply would.
     pub(crate) fn kill(&mut self) {
+        self.played.store(0, Ordering::Relaxed);
         if let Some(mut child) = self.child.take() {
             child.kill().unwrap();
             child.wait().unwrap();
@@ -134,6 +140,7 @@ impl Server {
         let Some(mut child) = self.child.take() else {
             return;
         };
+        self.played.store(0, Ordering::Relaxed);
         let pid = child.id().to_string();
         assert!(Command::new("kill").arg(&pid).status().unwrap().success());
         let begun = Instant::now();
@@ -147,8 +154,9 @@ impl Server {
 
     /// What the process has open, as the system names it.
     pub(crate) fn open_files(&self) -> Vec<String> {
-        let id = self.child.as_ref().unwrap().id();
-        let all = fs::read_dir(format!("/proc/{id}/fd")).unwrap().flatten();
+        let all = fs::read_dir(format!("/proc/{}/fd", self.id()))
+            .unwrap()
+            .flatten();
         all.filter_map(|entry| fs::read_link(entry.path()).ok())
             .map(|path| path.to_string_lossy().into_owned())
             .collect()
@@ -300,6 +308,33 @@ impl Server {
         self.wait("taken in", || {
             self.counted("clipmill_segments_indexed_total") >= count
         });
+    }
+
+    /// Waits until a segment can be published without another one being deleted that was not taken in
+    /// yet: media runs faster here than any machine must be.
+    pub(crate) fn keep_up(&self) {
+        let played = self.played.fetch_add(1, Ordering::Relaxed);
+        if self.child.is_some() {
+            self.wait_for_segments(played.saturating_sub(BEHIND));
+        }
+    }
+
+    /// Its process, while it runs.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.as_ref().unwrap().id()
+    }
+
+    /// The number of the newest segment that is kept, of any stream.
+    pub(crate) fn newest_kept(data: &Path) -> Option<u64> {
+        let entries = fs::read_dir(data).ok()?.flatten();
+        let numbers = entries.filter_map(|entry| match entry.path() {
+            path if path.is_dir() => Self::newest_kept(&path),
+            path if path.extension().is_some_and(|suffix| suffix == "seg") => {
+                path.file_name()?.to_str()?.get(..20)?.parse().ok()
+            }
+            _ => None,
+        });
+        numbers.max()
     }
 
     /// Segments that are kept for clips to come.
