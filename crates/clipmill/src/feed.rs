@@ -43,6 +43,8 @@ pub(crate) struct Item {
     /// Where it begins, by the sum of all durations before it.
     pub(crate) start: Duration,
     pub(crate) gap: bool,
+    /// Nothing will ever follow it.
+    pub(crate) last: bool,
     /// What it needs that cannot be done.
     pub(crate) unsupported: Option<String>,
 }
@@ -91,6 +93,7 @@ impl Item {
             discontinuity_sequence: segment.discontinuity_sequence,
             start: segment.start,
             gap: segment.gap,
+            last: false,
             unsupported,
         })
     }
@@ -110,6 +113,7 @@ impl Item {
             discontinuity_sequence: 0,
             start: Duration::ZERO,
             gap: false,
+            last: false,
             unsupported: None,
         }
     }
@@ -301,6 +305,9 @@ impl<'a> Feed<'a> {
             };
             self.indexer.init(&init).map_err(failed)?;
             self.map = Some(map.clone());
+        }
+        if item.last {
+            self.indexer.end_of_stream();
         }
         self.indexer.index(bytes)
     }

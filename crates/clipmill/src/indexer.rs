@@ -38,6 +38,13 @@ impl Indexer {
         self.packed.discontinuity();
     }
 
+    /// Tells that nothing follows the next segment: a frame of sound that it does not hold to its end
+    /// is cut off.
+    pub fn end_of_stream(&mut self) {
+        self.demuxer.end_of_stream();
+        self.packed.end_of_stream();
+    }
+
     /// Reads what `EXT-X-MAP` names (RFC 8216, 4.3.2.5): what the segments that follow need. The
     /// same again costs little.
     ///
@@ -60,7 +67,8 @@ impl Indexer {
         if looks_like_mp4(segment) {
             return Ok(self.fragments.index(segment)?);
         }
-        if PackedAudio::looks_like(segment) && !looks_like_ts(segment) {
+        let packed = PackedAudio::looks_like(segment) || self.packed.is_inside_frame();
+        if packed && !looks_like_ts(segment) {
             return Ok(self.packed.index(segment)?);
         }
         Ok(self.demuxer.index(segment)?)

@@ -262,7 +262,7 @@ pub(crate) fn items(
     // As far as a live one has come: the last of them is not complete yet.
     let playlist = opened.playlist.clone().with_parts();
     let segments = playlist.segments.iter();
-    segments
+    let items: Result<Vec<Item>, ClipError> = segments
         .map(|segment| {
             let keys = request.keys.is_some();
             let item = Item::from_segment(segment, &opened.location, request.allow_outside, keys);
@@ -271,7 +271,12 @@ pub(crate) fn items(
                 error: error.into(),
             })
         })
-        .collect()
+        .collect();
+    let mut items = items?;
+    if let Some(last) = items.last_mut() {
+        last.last = playlist.ended;
+    }
+    Ok(items)
 }
 
 fn window_begins(window: &WindowRequest) -> bool {
@@ -341,7 +346,10 @@ impl<'a> Loader<'a> {
         files: &[Location],
         request: &'a ClipRequest,
     ) -> Self {
-        let items = files.iter().cloned().map(Item::from_file).collect();
+        let mut items: Vec<Item> = files.iter().cloned().map(Item::from_file).collect();
+        if let Some(last) = items.last_mut() {
+            last.last = true;
+        }
         let name = files.first().map_or_else(String::new, Location::to_string);
         Self::new(source, name, items, Vec::new(), Window::default(), request)
     }

@@ -43,6 +43,13 @@ pub enum DamageKind {
     NoTimestamp,
     /// An access unit ends before its header says that it should.
     TruncatedAccessUnit,
+    /// A frame of sound ends before its header says that it should, and is left out.
+    CutOffFrame {
+        /// How many of its bytes there are.
+        found: u64,
+        /// How many there should be.
+        wanted: u64,
+    },
 }
 
 impl fmt::Display for DamageKind {
@@ -61,6 +68,12 @@ impl fmt::Display for DamageKind {
             Self::BadParameterSet => f.write_str("unreadable parameter set"),
             Self::NoTimestamp => f.write_str("access unit without a timestamp dropped"),
             Self::TruncatedAccessUnit => f.write_str("truncated access unit"),
+            Self::CutOffFrame { found, wanted } => {
+                write!(
+                    f,
+                    "frame cut off and left out, {found} of its {wanted} bytes are there"
+                )
+            }
         }
     }
 }

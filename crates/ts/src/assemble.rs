@@ -27,7 +27,7 @@ pub(crate) struct PesStart {
 /// One value lives as long as its stream: what outlives a segment (parameter sets, the first part
 /// of an audio frame whose rest is in the next segment) stays in it. For each segment the calls are
 /// `begin_segment`, then any number of `pes`, `payload` and `lost` in the order of the packets,
-/// then `end_segment`.
+/// `end_of_stream` where there is no other, then `end_segment`.
 pub(crate) trait Assemble: Debug + Send {
     /// Begins a segment of `segment_len` bytes whose packets are `stride` bytes apart.
     fn begin_segment(&mut self, segment_len: u64, stride: u16) -> Result<(), LimitExceeded>;
@@ -55,6 +55,12 @@ pub(crate) trait Assemble: Debug + Send {
 
     /// Payload is missing between what came before and what comes now.
     fn lost(&mut self, damage: &mut DamageLog) -> Result<(), LimitExceeded>;
+
+    /// Nothing follows the segment that is about to end: what waits for the next one will never be
+    /// whole. Pictures do not wait.
+    fn end_of_stream(&mut self, _damage: &mut DamageLog) -> Result<(), LimitExceeded> {
+        Ok(())
+    }
 
     /// Ends the segment. Video: the access unit in the making ends here. Audio: a frame of which
     /// only a part has come is kept for the next segment.

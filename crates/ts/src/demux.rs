@@ -58,6 +58,7 @@ pub struct Demuxer {
     routes: Routes,
     clock: Clock,
     discontinuous: bool,
+    ends: bool,
 }
 
 /// Makes the assembler of a stream.
@@ -86,6 +87,7 @@ impl Demuxer {
             routes: Routes::none(),
             clock: Clock::default(),
             discontinuous: false,
+            ends: false,
         }
     }
 
@@ -138,6 +140,12 @@ impl Demuxer {
     /// Forgets partial frames and continuity counters; keeps tables, parameter sets and the clock.
     pub fn discontinuity(&mut self) {
         self.discontinuous = true;
+    }
+
+    /// Tells that nothing follows the next segment: a frame of sound that it does not hold to its end
+    /// is cut off.
+    pub fn end_of_stream(&mut self) {
+        self.ends = true;
     }
 
     /// Whether a program association table and a program map table have been read.
@@ -235,9 +243,10 @@ impl Demuxer {
         for stream in &mut self.events {
             stream.end(&mut self.clock, &mut walk.events);
         }
+        let ends = std::mem::take(&mut self.ends);
         let mut tracks = Vec::new();
         for stream in &mut self.streams {
-            let track = stream.end_segment(&mut walk.damage)?;
+            let track = stream.end_segment(ends, &mut walk.damage)?;
             tracks.append(&mut stream.assembler.ended());
             tracks.push(track);
         }

@@ -27,6 +27,7 @@ pub struct PackedAudio {
     clock: Clock,
     stream: Option<(AudioKind, AudioAssembler)>,
     discontinuous: bool,
+    ends: bool,
 }
 
 impl PackedAudio {
@@ -38,6 +39,7 @@ impl PackedAudio {
             clock: Clock::default(),
             stream: None,
             discontinuous: false,
+            ends: false,
         }
     }
 
@@ -47,16 +49,29 @@ impl PackedAudio {
         AudioKind::of(Tags::of(segment).rest).is_some()
     }
 
+    /// Whether the last segment ended inside a frame: the next one may begin with the rest of it.
+    #[must_use]
+    pub fn is_inside_frame(&self) -> bool {
+        let pending = self.stream.as_ref().map(|(_, stream)| stream.is_pending());
+        pending.unwrap_or_default() && !self.discontinuous
+    }
+
     /// Tells that the next segment does not follow the last one.
     pub fn discontinuity(&mut self) {
         self.discontinuous = true;
     }
 
+    /// Tells that nothing follows the next segment: a frame that it does not hold to its end is cut
+    /// off.
+    pub fn end_of_stream(&mut self) {
+        self.ends = true;
+    }
+
     /// Indexes the next segment. Damage inside it is no error.
     ///
     /// # Errors
-    /// When it does not begin with a frame, behind the tags that it may have, or a limit is
-    /// exceeded.
+    /// When it does not begin with a frame or the rest of one, behind the tags that it may have, or a
+    /// limit is exceeded.
     pub fn index(&mut self, segment: &[u8]) -> Result<SegmentIndex, IndexError> {
         if segment.is_empty() {
             return Err(IndexError::Empty);
@@ -65,7 +80,10 @@ impl PackedAudio {
         let limit = self.limits.segment_bytes.min(u64::from(u32::MAX));
         LimitExceeded::check("segment size in bytes", len, limit)?;
         let tags = Tags::of(segment);
-        let kind = AudioKind::of(tags.rest).ok_or(IndexError::NoFrame)?;
+        let goes_on = self.stream.as_ref().map(|(kind, _)| *kind);
+        let kind = AudioKind::of(tags.rest)
+            .or(goes_on.filter(|_| self.is_inside_frame()))
+            .ok_or(IndexError::NoFrame)?;
         let mut damage = DamageLog::with_capacity(self.limits.damages);
         let result = self.frames(segment, kind, &tags, &mut damage);
         if result.is_err() {
@@ -120,6 +138,9 @@ impl PackedAudio {
         for chunk in tags.rest.chunks(CHUNK) {
             assembler.payload(offset, chunk, damage)?;
             offset = offset.saturating_add(chunk.len() as u64);
+        }
+        if std::mem::take(&mut self.ends) {
+            assembler.end_of_stream(damage)?;
         }
         let track = assembler.end_segment(damage)?;
         self.stream = Some((kind, assembler));
@@ -272,6 +293,36 @@ mod tests {
         index.tracks[0].gather(&many, 0..5_000, &mut out).unwrap();
         assert_eq!(out.len(), 5_000 * 33);
         assert!(index.damage.is_empty());
+    }
+
+    #[test]
+    fn tags_between_frames_and_a_last_frame_that_is_cut_off() {
+        let tag = b"ID3\x04\0\0\0\0\0\x0aTXXX\0\0\0\0\0\0";
+        let mut parts = vec![tag.to_vec(), adts(1), tag.to_vec(), adts(2), adts(3)];
+        parts.push(id3(7));
+        parts.push(adts(4));
+        let whole = parts.concat();
+        let mut audio = indexer();
+        audio.end_of_stream();
+        let index = audio.index(&whole).unwrap();
+        assert_eq!(times(&index), [0, 1_920, 3_840, 5_760]);
+        assert!(index.damage.is_empty(), "{:?}", index.damage);
+        let cut = &whole[..whole.len() - 11];
+        let index = audio.index(cut).unwrap();
+        assert!(index.damage.is_empty(), "it may go on");
+        let mut audio = indexer();
+        audio.end_of_stream();
+        let index = audio.index(cut).unwrap();
+        assert_eq!(index.tracks[0].samples().len(), 3);
+        let [damage] = index.damage.kept() else {
+            panic!("{:?}", index.damage)
+        };
+        let (offset, kind) = (damage.offset, damage.kind.to_string());
+        assert_eq!(offset, whole.len() as u64 - 40);
+        assert_eq!(
+            kind,
+            "frame cut off and left out, 29 of its 40 bytes are there"
+        );
     }
 
     #[test]

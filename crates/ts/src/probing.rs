@@ -235,18 +235,32 @@ impl Assembler {
         }
     }
 
-    /// The track of the segment; those of other codings that it began with are in [`Self::ended`].
-    pub(crate) fn end_segment(
-        &mut self,
-        damage: &mut DamageLog,
-    ) -> Result<TrackIndex, LimitExceeded> {
+    /// Nothing follows the segment that is about to end.
+    pub(crate) fn end_of_stream(&mut self, damage: &mut DamageLog) -> Result<(), LimitExceeded> {
+        self.decide(damage)?;
+        match &mut self.known {
+            Some((_, assembler)) => assembler.end_of_stream(damage),
+            None => Ok(()),
+        }
+    }
+
+    /// What is held waits for nothing any more.
+    fn decide(&mut self, damage: &mut DamageLog) -> Result<(), LimitExceeded> {
         if self.holds() {
             self.look(damage)?;
         }
         if self.holds() {
             self.believe(damage)?;
         }
-        self.let_wait_no_more(damage)?;
+        self.let_wait_no_more(damage)
+    }
+
+    /// The track of the segment; those of other codings that it began with are in [`Self::ended`].
+    pub(crate) fn end_segment(
+        &mut self,
+        damage: &mut DamageLog,
+    ) -> Result<TrackIndex, LimitExceeded> {
+        self.decide(damage)?;
         let track = match &mut self.known {
             Some((_, assembler)) => assembler.end_segment(damage)?,
             None => return Ok(self.track_of(self.segment)?.finish()),

@@ -117,17 +117,24 @@ impl Stream {
         self.assembler.lost(damage)
     }
 
-    /// Ends the segment.
+    /// Ends the segment, and the stream where nothing follows it.
     pub(crate) fn end_segment(
         &mut self,
+        ends: bool,
         damage: &mut DamageLog,
     ) -> Result<TrackIndex, LimitExceeded> {
         if !self.assembler.is_unknown() {
             self.report_orphans(damage);
+            if ends {
+                self.assembler.end_of_stream(damage)?;
+            }
             return self.assembler.end_segment(damage);
         }
         let mut quiet = std::mem::take(&mut self.quiet);
         self.report_orphans(&mut quiet);
+        if ends {
+            self.assembler.end_of_stream(&mut quiet)?;
+        }
         let track = self.assembler.end_segment(&mut quiet);
         self.quiet = quiet;
         self.speak(damage);

@@ -10,6 +10,8 @@ use clipmill_media::codec::latm::LoasFrame;
 use clipmill_media::codec::mpeg_audio::MpegAudioHeader;
 use clipmill_media::codec::opus::{self, ControlHeader, ControlHeaderError};
 
+use super::tags;
+
 /// How the frames of an audio stream are framed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum AudioKind {
@@ -36,6 +38,8 @@ pub(crate) enum Probe {
     Nothing,
     /// They do.
     Header(Header),
+    /// They begin with a tag of this many bytes, which is no part of any frame.
+    Tag(usize),
 }
 
 impl AudioKind {
@@ -50,8 +54,14 @@ impl AudioKind {
         let begins = |first: u8| {
             first == self.sync_byte() || (self == Self::Dts && first == DtsHeader::SYNC_EXTENSION)
         };
-        if bytes.first().is_some_and(|&first| !begins(first)) {
-            return Probe::Nothing;
+        if let Some(&first) = bytes.first()
+            && !begins(first)
+        {
+            return match tags::may_begin(first).then(|| tags::find(bytes)) {
+                Some(tags::Found::Tag(len)) => Probe::Tag(len),
+                Some(tags::Found::Short) => Probe::Short,
+                Some(tags::Found::Nothing) | None => Probe::Nothing,
+            };
         }
         let (header, len) = match self {
             Self::Adts => (AdtsHeader::parse(bytes).map(Header::Adts), AdtsHeader::LEN),

@@ -1,6 +1,7 @@
 //! Audio frames out of PES payload (ISO/IEC 13818-1, 2.4.3.7 and 2.14), whatever their codec.
 
 mod framing;
+mod tags;
 mod timeline;
 mod window;
 
@@ -31,8 +32,8 @@ const MAX_MARKS: usize = 16;
 /// Finds the frames of one audio stream by their headers, and when they are due.
 ///
 /// A frame is believed when it begins where one must begin (behind the last one, or with a PES
-/// packet) or when another header stands where its length says that it ends; a change of
-/// configuration needs the latter. So the search for a first header may look into payload that
+/// packet) or when another header, or a tag, stands where its length says that it ends; a change of
+/// configuration needs the latter, or the end of the stream. So the search for a first header may look into payload that
 /// imitates one, and a damaged header costs no more than its own frame.
 #[derive(Debug)]
 pub(crate) struct AudioAssembler {
@@ -137,6 +138,11 @@ impl AudioAssembler {
         }
     }
 
+    /// Whether bytes wait for more of their frame.
+    pub(crate) fn is_pending(&self) -> bool {
+        !self.window.from(self.at).is_empty()
+    }
+
     /// Takes frames off the window as long as there are any.
     fn run(&mut self, end: Option<End>, damage: &mut DamageLog) -> Result<(), LimitExceeded> {
         while self.step(end, damage)? {}
@@ -151,12 +157,21 @@ impl AudioAssembler {
         if rest.is_empty() {
             return Ok(false);
         }
-        let header = match self.kind.probe(rest) {
+        // Tags are looked for where a frame must begin, not among bytes that belong to none.
+        let astray = rest.first().is_some_and(|&first| tags::may_begin(first))
+            && !self.in_sync
+            && !self.window.is_marked(self.at);
+        let probed = match self.kind.probe(rest) {
+            _ if astray => Probe::Nothing,
+            probed => probed,
+        };
+        let header = match probed {
             Probe::Short => return Ok(false),
             Probe::Nothing => {
                 self.skip()?;
                 return Ok(true);
             }
+            Probe::Tag(len) => return self.pass_tag(len, end),
             Probe::Header(header) => header.after(self.known.as_ref()),
         };
         match self.judge(&header, rest, end) {
@@ -187,7 +202,12 @@ impl AudioAssembler {
             return Verdict::Wait;
         }
         let believed = Verdict::Frame { samples, next };
-        if matches!(&next, Probe::Header(next) if header.agrees(next)) {
+        let confirmed = match &next {
+            Probe::Header(next) => header.agrees(next),
+            Probe::Tag(_) => true,
+            Probe::Short | Probe::Nothing => false,
+        };
+        if confirmed {
             return believed;
         }
         let span = self.at..self.at.saturating_add(frame.len() as u64);
@@ -206,10 +226,35 @@ impl AudioAssembler {
             // The first frame of all has no other witness than what follows it.
             None => next != Probe::Nothing,
         };
+        let familiar = familiar || (end == Some(End::Loss) && behind.is_empty());
         match (in_place && familiar, next, end) {
             (true, ..) => believed,
             (false, Probe::Short, Some(End::Segment)) => Verdict::Wait,
             (false, ..) => Verdict::Imitation,
+        }
+    }
+
+    /// Passes over a tag, unless what follows it shows that it is none.
+    fn pass_tag(&mut self, len: usize, end: Option<End>) -> Result<bool, LimitExceeded> {
+        let next = match self.window.from(self.at).get(len..) {
+            Some(behind) => self.kind.probe(behind),
+            // Of one that is cut off nothing tells how much there is before the next frame.
+            None if end.is_some() => Probe::Nothing,
+            None => Probe::Short,
+        };
+        match next {
+            Probe::Short if end.is_none() => Ok(false),
+            Probe::Nothing => {
+                self.skip()?;
+                Ok(true)
+            }
+            Probe::Short | Probe::Header(_) | Probe::Tag(_) => {
+                // A unit is one stretch of the stream.
+                self.close(false)?;
+                self.at = self.at.saturating_add(len as u64);
+                self.in_sync = true;
+                Ok(true)
+            }
         }
     }
 
@@ -295,6 +340,7 @@ impl AudioAssembler {
                 Ok(())
             }
             Probe::Nothing => self.close(false),
+            Probe::Tag(_) => self.close(self.is_full(1)),
             Probe::Short => match end {
                 Some(End::Segment) if self.may_grow() => Ok(()),
                 Some(End::Segment) => self.close(true),
@@ -529,9 +575,18 @@ impl Assemble for AudioAssembler {
         let rest = self.window.from(self.at);
         if !rest.is_empty() {
             let in_place = self.in_sync || self.window.is_marked(self.at);
-            if in_place && self.kind.probe(rest) != Probe::Nothing {
+            let found = rest.len() as u64;
+            let cut_off = match self.kind.probe(rest) {
+                Probe::Header(header) => Some(DamageKind::CutOffFrame {
+                    found,
+                    wanted: header.frame_len() as u64,
+                }),
+                Probe::Short => Some(DamageKind::TruncatedAccessUnit),
+                Probe::Nothing | Probe::Tag(_) => None,
+            };
+            if let Some(kind) = cut_off.filter(|_| in_place) {
                 self.report_dropped(damage);
-                self.damaged(self.at, DamageKind::TruncatedAccessUnit, damage);
+                self.damaged(self.at, kind, damage);
             } else {
                 self.drop_bytes(rest.len() as u64);
             }
@@ -543,6 +598,10 @@ impl Assemble for AudioAssembler {
         self.timeline.lose();
         // A timestamp on the other side of the loss cannot be counted back across it.
         self.place_held_after(damage)
+    }
+
+    fn end_of_stream(&mut self, damage: &mut DamageLog) -> Result<(), LimitExceeded> {
+        self.lost(damage)
     }
 
     fn end_segment(&mut self, damage: &mut DamageLog) -> Result<TrackIndex, LimitExceeded> {

@@ -18,6 +18,8 @@ enum Event {
     Bytes(Vec<u8>),
     Lost,
     Segment,
+    /// Nothing comes any more.
+    Last,
 }
 
 /// A segment, its index, and its damage.
@@ -96,6 +98,7 @@ fn run(kind: AudioKind, split: usize, events: &[Event]) -> Vec<Seen> {
                 }
                 Event::Lost => assembler.lost(&mut damage).unwrap(),
                 Event::Segment => {}
+                Event::Last => assembler.end_of_stream(&mut damage).unwrap(),
             }
         }
         let index = assembler.end_segment(&mut damage).unwrap();
@@ -250,7 +253,10 @@ fn a_loss_costs_the_frame_that_it_hits() {
     assert_eq!(
         seen.damages(),
         [
-            DamageKind::TruncatedAccessUnit,
+            DamageKind::CutOffFrame {
+                found: 193,
+                wanted: 307
+            },
             DamageKind::LostBytes { dropped: 54 }
         ]
     );
@@ -390,6 +396,112 @@ fn opus_goes_without_its_control_header() {
     assert_eq!((config.channels, config.pre_skip), (2, 312));
 }
 
+/// An ID3v2 tag with a body of `len` bytes, which may look like frames.
+fn id3(len: usize, fill: u8) -> Vec<u8> {
+    let mut bytes = b"ID3\x04\0\0\0\0".to_vec();
+    bytes.extend([(len >> 7) as u8, (len & 0x7f) as u8]);
+    bytes.resize(10 + len, fill);
+    bytes
+}
+
+/// An MPEG layer II frame, 24 kHz.
+fn layer_2() -> Vec<u8> {
+    let mut frame = vec![0xff, 0xf5, 0x14, 0xc0];
+    frame.resize(48, 0);
+    frame
+}
+
+#[test]
+fn tags_between_frames_cost_none_of_them() {
+    let old = [b"TAG".to_vec(), vec![0; 125]].concat();
+    let inner = adts(2, 20, 9);
+    let mut with_frame = id3(inner.len(), 0);
+    with_frame.truncate(10);
+    with_frame.extend(inner);
+    for (kind, frame) in [
+        (AudioKind::Adts, adts(2, 300, 1)),
+        (AudioKind::MpegAudio, layer_2()),
+        (AudioKind::Ac3, eac3(0, 0, 3)),
+        (OPUS, opus(40)),
+    ] {
+        let single = one(kind, &[Event::Pes(Some(0)), bytes(&[&frame, &frame])]);
+        let duration = single.samples().get(0).unwrap().duration;
+        for tag in [id3(0, 0), id3(300, 0xff), with_frame.clone(), old.clone()] {
+            let seen = one(
+                kind,
+                &[
+                    Event::Pes(Some(0)),
+                    // Two in a row, and the first frame has no other witness.
+                    bytes(&[&tag, &frame, &tag, &tag, &frame, &frame, &tag, &frame, &tag]),
+                    Event::Last,
+                ],
+            );
+            assert_eq!(seen.samples().len(), 4, "{kind:?}");
+            assert!(seen.samples().iter().all(|s| s.duration == duration));
+            assert!(seen.damage.is_empty(), "{kind:?}: {:?}", seen.damages());
+            let payload = single.payload(0);
+            assert!(seen.payloads().iter().all(|one| *one == payload));
+        }
+    }
+}
+
+#[test]
+fn what_only_looks_like_a_tag_hides_no_frame() {
+    let frame = adts(2, 300, 1);
+    // Its length leads into the middle of a frame, and beyond the end.
+    for tag in [id3(700, 1), id3(3000, 1)] {
+        let seen = one(
+            AudioKind::Adts,
+            &[
+                Event::Pes(Some(0)),
+                bytes(&[&frame, &tag[..10], &frame, &frame, &frame]),
+                Event::Last,
+            ],
+        );
+        assert_eq!(seen.samples().len(), 4);
+        assert_eq!(seen.damages(), [DamageKind::LostBytes { dropped: 10 }]);
+    }
+}
+
+#[test]
+fn the_end_of_the_stream_confirms_a_frame_and_tells_what_is_cut_off() {
+    let (stereo, mono) = (adts(2, 300, 1), adts(1, 300, 2));
+    let whole = [Event::Pes(Some(0)), bytes(&[&stereo, &stereo, &mono])];
+    let ended = [&whole[..], &[Event::Last]].concat();
+    assert_eq!(one(AudioKind::Adts, &whole).samples().len(), 2, "it waits");
+    let seen = one(AudioKind::Adts, &ended);
+    assert_eq!(seen.samples().len(), 3);
+    assert!(seen.damage.is_empty());
+
+    for (kind, frame) in [
+        (AudioKind::Adts, adts(2, 300, 1)),
+        (AudioKind::MpegAudio, layer_2()),
+        (AudioKind::Ac3, eac3(0, 0, 3)),
+        (OPUS, opus(40)),
+    ] {
+        let wanted = frame.len() as u64;
+        for gone in [1, 5, frame.len() - 12] {
+            let cut = [
+                Event::Pes(Some(0)),
+                bytes(&[&frame, &frame, &frame[..frame.len() - gone]]),
+            ];
+            let seen = one(kind, &cut);
+            assert!(seen.damage.is_empty(), "it may go on: {:?}", seen.damages());
+            let seen = one(kind, &[&cut[..], &[Event::Last]].concat());
+            assert_eq!(seen.samples().len(), 2);
+            let found = wanted - gone as u64;
+            assert_eq!(seen.damages(), [DamageKind::CutOffFrame { found, wanted }]);
+        }
+    }
+    // Three of the six blocks of a unit are whole frames, and all that there is.
+    let block = eac3(0, 0, 0);
+    let some = [Event::Pes(Some(0)), bytes(&[&block.repeat(9)]), Event::Last];
+    let seen = one(AudioKind::Ac3, &some);
+    let durations: Vec<u32> = seen.samples().iter().map(|s| s.duration).collect();
+    assert_eq!(durations, [1536, 768]);
+    assert!(seen.damage.is_empty());
+}
+
 fn kinds() -> impl Strategy<Value = AudioKind> {
     prop_oneof![
         Just(AudioKind::Adts),
@@ -412,6 +524,7 @@ fn payload() -> impl Strategy<Value = Vec<u8>> {
         (0..2u8).prop_map(mpeg),
         (0..2u8, 0..2u8, 0..4u8).prop_map(|(kind, id, code)| eac3(kind, id, code)),
         (1..255usize).prop_map(opus),
+        (0..60usize, any::<u8>()).prop_map(|(len, fill)| id3(len, fill)),
         prop::collection::vec(any::<u8>(), 0..40),
     ];
     let cut = (
@@ -434,6 +547,7 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
         2 => prop::option::of(-10_000..1_000_000i64).prop_map(Event::Pes),
         1 => Just(Event::Lost),
         1 => Just(Event::Segment),
+        1 => Just(Event::Last),
     ];
     prop::collection::vec(event, 0..24)
 }
