@@ -75,7 +75,8 @@ fn chain(kind: AudioKind, bytes: &[u8], mut at: usize, starts: &[usize]) -> u32 
 /// Whether `payload` begins with a frame.
 pub(super) fn first_look(kind: AudioKind, payload: &[u8]) -> Option<bool> {
     match kind.probe(payload) {
-        Probe::Short => None,
+        // What lies behind a tag will tell.
+        Probe::Short | Probe::Tag(_) => None,
         Probe::Nothing => Some(false),
         Probe::Header(_) if kind != AudioKind::Dts && payload.starts_with(&DTS_CORE) => Some(false),
         Probe::Header(header) => {
@@ -83,7 +84,7 @@ pub(super) fn first_look(kind: AudioKind, payload: &[u8]) -> Option<bool> {
             match kind.probe(behind) {
                 Probe::Header(next) => Some(header.agrees(&next) || !next.begins_unit()),
                 Probe::Nothing => Some(false),
-                Probe::Short => Some(true),
+                Probe::Short | Probe::Tag(_) => Some(true),
             }
         }
     }
