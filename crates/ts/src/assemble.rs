@@ -57,7 +57,7 @@ pub(crate) trait Assemble: Debug + Send {
     fn lost(&mut self, damage: &mut DamageLog) -> Result<(), LimitExceeded>;
 
     /// Nothing follows the segment that is about to end: what waits for the next one will never be
-    /// whole. Pictures do not wait.
+    /// whole. What waits for the next picture stays with the last one.
     fn end_of_stream(&mut self, _damage: &mut DamageLog) -> Result<(), LimitExceeded> {
         Ok(())
     }

@@ -78,6 +78,8 @@ pub(crate) struct NalAssembler<S: Syntax> {
     held_bytes: usize,
     ahead: Ahead,
     carried: Carried,
+    /// Nothing follows the segment.
+    ends: bool,
     open: Option<Open<S::Slice>>,
     sequence: u32,
     pictures: Pictures,
@@ -106,6 +108,7 @@ impl<S: Syntax> NalAssembler<S> {
             held_bytes: 0,
             ahead: Ahead::default(),
             carried: Carried::default(),
+            ends: false,
             open: None,
             sequence: 0,
             pictures: Pictures::default(),
@@ -358,10 +361,11 @@ impl<S: Syntax> NalAssembler<S> {
     }
 
     /// Sees to what waits for a slice when the segment ends: it belongs to the first picture of the
-    /// next one. What is too long to be carried there stays with the last picture of this one.
+    /// next one. What is too long to be carried there stays with the last picture of this one, as
+    /// does everything where there is no next one.
     fn carry(&mut self, damage: &mut DamageLog) -> Result<(), LimitExceeded> {
         let ahead = std::mem::take(&mut self.ahead);
-        match ahead.carried() {
+        match ahead.carried().filter(|_| !self.ends) {
             Some(carried) => self.carried = carried,
             None if self.open.is_some() && !ahead.lost => {
                 for waiting in ahead.units {
@@ -548,6 +552,7 @@ impl<S: Syntax> Assemble for NalAssembler<S> {
         self.held.clear();
         self.held_bytes = 0;
         self.ahead = Ahead::default();
+        self.ends = false;
         self.pictures.clear();
         if let Some(track) = &mut self.track {
             self.ahead.take_carried(&mut self.carried, track)?;
@@ -625,6 +630,11 @@ impl<S: Syntax> Assemble for NalAssembler<S> {
         } else {
             self.note_loss();
         }
+        Ok(())
+    }
+
+    fn end_of_stream(&mut self, _: &mut DamageLog) -> Result<(), LimitExceeded> {
+        self.ends = true;
         Ok(())
     }
 

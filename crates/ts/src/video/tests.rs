@@ -124,6 +124,7 @@ enum Event {
     /// The same with a `random_access_indicator`.
     Marked(i64),
     Lost,
+    Ends,
 }
 
 impl Stream {
@@ -140,6 +141,11 @@ impl Stream {
 
     fn lost(mut self) -> Self {
         self.events.push((self.bytes.len(), Event::Lost));
+        self
+    }
+
+    fn ends(mut self) -> Self {
+        self.events.push((self.bytes.len(), Event::Ends));
         self
     }
 
@@ -189,6 +195,7 @@ impl Stream {
                         assembler.pes(start, &mut damage).unwrap();
                     }
                     Event::Lost => assembler.lost(&mut damage).unwrap(),
+                    Event::Ends => assembler.end_of_stream(&mut damage).unwrap(),
                 }
             }
             let next = events

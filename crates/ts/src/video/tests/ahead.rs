@@ -148,6 +148,20 @@ fn sei_at_the_end_of_a_segment_is_carried_into_the_next() {
     }
 }
 
+/// At the end of the stream, it belongs to the last picture; where there is none, it is said.
+#[test]
+fn sei_at_the_end_of_the_stream_stays_with_the_last_picture() {
+    let begin = || Stream::default().pes(0, 0).nal(&AUD).sets();
+    let stream = begin().slice(IDR).nal(&sei(1)).nal(&sei(2)).ends();
+    let (track, damage) = stream.h264();
+    assert!(damage.is_empty(), "{damage:?}");
+    assert_eq!(stream.nals(&track, 0), [IDR.nal(), sei(1), sei(2)]);
+
+    let (_, damage) = begin().nal(&sei(1)).ends().h264();
+    let dropped = sei(1).len() as u64;
+    assert_eq!(damage.kept()[0].kind, DamageKind::LostBytes { dropped });
+}
+
 /// SEI whose picture got lost is not given to another: what it says of random access is not true
 /// of that.
 #[test]
