@@ -20,24 +20,66 @@ pub struct Stream {
 
 const PMT_PID: u16 = 0x1000;
 
+/// A program of a multiplex.
+#[derive(Debug, Clone)]
+pub struct Program {
+    /// Its number.
+    pub number: u16,
+    /// The PID of its map.
+    pub pmt_pid: u16,
+    /// Descriptors in the map, of the program as a whole.
+    pub descriptors: Vec<u8>,
+    /// What the map lists.
+    pub streams: Vec<Stream>,
+}
+
+impl Program {
+    /// One that has a map of its own, on a PID that no other has.
+    #[must_use]
+    pub fn new(number: u16, streams: Vec<Stream>) -> Self {
+        Self {
+            number,
+            pmt_pid: PMT_PID + number - 1,
+            descriptors: Vec::new(),
+            streams,
+        }
+    }
+}
+
 /// A segment with PAT, PMT, and the PES packets of all streams by their decoding times.
 #[must_use]
 pub fn segment(streams: &[Stream]) -> Vec<u8> {
+    multiplex(&[Program::new(1, streams.to_vec())])
+}
+
+/// The same with several programs.
+#[must_use]
+pub fn multiplex(programs: &[Program]) -> Vec<u8> {
     let mut counters = BTreeMap::new();
     let mut out = Vec::new();
     let pid = |pid: u16| (pid | 0xe000).to_be_bytes();
-    let pat = [&[0, 1, 0xc1, 0, 0, 0, 1][..], &pid(PMT_PID)].concat();
-    packets(&mut out, &mut counters, 0, &section(0, &pat), 0xff);
-    let mut pmt = [&[0, 1, 0xc1, 0, 0, 0xff, 0xff, 0xf0, 0][..]].concat();
-    for stream in streams {
-        pmt.push(stream.stream_type);
-        pmt.extend(pid(stream.pid));
-        pmt.extend([0xf0, stream.descriptors.len() as u8]);
-        pmt.extend_from_slice(&stream.descriptors);
+    let mut pat = vec![0, 1, 0xc1, 0, 0];
+    for program in programs {
+        pat.extend(program.number.to_be_bytes());
+        pat.extend(pid(program.pmt_pid));
     }
-    packets(&mut out, &mut counters, PMT_PID, &section(2, &pmt), 0xff);
+    packets(&mut out, &mut counters, 0, &section(0, &pat), 0xff);
+    for program in programs {
+        let mut pmt = program.number.to_be_bytes().to_vec();
+        pmt.extend([0xc1, 0, 0, 0xff, 0xff]);
+        pmt.extend([0xf0, program.descriptors.len() as u8]);
+        pmt.extend_from_slice(&program.descriptors);
+        for stream in &program.streams {
+            pmt.push(stream.stream_type);
+            pmt.extend(pid(stream.pid));
+            pmt.extend([0xf0, stream.descriptors.len() as u8]);
+            pmt.extend_from_slice(&stream.descriptors);
+        }
+        let map = section(2, &pmt);
+        packets(&mut out, &mut counters, program.pmt_pid, &map, 0xff);
+    }
+    let streams = programs.iter().flat_map(|program| &program.streams);
     let mut all: Vec<(u64, &Stream, &Pes)> = streams
-        .iter()
         .flat_map(|stream| stream.pes.iter().map(move |pes| (stream, pes)))
         .map(|(stream, pes)| (pes.dts.or(pes.pts).unwrap_or_default(), stream, pes))
         .collect();
@@ -137,4 +179,30 @@ pub fn streams(segment: &[u8]) -> Vec<Stream> {
         pes: stream.pes,
     };
     found.map(stream).collect()
+}
+
+/// Sets `transport_scrambling_control` of the packets of some PIDs, from a packet of the segment on;
+/// packets in which a PES packet begins are left alone where `but_beginnings`.
+pub fn scramble(segment: &mut [u8], pids: &[u16], from: usize, but_beginnings: bool) {
+    for packet in segment.chunks_mut(188).skip(from) {
+        let pid = u16::from(packet[1] & 0x1f) << 8 | u16::from(packet[2]);
+        let begins = packet[1] & 0x40 != 0;
+        if pids.contains(&pid) && !(begins && but_beginnings) {
+            packet[3] |= 0x80;
+        }
+    }
+}
+
+/// Sets `PES_scrambling_control` of all PES packets of some PIDs.
+pub fn lock(segment: &mut [u8], pids: &[u16]) {
+    for packet in segment.chunks_mut(188) {
+        let pid = u16::from(packet[1] & 0x1f) << 8 | u16::from(packet[2]);
+        if pids.contains(&pid) && packet[1] & 0x40 != 0 {
+            let at = match packet[3] >> 4 & 3 {
+                1 => 4,
+                _ => 5 + usize::from(packet[4]),
+            };
+            packet[at + 6] |= 0x20;
+        }
+    }
 }

@@ -7,6 +7,9 @@
     reason = "tests"
 )]
 
+#[path = "cli/endings.rs"]
+mod endings;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 

@@ -48,7 +48,8 @@ fn segment_bytes() {
     let said = refusal(&stream(), |limits| limits.segment_bytes = 1000);
     assert_eq!(
         said,
-        "segment 0.ts (sequence 0): 0.ts: larger than the limit of 1000 bytes"
+        "segment 0.ts (sequence 0): 0.ts: larger than the limit of 1000 bytes; none of the 2 \
+         segments can be used"
     );
 }
 
@@ -95,7 +96,7 @@ fn clip_duration() {
 fn samples_of_a_track() {
     let said = refusal(&stream(), |limits| limits.samples = 3);
     assert!(
-        said.ends_with("samples of a track is 4, over the limit of 3"),
+        said.contains("samples of a track is 4, over the limit of 3"),
         "{said}"
     );
 }
@@ -104,7 +105,7 @@ fn samples_of_a_track() {
 fn tracks_of_a_segment() {
     let said = refusal(&stream(), |limits| limits.tracks = 1);
     assert!(
-        said.ends_with("tracks of a segment is 2, over the limit of 1"),
+        said.contains("tracks of a segment is 2, over the limit of 1"),
         "{said}"
     );
 }
@@ -129,7 +130,7 @@ fn key_bytes() {
         .to_string();
     assert_eq!(
         said,
-        "segment 0.ts (sequence 0): key: larger than the limit of 1024 bytes"
+        "segment 0.ts (sequence 0): its key key: larger than the limit of 1024 bytes"
     );
 }
 

@@ -68,7 +68,8 @@ Examples:
   clipmill cut live/index.m3u8 -o clip.mp4 --from +1m --to +1m30s --cut keyframe
   clipmill cut live/index.m3u8 -o - --format fmp4 | ffplay -
   clipmill cut https://example.com/live.m3u8 -o next.mp4 --from -5s --duration 30s --wait
-  clipmill cut live/master.m3u8 -o clip.mp4 --renditions all    # clip.1080p.mp4, clip.720p.mp4, ...")]
+  clipmill cut live/master.m3u8 -o clip.mp4 --renditions all    # clip.1080p.mp4, clip.720p.mp4, ...
+  clipmill cut mux/index.m3u8 -o news.mp4 --program 2    # of several programs in one stream")]
     Cut(CutArgs),
     /// Join consecutive segments of one stream into one MP4
     #[command(after_help = "\
@@ -76,7 +77,8 @@ Fragmented MP4 begins with its initialization segment.
 
 Examples:
   clipmill remux live000.ts live001.ts live002.ts -o live.mp4
-  clipmill remux init.mp4 seg1.m4s seg2.m4s -o live.mp4")]
+  clipmill remux init.mp4 seg1.m4s seg2.m4s -o live.mp4
+  clipmill remux mux000.ts mux001.ts -o news.mp4 --program 2    # of several programs")]
     Remux(RemuxArgs),
     /// Say what a playlist or a segment holds
     #[command(after_help = "\
@@ -258,7 +260,8 @@ pub(crate) struct Output {
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Common {
-    /// Which program of a stream with several; the one with pictures by default
+    /// Which program of an MPEG-TS stream with several, by its number; by default the one with the
+    /// most pictures and sound that are not scrambled
     #[arg(long, value_name = "NUMBER")]
     pub(crate) program: Option<u16>,
     /// Exit with 3 when something was damaged or missing

@@ -5,8 +5,8 @@ use std::fmt::Write;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use clipmill::{
-    Clip, DateRange, PlaylistKind, PlaylistSummary, Probe, TimedEvent, TrackKind, TrackSummary,
-    Variant,
+    Clip, DateRange, Language, PlaylistKind, PlaylistSummary, Probe, ScrambledTrack, TimedEvent,
+    TrackKind, TrackSummary, Variant,
 };
 use serde::Serialize;
 
@@ -123,9 +123,47 @@ struct ProbedTrack {
     #[serde(flatten)]
     track: TrackReport,
     pid: u32,
-    first_pts: i64,
-    last_pts: i64,
+    first_pts: Option<i64>,
+    last_pts: Option<i64>,
     bytes: u64,
+    /// Nothing can be had of it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    scrambled: bool,
+}
+
+impl ProbedTrack {
+    fn scrambled(id: u32, track: &ScrambledTrack) -> Self {
+        Self {
+            track: TrackReport {
+                id,
+                kind: kind(track.kind),
+                codec: track.codec.to_owned(),
+                samples: 0,
+                sync_samples: 0,
+                duration_ms: 0,
+                language: Language::UNDETERMINED.to_string(),
+                width: None,
+                height: None,
+                frame_rate: None,
+                sample_rate: None,
+                channels: None,
+                captions: None,
+            },
+            pid: track.pid.into(),
+            first_pts: None,
+            last_pts: None,
+            bytes: 0,
+            scrambled: true,
+        }
+    }
+}
+
+fn kind(kind: TrackKind) -> &'static str {
+    match kind {
+        TrackKind::Video => "video",
+        TrackKind::Audio => "audio",
+        TrackKind::Text => "text",
+    }
 }
 
 #[derive(Serialize)]
@@ -218,11 +256,7 @@ impl TrackReport {
         let video = track.config.video();
         Self {
             id: track.id,
-            kind: match track.kind {
-                TrackKind::Video => "video",
-                TrackKind::Audio => "audio",
-                TrackKind::Text => "text",
-            },
+            kind: kind(track.kind),
             codec: track.config.rfc6381(),
             samples: track.samples,
             sync_samples: track.sync_samples,
@@ -257,15 +291,21 @@ impl ProbeReport {
         let tracks = probe.clip.tracks.iter().map(|track| ProbedTrack {
             track: TrackReport::new(track),
             pid: track.source_id,
-            first_pts: track.first_pts,
-            last_pts: track.last_pts,
+            first_pts: Some(track.first_pts),
+            last_pts: Some(track.last_pts),
             bytes: track.bytes,
+            scrambled: false,
+        });
+        let first = probe.clip.tracks.len() + 1;
+        let scrambled = (first..).zip(&probe.scrambled);
+        let scrambled = scrambled.map(|(id, track)| {
+            ProbedTrack::scrambled(u32::try_from(id).unwrap_or(u32::MAX), track)
         });
         Self {
             input,
             playlist: probe.playlist.as_ref().map(PlaylistReport::new),
             clip: ClipFacts::new(&probe.clip),
-            tracks: tracks.collect(),
+            tracks: tracks.chain(scrambled).collect(),
         }
     }
 }
@@ -350,6 +390,16 @@ pub(crate) fn probe_text(probe: &Probe, input: &str) -> String {
     }
     text.push('\n');
     text.push_str(&tracks_text(&probe.clip));
+    for track in &probe.scrambled {
+        let ScrambledTrack {
+            pid, name, codec, ..
+        } = track;
+        let _ = writeln!(
+            text,
+            "  {} on PID {pid:#06x}: {name} ({codec}), scrambled",
+            kind(track.kind)
+        );
+    }
     text
 }
 

@@ -50,7 +50,7 @@ impl Failure {
 
     fn of_input(error: ClipError, common: &Common) -> Self {
         match error {
-            ClipError::Segment { .. } if common.strict => Self::Strict(error),
+            error if common.strict && error.is_damage() => Self::Strict(error),
             ClipError::Playlist {
                 error: ref window, ..
             } if window.is_usage() => Self::Usage(error.to_string()),

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use clipmill_media::{
-    CodecConfig, Language, Leading, Sample, SegmentIndex, TimedEvent, TrackIndex, TrackKind,
-    TrackTiming, side_by_side,
+    CodecConfig, Damage, DamageKind, Language, Leading, Sample, SegmentIndex, StreamPlace,
+    TimedEvent, TrackIndex, TrackKind, TrackTiming, side_by_side,
 };
 use clipmill_mp4::{Edit, Movie, MovieSample, Track};
 
@@ -195,6 +195,27 @@ impl Clip {
         })
     }
 
+    /// A clip without anything, for what holds no samples; `why` not.
+    pub(crate) fn nothing(why: String) -> Self {
+        Self {
+            movie: Arc::default(),
+            line_tracks: Vec::new(),
+            segments: Vec::new(),
+            first_number: 0,
+            start: 0,
+            end: 0,
+            start_time: None,
+            end_time: None,
+            duration_ms: 0,
+            tracks: Vec::new(),
+            discontinuities: 0,
+            gaps: Vec::new(),
+            subtitles: Vec::new(),
+            lost_segments: 1,
+            warnings: vec![why],
+        }
+    }
+
     /// Timed metadata in the order of time, which is counted in 90 kHz ticks from where the clip
     /// begins.
     #[must_use]
@@ -225,10 +246,13 @@ impl Clip {
         &self.segments
     }
 
-    /// Whether something in its segments was damaged or missing.
+    /// Whether something in its segments was damaged, missing or scrambled.
     #[must_use]
     pub fn is_damaged(&self) -> bool {
-        let damaged = |segment: &ClipSegment| !segment.index.damage.is_empty();
+        let damaged = |segment: &ClipSegment| {
+            let index = &segment.index;
+            !index.damage.is_empty() || index.left_scrambled
+        };
         self.lost_segments > 0
             || self.segments.iter().any(damaged)
             || self.segments.iter().any(|s| s.info.missing_before > 0)
@@ -624,20 +648,32 @@ fn warnings(timeline: &Timeline, used: &RangeInclusive<usize>) -> Vec<String> {
     let mut notes = Vec::new();
     for segment in placed.range(used.clone()) {
         let name = segment.info.name();
-        for stream in &segment.index.declined {
-            if !declined.contains(&stream) {
-                declined.push(stream);
-                warnings.push(format!("{name}: {} is left out", stream.what));
-            }
-        }
         for note in &segment.index.notes {
             if !notes.contains(&note) {
                 notes.push(note);
                 warnings.push(format!("{name}: {note}"));
             }
         }
-        if let Some(first) = segment.index.damage.kept().first() {
-            let more = segment.index.damage.total().saturating_sub(1);
+        let mut scrambled = Vec::new();
+        for stream in &segment.index.declined {
+            scrambled.extend(Some(stream.place).filter(|_| stream.is_scrambled()));
+            if !declined.contains(&stream) {
+                declined.push(stream);
+                warnings.push(match stream.is_scrambled() {
+                    true => format!("{name}: {stream} is scrambled, and left out"),
+                    false => format!("{name}: {stream} is left out"),
+                });
+            }
+        }
+        // Of a stream that is left out as scrambled it has been said.
+        let damage = &segment.index.damage;
+        let is_said = |damage: &&Damage| {
+            let place = damage.pid.map(StreamPlace::Pid);
+            damage.kind == DamageKind::Scrambled && place.is_some_and(|at| scrambled.contains(&at))
+        };
+        let said = damage.kept().iter().filter(is_said).count() as u64;
+        if let Some(first) = damage.kept().iter().find(|damage| !is_said(damage)) {
+            let more = damage.total().saturating_sub(said).saturating_sub(1);
             let rest = match more {
                 0 => String::new(),
                 more => format!(" (and {more} more)"),

@@ -299,7 +299,10 @@ impl KeyRing {
                     None => {
                         let key = match self.at_hand(location, place.method.key_len()) {
                             Some(key) => key,
-                            None => source.read(location, None, self.limit)?.to_vec(),
+                            None => {
+                                let read = source.read(location, None, self.limit);
+                                read.map_err(SegmentError::Key)?.to_vec()
+                            }
                         };
                         let key = Secret(key);
                         if self.keys.len() >= KEPT {

@@ -1,7 +1,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use clipmill_media::{GatherError, LimitExceeded, WebVttError};
+use clipmill_media::{DeclinedStream, GatherError, LimitExceeded, WebVttError};
 use clipmill_mp4::{LayoutError, ReadError};
 use clipmill_playlist::{LocationError, PlaylistError, VariantError, WindowError};
 use clipmill_ts::IndexError;
@@ -25,12 +25,34 @@ pub enum ClipError {
         error: PlaylistFailure,
     },
     /// A segment could not be read or indexed, and there is no other.
-    #[error("{segment}: {error}")]
+    #[error("{}", named(.segment, .error))]
     Segment {
         /// The segment, as in `segment live12.ts (sequence 1012)`.
         segment: String,
         /// What is wrong with it.
         error: SegmentError,
+    },
+    /// None of the segments could be read or indexed.
+    #[error("{}; none of the {count} segments can be used", named(.segment, .error))]
+    Segments {
+        /// The first of them.
+        segment: String,
+        /// What is wrong with it.
+        error: SegmentError,
+        /// How many there are.
+        count: usize,
+    },
+    /// The playlist of the variant that was chosen cannot be read.
+    #[error("{playlist}: its variant {variant}: {error}{}", other_variants(.others))]
+    Variant {
+        /// The multivariant playlist.
+        playlist: String,
+        /// The variant.
+        variant: String,
+        /// What is wrong with its playlist.
+        error: Box<Self>,
+        /// The other variants.
+        others: Vec<String>,
     },
     /// Something that HLS allows and this version cannot do.
     #[error("{what}: {feature} is not supported yet")]
@@ -51,10 +73,14 @@ pub enum ClipError {
         found: String,
     },
     /// The window holds no sample.
-    #[error("{playlist}: nothing in the window")]
+    #[error("{playlist}: nothing in the window: {why}")]
     Empty {
-        /// The playlist.
+        /// The playlist, or the first of the files.
         playlist: String,
+        /// What there is instead, in words.
+        why: String,
+        /// Whether segments of the window are missing.
+        missing: bool,
     },
     /// It is larger or longer than it may be.
     #[error(transparent)]
@@ -83,6 +109,47 @@ pub enum ClipError {
     Cancelled,
 }
 
+impl ClipError {
+    /// Whether what was asked for is damaged or missing, rather than impossible.
+    #[must_use]
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::Segment { .. } | Self::Segments { .. } => true,
+            Self::Empty { missing, .. } => *missing,
+            _ => false,
+        }
+    }
+
+    /// The streams that would make a clip if they were not scrambled, where that is why there is
+    /// none.
+    #[must_use]
+    pub fn scrambled(&self) -> Option<&[DeclinedStream]> {
+        match self {
+            Self::Segment { error, .. } | Self::Segments { error, .. } => match error {
+                SegmentError::Index(IndexError::Scrambled { streams, .. }) => Some(streams),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+}
+
+/// A file that cannot be read is named by why not, too.
+fn named(segment: &str, error: &SegmentError) -> String {
+    let error = error.to_string();
+    match error.strip_prefix(segment) {
+        Some(rest) if rest.starts_with(": ") => error,
+        _ => format!("{segment}: {error}"),
+    }
+}
+
+fn other_variants(others: &[String]) -> String {
+    if others.is_empty() {
+        return String::new();
+    }
+    format!(" (there is also {})", others.join(", "))
+}
+
 /// What is wrong with a playlist, or with what was asked of it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -90,6 +157,9 @@ pub enum PlaylistFailure {
     /// Its text.
     #[error(transparent)]
     Text(#[from] PlaylistError),
+    /// It is something else.
+    #[error("not an M3U8 playlist but {0}")]
+    Foreign(String),
     /// The window does not fit it.
     #[error(transparent)]
     Window(#[from] WindowError),
@@ -120,6 +190,15 @@ pub enum SegmentError {
     /// It could not be read.
     #[error(transparent)]
     Source(#[from] SourceError),
+    /// It is something else, which is known by how it begins: `an HTML page`.
+    #[error("{0}, not a media segment")]
+    NotMedia(String),
+    /// Its key could not be read.
+    #[error("its key {0}")]
+    Key(SourceError),
+    /// What has to be read before it could not be.
+    #[error("its EXT-X-MAP {0}")]
+    NoMap(SourceError),
     /// It holds no MPEG-TS, nor packed audio, that can be indexed.
     #[error(transparent)]
     Index(#[from] IndexError),
@@ -157,6 +236,27 @@ pub enum SegmentError {
 impl SegmentError {
     /// Whether its bytes look like nothing that is known.
     pub(crate) fn is_no_container(&self) -> bool {
-        matches!(self, Self::Index(IndexError::NoSync { .. }))
+        matches!(
+            self,
+            Self::NotMedia(_) | Self::Index(IndexError::NoSync { .. })
+        )
+    }
+
+    /// Whether it is of no use although nothing of it is missing: to read it again will not help.
+    #[must_use]
+    pub fn is_final(&self) -> bool {
+        match self {
+            Self::Index(error) => matches!(
+                error,
+                IndexError::Scrambled { .. } | IndexError::NothingCarried { .. }
+            ),
+            Self::Fragment(error) => matches!(
+                error,
+                ReadError::NothingCarried { .. } | ReadError::Progressive
+            ),
+            Self::Map { error, .. } => error.is_final(),
+            Self::Unsupported(_) => true,
+            _ => false,
+        }
     }
 }

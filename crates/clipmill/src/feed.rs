@@ -250,9 +250,6 @@ impl<'a> Feed<'a> {
                 return Ok(Err(Some(error)));
             }
         };
-        if let Some(feature) = other_container(&bytes) {
-            return Err(unsupported(feature));
-        }
         if self.discontinuity || self.missing > 0 {
             self.indexer.discontinuity();
         }
@@ -316,7 +313,8 @@ impl<'a> Feed<'a> {
         if let Some(known) = self.maps.get(map) {
             return Ok(known.clone());
         }
-        let mut bytes = self.source.read(&map.0, map.1, self.limits.init_bytes)?;
+        let read = self.source.read(&map.0, map.1, self.limits.init_bytes);
+        let mut bytes = read.map_err(SegmentError::NoMap)?;
         if let Some(key) = key {
             bytes = self.keys.get(self.source, key)?.decrypt(bytes)?;
         }
@@ -362,13 +360,5 @@ impl SegmentInfo {
                 error: error.into(),
             }),
         }
-    }
-}
-
-/// Media that HLS allows, and that this version cannot read.
-fn other_container(bytes: &[u8]) -> Option<&'static str> {
-    match bytes {
-        [b'W', b'E', b'B', b'V', b'T', b'T', ..] => Some("WebVTT"),
-        _ => None,
     }
 }

@@ -2,9 +2,10 @@
 
 use clipmill_media::{Limits, SegmentIndex};
 use clipmill_mp4::{FragmentIndexer, looks_like_mp4};
-use clipmill_ts::{DemuxOptions, Demuxer, PackedAudio, looks_like_ts};
+use clipmill_ts::{DemuxOptions, Demuxer, IndexError, PackedAudio, looks_like_ts};
 
 use crate::error::SegmentError;
+use crate::foreign;
 
 /// Indexes the segments of one stream, one after the other, by what their first bytes say they are:
 /// MPEG-TS, fragmented MP4 or packed audio.
@@ -17,7 +18,7 @@ pub struct Indexer {
 
 impl Indexer {
     /// An indexer that has seen nothing. `program` is the one to take of a transport stream with
-    /// several; that with pictures by default.
+    /// several; that with pictures in the clear by default.
     #[must_use]
     pub fn new(program: Option<u16>, limits: &Limits) -> Self {
         let mut options = DemuxOptions::default();
@@ -55,7 +56,7 @@ impl Indexer {
             return Ok(self.fragments.init(map)?);
         }
         // Of a transport stream it is the tables, which need not come with any media.
-        self.demuxer.index(map)?;
+        self.transport_stream(map)?;
         Ok(())
     }
 
@@ -71,6 +72,16 @@ impl Indexer {
         if packed && !looks_like_ts(segment) {
             return Ok(self.packed.index(segment)?);
         }
-        Ok(self.demuxer.index(segment)?)
+        self.transport_stream(segment)
+    }
+
+    fn transport_stream(&mut self, segment: &[u8]) -> Result<SegmentIndex, SegmentError> {
+        self.demuxer.index(segment).map_err(|error| match error {
+            IndexError::NoSync { .. } => match foreign::not_media(segment) {
+                Some(what) => SegmentError::NotMedia(what),
+                None => error.into(),
+            },
+            error => error.into(),
+        })
     }
 }

@@ -38,6 +38,7 @@ mod cut;
 mod decrypt;
 mod error;
 mod feed;
+mod foreign;
 mod growing;
 mod indexer;
 mod onepass;
@@ -59,7 +60,10 @@ mod variants;
 mod wait;
 
 pub use clip::{Clip, ClipSegment, Gap, TrackSummary};
-pub use clipmill_media::{CodecConfig, Cue, Language, Limits, SegmentIndex, TimedEvent, TrackKind};
+pub use clipmill_media::{
+    CodecConfig, Cue, DeclineCause, DeclinedStream, Language, Limits, SegmentIndex, StreamPlace,
+    TimedEvent, TrackKind,
+};
 pub use clipmill_mp4::ReadError;
 pub use clipmill_playlist::{
     ByteRange, DateRange, Location, PlaylistError, PlaylistKind, TimeSpec, Variant, VariantChoice,
@@ -73,7 +77,7 @@ pub use error::{ClipError, PlaylistFailure, SegmentError};
 pub use growing::GrowingClip;
 pub use indexer::Indexer;
 pub use onepass::WrittenClip;
-pub use probe::{PlaylistSummary, Probe};
+pub use probe::{PlaylistSummary, Probe, ScrambledTrack};
 pub use ranged::ClipReader;
 pub use reader::{ReadSegment, SegmentReader};
 pub use render::{ClipLayout, Format, Observer, Progress};

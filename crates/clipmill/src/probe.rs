@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use clipmill_media::Limits;
+use clipmill_media::{DeclineCause, DeclinedStream, Limits, StreamPlace, TrackKind};
 use clipmill_playlist::{DateRange, Location, MediaPlaylist, Playlist, PlaylistKind, Variant};
 
-use crate::clip::Clip;
+use crate::clip::{Clip, TrackSummary};
 use crate::error::ClipError;
 use crate::feed::file_name;
 use crate::render::Observer;
@@ -18,8 +18,39 @@ use crate::source::SegmentSource;
 pub struct Probe {
     /// What the playlist says, where it was one.
     pub playlist: Option<PlaylistSummary>,
-    /// The media: all segments of the playlist, or of its best variant.
+    /// The media: all segments of the playlist, or of its best variant. Without tracks where all of
+    /// them are scrambled.
     pub clip: Clip,
+    /// Tracks of which nothing can be had, as they are scrambled.
+    pub scrambled: Vec<ScrambledTrack>,
+}
+
+/// What is known of a track that is scrambled for conditional access.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ScrambledTrack {
+    /// Its PID.
+    pub pid: u16,
+    /// What it would be in the clear.
+    pub kind: TrackKind,
+    /// The name of its coding: `H.264`.
+    pub name: &'static str,
+    /// Its sample entry type, `avc1`: all that is known of its RFC 6381 name.
+    pub codec: &'static str,
+}
+
+impl ScrambledTrack {
+    fn of(stream: &DeclinedStream) -> Option<Self> {
+        match (stream.place, stream.cause) {
+            (StreamPlace::Pid(pid), DeclineCause::Scrambled { kind, name, codec }) => Some(Self {
+                pid,
+                kind,
+                name,
+                codec,
+            }),
+            _ => None,
+        }
+    }
 }
 
 /// What a playlist says.
@@ -65,7 +96,8 @@ impl Probe {
     /// Reads a playlist with all its segments, or a segment.
     ///
     /// # Errors
-    /// When it cannot be read or holds nothing, or `observer` stops the job.
+    /// When it cannot be read or holds nothing, or `observer` stops the job. That all of it is
+    /// scrambled is none: that is what it holds.
     pub fn new(
         source: &dyn SegmentSource,
         location: &Location,
@@ -74,10 +106,8 @@ impl Probe {
     ) -> Result<Self, ClipError> {
         if !is_playlist(source, location, &request.limits)? {
             let files = std::slice::from_ref(location);
-            return Ok(Self {
-                playlist: None,
-                clip: Clip::from_files(source, files, request, observer)?,
-            });
+            let clip = Clip::from_files(source, files, request, observer);
+            return Self::of(None, clip);
         }
         let (_, playlist) = open_playlist(source, location, &request.limits)?;
         let variants = match playlist {
@@ -85,9 +115,39 @@ impl Probe {
             Playlist::Multivariant(multivariant) => multivariant.variants,
         };
         let opened = crate::request::open_media_playlist(source, location, request)?;
+        let summary = PlaylistSummary::new(&opened.playlist, variants);
+        let clip = Clip::from_playlist(source, location, request, observer);
+        Self::of(Some(summary), clip)
+    }
+
+    fn of(
+        playlist: Option<PlaylistSummary>,
+        clip: Result<Clip, ClipError>,
+    ) -> Result<Self, ClipError> {
+        let (clip, streams) = match clip {
+            Ok(clip) => {
+                let segments = clip.segments().iter();
+                let declined = segments.flat_map(|segment| &segment.index.declined);
+                let declined = declined.cloned().collect();
+                (clip, declined)
+            }
+            // What there is can be told all the same.
+            Err(error) => match error.scrambled() {
+                Some(streams) => (Clip::nothing(error.to_string()), streams.to_vec()),
+                None => return Err(error),
+            },
+        };
+        let mut scrambled: Vec<ScrambledTrack> = Vec::new();
+        for track in streams.iter().filter_map(ScrambledTrack::of) {
+            let has = |known: &TrackSummary| known.source_id == u32::from(track.pid);
+            if !scrambled.contains(&track) && !clip.tracks.iter().any(has) {
+                scrambled.push(track);
+            }
+        }
         Ok(Self {
-            playlist: Some(PlaylistSummary::new(&opened.playlist, variants)),
-            clip: Clip::from_playlist(source, location, request, observer)?,
+            playlist,
+            clip,
+            scrambled,
         })
     }
 }

@@ -110,7 +110,8 @@ impl SegmentReader {
         if let Some(known) = self.maps.get(&place) {
             return Ok(Some(known.clone()));
         }
-        let mut bytes = source.read(&place.0, place.1, self.limits.init_bytes)?;
+        let read = source.read(&place.0, place.1, self.limits.init_bytes);
+        let mut bytes = read.map_err(SegmentError::NoMap)?;
         if let Some(key) = self.key(source, map.key.as_ref(), segment.sequence, playlist)? {
             bytes = key.decrypt(bytes)?;
         }

@@ -1,5 +1,7 @@
 //! From a playlist, or a list of files, to a [`Clip`].
 
+mod failure;
+
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -7,14 +9,15 @@ use std::sync::Arc;
 use bytes::Bytes;
 use clipmill_media::{CLOCK_90K, Language, LimitExceeded, Limits, SegmentIndex};
 use clipmill_playlist::{
-    Location, MediaPlaylist, Playlist, PlaylistLimits, Position, Rendition, RenditionKind,
-    Variables, VariantChoice, Window, WindowRequest, resolve,
+    Location, MediaPlaylist, Playlist, PlaylistError, PlaylistLimits, Position, Rendition,
+    RenditionKind, Variables, VariantChoice, Window, WindowRequest, resolve,
 };
 
 use crate::clip::Clip;
 use crate::cut::{Bounds, Cut, Entrance};
 use crate::error::{ClipError, PlaylistFailure, SegmentError};
 use crate::feed::{Feed, Item, ticks};
+use crate::foreign::not_a_playlist;
 use crate::render::{Observer, Progress};
 use crate::rendition::{AudioChoice, OpenedRendition, RenditionFeed};
 use crate::source::SegmentSource;
@@ -39,7 +42,8 @@ pub struct ClipRequest {
     /// A folder in which keys are looked for first, by the last part of their URI: 16 bytes, or 32
     /// hexadecimal digits.
     pub keys: Option<PathBuf>,
-    /// Which program of a stream with several; the one with pictures by default.
+    /// Which program of a stream with several; by default the one with pictures that are not
+    /// scrambled.
     pub program: Option<u16>,
     /// Whether a playlist on disk may name files outside its folder.
     pub allow_outside: bool,
@@ -126,7 +130,14 @@ pub(crate) fn open_media_playlist(
     let chosen = resolve(&location, &variant.uri, request.allow_outside)
         .map_err(|error| failed(error.into()))?;
     let variables = &multivariant.variables;
-    let mut opened = match open_playlist_with(source, &chosen, &request.limits, variables)? {
+    let read = open_playlist_with(source, &chosen, &request.limits, variables);
+    let read = read.map_err(|error| ClipError::Variant {
+        playlist: name.clone(),
+        variant: variant.to_string(),
+        error: Box::new(error),
+        others: failure::others(&multivariant.variants, variant),
+    });
+    let mut opened = match read? {
         (location, Playlist::Media(playlist)) => OpenedPlaylist::new(location, playlist),
         (location, Playlist::Multivariant(_)) => {
             return Err(ClipError::Unsupported {
@@ -247,9 +258,13 @@ pub(crate) fn open_playlist_with(
         ..PlaylistLimits::default()
     };
     let playlist = Playlist::parse_with(&bytes, &playlist_limits, &imports).map_err(|error| {
+        let foreign = match &error {
+            PlaylistError::NotM3u8 { .. } => not_a_playlist(&bytes),
+            _ => None,
+        };
         ClipError::Playlist {
             playlist: location.to_string(),
-            error: error.into(),
+            error: foreign.map_or(error.into(), PlaylistFailure::Foreign),
         }
     })?;
     Ok((location, playlist))
@@ -496,9 +511,13 @@ impl<'a> Loader<'a> {
         let from = self
             .placed
             .partition_point(|(item, _)| *item < position.segment);
-        let (_, number) = self.placed.get(from)?;
+        let (item, number) = self.placed.get(from)?;
         let start = self.timeline.at_number(*number)?;
-        Some(start.saturating_add(ticks(position.offset)))
+        // Of a segment that is missing, counted back from the next one that is there.
+        let listed = |number: usize| self.items.get(number).map(|item| item.start);
+        let missing = listed(*item)?.saturating_sub(listed(position.segment)?);
+        let from_start = ticks(position.offset).saturating_sub(ticks(missing));
+        Some(start.saturating_add(from_start))
     }
 
     /// Reads one more segment. `None` when no more are needed; else how many are done, of how
@@ -710,19 +729,5 @@ impl<'a> Loader<'a> {
         let between =
             inside.is_some_and(|((first, last), sequence)| (first..=last).contains(&sequence));
         between || (after_start && before_end)
-    }
-
-    /// Why there is no clip: what was wrong with the first segment that gave nothing, if all did.
-    fn failure(&mut self) -> ClipError {
-        let nothing = self.timeline.segments().is_empty();
-        let wrong = std::mem::take(&mut self.lost)
-            .into_iter()
-            .find_map(|(_, name, why)| Some((name, why?)));
-        match wrong.filter(|_| nothing) {
-            Some((segment, error)) => ClipError::Segment { segment, error },
-            None => ClipError::Empty {
-                playlist: self.name.clone(),
-            },
-        }
     }
 }

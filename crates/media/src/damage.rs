@@ -26,7 +26,7 @@ pub enum DamageKind {
     ContinuityGap,
     /// A packet with `transport_error_indicator` was skipped.
     TransportError,
-    /// A scrambled packet was skipped.
+    /// Scrambled packets were skipped, or a PES packet with a scrambled payload.
     Scrambled,
     /// A PAT or PMT section with a bad CRC was ignored.
     BadSectionCrc,
@@ -59,7 +59,7 @@ impl fmt::Display for DamageKind {
             Self::TruncatedPacket => f.write_str("ends inside a packet"),
             Self::ContinuityGap => f.write_str("continuity gap, packets are missing"),
             Self::TransportError => f.write_str("packet with transport error skipped"),
-            Self::Scrambled => f.write_str("scrambled packet skipped"),
+            Self::Scrambled => f.write_str("scrambled packets skipped"),
             Self::BadSectionCrc => f.write_str("PSI section with a bad CRC ignored"),
             Self::BadPesHeader => f.write_str("unreadable PES header"),
             Self::LostBytes { dropped } => {
@@ -139,13 +139,4 @@ impl DamageLog {
     pub fn is_empty(&self) -> bool {
         self.total == 0
     }
-}
-
-/// An elementary stream that is in the segment and cannot be carried.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DeclinedStream {
-    /// The MPEG-TS PID or the MP4 track identifier.
-    pub id: u32,
-    /// What it is, in words that a person can act on: `DVB subtitles (stream type 0x06)`.
-    pub what: String,
 }

@@ -422,10 +422,12 @@ pub struct SegmentIndex {
     pub events: Vec<TimedEvent>,
     /// The name of the service that the segment is of, where the container has one.
     pub service: Option<String>,
-    /// Streams that cannot be carried.
+    /// Streams that give no samples: they cannot be carried, or are scrambled.
     pub declined: Vec<DeclinedStream>,
-    /// What else a person should know of it, and is no damage.
+    /// What else a person should know of it.
     pub notes: Vec<String>,
+    /// Whether a program was not taken because it is scrambled, and nobody chose.
+    pub left_scrambled: bool,
     /// What was found broken.
     pub damage: DamageLog,
     /// Whether it has pictures that are left out because no parameter sets have come for them: those
@@ -444,6 +446,7 @@ impl SegmentIndex {
             service: self.service.clone(),
             declined: self.declined.clone(),
             notes: self.notes.clone(),
+            left_scrambled: self.left_scrambled,
             damage: self.damage.clone(),
             lacks_parameter_sets: self.lacks_parameter_sets,
         }

@@ -19,6 +19,7 @@
 pub mod codec;
 mod config;
 mod damage;
+mod declined;
 mod event;
 mod index;
 mod language;
@@ -32,7 +33,8 @@ pub use config::{
     Eac3Substream, FlacConfig, H264Config, H265Config, Mpeg2VideoConfig, MpegAudioConfig,
     OpusConfig, Rational, TrackKind, VideoFormat, Vp9Config, WebVttConfig,
 };
-pub use damage::{Damage, DamageKind, DamageLog, DeclinedStream};
+pub use damage::{Damage, DamageKind, DamageLog};
+pub use declined::{DeclineCause, DeclinedStream, StreamPlace};
 pub use event::{ID3_SCHEME, SCTE35_SCHEME, TimedEvent};
 pub use index::{
     GatherError, Leading, RandomAccess, Sample, SegmentIndex, TrackBuilder, TrackIndex, TrackTiming,

@@ -40,7 +40,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             }
         }
         for declined in &index.declined {
-            writeln!(text, "declined\t{}\t{}", declined.id, declined.what)?;
+            writeln!(text, "declined\t{declined}")?;
         }
         for damage in index.damage.kept() {
             writeln!(text, "damage\t{damage}")?;

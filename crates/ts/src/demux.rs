@@ -14,7 +14,7 @@ use crate::events::EventStream;
 use crate::packet::{Framing, Header, PACKET_LEN, Packets, Step};
 use crate::probe;
 use crate::probing::Assembler;
-use crate::psi::{self, NULL_PID, PAT_PID, Pat, Program, Sections, Unusable};
+use crate::psi::{self, Choice, NULL_PID, Note, PAT_PID, Pat, Program, Sections, Unusable};
 use crate::sdt::{self, SDT_PID};
 use crate::stream::{Shared, Stream};
 use crate::stream_type::{Coding, Elementary};
@@ -27,7 +27,7 @@ const MAX_LOOKS: u8 = 8;
 #[non_exhaustive]
 pub struct DemuxOptions {
     /// The number of the program; `None` for the one with video and the most streams that can be
-    /// carried.
+    /// carried and are not scrambled.
     pub program: Option<u16>,
     /// Every size that comes from outside.
     pub limits: Limits,
@@ -49,6 +49,10 @@ pub struct Demuxer {
     program: Option<Program>,
     /// The program was recognised without tables.
     guessed: bool,
+    /// Samples of the program have come.
+    proven: bool,
+    /// Why other programs were not taken.
+    passed_over: Option<Note>,
     streams: Vec<Stream>,
     /// Streams of timed metadata.
     events: Vec<EventStream>,
@@ -80,6 +84,8 @@ impl Demuxer {
             pmt_sections: Sections::default(),
             program: None,
             guessed: false,
+            proven: false,
+            passed_over: None,
             streams: Vec::new(),
             events: Vec::new(),
             sdt_sections: Sections::default(),
@@ -101,7 +107,7 @@ impl Demuxer {
     ///
     /// # Errors
     /// When the segment is no transport stream, no program can be found in it, none of the
-    /// program's streams can be carried, or a limit is exceeded.
+    /// program's streams can be carried, all that could be are scrambled, or a limit is exceeded.
     pub fn index(&mut self, segment: &[u8]) -> Result<SegmentIndex, IndexError> {
         if segment.is_empty() {
             return Err(IndexError::Empty);
@@ -174,16 +180,25 @@ impl Demuxer {
             found.dedup();
             return Err(IndexError::ProgramNotFound { wanted, found });
         }
-        let last = self.program().or(wanted);
-        let program = found.choose(last).or_else(|| found.choose(wanted));
-        if let Some(program) = program {
+        // A program of which nothing has come yet is no better than another.
+        let last = self.program().filter(|_| self.proven).or(wanted);
+        let choice = found.choose(last, segment, framing);
+        let choice = choice.or_else(|| found.choose(wanted, segment, framing));
+        if let Some(choice) = choice {
             self.pat = found.pat;
             self.guessed = false;
-            self.install(program, None)?;
+            self.take(choice, None)?;
         } else if self.program.is_none() {
             let guess = probe::guess(segment, framing).filter(|_| wanted.is_none());
+            let Some(guess) = guess else {
+                let wanted = |&(number, _): &(u16, u16)| wanted.is_none_or(|one| one == number);
+                return Err(IndexError::NoProgram {
+                    listed: found.listed.into_iter().filter(wanted).collect(),
+                    seen: probe::seen(segment, framing),
+                });
+            };
             self.guessed = true;
-            self.install(guess.ok_or(IndexError::NoProgram)?, None)?;
+            self.install(guess, None)?;
         }
         Ok(())
     }
@@ -287,14 +302,21 @@ impl Demuxer {
             .streams
             .iter()
             .filter_map(|s| s.assembler.contradiction());
-        let notes = contradictions.collect();
-        let declined = walk.declined.into_values().collect();
+        let passed_over = self.passed_over.iter().map(|note| note.text.clone());
+        let notes = passed_over.chain(contradictions).collect();
+        let mut declined: Vec<DeclinedStream> = walk.declined.into_values().collect();
+        let number = self.program.as_ref().map_or(0, |program| program.number);
         let nothing =
             |stream: &Stream| stream.assembler.is_unknown() && !stream.assembler.is_promising();
         if self.streams.iter().all(nothing) {
-            let program = self.program.as_ref().map_or(0, |program| program.number);
-            return Err(IndexError::NothingCarried { program, declined });
+            let listed = self.program.iter().flat_map(|program| &program.streams);
+            declined.extend(listed.filter_map(Elementary::metadata));
+            return Err(IndexError::NothingCarried {
+                program: number,
+                declined,
+            });
         }
+        let scrambled = self.drop_scrambled(&mut tracks);
         self.streams.retain(|stream| stream.listed);
         self.routes.lay(self.program.as_ref(), &self.streams);
         let is_known =
@@ -304,6 +326,16 @@ impl Demuxer {
             .any(|track| track.kind() == TrackKind::Video && !is_known(track) && track.has_bytes());
         tracks.retain(is_known);
         tracks.sort_by_key(|track| track.kind() != TrackKind::Video);
+        let has_samples = tracks.iter().any(|track| !track.samples().is_empty());
+        self.proven |= has_samples;
+        if !scrambled.is_empty() && !has_samples && !lacks_parameter_sets {
+            return Err(IndexError::Scrambled {
+                program: (!self.guessed).then_some(number),
+                streams: scrambled,
+                declined,
+            });
+        }
+        declined.extend(scrambled);
         Ok(SegmentIndex {
             segment_len: walk.segment.len() as u64,
             tracks,
@@ -311,9 +343,27 @@ impl Demuxer {
             service: self.service.clone(),
             declined,
             notes,
+            left_scrambled: self.passed_over.as_ref().is_some_and(|note| note.is_loss),
             damage: walk.damage,
             lacks_parameter_sets,
         })
+    }
+
+    /// Takes out the tracks of streams that are scrambled, and tells what these are.
+    fn drop_scrambled(&self, tracks: &mut Vec<TrackIndex>) -> Vec<DeclinedStream> {
+        let mut scrambled: Vec<DeclinedStream> = Vec::new();
+        let mut streams = self.streams.iter();
+        tracks.retain(|_| {
+            let Some(stream) = streams.next().filter(|stream| stream.is_scrambled()) else {
+                return true;
+            };
+            let listed = self.program.iter().flat_map(|program| &program.streams);
+            let mut listed = listed.filter(|entry| entry.pid == stream.pid);
+            let found = listed.find_map(Elementary::scrambled);
+            scrambled.extend(found.filter(|found| !scrambled.contains(found)));
+            false
+        });
+        scrambled
     }
 
     fn pat_packet(
@@ -359,10 +409,11 @@ impl Demuxer {
             start: offset,
             ..walk.framing
         };
-        if let Some(program) = psi::look_ahead(walk.segment, from, None).choose(None) {
+        let mut found = psi::look_ahead(walk.segment, from, None);
+        if let Some(choice) = found.choose(None, walk.segment, from) {
             self.guessed = false;
             self.pmt_sections = Sections::default();
-            self.install(program, Some(walk))?;
+            self.take(choice, Some(walk))?;
         }
         Ok(())
     }
@@ -405,6 +456,15 @@ impl Demuxer {
             Some(program) => self.install(program, Some(walk)),
             None => Ok(()),
         }
+    }
+
+    /// Goes over to a program.
+    fn take(&mut self, choice: Choice, walk: Option<&mut Walk<'_>>) -> Result<(), LimitExceeded> {
+        if self.program() != Some(choice.program.number) {
+            self.passed_over = choice.passed_over;
+            self.proven = false;
+        }
+        self.install(choice.program, walk)
     }
 
     /// Puts a program map in force. Streams that it lists as before keep their assemblers; `walk`

@@ -21,8 +21,9 @@
 //! ```
 //!
 //! From the bytes up: `packet` finds the packets, `psi` and `sdt` read the tables, `stream_type` tells what
-//! each stream is (`probe` guesses where there are no tables, and `probing` asks `recognise` what the
-//! payload is where the tables say nothing or something else), `stream` checks continuity and takes
+//! each stream is (`probe` guesses where there are no tables, `probing` asks `recognise` what the
+//! payload is where the tables say nothing or something else, and `scrambling` tells what is of no use),
+//! `stream` checks continuity and takes
 //! PES packets apart with `pes`, `clock` unrolls their timestamps, and the assemblers behind
 //! `assemble` make access units of the payload. `events` takes timed metadata, and `demux` holds it all together. `packed` gives the
 //! same assemblers audio that comes without any packets; `sample_aes` makes an ordinary segment of one
@@ -47,6 +48,7 @@ mod probing;
 mod psi;
 mod recognise;
 mod sample_aes;
+mod scrambling;
 mod sdt;
 mod stream;
 mod stream_type;

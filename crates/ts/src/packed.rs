@@ -99,6 +99,7 @@ impl PackedAudio {
             service: None,
             declined: Vec::new(),
             notes: Vec::new(),
+            left_scrambled: false,
             damage,
             lacks_parameter_sets: false,
         })

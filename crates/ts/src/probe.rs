@@ -5,6 +5,7 @@
 
 use clipmill_media::Language;
 
+use crate::error::IndexError;
 use crate::packet::{self, Framing, Header};
 use crate::pes::{self, Parsed};
 use crate::psi::{self, Program};
@@ -51,6 +52,26 @@ pub(crate) fn guess(segment: &[u8], framing: Framing) -> Option<Program> {
         section: Vec::new(),
         streams,
     })
+}
+
+/// The PIDs of packets that are no tables, in the order in which they come, and whether all of
+/// their packets are scrambled.
+pub(crate) fn seen(segment: &[u8], framing: Framing) -> Vec<(u16, bool)> {
+    let mut seen: Vec<(u16, bool)> = Vec::new();
+    for packet in psi::intact(segment, framing) {
+        let header = Header::of(packet);
+        let pid = header.pid();
+        if !(FIRST_MEDIA_PID..psi::NULL_PID).contains(&pid) || !header.has_payload() {
+            continue;
+        }
+        let scrambled = header.scrambled();
+        if let Some((_, all)) = seen.iter_mut().find(|(known, _)| *known == pid) {
+            *all &= scrambled;
+        } else if seen.len() < IndexError::PIDS {
+            seen.push((pid, scrambled));
+        }
+    }
+    seen
 }
 
 /// What begins in this PES packet. That is only where to begin: more of it is looked at before it

@@ -8,7 +8,8 @@ use mpeg2ts_reader::psi::pmt::PmtSection;
 use mpeg2ts_reader::psi::{CurrentNext, TableSyntaxHeader};
 
 use crate::packet::{self, Framing, Header, PACKET_LEN, Packets, Step};
-use crate::stream_type::{self, Elementary};
+use crate::scrambling::Survey;
+use crate::stream_type::{self, Coding, Elementary};
 
 /// The PID of the program association table.
 pub(crate) const PAT_PID: u16 = 0;
@@ -21,6 +22,8 @@ const SECTION_HEADER_LEN: usize = 3;
 const CRC_LEN: usize = 4;
 /// Programs of one transport stream that are looked at; more than any multiplex has.
 const MAX_PROGRAMS: usize = 1024;
+/// Programs that a message names at most.
+const NAMED: usize = 8;
 /// Versions of the association table in one segment that are looked at.
 const MAX_TABLES: u8 = 32;
 
@@ -235,15 +238,55 @@ impl Program {
     }
 
     /// Streams that can be carried.
-    pub(crate) fn carried(&self) -> usize {
-        self.streams.iter().filter(|s| s.coding.is_ok()).count()
+    fn carried(&self) -> impl Iterator<Item = (&Elementary, Coding)> {
+        let streams = self.streams.iter();
+        streams.filter_map(|stream| Some((stream, *stream.coding.as_ref().ok()?)))
     }
 
-    fn has_video(&self) -> bool {
-        self.streams
-            .iter()
-            .any(|s| s.coding.as_ref().is_ok_and(|coding| coding.is_video()))
+    /// How much of it there is to have: pictures first, then the number of streams, and both rather
+    /// of what comes in the clear than of what the map promises.
+    fn rank(&self, survey: &Survey) -> (bool, usize, bool, usize) {
+        let clear = || {
+            let carried = self.carried();
+            carried.filter(|(stream, _)| survey.is_clear(stream.pid))
+        };
+        (
+            clear().any(|(_, coding)| coding.is_video()),
+            clear().count(),
+            self.carried().any(|(_, coding)| coding.is_video()),
+            self.carried().count(),
+        )
     }
+
+    /// Why nothing can be had of it, where that is so.
+    fn trouble(&self, survey: &Survey) -> Option<Trouble> {
+        if self.carried().next().is_none() {
+            return Some(Trouble::NotCarried);
+        }
+        let mut present = self
+            .carried()
+            .filter(|(stream, _)| survey.is_clear(stream.pid) || survey.is_scrambled(stream.pid))
+            .peekable();
+        let comes = present.peek().is_some();
+        let scrambled = present.all(|(stream, _)| survey.is_scrambled(stream.pid));
+        (comes && scrambled).then_some(Trouble::Scrambled)
+    }
+}
+
+/// That programs were not taken.
+#[derive(Debug, Clone)]
+pub(crate) struct Note {
+    /// Why, in words.
+    pub(crate) text: String,
+    /// Something that may have been meant is missing.
+    pub(crate) is_loss: bool,
+}
+
+/// Why nothing can be had of a program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Trouble {
+    NotCarried,
+    Scrambled,
 }
 
 /// What a look ahead found.
@@ -257,24 +300,70 @@ pub(crate) struct Found {
     pub(crate) pat: Pat,
 }
 
+/// One program of those that a look ahead found.
+#[derive(Debug)]
+pub(crate) struct Choice {
+    pub(crate) program: Program,
+    /// Why others were not taken, where nothing could be had of them.
+    pub(crate) passed_over: Option<Note>,
+}
+
 impl Found {
-    /// The program `wanted`, or the one with video and the most streams that can be carried.
-    pub(crate) fn choose(&mut self, wanted: Option<u16>) -> Option<Program> {
+    /// The program `wanted`, or that of which there is most to have in `segment`.
+    pub(crate) fn choose(
+        &mut self,
+        wanted: Option<u16>,
+        segment: &[u8],
+        framing: Framing,
+    ) -> Option<Choice> {
+        let survey = match self.programs.len() {
+            0 | 1 => Survey::default(),
+            _ => Survey::of(segment, framing, &self.programs),
+        };
         let best = self
             .programs
             .iter()
             .enumerate()
             .filter(|(_, program)| wanted.is_none_or(|wanted| wanted == program.number))
             // The first of equals.
-            .max_by_key(|(at, program)| {
-                (
-                    program.has_video(),
-                    program.carried(),
-                    std::cmp::Reverse(*at),
-                )
-            })
+            .max_by_key(|(at, program)| (program.rank(&survey), std::cmp::Reverse(*at)))
             .map(|(at, _)| at)?;
-        Some(self.programs.swap_remove(best))
+        let program = self.programs.swap_remove(best);
+        let mut others = Vec::new();
+        if wanted.is_none() && program.trouble(&survey).is_none() {
+            let troubles = self.programs.iter().filter_map(|other| {
+                let trouble = other.trouble(&survey)?;
+                Some((other.number, trouble))
+            });
+            others.extend(troubles);
+            others.sort_by_key(|&(number, _)| number);
+        }
+        let passed_over = (!others.is_empty()).then(|| {
+            let said = others
+                .iter()
+                .take(NAMED)
+                .map(|(number, trouble)| match trouble {
+                    Trouble::NotCarried => {
+                        format!("program {number} has nothing that can be carried")
+                    }
+                    Trouble::Scrambled => format!("program {number} is scrambled"),
+                });
+            let said: Vec<String> = said.collect();
+            Note {
+                text: format!(
+                    "program {} is taken, as {}",
+                    program.number,
+                    said.join(", ")
+                ),
+                is_loss: others
+                    .iter()
+                    .any(|&(_, trouble)| trouble == Trouble::Scrambled),
+            }
+        });
+        Some(Choice {
+            program,
+            passed_over,
+        })
     }
 }
 

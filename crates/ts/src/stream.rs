@@ -8,6 +8,7 @@ use crate::clock::Clock;
 use crate::packet::{self, Header, PACKET_LEN, Packets, Run};
 use crate::pes::{self, MAX_HEADER_LEN, Parsed, PesHeader};
 use crate::probing::Assembler;
+use crate::scrambling::Census;
 
 /// Damages that are remembered of a stream that may be no media.
 const MOST_QUIET: usize = 16;
@@ -55,6 +56,8 @@ pub(crate) struct Stream {
     forgiven: bool,
     /// Inside a run of scrambled packets.
     scrambled: bool,
+    /// How much of it is scrambled.
+    census: Census,
     /// Payload that belongs to no PES packet: where it begins and how much it is.
     orphaned: Option<(usize, u64)>,
     /// The `stream_id` of the PES packet at hand is one of pictures.
@@ -88,6 +91,7 @@ impl Stream {
             repeated: false,
             forgiven: false,
             scrambled: false,
+            census: Census::default(),
             orphaned: None,
             pictures: false,
             quiet: DamageLog::with_capacity(MOST_QUIET),
@@ -99,6 +103,7 @@ impl Stream {
         self.last_packet = None;
         self.repeated = false;
         self.scrambled = false;
+        self.census = Census::default();
         self.header.offset = 0;
         self.quiet = DamageLog::with_capacity(MOST_QUIET);
         self.assembler.begin_segment(len, stride)
@@ -151,6 +156,11 @@ impl Stream {
                 .cloned()
                 .for_each(|one| damage.push(one));
         }
+    }
+
+    /// Whether it is of no use in this segment, because it is scrambled.
+    pub(crate) fn is_scrambled(&self) -> bool {
+        self.census.is_scrambled()
     }
 
     /// Takes one packet of this stream.
@@ -216,9 +226,11 @@ impl Stream {
             return Ok(());
         }
         if header.scrambled() {
+            self.census.scrambled();
             return self.scrambled_at(offset, shared.damage);
         }
         self.scrambled = false;
+        self.census.clear(1);
         let at = offset.saturating_add(start);
         if !header.unit_start() {
             return self.payload(at, payload, shared);
@@ -250,6 +262,7 @@ impl Stream {
             return Ok(());
         };
         self.scrambled = false;
+        self.census.clear(run.count());
         self.repeated = false;
         self.last_packet = Some(run.split_at(last).1.offset());
         // As many as the counter counts make no difference to it.
@@ -411,6 +424,7 @@ impl Stream {
     ) -> Result<(), LimitExceeded> {
         self.header.bytes.clear();
         self.pictures = header.pictures;
+        self.census.pes(header.scrambled);
         if header.scrambled {
             self.state = State::Ignored;
             shared.damage.push(Damage {

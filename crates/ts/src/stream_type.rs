@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use clipmill_media::{DeclinedStream, Language};
+use clipmill_media::{DeclineCause, DeclinedStream, Language, StreamPlace, TrackKind};
 use mpeg2ts_reader::descriptor::{Descriptor, DescriptorError};
 use mpeg2ts_reader::psi::pmt::StreamInfo;
 
@@ -81,6 +81,30 @@ impl Coding {
             Self::MpegAudio => "MPEG audio",
             Self::Ac3 => "AC-3 or E-AC-3",
             Self::Dts => "DTS",
+            Self::Opus { .. } => "Opus",
+        }
+    }
+
+    /// What people call it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Mpeg2Video => "MPEG-2 video",
+            Self::Adts | Self::Latm => "AAC",
+            Self::Ac3 => "AC-3",
+            other => other.framing(),
+        }
+    }
+
+    /// The sample entry type that it has in an MP4.
+    fn sample_entry(self) -> &'static str {
+        match self {
+            Self::H264 => "avc1",
+            Self::H265 => "hvc1",
+            Self::Av1 => "av01",
+            Self::Mpeg2Video => "mp4v",
+            Self::Adts | Self::Latm | Self::MpegAudio => "mp4a",
+            Self::Ac3 => "ac-3",
+            Self::Dts => "dtsc",
             Self::Opus { .. } => "Opus",
         }
     }
@@ -208,8 +232,42 @@ impl Elementary {
             .err()
             .filter(|_| self.events.is_none())?;
         Some(DeclinedStream {
-            id: u32::from(self.pid),
+            place: StreamPlace::Pid(self.pid),
             what: what.to_string(),
+            cause: DeclineCause::NotCarried,
+        })
+    }
+
+    /// The stream as one that is there and scrambled, where it would be carried.
+    pub(crate) fn scrambled(&self) -> Option<DeclinedStream> {
+        let coding = *self.coding.as_ref().ok()?;
+        let (name, stream_type) = (coding.name(), self.stream_type);
+        Some(DeclinedStream {
+            place: StreamPlace::Pid(self.pid),
+            what: format!("{name} (stream type {stream_type:#04x})"),
+            cause: DeclineCause::Scrambled {
+                kind: match coding.is_video() {
+                    true => TrackKind::Video,
+                    false => TrackKind::Audio,
+                },
+                name,
+                codec: coding.sample_entry(),
+            },
+        })
+    }
+
+    /// The stream as timed metadata, where it is such.
+    pub(crate) fn metadata(&self) -> Option<DeclinedStream> {
+        self.events.as_ref()?;
+        let stream_type = self.stream_type;
+        let what = match &self.coding {
+            Ok(_) => format!("timed metadata (stream type {stream_type:#04x})"),
+            Err(what) => what.to_string(),
+        };
+        Some(DeclinedStream {
+            place: StreamPlace::Pid(self.pid),
+            what,
+            cause: DeclineCause::NotCarried,
         })
     }
 }

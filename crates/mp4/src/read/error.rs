@@ -1,5 +1,3 @@
-use std::fmt;
-
 use clipmill_media::{DeclinedStream, LimitExceeded};
 
 /// Why an initialization segment or a media segment could not be read.
@@ -29,7 +27,7 @@ pub enum ReadError {
         what: &'static str,
     },
     /// No track can be carried.
-    #[error("no track can be carried{}", Declined(.declined))]
+    #[error("no track can be carried: {}", tracks(.declined))]
     NothingCarried {
         /// The tracks.
         declined: Vec<DeclinedStream>,
@@ -39,14 +37,9 @@ pub enum ReadError {
     Limit(#[from] LimitExceeded),
 }
 
-struct Declined<'a>(&'a [DeclinedStream]);
-
-impl fmt::Display for Declined<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (at, stream) in self.0.iter().enumerate() {
-            let separator = if at == 0 { ": " } else { ", " };
-            write!(f, "{separator}{} in track {}", stream.what, stream.id)?;
-        }
-        Ok(())
+fn tracks(declined: &[DeclinedStream]) -> String {
+    if declined.is_empty() {
+        return "the moov box lists none".to_owned();
     }
+    DeclinedStream::list(declined).to_string()
 }

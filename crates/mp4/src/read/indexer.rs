@@ -473,6 +473,7 @@ impl<'a> Walk<'a> {
             service: None,
             declined: self.init.declined.clone(),
             notes: Vec::new(),
+            left_scrambled: false,
             damage: self.damage,
             lacks_parameter_sets: false,
         }

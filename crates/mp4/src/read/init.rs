@@ -1,6 +1,8 @@
 //! What a `moov` says of its tracks (ISO/IEC 14496-12, 8.2, 8.3, 8.4, 8.5.2 and 8.8.3).
 
-use clipmill_media::{DeclinedStream, Language, LimitExceeded, Limits, TrackKind};
+use clipmill_media::{
+    DeclineCause, DeclinedStream, Language, LimitExceeded, Limits, StreamPlace, TrackKind,
+};
 
 use super::ReadError;
 use super::edits;
@@ -173,7 +175,11 @@ impl InitSegment {
     }
 
     fn decline(&mut self, id: u32, what: String) {
-        self.declined.push(DeclinedStream { id, what });
+        self.declined.push(DeclinedStream {
+            place: StreamPlace::Track(id),
+            what,
+            cause: DeclineCause::NotCarried,
+        });
     }
 }
 

@@ -564,7 +564,9 @@ fn what_cannot_be_indexed_says_why() {
     for _ in 0..9 {
         nulls.packet(NULL_PID, false, None, &[0xff; 184]);
     }
-    assert_eq!(demuxer.index(&nulls.bytes), Err(IndexError::NoProgram));
+    let error = demuxer.index(&nulls.bytes).unwrap_err();
+    let said = "no program: the MPEG-TS segment has no readable PAT and PMT";
+    assert_eq!(error.to_string(), said);
     let mut ts = Writer::default();
     ts.pat(&[(1, PMT_PID)]);
     ts.pmt(0, &[entry(0x300, 0x27), entry(0x301, 0xdb)]);
