@@ -10,10 +10,11 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use clipmill_tests::binary::root;
 use clipmill_tests::live::{Live, Producer};
 use clipmill_tests::server::{Receiver, Server, eventually, free_address};
 use clipmill_tests::ts::Kind;
-use clipmill_tests::{es, mp4};
+use clipmill_tests::{es, mp4, mux};
 use serde_json::{Value, json};
 
 fn millis(at: SystemTime) -> i64 {
@@ -467,4 +468,61 @@ fn a_killed_server_goes_on_where_it_was() {
     fs::remove_dir_all(folder.path().join("data")).unwrap();
     let server = Server::start(folder.path(), &app);
     assert_eq!(server.vods("cam"), before);
+}
+
+/// The words of the contract stay as they are; the log and a field of their own say why.
+#[test]
+fn a_stream_of_which_nothing_can_be_had_says_why() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(folder.path(), "enabled = true\ninterval_seconds = 1");
+    let streams = folder.path().join("streams");
+    let mut playlist = "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:2\n".to_owned();
+    for n in 0..3 {
+        let demo = root().join(format!("fixtures/demo/seg0{n}.ts"));
+        let mut segment = fs::read(demo).unwrap();
+        mux::scramble(&mut segment, &[0x100, 0x101], 0, false);
+        fs::write(streams.join(format!("{n}.ts")), segment).unwrap();
+        playlist.push_str(&format!("#EXTINF:2,\n{n}.ts\n"));
+    }
+    fs::write(streams.join("cam.m3u8"), playlist).unwrap();
+    let what = "program 1 is scrambled: H.264 (stream type 0x1b) on PID 0x0100, AAC (stream type \
+                0x0f) on PID 0x0101";
+    let is_empty = |answer: &Value| {
+        let message = answer["message"].as_str().unwrap_or_default();
+        message.starts_with("No segment file found for stream cam between ")
+    };
+    let answer = eventually("the stream is known", || {
+        let (status, answer) = server.call("POST", "mp4/cam");
+        (status == 417 && is_empty(&answer)).then_some(answer)
+    });
+    let reason = answer["reason"].as_str().unwrap_or_default();
+    assert!(reason.ends_with(what), "{answer}");
+    let window = server.get("/live/streams/cam.mp4?last=2s");
+    assert_eq!(window.status, 417);
+    assert!(is_empty(&window.json()), "{}", window.json());
+    let reason = window.json()["reason"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned();
+    assert!(reason.ends_with(what), "{reason}");
+    // Once, not for each segment.
+    let said = format!("no clips can be made: {what}");
+    let count = |log: String| log.lines().filter(|line| line.contains(&said)).count();
+    eventually("the log says so", || {
+        (count(server.log()) > 0).then_some(())
+    });
+    assert_eq!(count(server.log()), 1, "{}", server.log());
+    assert!(server.vods("cam").is_empty());
+
+    // A window that lies elsewhere.
+    let (status, answer) = server.call(
+        "POST",
+        "mp4/cam/range?startTimestamp=1000&endTimestamp=2000",
+    );
+    assert_eq!((status, is_empty(&answer)), (417, true), "{answer}");
+    let reason = answer["reason"].as_str().unwrap_or_default();
+    assert!(
+        reason.starts_with("its playlist lists media from 20"),
+        "{answer}"
+    );
 }

@@ -348,8 +348,10 @@ impl<'a> Loader<'a> {
                 error: error.into(),
             })?;
         let items = items(&opened, request)?;
+        let warnings = opened.playlist.warnings.iter();
+        let said = warnings.map(|said| format!("{name}: {said}")).collect();
         let mut loader = Self::new(source, name, items, opened.renditions, window, request);
-        loader.said = opened.playlist.warnings;
+        loader.said = said;
         loader.said.extend(opened.said);
         loader.subtitles = opened.subtitles;
         Ok(loader)

@@ -25,6 +25,9 @@ pub struct ApiResult {
     pub data_id: Option<String>,
     /// 0 when there is none.
     pub error_id: i32,
+    /// Where the message does not say why not: that, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 impl ApiResult {
@@ -36,6 +39,7 @@ impl ApiResult {
             message: Some(message.into()),
             data_id: None,
             error_id: 0,
+            reason: None,
         }
     }
 
@@ -46,6 +50,13 @@ impl ApiResult {
             success: false,
             ..Self::done(message)
         }
+    }
+
+    /// With what the message does not say.
+    #[must_use]
+    pub fn because(mut self, reason: Option<String>) -> Self {
+        self.reason = reason;
+        self
     }
 
     /// With the identifier of what was made.

@@ -23,6 +23,7 @@ const BODY_PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);
 pub(super) struct Fault {
     status: StatusCode,
     message: String,
+    reason: Option<String>,
 }
 
 impl Fault {
@@ -30,7 +31,14 @@ impl Fault {
         Self {
             status,
             message: message.into(),
+            reason: None,
         }
+    }
+
+    /// With what the message, whose words are fixed, does not say.
+    pub(super) fn because(mut self, reason: Option<String>) -> Self {
+        self.reason = reason;
+        self
     }
 
     pub(super) fn bad(message: impl Into<String>) -> Self {
@@ -53,7 +61,8 @@ impl Fault {
 
 impl IntoResponse for Fault {
     fn into_response(self) -> Response {
-        refusal(self.status, self.message)
+        let result = ApiResult::refused(self.message).because(self.reason);
+        (self.status, Json(result)).into_response()
     }
 }
 

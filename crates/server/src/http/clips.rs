@@ -236,7 +236,11 @@ async fn cut(
 /// A refusal as the contract words it.
 pub(super) fn refused(error: OnDemandError, window: ClipWindow) -> Fault {
     let message = error.to_string();
-    match error {
+    let why = match &error {
+        OnDemandError::NoSegment { why, .. } => why.clone(),
+        _ => None,
+    };
+    let fault = match error {
         OnDemandError::NoSegment { .. } if matches!(window, ClipWindow::Range { .. }) => {
             Fault::new(
                 StatusCode::EXPECTATION_FAILED,
@@ -253,7 +257,8 @@ pub(super) fn refused(error: OnDemandError, window: ClipWindow) -> Fault {
         OnDemandError::DiskFull => Fault::new(StatusCode::INSUFFICIENT_STORAGE, message),
         OnDemandError::Draining => Fault::new(StatusCode::SERVICE_UNAVAILABLE, message),
         error => Fault::internal(error),
-    }
+    };
+    fault.because(why)
 }
 
 /// Removes the clip files that no VoD entry points to.

@@ -54,6 +54,7 @@ impl Clipping for Stub {
                         stream: id,
                         from_ms: 1000,
                         to_ms: 2500,
+                        why: Some("its playlist lists no segment".to_owned()),
                     });
                 }
                 "full" => return Err(OnDemandError::DiskFull),

@@ -14,7 +14,7 @@ use super::boundary::{self, time_ms};
 use super::history::{Dated, Span, has_parts};
 use super::line::Files;
 use super::listing::read_media;
-use super::make::{Recipe, make};
+use super::make::{Recipe, make, rfc3339};
 use super::request::{ClipWindow, MadeClip, OnDemandError};
 use super::session::{Recording, Session, ticks};
 use super::shared::{MakeError, Shared, lock};
@@ -50,6 +50,8 @@ struct Found {
     /// The window, in milliseconds since 1970, for the message when there is nothing in it.
     shown: (i64, i64),
     settled: bool,
+    /// Why there is no clip, where that is known.
+    why: Option<String>,
 }
 
 /// An answer that somebody waits for.
@@ -119,12 +121,17 @@ impl Asked {
         };
         let boundary = shared.catalog.boundary(app.name(), &self.stream);
         let boundary = boundary.map_err(|error| OnDemandError::Failed(error.to_string()))?;
-        let found = self.find(boundary.as_ref(), shared, app)?;
-        let (files, clip) = found.clip.ok_or_else(|| OnDemandError::NoSegment {
-            stream: self.stream.clone(),
-            from_ms: found.shown.0,
-            to_ms: found.shown.1,
-        })?;
+        let found = self.find(boundary.as_ref(), shared, app);
+        let found = found.map_err(|error| self.explained(error, app))?;
+        let Some((files, clip)) = found.clip else {
+            let error = OnDemandError::NoSegment {
+                stream: self.stream.clone(),
+                from_ms: found.shown.0,
+                to_ms: found.shown.1,
+                why: found.why,
+            };
+            return Err(self.explained(error, app));
+        };
         Ok(Planned {
             clip,
             files,
@@ -132,6 +139,39 @@ impl Asked {
             sub_folder: found.sub_folder,
             settled: found.settled,
         })
+    }
+
+    /// The same with what is known of why, which the log is told as well.
+    fn explained(&self, error: OnDemandError, app: &App) -> OnDemandError {
+        let OnDemandError::NoSegment {
+            stream,
+            from_ms,
+            to_ms,
+            why,
+        } = error
+        else {
+            return error;
+        };
+        let why = why.or_else(|| {
+            let stream = app.stream(&stream)?;
+            let state = lock(&stream.state);
+            let session = state.session.as_ref().or(state.closing.last())?;
+            session.why_nothing()
+        });
+        tracing::info!(
+            app = app.name(),
+            stream,
+            from = rfc3339(from_ms),
+            to = rfc3339(to_ms),
+            reason = why,
+            "there is no media in the window that was asked for"
+        );
+        OnDemandError::NoSegment {
+            stream,
+            from_ms,
+            to_ms,
+            why,
+        }
     }
 
     fn find(
@@ -288,15 +328,17 @@ impl Asked {
         };
         let ended = playlist.ended;
         let dated = Dated::new(playlist, modified, live_edge);
-        let nothing = |from_ms, to_ms| OnDemandError::NoSegment {
+        let nothing = |from_ms, to_ms, why| OnDemandError::NoSegment {
             stream: self.stream.clone(),
             from_ms,
             to_ms,
+            why,
         };
         let (Some(first), Some(last)) = (dated.begin(), dated.end()) else {
             let now = crate::model::now_ms();
             let (from_ms, to_ms) = self.range(now).unwrap_or((0, now));
-            return Err(nothing(from_ms, to_ms));
+            let why = "its playlist lists no segment".to_owned();
+            return Err(nothing(from_ms, to_ms, Some(why)));
         };
         let last_ms = last.timestamp_millis();
         let (from_ms, to_ms) = self.range(last_ms).unwrap_or_else(|| {
@@ -312,8 +354,13 @@ impl Asked {
         let instant = |ms| DateTime::<Utc>::from_timestamp_millis(ms);
         let outside = to_ms <= first.timestamp_millis() || from_ms >= last_ms;
         let no_better = recorded.is_some_and(|recorded| recorded <= first);
-        if outside || no_better {
-            return Err(nothing(from_ms, to_ms));
+        if outside {
+            let listed = (rfc3339(first.timestamp_millis()), rfc3339(last_ms));
+            let why = format!("its playlist lists media from {} to {}", listed.0, listed.1);
+            return Err(nothing(from_ms, to_ms, Some(why)));
+        }
+        if no_better {
+            return Err(nothing(from_ms, to_ms, None));
         }
         let span = Span {
             from: instant(from_ms),
@@ -333,6 +380,7 @@ impl Asked {
             sub_folder: serving.sub_folder,
             shown: (from_ms, to_ms),
             settled: ended || to_ms < last_ms,
+            why: snapshot.lost,
         })
     }
 }
@@ -364,6 +412,7 @@ impl Placed {
             sub_folder: self.sub_folder,
             shown: self.shown,
             settled: self.settled,
+            why: None,
         });
         if earlier {
             OnLine::InPart {

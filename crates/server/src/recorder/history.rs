@@ -193,7 +193,7 @@ impl Dated {
         let mut back = 1;
         loop {
             let begin = first.saturating_sub(back);
-            let (line, aside) = self.read_from(serving, root, reach, begin..past, indexes);
+            let (line, aside, lost) = self.read_from(serving, root, reach, begin..past, indexes);
             let timeline = line.timeline();
             let asked = span.from.and_then(|from| timeline.at_time(from));
             let decodes = asked.is_none_or(|asked| {
@@ -202,7 +202,9 @@ impl Dated {
                     .is_some_and(|sync| sync <= asked)
             });
             if decodes || begin == 0 {
-                return line.snapshot().with(aside);
+                let mut snapshot = line.snapshot().with(aside);
+                snapshot.lost = lost;
+                return snapshot;
             }
             back *= 2;
         }
@@ -215,7 +217,7 @@ impl Dated {
         reach: Reach,
         wanted: Range<usize>,
         indexes: &Indexes,
-    ) -> (Line, Option<Aside>) {
+    ) -> (Line, Option<Aside>, Option<String>) {
         let from_the_first = wanted.start == 0;
         let mut line = Line::default();
         let playlist = serving.path.as_path();
@@ -230,6 +232,7 @@ impl Dated {
         let wanted = wanted.start..wanted.end.max(wanted.start);
         let wanted = self.segments.get(wanted);
         let wanted = wanted.unwrap_or_default();
+        let mut lost = None;
         // How many segments in a row the reader has seen.
         let mut seen = 0;
         for (at, segment) in wanted.iter().enumerate() {
@@ -256,6 +259,7 @@ impl Dated {
             );
             if let Err(reason) = read {
                 tracing::warn!(segment = segment.uri, reason, "a segment cannot be read");
+                lost.get_or_insert_with(|| format!("segment {}: {reason}", segment.uri));
                 line.miss(ticks(segment.duration));
                 seen = 0;
                 continue;
@@ -266,7 +270,7 @@ impl Dated {
             }
             seen += 1;
         }
-        (line, aside)
+        (line, aside, lost)
     }
 }
 
@@ -281,7 +285,7 @@ fn read_one(
     last: bool,
 ) -> Result<(), String> {
     if segment.gap {
-        return Err("there is no media in it".to_owned());
+        return Err("it is marked as a gap (EXT-X-GAP)".to_owned());
     }
     let path = locate(playlist, segment, root).map_err(|error| error.to_string())?;
     let mut metadata = std::fs::metadata(&path).map_err(|error| error.to_string())?;

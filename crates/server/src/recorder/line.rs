@@ -173,6 +173,8 @@ pub(crate) struct Snapshot {
     held: Vec<Held>,
     /// What some of these files are kept by.
     aside: Option<Arc<TempDir>>,
+    /// The first segment that should be on it and is not, and why.
+    pub(crate) lost: Option<String>,
 }
 
 impl Snapshot {
@@ -249,6 +251,7 @@ impl Line {
             timeline: self.timeline.clone(),
             held: self.held.iter().cloned().collect(),
             aside: None,
+            lost: None,
         }
     }
 

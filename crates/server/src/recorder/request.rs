@@ -53,6 +53,8 @@ pub enum OnDemandError {
         from_ms: i64,
         /// Its end.
         to_ms: i64,
+        /// Why, where that is known: the message says nothing of it.
+        why: Option<String>,
     },
     /// There is no room for the clip.
     #[error("No space left on the disk")]

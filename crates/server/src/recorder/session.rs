@@ -112,7 +112,8 @@ pub(crate) struct Session {
     pending: Vec<(Segment, Option<FileMark>)>,
     /// The last segment's timestamp and instant, where only its arrival dates it.
     dated: Option<(Ticks, DateTime<Utc>)>,
-    told_unsupported: bool,
+    /// Why the last segment could not be used, if so.
+    useless: Option<String>,
     /// Puts sound that is in playlists of its own into the segments of the pictures.
     composer: Option<Composer>,
     /// Nothing of the same run follows the segment that is taken.
@@ -158,7 +159,7 @@ impl Session {
             waiting: None,
             pending: Vec::new(),
             dated: None,
-            told_unsupported: false,
+            useless: None,
             composer: None,
             run_ends: false,
             not_kept: None,
@@ -192,13 +193,7 @@ impl Session {
         let found = match self.read(segment, last, place) {
             Ok(found) => found,
             Err(Trouble::Settling(wait)) => return Intake::Later(wait),
-            Err(Trouble::Unsupported(what)) => {
-                if !std::mem::replace(&mut self.told_unsupported, true) {
-                    let (app, stream) = (place.app, place.stream);
-                    tracing::error!(app, stream, "no clips can be made: {what}");
-                }
-                return self.pass_over(segment, None, None, place);
-            }
+            Err(Trouble::Unsupported(what)) => return self.of_no_use(segment, None, what, place),
             Err(Trouble::NotThere(reason)) => {
                 if let Some(wait) = self.patience(segment.sequence, last) {
                     return Intake::Later(wait);
@@ -259,7 +254,24 @@ impl Session {
         self.fresh = newest.map(|newest| (newest.number, found.read.bytes));
         self.tracker.saw(segment, mark);
         self.grew();
+        if self.useless.take().is_some() {
+            let (app, stream) = (place.app, place.stream);
+            tracing::info!(app, stream, "segments can be used again");
+        }
         Intake::Done
+    }
+
+    /// Why nothing can be had of what comes: of no use, or no more than this.
+    pub(crate) fn why_nothing(&self) -> Option<String> {
+        if let Some(useless) = &self.useless {
+            return Some(useless.clone());
+        }
+        let timeline = self.line.timeline();
+        let mut segments = timeline.segments().iter();
+        let first = segments.find_map(|segment| segment.first_presented)?;
+        let at = |ticks| Some(super::make::rfc3339(boundary::time_ms(timeline, ticks)?));
+        let (from, to) = (at(first)?, at(timeline.end()?)?);
+        Some(format!("what is kept of it lies from {from} to {to}"))
     }
 
     /// Has sound that is listed in playlists of its own recorded with the pictures.
@@ -313,6 +325,9 @@ impl Session {
         error: &SegmentError,
         place: &Place<'_>,
     ) -> Intake {
+        if error.is_final() {
+            return self.of_no_use(segment, Some(mark), error.to_string(), place);
+        }
         let age = mark.modified().elapsed().unwrap_or_default();
         if age < LATE
             && let Some(wait) = self.patience(segment.sequence, last)
@@ -399,6 +414,28 @@ impl Session {
         self.pulse = Pulse::new(now, self.target);
     }
 
+    /// A segment of which nothing can ever be had. The next one will be no better: it is said once.
+    fn of_no_use(
+        &mut self,
+        segment: &Segment,
+        mark: Option<FileMark>,
+        reason: String,
+        place: &Place<'_>,
+    ) -> Intake {
+        if self.useless.as_ref() != Some(&reason) {
+            tracing::error!(
+                app = place.app,
+                stream = place.stream,
+                segment = segment.uri,
+                sequence = segment.sequence,
+                "no clips can be made: {reason}"
+            );
+        }
+        let passed = self.pass_over(segment, mark, None, place);
+        self.useless = Some(reason);
+        passed
+    }
+
     /// A segment that will never come.
     fn pass_over(
         &mut self,
@@ -416,6 +453,7 @@ impl Session {
                 reason,
                 "a segment is lost"
             );
+            self.useless = Some(format!("segment {}: {reason}", segment.uri));
         }
         self.waiting = None;
         self.line.miss(ticks(segment.duration));
