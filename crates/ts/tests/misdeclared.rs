@@ -1,6 +1,8 @@
 //! Program maps that lie about the payload, or say nothing: what the bytes are is found, nothing of it
 //! is lost, and what is no media is never taken for any.
 
+#![allow(clippy::expect_used, reason = "tests")]
+
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
