@@ -18,7 +18,8 @@ const FRAME_LIMIT: Ticks = CLOCK_90K as Ticks / 2;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Cut {
     /// From the first sync sample at or after the beginning to the one at or after the end:
-    /// windows that follow one another share no sample and lose none.
+    /// windows that follow one another share no sample and lose none. Sound that is ahead of all
+    /// pictures belongs to the window that begins before it.
     Keyframe,
     /// On the asked frames: what decoding needs before them is in the file, hidden by its edit
     /// list.
@@ -100,10 +101,12 @@ fn keyframe_edges(timeline: &Timeline, track: usize, bounds: Bounds) -> Option<E
             if bounds.to.is_some_and(|to| pts + ROUNDING > to) {
                 return None;
             }
-            (at, Some(pts))
+            // What is heard ahead of the first picture is in the window that begins before
+            // everything.
+            (at, (!begins_before_all(timeline, from)).then_some(pts))
         }
     };
-    let next = if start.is_some() { first + 1 } else { 0 };
+    let next = if bounds.from.is_some() { first + 1 } else { 0 };
     let last = bounds.to;
     let last = last.and_then(|to| first_sync_after(timeline, track, next, to));
     let (past, end) = match last {
@@ -117,6 +120,16 @@ fn keyframe_edges(timeline: &Timeline, track: usize, bounds: Bounds) -> Option<E
         samples: first..past,
         start,
         end,
+    })
+}
+
+/// Whether all samples lie behind an instant.
+fn begins_before_all(timeline: &Timeline, from: Ticks) -> bool {
+    let mut tracks = (0..).zip(timeline.tracks());
+    tracks.all(|(track, known)| {
+        let clock = known.timing.clock();
+        let mut stretches = timeline.stretches(track);
+        stretches.all(|(_, stretch, _)| to_ticks(stretch.pts.0, clock) > from)
     })
 }
 

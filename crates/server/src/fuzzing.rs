@@ -3,7 +3,8 @@
 use clipmill_playlist::{Playlist, PlaylistLimits, Segment};
 
 use crate::sources::names::PlaylistName;
-use crate::sources::session::{Seen, Tracker};
+use crate::sources::session::FileMark;
+use crate::sources::taken::{Files, Seen, Taken};
 use crate::spool;
 use crate::storage::{self, ClipRecord};
 
@@ -32,9 +33,22 @@ pub fn playlist_name(path: &str) -> Option<(String, Option<String>)> {
     Some((name.stream, name.sub_folder))
 }
 
+/// Nothing is known of any file.
+struct NoFiles;
+
+impl Files for NoFiles {
+    fn mark(&mut self, _: &Segment) -> Option<FileMark> {
+        None
+    }
+
+    fn head(&mut self, _: &Segment) -> Option<u64> {
+        None
+    }
+}
+
 /// One playlist, read again and again.
 #[derive(Debug, Default)]
-pub struct Reloads(Tracker);
+pub struct Reloads(Taken);
 
 /// What a look at a playlist shows.
 #[derive(Debug, Clone, Copy)]
@@ -52,19 +66,21 @@ impl Reloads {
         else {
             return None;
         };
-        let segments: &[Segment] = &playlist.segments;
-        let seen = self.0.observe(segments, &mut |_| None);
-        let from = match seen {
+        let mut segments = playlist.segments;
+        let from = match self.0.observe(&segments, &mut NoFiles) {
             Seen::Nothing => segments.len(),
-            Seen::New { from, .. } => from,
-            Seen::StartedOver => {
-                self.0 = Tracker::default();
-                0
+            Seen::New { from, shift, .. } => {
+                self.0.renumber(shift, &mut segments);
+                from
+            }
+            Seen::StartedOver { from } => {
+                self.0.start_over();
+                from
             }
         };
         let new = segments.get(from..).unwrap_or_default();
         for segment in new {
-            self.0.saw(segment, None);
+            self.0.saw(segment, None, None, segment.start_time);
         }
         Some(Look {
             listed: segments.len(),

@@ -28,6 +28,9 @@ pub struct ApiResult {
     /// Where the message does not say why not: that, in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// Stretches of the window that was asked for without media. Not in the original contract.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gaps: Vec<VodGap>,
 }
 
 impl ApiResult {
@@ -40,6 +43,7 @@ impl ApiResult {
             data_id: None,
             error_id: 0,
             reason: None,
+            gaps: Vec::new(),
         }
     }
 
@@ -63,6 +67,13 @@ impl ApiResult {
     #[must_use]
     pub fn with_data(mut self, data_id: impl Into<String>) -> Self {
         self.data_id = Some(data_id.into());
+        self
+    }
+
+    /// With what the window lacks.
+    #[must_use]
+    pub fn with_gaps(mut self, gaps: Vec<VodGap>) -> Self {
+        self.gaps = gaps;
         self
     }
 }
@@ -220,6 +231,20 @@ pub struct VodGap {
     pub to: Option<String>,
     /// Why.
     pub reason: String,
+}
+
+impl VodGap {
+    /// Gaps as the header `X-Clipmill-Gaps` has them: `from/to`, separated by commas, at most 32 of
+    /// them. `None` where there are none.
+    #[must_use]
+    pub fn header(gaps: &[Self]) -> Option<String> {
+        let edge = |edge: &Option<String>| edge.clone().unwrap_or_else(|| "..".to_owned());
+        let shown = gaps.iter().take(32);
+        let shown: Vec<_> = shown
+            .map(|gap| format!("{}/{}", edge(&gap.from), edge(&gap.to)))
+            .collect();
+        (!shown.is_empty()).then(|| shown.join(", "))
+    }
 }
 
 /// How a broadcast stands.

@@ -11,7 +11,7 @@
 //! (`Spool::harden`).
 //!
 //! ```text
-//! {data_dir}/spool/{app}/{stream}/{session}/{sequence}_{duration}_{start}_{flags}_{missing}_{map}.seg
+//! {data_dir}/spool/{app}/{stream}/{session}/{sequence}_{duration}_{start}_{flags}_{missing}_{map}_{file}.seg
 //! ```
 //!
 //! What the playlist said about a segment is in its name, so that the two appear in one step and a
@@ -95,6 +95,8 @@ pub(crate) struct Label {
     pub(crate) init: Option<u64>,
     /// It is not the media server's file byte for byte: it was decrypted, or is a part of it.
     pub(crate) changed: bool,
+    /// Which file of the media server it is: see [`Taken::file`](crate::sources::taken::Taken::file).
+    pub(crate) file: (u32, u32),
 }
 
 impl Label {
@@ -104,12 +106,14 @@ impl Label {
             |time| time.timestamp_micros().to_string(),
         );
         format!(
-            "{:020}_{}_{start}_{}_{}_{:x}{SUFFIX}",
+            "{:020}_{}_{start}_{}_{}_{:x}_{:x}-{:x}{SUFFIX}",
             self.sequence,
             self.duration,
             u8::from(self.discontinuity) | (u8::from(self.changed) << 1),
             self.missing_before,
             self.init.unwrap_or_default(),
+            self.file.0,
+            self.file.1,
         )
     }
 
@@ -124,6 +128,15 @@ impl Label {
         let flags: u8 = fields.next()?.parse().ok()?;
         let missing_before = fields.next()?.parse().ok()?;
         let init = u64::from_str_radix(fields.next()?, 16).ok()?;
+        // Earlier versions did not write it.
+        let hex = |text| u32::from_str_radix(text, 16).ok();
+        let file = match fields.next() {
+            Some(file) => {
+                let (name, version) = file.split_once('-')?;
+                (hex(name)?, hex(version)?)
+            }
+            None => (0, 0),
+        };
         Some(Self {
             sequence,
             duration,
@@ -132,6 +145,7 @@ impl Label {
             missing_before,
             init: Some(init).filter(|init| *init != 0),
             changed: flags & 2 != 0,
+            file,
         })
     }
 }
@@ -453,6 +467,7 @@ mod tests {
             missing_before: 0,
             init: None,
             changed: false,
+            file: (sequence as u32, 0xffff_fff0),
         }
     }
 
@@ -516,6 +531,8 @@ mod tests {
         for label in all {
             assert_eq!(Label::parse(&label.file_name()), Some(label));
         }
+        let old = "00000000000000000007_180000_x_0_0_0.seg";
+        assert_eq!(Label::parse(old).map(|label| label.file), Some((0, 0)));
         for nothing in ["", "x.seg", "1_2_3.seg", "00000000000000000001.part"] {
             assert_eq!(Label::parse(nothing), None);
         }

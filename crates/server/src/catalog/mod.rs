@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
 use crate::config::AppSettings;
-use crate::model::{Broadcast, QueuedHook, Vod};
+use crate::model::{Broadcast, QueuedHook, Vod, VodGap};
+pub use crate::sources::taken::TakenSegment;
 use crate::storage::ClipRecord;
 
 pub(crate) use self::rebuild::bury_doomed;
@@ -73,6 +74,16 @@ pub struct Boundary {
     pub offset: i64,
     /// Nothing of the session is left to be cut: it ended, or recording was turned off.
     pub finished: bool,
+    /// The last segments that were taken up to there: what a playlist lists of them, and before them,
+    /// is never taken again.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub taken: Vec<TakenSegment>,
+    /// What is missing before the clip that begins there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gap: Option<VodGap>,
+    /// That clip is the first of its session: sound ahead of its first picture belongs to it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub from_the_start: bool,
 }
 
 /// What REST asked of periodic recording. It holds until the configuration says something new.

@@ -36,6 +36,7 @@ const APP: &[&str] = &[
     "max_clip_seconds",
     "name",
     "retention",
+    "segment_patience",
     "streams_dir",
     "webhook_content_type",
     "webhook_max_age",
@@ -96,6 +97,8 @@ pub(super) struct App {
     pub(super) webhook_max_age: Option<Duration>,
     pub(super) jwt_secret: Option<String>,
     pub(super) allow_private_addresses: Option<bool>,
+    #[serde(default, deserialize_with = "age")]
+    pub(super) segment_patience: Option<Duration>,
     pub(super) retention: Option<Retained>,
 }
 
@@ -227,6 +230,7 @@ impl App {
             webhook_max_age: None,
             jwt_secret: None,
             allow_private_addresses: None,
+            segment_patience: None,
             retention: None,
         }
     }
@@ -247,6 +251,7 @@ impl App {
             "webhook_max_age" => self.webhook_max_age = age(value()).said()?,
             "jwt_secret" => self.jwt_secret = Some(text.to_owned()),
             "allow_private_addresses" => self.allow_private_addresses = Some(truth(text)?),
+            "segment_patience" => self.segment_patience = age(value()).said()?,
             "retention_max_age" => {
                 let max_age = age(value()).said()?;
                 self.retention = Some(Retained {

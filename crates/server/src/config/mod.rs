@@ -81,6 +81,8 @@ pub struct AppSettings {
     pub jwt_secret: Option<String>,
     /// Where URLs may lead that clients of the REST interface or playlists name.
     pub reach: Reach,
+    /// How long a segment is waited for that is listed and not there.
+    pub segment_patience: Duration,
     /// How long clips are kept.
     pub retention: Retention,
 }
@@ -270,6 +272,7 @@ impl AppSettings {
             webhook_max_age: Duration::from_secs(24 * 3600),
             jwt_secret: None,
             reach: Reach::PublicAndLoopback,
+            segment_patience: Duration::from_secs(2),
             retention: Retention::default(),
         }
     }
@@ -335,6 +338,7 @@ impl From<file::App> for AppSettings {
                 Some(true) => Reach::Anywhere,
                 _ => usual.reach,
             },
+            segment_patience: app.segment_patience.unwrap_or(usual.segment_patience),
             retention: Retention { max_age, max_bytes },
             ..usual
         }

@@ -41,6 +41,7 @@ fn the_whole_file_is_understood() {
         webhook_max_age = "1h"
         jwt_secret = "j"
         allow_private_addresses = true
+        segment_patience = "500ms"
         retention = { max_age = "30d", max_bytes = "500GB" }
         "#,
     )
@@ -52,6 +53,7 @@ fn the_whole_file_is_understood() {
     assert_eq!(app.retention.max_bytes, Some(500_000_000_000));
     assert_eq!(app.interval, Duration::from_secs(60));
     assert_eq!(app.reach, Reach::Anywhere);
+    assert_eq!(app.segment_patience, Duration::from_millis(500));
 }
 
 #[test]

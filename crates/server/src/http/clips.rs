@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::Extension;
 use axum::extract::State;
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use clipmill::Cut;
 
@@ -14,11 +14,18 @@ use super::{App, Shared, Web, blocking, files};
 use crate::catalog::PeriodicState;
 use crate::config::AppSettings;
 use crate::housekeeping::remove_unlisted;
-use crate::model::{ApiResult, now_ms};
+use crate::model::{ApiResult, VodGap, now_ms};
 use crate::recorder::{ClipWindow, MadeClip, OnDemandError};
 
 /// Names the clip of an answer that is the clip itself.
 pub(super) const VOD_ID: HeaderName = HeaderName::from_static("x-vodid");
+
+/// What the window lacks, in an answer that is the clip itself.
+pub(super) fn gaps_header(gaps: &[VodGap]) -> HeaderMap {
+    let text = VodGap::header(gaps).and_then(|text| HeaderValue::try_from(text).ok());
+    let name = HeaderName::from_static("x-clipmill-gaps");
+    text.map(|text| (name, text)).into_iter().collect()
+}
 
 /// The words for where a clip may begin and end.
 pub(super) const CUTS: [(&str, Cut); 3] = [
@@ -219,8 +226,10 @@ async fn cut(
     let MadeClip { vod, body } = made.map_err(|error| refused(error, window))?;
     let Some(body) = body else {
         let message = format!("MP4 created successfully for stream {stream}");
-        return Ok(Json(ApiResult::done(message).with_data(vod.vod_id)).into_response());
+        let done = ApiResult::done(message).with_data(vod.vod_id);
+        return Ok(Json(done.with_gaps(vod.gaps)).into_response());
     };
+    let gaps = gaps_header(&vod.gaps);
     let lease = web.store.lease(&app.paths().clip_path(&vod));
     let text = |text: String| HeaderValue::try_from(text).map_err(Fault::internal);
     let name = text(format!("attachment; filename=\"{}.mp4\"", vod.vod_id))?;
@@ -230,7 +239,7 @@ async fn cut(
         (header::CONTENT_DISPOSITION, name),
         (VOD_ID, text(vod.vod_id)?),
     ];
-    Ok((headers, files::stream(body, lease)).into_response())
+    Ok((headers, gaps, files::stream(body, lease)).into_response())
 }
 
 /// A refusal as the contract words it.

@@ -22,6 +22,7 @@ use http_body_util::channel::{Channel, Sender};
 
 use self::conditions::{Verdict, Version, range, verdict};
 use super::answer::{Fault, Head, Path, Query};
+use super::clips::gaps_header;
 use super::virtual_clips::WindowQuery;
 use super::{Shared, blocking};
 use crate::model::ApiResult;
@@ -174,6 +175,9 @@ fn answer(
     // Names come back with other content when an encoder starts anew; asking again is cheap.
     let fresh = HeaderValue::from_static("no-cache");
     headers.insert(header::CACHE_CONTROL, fresh);
+    if let Content::Clip(clip) = &found.content {
+        headers.extend(gaps_header(clip.gaps()));
+    }
     match verdict(asked, &version) {
         Verdict::Send => {}
         Verdict::NotModified => return (StatusCode::NOT_MODIFIED, headers).into_response(),

@@ -12,7 +12,7 @@ impl Stream {
         if let Some(session) = &mut state.session
             && !session.announced
             // Before there is any media there is nothing to tell of.
-            && session.tracker.next().is_some()
+            && session.seen_any
         {
             session.announced = true;
             let sub_folder = session.sub_folder.clone();

@@ -1,12 +1,16 @@
 //! Clips that somebody asks for. They move no boundary.
+//!
+//! What a window lacks is said: inside the clip its own gaps tell, at its edges the window does. What
+//! is listed and merely late is waited for, as long as `segment_patience` says.
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use clipmill::source::Reach;
 use clipmill::{Bounds, Clip, Cut, Ticks, Timeline};
+use clipmill_playlist::MediaPlaylist;
 use tokio::sync::oneshot;
 
 use super::app::App;
@@ -16,11 +20,11 @@ use super::line::Files;
 use super::listing::read_media;
 use super::make::{Recipe, make, rfc3339};
 use super::request::{ClipWindow, MadeClip, OnDemandError};
-use super::session::{Recording, Session, ticks};
+use super::session::{OnDisk, Recording, Session, ticks};
 use super::shared::{MakeError, Shared, lock};
 use super::stream::Stream;
 use crate::catalog::Boundary;
-use crate::model::Broadcast;
+use crate::model::{Broadcast, VodGap};
 use crate::storage;
 
 /// What was asked for.
@@ -40,12 +44,18 @@ pub(crate) struct Planned {
     pub(crate) sub_folder: Option<String>,
     /// Whether nothing that belongs to it can still come.
     pub(crate) settled: bool,
+    /// What the window has no media for at its edges.
+    pub(crate) missing: Vec<VodGap>,
+    /// The window, in milliseconds since 1970, where it was named.
+    pub(crate) window: Option<(i64, i64)>,
 }
 
 /// Where the clip is cut from.
 struct Found {
     /// `None` when there is nothing in the window.
     clip: Option<(Files, Clip)>,
+    /// What the window has no media for at its edges.
+    missing: Vec<VodGap>,
     sub_folder: Option<String>,
     /// The window, in milliseconds since 1970, for the message when there is nothing in it.
     shown: (i64, i64),
@@ -89,7 +99,9 @@ impl Asked {
             sub_folder: planned.sub_folder.as_deref(),
             clip: planned.clip,
             boundary: None,
-            hole: None,
+            missing: planned.missing,
+            from_the_start: false,
+            window: planned.window,
             complete: Instant::now(),
             growing: None,
         };
@@ -119,6 +131,7 @@ impl Asked {
         let Some(broadcast) = known else {
             return Err(OnDemandError::NoBroadcast(self.stream.clone()));
         };
+        self.wait_for_late_segments(app);
         let boundary = shared.catalog.boundary(app.name(), &self.stream);
         let boundary = boundary.map_err(|error| OnDemandError::Failed(error.to_string()))?;
         let found = self.find(boundary.as_ref(), shared, app);
@@ -138,6 +151,8 @@ impl Asked {
             broadcast,
             sub_folder: found.sub_folder,
             settled: found.settled,
+            missing: found.missing,
+            window: Some(found.shown).filter(|_| self.window != ClipWindow::SinceBoundary),
         })
     }
 
@@ -174,6 +189,29 @@ impl Asked {
         }
     }
 
+    /// Waits until the segments are taken in that are listed already, if the window reaches behind
+    /// what is recorded.
+    fn wait_for_late_segments(&self, app: &App) {
+        let ClipWindow::Range { to_ms, .. } = self.window else {
+            return;
+        };
+        let Some(stream) = app.stream(&self.stream) else {
+            return;
+        };
+        let patience = app.settings().segment_patience;
+        let begun = Instant::now();
+        let waits = || {
+            let state = lock(&stream.state);
+            let session = state.session.as_ref();
+            session.is_some_and(|session| {
+                session.is_waiting() && session.edge_ms().is_none_or(|edge| edge < to_ms)
+            })
+        };
+        while begun.elapsed() < patience && waits() {
+            std::thread::sleep(WHILE_WAITING);
+        }
+    }
+
     fn find(
         &self,
         written: Option<&Boundary>,
@@ -193,11 +231,15 @@ impl Asked {
             let timeline = session.line.timeline();
             let clip = self.choose(timeline, placed.bounds);
             let clip = clip.map(|clip| (session.line.files(&clip), clip));
+            let missing = self.missing(timeline, placed.shown);
             let live = state.session.is_some() && !session.has_sound_beside();
-            let edge = session.tracker.next().filter(|_| live && !placed.settled);
+            let edge = session
+                .taken
+                .next_listed()
+                .filter(|_| live && !placed.settled);
             let edge = edge.map(|next| (session.playlist.clone(), next));
             drop(state);
-            let found = placed.found(clip);
+            let found = placed.found(clip, missing);
             let extended = edge.and_then(|(playlist, next)| {
                 self.up_to_the_edge(stream, &playlist, &app.root(), app.reach(), next)
             });
@@ -239,7 +281,37 @@ impl Asked {
         };
         let snapshot = snapshot.with_parts(playlist, root, reach, next);
         let clip = self.choose(&snapshot.timeline, placed.bounds);
-        Some(placed.found(clip.map(|clip| (snapshot.files(&clip), clip))))
+        let missing = self.missing(&snapshot.timeline, placed.shown);
+        Some(placed.found(clip.map(|clip| (snapshot.files(&clip), clip)), missing))
+    }
+
+    /// What a window has no media for at its edges.
+    fn missing(&self, timeline: &Timeline, (from_ms, to_ms): (i64, i64)) -> Vec<VodGap> {
+        if self.window == ClipWindow::SinceBoundary {
+            return Vec::new();
+        }
+        let place = |ms| timeline.at_time(DateTime::<Utc>::from_timestamp_millis(ms)?);
+        let edges = place(from_ms).zip(place(to_ms)).map(|(from, to)| {
+            let (begin, end) = (media_from(timeline, from), media_until(timeline, to));
+            let first = begin
+                .filter(|begin| *begin < to)
+                .map(|begin| (from_ms, begin));
+            let last = end.filter(|end| *end > from).map(|end| (end, to_ms));
+            (first, last)
+        });
+        let (first, last) = edges.unwrap_or_default();
+        let first = first.and_then(|(from_ms, begin)| Some((from_ms, time_ms(timeline, begin)?)));
+        let last = last.and_then(|(end, to_ms)| Some((time_ms(timeline, end)?, to_ms)));
+        let gaps = [(first, "no media before"), (last, "no media after")];
+        let gaps = gaps.into_iter().filter_map(|(gap, reason)| {
+            let (from, to) = gap.filter(|(from, to)| to - from > SHORT_MS)?;
+            Some(VodGap {
+                from: Some(rfc3339(from)),
+                to: Some(rfc3339(to)),
+                reason: reason.to_owned(),
+            })
+        });
+        gaps.collect()
     }
 
     /// Looks for the window in what is recorded.
@@ -302,6 +374,29 @@ impl Asked {
         }
     }
 
+    /// When the segments begin that were recorded, where the playlist does not say it: an instant has one
+    /// date, whoever asks for it.
+    fn known_dates(
+        &self,
+        listed: &MediaPlaylist,
+        playlist: &Path,
+        app: &App,
+    ) -> Vec<Option<DateTime<Utc>>> {
+        let stream = app.stream(&self.stream);
+        let Some(stream) = stream.filter(|_| !listed.has_dates()) else {
+            return Vec::new();
+        };
+        let root = app.root();
+        let mut files = OnDisk {
+            playlist,
+            root: &root,
+        };
+        let state = lock(&stream.state);
+        let session = state.session.as_ref();
+        let taken = session.map_or(&state.taken, |session| &session.taken);
+        taken.dates(&listed.segments, &mut files)
+    }
+
     /// Looks for the window in what the playlist lists. `written` is where the last periodic clip
     /// ended, for those who ask before what an earlier run left has been found. `recorded` is from
     /// where on there is no need to.
@@ -327,7 +422,8 @@ impl Asked {
             return Err(OnDemandError::NoHlsPlaylist(self.stream.clone()));
         };
         let ended = playlist.ended;
-        let dated = Dated::new(playlist, modified, live_edge);
+        let known = self.known_dates(&playlist, &serving.path, app);
+        let dated = Dated::new(playlist, modified, live_edge, &known);
         let nothing = |from_ms, to_ms, why| OnDemandError::NoSegment {
             stream: self.stream.clone(),
             from_ms,
@@ -377,6 +473,7 @@ impl Asked {
         let clip = clip.map(|clip| (snapshot.files(&clip), clip));
         Ok(Found {
             clip,
+            missing: self.missing(timeline, (from_ms, to_ms)),
             sub_folder: serving.sub_folder,
             shown: (from_ms, to_ms),
             settled: ended || to_ms < last_ms,
@@ -405,10 +502,11 @@ impl Placed {
         !self.any_begin && recorded.is_none_or(|begin| begin > self.shown.0)
     }
 
-    fn found(self, clip: Option<(Files, Clip)>) -> OnLine {
+    fn found(self, clip: Option<(Files, Clip)>, missing: Vec<VodGap>) -> OnLine {
         let (begin, earlier) = (self.begin, self.begins_earlier());
         let found = Box::new(Found {
             clip,
+            missing,
             sub_folder: self.sub_folder,
             shown: self.shown,
             settled: self.settled,
@@ -444,6 +542,37 @@ fn begin(timeline: &Timeline) -> Option<DateTime<Utc>> {
         .find_map(|segment| segment.first_presented)?;
     timeline.time_at(first)
 }
+
+/// The first media at or after an instant: where the hole ends that it lies in, if it lies in one.
+fn media_from(timeline: &Timeline, instant: Ticks) -> Option<Ticks> {
+    if media_until(timeline, instant).is_some_and(|until| until >= instant) {
+        return Some(instant);
+    }
+    let mut begins = timeline.segments().iter().filter_map(|s| s.first_presented);
+    begins.find(|begin| *begin > instant)
+}
+
+/// The last media at or before an instant: where the hole begins that it lies in, if it lies in one.
+fn media_until(timeline: &Timeline, instant: Ticks) -> Option<Ticks> {
+    let mut ends = None;
+    for segment in timeline.segments() {
+        let Some(begin) = segment.first_presented else {
+            continue;
+        };
+        let before = begin - segment.info.missing_before;
+        if begin > instant {
+            return ends.map(|_| before.min(instant));
+        }
+        ends = Some(begin);
+    }
+    ends.and(timeline.end()).map(|end| end.min(instant))
+}
+
+/// How often late segments are looked for.
+const WHILE_WAITING: Duration = Duration::from_millis(20);
+
+/// Less than this at the edge of a window is the length of a frame, in milliseconds.
+const SHORT_MS: i64 = 500;
 
 /// Frames that are displayed before the end of a window come no later than so much media after
 /// it, in 90 kHz ticks.

@@ -103,9 +103,8 @@ impl Mark {
             time_ms: Some(self.grid_ms),
             cut_ms: time_ms(timeline, self.ticks),
             sequence,
-            segment: String::new(),
             offset,
-            finished: false,
+            ..Boundary::default()
         }
     }
 }

@@ -109,7 +109,8 @@ impl Growing {
         // A sync sample may be a while behind the boundary.
         let length = expected + ticks(session.target);
         let timeline = session.line.timeline();
-        let clip = GrowingClip::begin(timeline, mark.ticks, Cut::Keyframe, length);
+        let from = session.clip_begins(mark);
+        let clip = GrowingClip::begin(timeline, from, Cut::Keyframe, length);
         let Some(clip) = clip.map_err(StorageError::Clip)? else {
             return Ok(None);
         };

@@ -131,18 +131,33 @@ pub(crate) struct Dated {
 }
 
 impl Dated {
-    /// `live_edge` is where the list ends, where it has no dates of its own; else it ends when it
+    /// Where the list has no dates of its own, `known` are those of the segments that were recorded, and
+    /// the others' follow from them. Where there are none either, it ends at the `live_edge`, or when it
     /// was last written.
     pub(crate) fn new(
         playlist: MediaPlaylist,
         modified: SystemTime,
         live_edge: Option<DateTime<Utc>>,
+        known: &[Option<DateTime<Utc>>],
     ) -> Self {
         let has_dates = playlist.has_dates();
         let total = playlist.duration();
         let end = live_edge.unwrap_or_else(|| modified.into());
         let mut segments = playlist.segments;
-        if !has_dates {
+        let anchors = segments.iter().zip(known).filter_map(|(segment, known)| {
+            let before = TimeDelta::from_std(segment.start).unwrap_or_default();
+            // When the list would begin.
+            Some((segment.start, known.as_ref()?.checked_sub_signed(before)?))
+        });
+        let anchors: Vec<_> = anchors.collect();
+        if !has_dates && !anchors.is_empty() {
+            for segment in &mut segments {
+                let after = anchors.partition_point(|(start, _)| *start <= segment.start);
+                let anchor = anchors.get(after.saturating_sub(1));
+                let since = TimeDelta::from_std(segment.start).unwrap_or_default();
+                segment.start_time = anchor.and_then(|(_, begin)| begin.checked_add_signed(since));
+            }
+        } else if !has_dates {
             for segment in &mut segments {
                 let before_end = total.saturating_sub(segment.start);
                 let before_end = TimeDelta::from_std(before_end).unwrap_or_default();
@@ -338,6 +353,7 @@ fn label(segment: &Segment) -> Label {
         missing_before: 0,
         init: None,
         changed: false,
+        file: (0, 0),
     }
 }
 

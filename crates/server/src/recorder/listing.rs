@@ -10,7 +10,7 @@ use clipmill_playlist::{MediaPlaylist, Playlist, PlaylistLimits, Segment};
 
 use super::session::Session;
 use crate::catalog::Boundary;
-use crate::sources::session::Tracker;
+use crate::sources::taken::{Files, Seen, Taken, TakenSegment};
 
 /// So much of what a playlist lists already is recorded when it is first seen, or an interval
 /// where that is longer: an event playlist may list days.
@@ -57,13 +57,17 @@ pub(crate) fn read_media(path: &Path) -> Option<(MediaPlaylist, SystemTime)> {
     }
 }
 
-/// What a playlist lists that nobody records.
-pub(crate) fn remember(listed: &[Segment]) -> Tracker {
-    let mut tracker = Tracker::default();
-    for segment in listed {
-        tracker.saw(segment, None);
+/// Position of the first segment that is not among those that were written down as taken, nor listed
+/// before one of them.
+pub(crate) fn first_new(
+    written: &[TakenSegment],
+    listed: &[Segment],
+    files: &mut dyn Files,
+) -> usize {
+    match Taken::read(written).observe(listed, files) {
+        Seen::Nothing => listed.len(),
+        Seen::New { from, .. } | Seen::StartedOver { from } => from,
     }
-    tracker
 }
 
 /// Position of the first segment that is recorded of a playlist that is seen for the first time.
@@ -79,13 +83,21 @@ pub(crate) fn history(listed: &[Segment], interval: Option<Duration>) -> usize {
 
 /// Position of the segment with which a session goes on that ended its last clip at `lost`, and
 /// two more before it. `None` when it is not listed.
-pub(crate) fn place_of(lost: &Boundary, listed: &[Segment]) -> Option<usize> {
+pub(crate) fn place_of(
+    lost: &Boundary,
+    listed: &[Segment],
+    files: &mut dyn Files,
+) -> Option<usize> {
     let same = |segment: &Segment| {
         let name = segment.uri.split('/').next_back().unwrap_or_default();
         segment.sequence == lost.sequence && name == lost.segment
     };
     let place = listed.iter().position(same)?;
-    Some(place.saturating_sub(2))
+    // Its file may be gone, which does no harm; it may not be another one.
+    let taken = Taken::read(&lost.taken);
+    let segment = listed.get(place)?;
+    let other = files.mark(segment).is_some() && taken.has_other(segment, files);
+    (!other).then(|| place.saturating_sub(2))
 }
 
 /// How long the segments were that nobody saw: what the dates say, else as many as are missing of

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use clipmill::source::FileSource;
-use clipmill::{Clip, Format};
+use clipmill::{Clip, Format, TrackKind};
 use metrics::{counter, histogram};
 
 use super::app::App;
@@ -26,8 +26,12 @@ pub(crate) struct Recipe<'a> {
     pub(crate) clip: Clip,
     /// Where the stream's periodic clips go on, where this is one of them.
     pub(crate) boundary: Option<&'a Boundary>,
-    /// What was lost before its media begins.
-    pub(crate) hole: Option<VodGap>,
+    /// What is missing at its edges.
+    pub(crate) missing: Vec<VodGap>,
+    /// The window that was asked for, in milliseconds since 1970.
+    pub(crate) window: Option<(i64, i64)>,
+    /// It is the first of its session, with all that came before its first picture.
+    pub(crate) from_the_start: bool,
     /// When its last sample was there.
     pub(crate) complete: Instant,
     /// What of it is written already.
@@ -110,7 +114,9 @@ fn make_one(
         sub_folder,
         mut clip,
         boundary,
-        hole,
+        mut missing,
+        from_the_start,
+        window,
         growing,
         ..
     } = recipe;
@@ -127,12 +133,20 @@ fn make_one(
     let mut vod = Vod::new(&id, &broadcast, height, sub_folder);
     vod.duration = i64::try_from(clip.duration_ms).unwrap_or(i64::MAX);
     vod.start_time = match clip.start_time {
+        // What is heard ahead of the first picture is presented first.
+        Some(time) if from_the_start => time.timestamp_millis().saturating_sub(ahead_ms(&clip)),
         Some(time) => time.timestamp_millis(),
         None => begun_ms.saturating_sub(vod.duration),
     };
     vod.creation_date = begun_ms;
     vod.process_start_time = begun_ms;
-    vod.gaps = hole.into_iter().chain(gaps(&clip)).collect();
+    let begins = Some(rfc3339(vod.start_time));
+    for gap in &mut missing {
+        if gap.from < begins && gap.to > begins {
+            gap.to.clone_from(&begins);
+        }
+    }
+    vod.gaps = all_gaps(missing, &clip, window);
     for gap in &vod.gaps {
         tracing::warn!(
             app = app.name(),
@@ -208,6 +222,47 @@ pub(crate) fn title(broadcast: &Broadcast, height: Option<u32>) -> String {
         Some(height) => format!("{name} ({height}p)"),
         None => name.to_owned(),
     }
+}
+
+/// How long something is heard ahead of the first picture, in milliseconds.
+fn ahead_ms(clip: &Clip) -> i64 {
+    let leading = clip
+        .tracks
+        .iter()
+        .find(|track| track.kind == TrackKind::Video);
+    let first = clip.tracks.iter().map(|track| track.first_pts).min();
+    let ahead = leading
+        .zip(first)
+        .map(|(leading, first)| leading.first_pts - first);
+    ahead.map_or(0, |ticks| (ticks + 45) / 90)
+}
+
+/// What a clip has no media for: at the edges of its window, and inside.
+pub(crate) fn all_gaps(
+    missing: Vec<VodGap>,
+    clip: &Clip,
+    window: Option<(i64, i64)>,
+) -> Vec<VodGap> {
+    let mut all: Vec<_> = gaps(clip).collect();
+    let covers = |gap: &VodGap, other: &VodGap| gap.from <= other.from && gap.to >= other.to;
+    for gap in missing {
+        let known = all.iter().any(|known| covers(known, &gap));
+        all.retain(|known| !covers(&gap, known));
+        all.extend(Some(gap).filter(|_| !known));
+    }
+    if let Some((from, to)) = window {
+        let (from, to) = (Some(rfc3339(from)), Some(rfc3339(to)));
+        for gap in all.iter_mut().filter(|gap| gap.from.is_some()) {
+            gap.from = gap.from.take().max(from.clone());
+            gap.to = gap
+                .to
+                .take()
+                .map(|end| end.min(to.clone().unwrap_or_default()));
+        }
+        all.retain(|gap| gap.to.is_none() || gap.from < gap.to);
+    }
+    all.sort_by(|a, b| a.from.cmp(&b.from));
+    all
 }
 
 fn gaps(clip: &Clip) -> impl Iterator<Item = VodGap> + '_ {

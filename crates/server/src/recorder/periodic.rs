@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use chrono::TimeDelta;
 use clipmill::{Bounds, Clip, Cut, Ticks};
 
 use super::app::App;
@@ -10,7 +11,7 @@ use super::boundary::{self, Mark};
 use super::growing::Growing;
 use super::line::{Held, Snapshot};
 use super::make::{Recipe, make, rfc3339};
-use super::session::{Ending, Recording, Session, ticks};
+use super::session::{Ending, Recording, Session, delta, missing, ticks};
 use super::shared::{MakeError, Shared, lock};
 use super::stream::{State, Stream};
 use crate::catalog::Boundary;
@@ -22,6 +23,9 @@ const NO_ROOM: Duration = Duration::from_secs(3);
 
 /// The longest pause between two tries of a clip that failed otherwise.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// Less is missing between two frames of a stream that has nothing missing.
+const SHORT_GAP: TimeDelta = TimeDelta::milliseconds(500);
 
 /// A clip whose media cannot be read is given up after so many tries.
 const TRIES: u32 = 4;
@@ -163,6 +167,7 @@ impl Session {
             self.interval = interval;
             self.restarted();
         }
+        self.from_the_start = false;
         if let Some(mark) = piece.to {
             self.recording = Recording::On(mark);
             return mark.ticks;
@@ -189,6 +194,16 @@ impl Session {
         }
     }
 
+    /// Where the clip begins whose first picture is at `mark`: sound ahead of the first picture of a
+    /// session belongs to its first clip.
+    pub(crate) fn clip_begins(&self, mark: Mark) -> Ticks {
+        if self.from_the_start {
+            Ticks::MIN
+        } else {
+            mark.ticks
+        }
+    }
+
     /// A mark as it is written down.
     fn written(&self, mark: Mark, ordinal: u64) -> Boundary {
         let boundary = mark.to_boundary(self.line.timeline(), &self.id, ordinal);
@@ -199,6 +214,7 @@ impl Session {
         });
         Boundary {
             segment: named.next().unwrap_or_default(),
+            taken: self.taken.written(boundary.sequence),
             ..boundary
         }
     }
@@ -340,6 +356,8 @@ impl Stream {
                     complete: subject.grown_at,
                     snapshot: subject.line.snapshot(),
                     growing: subject.growing.take().map(Box::new),
+                    from: subject.clip_begins(piece.from),
+                    missing: subject.line.missing(),
                     piece: *piece,
                 };
                 drop(state);
@@ -381,7 +399,22 @@ impl Stream {
                 subject.hole = Some(gap);
             }
         }
-        let written = subject.written(mark, subject.ordinal);
+        subject.from_the_start = subject.recording == Recording::Waiting(Ticks::MIN);
+        if let Some(hole) = &mut subject.hole
+            && hole.to.is_none()
+        {
+            let begins = boundary::time_ms(subject.line.timeline(), mark.ticks);
+            hole.to = begins.map(rfc3339);
+            // Clocks may say that it began before the one ahead of it was over.
+            if hole.to <= hole.from {
+                subject.hole = None;
+            }
+        }
+        let written = Boundary {
+            gap: subject.hole.clone(),
+            from_the_start: subject.from_the_start,
+            ..subject.written(mark, subject.ordinal)
+        };
         if let Err(error) = shared
             .catalog
             .set_boundary(app.name(), &self.id, Some(&written))
@@ -409,7 +442,7 @@ impl Stream {
             return true;
         }
         let bounds = Bounds {
-            from: Some(work.piece.from.ticks),
+            from: Some(work.from),
             to: work.piece.to.map(|to| to.ticks),
         };
         let Some(clip) = Clip::new(&work.snapshot.timeline, bounds, Cut::Keyframe) else {
@@ -418,9 +451,16 @@ impl Stream {
         let recipe = Recipe {
             stream: &self.id,
             sub_folder: work.sub_folder.as_deref(),
-            clip,
             boundary: Some(&work.piece.boundary),
-            hole: work.hole.clone(),
+            missing: work
+                .hole
+                .clone()
+                .into_iter()
+                .chain(work.gap_behind(&clip))
+                .collect(),
+            clip,
+            from_the_start: work.from == Ticks::MIN,
+            window: None,
             complete: work.complete,
             growing: work.growing.take().map(|growing| *growing),
         };
@@ -538,10 +578,34 @@ struct Work {
     complete: Instant,
     snapshot: Snapshot,
     growing: Option<Box<Growing>>,
+    /// Where it begins.
+    from: Ticks,
+    /// Length of the segments that are missing behind the last one, in 90 kHz ticks.
+    missing: Ticks,
     piece: Piece,
 }
 
 impl Work {
+    /// What is missing between the clip's last frame and where the next one begins.
+    fn gap_behind(&self, clip: &Clip) -> Option<VodGap> {
+        let timeline = &self.snapshot.timeline;
+        let from = clip.end_time?;
+        let Some(to) = self.piece.to else {
+            return (self.missing > 0).then(|| missing(from, from + delta(self.missing)));
+        };
+        let to_time = timeline.time_at(to.ticks)?;
+        let after = timeline.segments().iter();
+        let mut after = after.filter(|s| s.first_presented.is_some_and(|at| at <= to.ticks));
+        let lost = after.next_back().is_some_and(|s| s.info.missing_before > 0);
+        let gap = missing(from, to_time);
+        let reason = if lost {
+            gap.reason
+        } else {
+            "the stream paused".to_owned()
+        };
+        (to_time - from > SHORT_GAP).then_some(VodGap { reason, ..gap })
+    }
+
     /// The segments of the clip whose files are not what was indexed.
     fn damaged(&self) -> Vec<u64> {
         let to = self.piece.to.map_or(Ticks::MAX, |to| to.ticks);
@@ -606,6 +670,7 @@ mod tests {
                 missing_before: 0,
                 init: None,
                 changed: false,
+                file: (0, 0),
             };
             self.session.line.push(&label, index, Held::of(path, mark));
             self.next += 1;

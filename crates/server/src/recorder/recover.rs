@@ -11,13 +11,13 @@ use serde::{Deserialize, Serialize};
 
 use super::app::App;
 use super::listing::read_media;
-use super::session::{Ending, Place, Recording, Session, locate, mark_of};
+use super::session::{Ending, Intake, OnDisk, Place, Recording, Session, label_of, locate};
 use super::shared::Shared;
 use super::stream::{News, State, Stream};
 use crate::catalog::Boundary;
 use crate::model::BroadcastStatus;
 use crate::sources::playlists::Serving;
-use crate::sources::session::{Seen, Tracker};
+use crate::sources::taken::{Seen, Taken};
 use crate::spool::Kept;
 
 /// Its name in a session's folder.
@@ -91,12 +91,19 @@ pub(crate) fn recover(state: &mut State, stream: &Stream, shared: &Arc<Shared>, 
             shared.spool.remove(&folder);
             continue;
         }
-        if let Some(earlier) = state.session.take() {
+        let earlier = state.session.take();
+        let mut earlier_taken = Taken::default();
+        if let Some(earlier) = earlier {
+            earlier_taken = earlier.taken.clone();
             close(state, earlier);
         }
         let own = boundary.as_ref().filter(|boundary| boundary.session == id);
         found |= own.is_some();
         let mut session = resume(id, kept, own, serving.as_ref(), stream, shared, app);
+        session.taken.inherit(earlier_taken);
+        if let Some(boundary) = &boundary {
+            session.taken.inherit(Taken::read(&boundary.taken));
+        }
         session.ordinal = boundary.as_ref().map_or(0, |boundary| boundary.ordinal);
         session.announced = state.told_live;
         state.session = Some(session);
@@ -116,8 +123,15 @@ pub(crate) fn recover(state: &mut State, stream: &Stream, shared: &Arc<Shared>, 
                 app,
             );
         }
-    } else if state.told_live && serving.is_none() {
-        state.tell(News::Ended);
+    } else {
+        if state.told_live && serving.is_none() {
+            state.tell(News::Ended);
+        }
+        // What it had is in clips: it is not taken again, however long it stays listed.
+        if let Some(over) = boundary.as_ref().filter(|boundary| boundary.finished) {
+            state.taken = Taken::read(&over.taken);
+            state.ended = (over.cut_ms, None);
+        }
     }
     state.lost = boundary
         .filter(|boundary| !found && !boundary.finished)
@@ -166,6 +180,8 @@ fn resume(
     session.recording = match boundary {
         Some(boundary) if !boundary.finished => {
             session.has_clips = boundary.ordinal > 0;
+            session.hole.clone_from(&boundary.gap);
+            session.from_the_start = boundary.from_the_start;
             // Recording was turned off, and its last clip was not made any more.
             if app.interval().is_none() {
                 session.ending = Some(Ending::Last);
@@ -191,16 +207,23 @@ fn resume(
         root: &root,
         reach: app.reach(),
         spool: &shared.spool,
+        // What is not there is passed over here, with what its successor says of it.
+        patience: Duration::MAX,
     };
+    let mut any = false;
     let mut next = first.min(kept.first().map_or(u64::MAX, |kept| kept.label.sequence));
     for kept in kept {
         // What could not be kept may still lie where it was.
         while next < kept.label.sequence {
             match listed.remove(&next) {
                 Some(segment) => {
-                    session.take(&segment, false, segment.duration, &place);
+                    let taken = session.take(&segment, false, segment.duration, &place);
+                    if taken != Intake::Done && any && kept.label.missing_before == 0 {
+                        session.line.miss(super::session::ticks(segment.duration));
+                    }
+                    any |= taken == Intake::Done;
                 }
-                None if session.tracker.next().is_some() && kept.label.missing_before == 0 => {
+                None if any && kept.label.missing_before == 0 => {
                     session.line.miss(super::session::ticks(session.target));
                 }
                 None => {}
@@ -211,6 +234,7 @@ fn resume(
         let original = listed.remove(&kept.label.sequence);
         let original = original.and_then(|segment| locate(&session.playlist, &segment, &root).ok());
         session.take_kept(kept, original, &shared.spool);
+        any = true;
         app.note_links(&stream.id, session.line.held().back());
     }
     session
@@ -229,17 +253,24 @@ fn still_listed(
     let Some((playlist, _)) = read_media(&serving.path) else {
         return BTreeMap::new();
     };
-    let mut tracker = Tracker::default();
+    let mut taken = Taken::default();
     for kept in kept {
         let mark = (!kept.label.changed).then_some(kept.mark);
-        tracker.saw_before(kept.label.sequence, kept.label.start_time, mark);
+        taken.saw_before(&label_of(kept), kept.label.discontinuity, mark);
     }
-    let mut mark = |segment: &Segment| mark_of(&serving.path, segment, &app.root());
-    if tracker.observe(&playlist.segments, &mut mark) == Seen::StartedOver {
-        return BTreeMap::new();
+    let root = app.root();
+    let mut files = OnDisk {
+        playlist: &serving.path,
+        root: &root,
+    };
+    let mut segments = playlist.segments;
+    match taken.observe(&segments, &mut files) {
+        Seen::StartedOver { .. } => return BTreeMap::new(),
+        Seen::New { shift, .. } => taken.renumber(shift, &mut segments),
+        Seen::Nothing => {}
     }
-    let segments = playlist.segments.into_iter();
     segments
+        .into_iter()
         .map(|segment| (segment.sequence, segment))
         .collect()
 }

@@ -1,6 +1,9 @@
 //! One session of a stream: from its first segment to its end or the encoder's restart.
 
-use std::io;
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -17,17 +20,25 @@ use clipmill_playlist::{Segment, candidates};
 use super::boundary::{self, Mark};
 use super::growing::Growing;
 use super::line::{Held, Holding, Line, Unkept, first_timestamp};
+use super::make::rfc3339;
 use crate::catalog::Boundary;
 use crate::model::{VodGap, now_ms};
-use crate::sources::session::{FileMark, Pulse, Tracker, silence};
+use crate::sources::session::{FileMark, Pulse, silence};
+use crate::sources::taken::{Files, Taken, TakenSegment, head_of};
 use crate::spool::{Content, Kept, Label, Spool, SpoolError};
 
 /// A file that was written to this recently may still be written to, while it is the last one
 /// listed.
 const SETTLE: Duration = Duration::from_millis(150);
 
-/// A segment that is not there while later ones are listed will not come after this.
-const LATE: Duration = Duration::from_secs(2);
+/// A file that was written to this recently may be caught half-written.
+const YOUNG: Duration = Duration::from_secs(2);
+
+/// Timestamps that stand still for longer have jumped, in 90 kHz ticks.
+const LONG_PAUSE: Ticks = 900_000;
+
+/// So many of a file's first bytes tell whether it is still the same one.
+const HEAD: u64 = 4096;
 
 /// So many segments of a session are copied rather than linked: see the spool.
 const COPIED: u64 = 2;
@@ -75,6 +86,28 @@ pub(crate) struct Place<'a> {
     /// URLs in playlists lead no further.
     pub(crate) reach: Reach,
     pub(crate) spool: &'a Arc<Spool>,
+    /// How long a segment is waited for that is listed and not there.
+    pub(crate) patience: Duration,
+}
+
+/// The files of a playlist's segments, on disk.
+pub(crate) struct OnDisk<'a> {
+    pub(crate) playlist: &'a Path,
+    /// Segments lie below this folder.
+    pub(crate) root: &'a Path,
+}
+
+impl Files for OnDisk<'_> {
+    fn mark(&mut self, segment: &Segment) -> Option<FileMark> {
+        mark_of(self.playlist, segment, self.root)
+    }
+
+    fn head(&mut self, segment: &Segment) -> Option<u64> {
+        let path = locate(self.playlist, segment, self.root).ok()?;
+        let mut head = Vec::new();
+        let read = File::open(path).and_then(|file| file.take(HEAD).read_to_end(&mut head));
+        read.ok().map(|_| head_of(&head))
+    }
 }
 
 /// One session of a stream.
@@ -85,7 +118,8 @@ pub(crate) struct Session {
     pub(crate) playlist: PathBuf,
     pub(crate) sub_folder: Option<String>,
     pub(crate) line: Line,
-    pub(crate) tracker: Tracker,
+    /// What was taken of the stream, by this session and those before it.
+    pub(crate) taken: Taken,
     pub(crate) pulse: Pulse,
     pub(crate) target: Duration,
     pub(crate) recording: Recording,
@@ -100,18 +134,25 @@ pub(crate) struct Session {
     pub(crate) has_clips: bool,
     /// When the last segment came.
     pub(crate) grown_at: Instant,
-    /// What was lost before the line begins.
+    /// What is missing before the first clip that is made of it.
     pub(crate) hole: Option<VodGap>,
+    /// The clip in the making is the first of the session: sound ahead of its first picture belongs
+    /// to it.
+    pub(crate) from_the_start: bool,
     /// Its beginning has been told to the world.
     pub(crate) announced: bool,
     /// File names come back: nothing is linked any more.
     names_reused: bool,
-    taken: u64,
-    waiting: Option<(u64, Instant)>,
+    /// Segments that were added to the line.
+    added: u64,
+    /// Any segment was taken, or passed over.
+    pub(crate) seen_any: bool,
+    /// Up to which number segments were listed, and since when. Those that are taken are forgotten.
+    listed: VecDeque<(u64, Instant)>,
     /// What is listed and was not there yet, with what its files looked like.
     pending: Vec<(Segment, Option<FileMark>)>,
-    /// The last segment's timestamp and instant, where only its arrival dates it.
-    dated: Option<(Ticks, DateTime<Utc>)>,
+    /// The last segment's timestamp and instant.
+    pub(crate) dated: Option<Dated>,
     /// Why the last segment could not be used, if so.
     useless: Option<String>,
     /// Puts sound that is in playlists of its own into the segments of the pictures.
@@ -142,7 +183,7 @@ impl Session {
             playlist: playlist.to_owned(),
             sub_folder: sub_folder.map(str::to_owned),
             line: Line::default(),
-            tracker: Tracker::default(),
+            taken: Taken::default(),
             pulse: Pulse::new(now, target),
             target,
             recording: Recording::Off,
@@ -153,10 +194,12 @@ impl Session {
             has_clips: false,
             grown_at: now,
             hole: None,
+            from_the_start: false,
             announced: false,
             names_reused: false,
-            taken: 0,
-            waiting: None,
+            added: 0,
+            seen_any: false,
+            listed: VecDeque::new(),
             pending: Vec::new(),
             dated: None,
             useless: None,
@@ -195,13 +238,21 @@ impl Session {
             Err(Trouble::Settling(wait)) => return Intake::Later(wait),
             Err(Trouble::Unsupported(what)) => return self.of_no_use(segment, None, what, place),
             Err(Trouble::NotThere(reason)) => {
-                if let Some(wait) = self.patience(segment.sequence, last) {
+                if let Some(wait) = self.patience(segment.sequence, last, place) {
                     return Intake::Later(wait);
                 }
                 return self.pass_over(segment, None, Some(&reason), place);
             }
         };
         let mark = found.mark;
+        let own = found.whole_file.then_some(mark);
+        if self.taken.repeats(segment, own) {
+            let (app, stream, uri) = (place.app, place.stream, segment.uri.as_str());
+            tracing::warn!(app, stream, uri, "a segment is listed twice: taken once");
+            self.taken.saw(segment, own, None, None);
+            self.grew();
+            return Intake::Done;
+        }
         let found = match self.with_sound(found, segment, place) {
             Ok(Some(found)) => found,
             Ok(None) => return Intake::Later(SETTLE),
@@ -211,11 +262,13 @@ impl Session {
             Ok(index) => index,
             Err(error) => return self.not_indexed(segment, last, mark, &error, place),
         };
-        self.waiting = None;
         let start_time = match segment.start_time {
             Some(time) => Some(time),
             None => self.date(&index, segment, found.mark, remaining),
         };
+        if self.added == 0 && self.line.missing() > 0 && self.hole.is_none() {
+            self.hole = start_time.map(|to| missing(to - delta(self.line.missing()), to));
+        }
         let label = self.line.label(Label {
             sequence: segment.sequence,
             duration,
@@ -224,6 +277,7 @@ impl Session {
             missing_before: 0,
             init: None,
             changed: !found.as_it_is(),
+            file: Taken::file(segment, own),
         });
         let holding = self.keep(label, &found, place);
         if found.composed && holding.is_none() {
@@ -235,8 +289,10 @@ impl Session {
             label,
             init: found.read.init.clone(),
         });
-        // One file that holds all segments changes all the time.
-        let mark = found.whole_file.then_some(found.mark);
+        let head = found.as_it_is().then(|| {
+            let bytes = &found.read.bytes;
+            head_of(bytes.get(..HEAD as usize).unwrap_or(bytes))
+        });
         let held = Held {
             mark: match &holding {
                 Some((kept, _)) => kept.mark,
@@ -252,7 +308,7 @@ impl Session {
         self.line.push(&label, index, held);
         let newest = self.line.timeline().segments().back();
         self.fresh = newest.map(|newest| (newest.number, found.read.bytes));
-        self.tracker.saw(segment, mark);
+        self.taken.saw(segment, own, head, start_time);
         self.grew();
         if self.useless.take().is_some() {
             let (app, stream) = (place.app, place.stream);
@@ -269,7 +325,7 @@ impl Session {
         let timeline = self.line.timeline();
         let mut segments = timeline.segments().iter();
         let first = segments.find_map(|segment| segment.first_presented)?;
-        let at = |ticks| Some(super::make::rfc3339(boundary::time_ms(timeline, ticks)?));
+        let at = |ticks| Some(rfc3339(boundary::time_ms(timeline, ticks)?));
         let (from, to) = (at(first)?, at(timeline.end()?)?);
         Some(format!("what is kept of it lies from {from} to {to}"))
     }
@@ -296,7 +352,7 @@ impl Session {
         if self.composer.is_none() {
             return Ok(Some(found));
         }
-        let patient = self.patience(segment.sequence, false).is_some();
+        let patient = self.patience(segment.sequence, false, place).is_some();
         let Some(composer) = &mut self.composer else {
             return Ok(Some(found));
         };
@@ -329,13 +385,18 @@ impl Session {
             return self.of_no_use(segment, Some(mark), error.to_string(), place);
         }
         let age = mark.modified().elapsed().unwrap_or_default();
-        if age < LATE
-            && let Some(wait) = self.patience(segment.sequence, last)
+        if age < YOUNG
+            && let Some(wait) = self.patience(segment.sequence, last, place)
         {
             return Intake::Later(wait);
         }
         let reason = error.to_string();
         self.pass_over(segment, Some(mark), Some(&reason), place)
+    }
+
+    /// Whether segments are listed that are not taken yet.
+    pub(crate) fn is_waiting(&self) -> bool {
+        !self.pending.is_empty()
     }
 
     /// What is listed and not taken yet, with what its files look like.
@@ -354,7 +415,7 @@ impl Session {
                 _ => false,
             };
             let seen = self
-                .tracker
+                .taken
                 .next()
                 .is_some_and(|next| segment.sequence < next);
             let gone = before.is_none_or(|before| segment.sequence < before);
@@ -369,9 +430,10 @@ impl Session {
         let label = kept.label;
         self.line.miss(label.missing_before);
         let mark = (!label.changed).then_some(kept.mark);
-        self.tracker
-            .saw_before(label.sequence, label.start_time, mark);
-        self.taken += 1;
+        let segment = label_of(&kept);
+        self.taken.saw_before(&segment, label.discontinuity, mark);
+        self.added += 1;
+        self.seen_any = true;
         let read = spool.read(&kept).map_err(|error| error.to_string());
         let indexed = read.and_then(|(bytes, init)| {
             let read = ReadSegment {
@@ -384,7 +446,12 @@ impl Session {
         });
         match indexed {
             Ok(index) => {
-                self.dated = first_timestamp(&index).zip(label.start_time);
+                let first = first_timestamp(&index).zip(label.start_time);
+                self.dated = first.map(|(timestamp, time)| Dated {
+                    timestamp,
+                    time,
+                    before: false,
+                });
                 if let Some(composer) = &mut self.composer {
                     composer.resume(&index);
                 }
@@ -409,6 +476,7 @@ impl Session {
     }
 
     fn grew(&mut self) {
+        self.seen_any = true;
         let now = Instant::now();
         self.grown_at = now;
         self.pulse = Pulse::new(now, self.target);
@@ -455,22 +523,35 @@ impl Session {
             );
             self.useless = Some(format!("segment {}: {reason}", segment.uri));
         }
-        self.waiting = None;
         self.line.miss(ticks(segment.duration));
-        self.tracker.saw(segment, mark);
+        self.taken.saw(segment, mark, None, None);
         self.grew();
         Intake::Done
     }
 
     /// How long to wait before looking for a segment again; `None` when it is given up.
-    fn patience(&mut self, sequence: u64, last: bool) -> Option<Duration> {
-        let since = match self.waiting {
-            Some((waiting, since)) if waiting == sequence => since,
-            _ => Instant::now(),
+    ///
+    /// It is waited for since it was listed: several that are missing are waited for together.
+    fn patience(&mut self, sequence: u64, last: bool, place: &Place<'_>) -> Option<Duration> {
+        let since = self.listed.iter().find(|(upto, _)| *upto >= sequence);
+        let since = since.map_or_else(Instant::now, |(_, since)| *since);
+        // Some servers list a segment when they begin to write it.
+        let limit = if last {
+            silence(self.target).max(place.patience)
+        } else {
+            place.patience
         };
-        self.waiting = Some((sequence, since));
-        let limit = if last { silence(self.target) } else { LATE };
         (since.elapsed() < limit).then_some(SETTLE)
+    }
+
+    /// Segments up to this number are listed.
+    pub(crate) fn lists(&mut self, upto: u64) {
+        let next = self.taken.next();
+        self.listed
+            .retain(|(listed, _)| next.is_none_or(|next| *listed >= next));
+        if self.listed.back().is_none_or(|(listed, _)| *listed < upto) {
+            self.listed.push_back((upto, Instant::now()));
+        }
     }
 
     fn read(&mut self, segment: &Segment, last: bool, place: &Place<'_>) -> Result<Found, Trouble> {
@@ -502,7 +583,7 @@ impl Session {
         }
         let torn = read.bytes.first() == Some(&0x47) && read.bytes.len() % 188 != 0;
         // By a clock that is ahead of ours it is from the future.
-        let young = mark.modified().elapsed().map_or(true, |age| age < LATE);
+        let young = mark.modified().elapsed().map_or(true, |age| age < YOUNG);
         if last && torn && young {
             return Err(Trouble::Settling(SETTLE));
         }
@@ -521,8 +602,8 @@ impl Session {
         found: &Found,
         place: &Place<'_>,
     ) -> Option<(Kept, Arc<Holding>)> {
-        let may_link = found.as_it_is() && !self.names_reused && self.taken >= COPIED;
-        self.taken += 1;
+        let may_link = found.as_it_is() && !self.names_reused && self.added >= COPIED;
+        self.added += 1;
         let content = Content {
             bytes: &found.read.bytes,
             init: found.read.init.as_ref(),
@@ -551,7 +632,7 @@ impl Session {
         if !self.line.has_unkept() {
             return;
         }
-        let may_link = !self.names_reused && self.taken >= COPIED;
+        let may_link = !self.names_reused && self.added >= COPIED;
         let (folder, mut trouble) = (&self.folder, None);
         self.line.keep_again(|held, unkept| {
             let from = held.original.as_deref()?;
@@ -587,28 +668,27 @@ impl Session {
         remaining: Duration,
     ) -> Option<DateTime<Utc>> {
         let first = first_timestamp(index)?;
+        let usual = 3 * ticks(self.target) + self.line.missing();
+        let usual = 0..=usual.max(LONG_PAUSE);
+        let now = Utc::now();
+        let listed = now - TimeDelta::from_std(remaining).unwrap_or_default();
+        let written = DateTime::<Utc>::from(mark.modified());
+        let plausible = written <= now && written >= listed - TimeDelta::minutes(1);
+        let arrived = if plausible {
+            written - delta(ticks(segment.duration))
+        } else {
+            listed
+        };
         let continued = self
             .dated
             .filter(|_| !segment.discontinuity)
-            .and_then(|(before, time)| {
-                let elapsed = first.checked_sub(before)?;
-                let usual = 3 * ticks(self.target) + self.line.missing();
-                (0..=usual.max(900_000))
-                    .contains(&elapsed)
-                    .then_some(time + delta(elapsed))
-            });
-        let time = continued.unwrap_or_else(|| {
-            let now = Utc::now();
-            let listed = now - TimeDelta::from_std(remaining).unwrap_or_default();
-            let written = DateTime::<Utc>::from(mark.modified());
-            let plausible = written <= now && written >= listed - TimeDelta::minutes(1);
-            if plausible {
-                written - delta(ticks(segment.duration))
-            } else {
-                listed
-            }
+            .and_then(|last| last.continued(first, &usual, arrived));
+        let time = continued.unwrap_or(arrived);
+        self.dated = Some(Dated {
+            timestamp: first,
+            time,
+            before: false,
         });
-        self.dated = Some((first, time));
         Some(time)
     }
 
@@ -652,6 +732,70 @@ impl Session {
     pub(crate) fn edge_ms(&self) -> Option<i64> {
         let timeline = self.line.timeline();
         boundary::time_ms(timeline, timeline.end()?)
+    }
+}
+
+/// What dates the segment that follows, where the playlist does not.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Dated {
+    /// The first timestamp of a segment.
+    timestamp: Ticks,
+    /// When that is presented.
+    time: DateTime<Utc>,
+    /// It is of the session before: timestamps may have begun anew since.
+    before: bool,
+}
+
+impl Dated {
+    /// For the session that follows.
+    pub(crate) fn of_before(self) -> Self {
+        Self {
+            before: true,
+            ..self
+        }
+    }
+
+    /// When a later timestamp is presented. `None` where timestamps did not go on in the `usual` steps.
+    fn continued(
+        self,
+        timestamp: Ticks,
+        usual: &RangeInclusive<Ticks>,
+        arrived: DateTime<Utc>,
+    ) -> Option<DateTime<Utc>> {
+        let elapsed = timestamp.checked_sub(self.timestamp)?;
+        let time = self.time + delta(elapsed);
+        // Where they began anew they may look as if they went on, but do not arrive in time.
+        let late = (arrived - time).abs() > delta(LONG_PAUSE);
+        let anew = self.before && (late || elapsed == 0);
+        (usual.contains(&elapsed) && !anew).then_some(time)
+    }
+}
+
+/// What is said of segments that never came.
+pub(crate) fn missing(from: DateTime<Utc>, to: DateTime<Utc>) -> VodGap {
+    VodGap {
+        from: Some(rfc3339(from.timestamp_millis())),
+        to: Some(rfc3339(to.timestamp_millis())),
+        reason: "segments are missing".to_owned(),
+    }
+}
+
+/// A kept segment as one that was taken.
+pub(crate) fn label_of(kept: &Kept) -> TakenSegment {
+    let Label {
+        sequence,
+        start_time,
+        changed,
+        mut file,
+        ..
+    } = kept.label;
+    if file == (0, 0) && !changed {
+        file.1 = crate::sources::taken::version_of(&kept.mark);
+    }
+    TakenSegment {
+        sequence: Some(sequence),
+        date_us: start_time.map_or(0, |time| time.timestamp_micros()),
+        file,
     }
 }
 

@@ -11,15 +11,16 @@ use clipmill_playlist::{MediaPlaylist, Segment};
 use metrics::counter;
 
 use super::app::App;
-use super::listing::{Read, history, missing_length, place_of, read, remember};
-use super::session::{Ending, Intake, Place, Recording, Session, mark_of};
+use super::listing::{Read, first_new, history, missing_length, place_of, read};
+use super::session::{Dated, Ending, Intake, OnDisk, Place, Recording, Session, mark_of};
 use super::shared::{Shared, lock};
 use crate::catalog::Boundary;
 use crate::metrics::SEGMENTS_INDEXED;
 use crate::model::{Broadcast, BroadcastStatus, VodGap, now_ms};
 use crate::schedule::Urgency;
 use crate::sources::playlists::Serving;
-use crate::sources::session::{Seen, Tracker, silence};
+use crate::sources::session::silence;
+use crate::sources::taken::{Seen, Taken};
 use crate::spool::SpoolError;
 
 /// A playlist that is not there may be being replaced: it is gone when it is still not there
@@ -55,10 +56,12 @@ pub(crate) struct State {
     pub(crate) session: Option<Session>,
     /// Sessions that are over and whose last clips are still to be made, oldest first.
     pub(crate) closing: Vec<Session>,
-    /// What the last session saw, so that its playlist is not taken for a new one.
-    pub(crate) seen: Option<Tracker>,
-    /// That playlist had come to its end.
+    /// What sessions took that are over; what the one that is live took is there.
+    pub(crate) taken: Taken,
+    /// The playlist of the last one had come to its end.
     seen_ended: bool,
+    /// When the last one ended, in milliseconds since 1970, and what dates what follows it.
+    pub(crate) ended: (Option<i64>, Option<Dated>),
     /// Where the last clip of a session ended of which nothing was found after a restart.
     pub(crate) lost: Option<Box<Boundary>>,
     /// Since when the playlist is not there.
@@ -88,6 +91,18 @@ impl State {
     pub(crate) fn tell(&mut self, news: News) {
         self.told_live = matches!(news, News::Begun(_));
         self.to_tell.push_back(news);
+    }
+}
+
+/// A session begins at this position of a list: what stands before it is old, even while the first
+/// segment is not taken yet.
+fn pass(state: &mut State, listed: &[Segment], from: usize, files: &mut OnDisk<'_>) {
+    if let Some(session) = &mut state.session
+        && session.taken.next().is_none()
+    {
+        session
+            .taken
+            .passed(listed.get(..from).unwrap_or_default(), files);
     }
 }
 
@@ -200,12 +215,12 @@ impl Stream {
         shared: &Arc<Shared>,
         app: &Arc<App>,
     ) -> Look {
-        let (playlist, modified) = match read(&serving.path) {
+        let (mut playlist, modified) = match read(&serving.path) {
             Read::Media(playlist, modified) => (playlist, modified),
             Read::Nothing => return self.look_for(state, shared, app),
             Read::Unclear => {
                 app.playlists().reconsider(&serving.path);
-                return self.end_if_silent(state, &[], shared, app);
+                return self.end_if_silent(state, shared, app);
             }
         };
         state.gone_since = None;
@@ -217,53 +232,64 @@ impl Stream {
             }
         }
         let age = modified.elapsed().unwrap_or_default();
-        let mut listed = playlist.segments.as_slice();
+        let mut listed = std::mem::take(&mut playlist.segments);
         if playlist.truncated && age < WHOLE {
-            listed = listed.split_last().map_or(listed, |(_, before)| before);
+            listed.pop();
         }
         let root = app.root();
-        let mut mark = |segment: &Segment| mark_of(&serving.path, segment, &root);
-        let fresh = Tracker::default();
-        let known = state.session.as_ref().map(|session| &session.tracker);
-        let tracker = known.or(state.seen.as_ref()).unwrap_or(&fresh);
-        let unknown = tracker.next().is_none();
-        let mut seen = tracker.observe(listed, &mut mark);
-        // A playlist that was finished, or given up, and is shorter and goes on, is a new one.
-        let shorter = || {
-            listed
-                .last()
-                .is_some_and(|last| Some(last.sequence + 1) < tracker.next())
+        let mut files = OnDisk {
+            playlist: &serving.path,
+            root: &root,
         };
+        let session = state.session.as_mut();
+        let taken = session.map_or(&mut state.taken, |session| &mut session.taken);
+        let unknown = taken.is_empty();
+        let mut seen = taken.observe(&listed, &mut files);
+        // A playlist that was finished, or given up, and is shorter and goes on, is a new one, unless its
+        // files say otherwise.
         if seen == Seen::Nothing
             && state.session.is_none()
             && !playlist.ended
             && !listed.is_empty()
-            && (state.seen_ended || shorter())
+            && (state.seen_ended || state.taken.is_beyond(&listed))
+            && !state.taken.ends_with_taken(&listed, &mut files)
         {
-            seen = Seen::StartedOver;
+            seen = Seen::StartedOver { from: 0 };
         }
+        let session = state.session.as_mut();
+        let taken = session.map_or(&mut state.taken, |session| &mut session.taken);
+        match seen {
+            Seen::New { shift, .. } => taken.renumber(shift, &mut listed),
+            Seen::Nothing => taken.renumber_as_before(&mut listed),
+            Seen::StartedOver { .. } => {}
+        }
+        let listed = listed.as_slice();
         match seen {
             Seen::Nothing if playlist.ended => {
                 self.end(state, "its playlist ended", shared, app);
                 state.seen_ended = true;
                 Look::Done
             }
-            Seen::Nothing => self.end_if_silent(state, listed, shared, app),
-            Seen::StartedOver => {
+            Seen::Nothing => self.end_if_silent(state, shared, app),
+            Seen::StartedOver { from } => {
                 self.end(state, "it started over", shared, app);
+                state.taken.start_over();
                 if playlist.ended && modified <= app.since() {
-                    state.seen = Some(remember(listed));
+                    state.taken.passed(listed, &mut files);
                     state.seen_ended = true;
                     return Look::Done;
                 }
                 self.begin(state, serving, &playlist, listed, shared, app);
-                self.take(state, &playlist, listed, 0, shared, app)
+                if from > 0 {
+                    self.follow(state, app);
+                }
+                pass(state, listed, from, &mut files);
+                self.take(state, &playlist, listed, from, shared, app)
             }
-            Seen::New { from, missing } if state.session.is_some() => {
+            Seen::New { from, missing, .. } if state.session.is_some() => {
                 if missing > 0
                     && let Some(session) = &mut state.session
                 {
-                    let root = app.root();
                     let first = listed.get(from).map(|segment| segment.sequence);
                     session.take_expected(first, &self.place(&root, shared, app));
                     self.miss(session, listed, from, app);
@@ -272,12 +298,14 @@ impl Stream {
             }
             Seen::New { from, .. } => {
                 let lost = state.lost.take();
-                let resumed = lost.as_ref().and_then(|lost| place_of(lost, listed));
+                let resumed = lost
+                    .as_ref()
+                    .and_then(|lost| place_of(lost, listed, &mut files));
                 // What came and ended while nobody looked was live in between.
                 let silent = unknown && age >= silence(playlist.target_duration);
                 let old = silent || playlist.ended && modified <= app.since();
                 if old && resumed.is_none() {
-                    state.seen = Some(remember(listed));
+                    state.taken.passed(listed, &mut files);
                     state.seen_ended = playlist.ended;
                     // It ended while the server was not running.
                     if state.told_live {
@@ -292,19 +320,41 @@ impl Stream {
                         self.resume(state, lost, shared, app);
                         place
                     }
-                    (lost, _) => {
-                        if let (Some(lost), Some(session)) = (lost, &mut state.session) {
+                    (Some(lost), None) => {
+                        if let Some(session) = &mut state.session {
                             session.hole = Some(self.hole(&lost, app));
                         }
-                        if unknown {
-                            history(listed, app.interval())
-                        } else {
-                            from
-                        }
+                        let new = first_new(&lost.taken, listed, &mut files);
+                        new.max(history(listed, app.interval()))
+                    }
+                    (None, _) if unknown => history(listed, app.interval()),
+                    (None, _) => {
+                        self.follow(state, app);
+                        from
                     }
                 };
+                pass(state, listed, from, &mut files);
                 self.take(state, &playlist, listed, from, shared, app)
             }
+        }
+    }
+
+    /// The session that has begun follows another in the same playlist: the pause between the two is
+    /// said.
+    fn follow(&self, state: &mut State, app: &App) {
+        let (ended, dated) = state.ended;
+        let Some(session) = &mut state.session else {
+            return;
+        };
+        session.dated = dated.map(Dated::of_before);
+        if let (Some(ended), true) = (ended, session.recording != Recording::Off) {
+            let from = super::make::rfc3339(ended);
+            tracing::info!(app = app.name(), stream = self.id, from, "it paused");
+            session.hole = Some(VodGap {
+                from: Some(from),
+                to: None,
+                reason: "the stream paused".to_owned(),
+            });
         }
     }
 
@@ -323,7 +373,7 @@ impl Stream {
     fn miss(&self, session: &mut Session, listed: &[Segment], from: usize, app: &App) {
         let first = listed.get(from).map(|segment| segment.sequence);
         let missing = first
-            .zip(session.tracker.next())
+            .zip(session.taken.next())
             .map(|(first, next)| first.saturating_sub(next));
         if let Some(missing) = missing.filter(|missing| *missing > 0) {
             tracing::error!(
@@ -394,8 +444,8 @@ impl Stream {
         );
         session.add_sound(&serving.sound);
         session.describe();
+        session.taken = std::mem::take(&mut state.taken);
         state.session = Some(session);
-        state.seen = None;
         state.seen_ended = false;
     }
 
@@ -415,6 +465,9 @@ impl Stream {
         let root = app.root();
         let place = self.place(&root, shared, app);
         session.keep_again(&place);
+        if let Some(last) = listed.last() {
+            session.lists(last.sequence);
+        }
         let new = listed.get(from..).unwrap_or_default();
         let mut remaining: Duration = new.iter().map(|segment| segment.duration).sum();
         for (at, segment) in new.iter().enumerate() {
@@ -453,17 +506,8 @@ impl Stream {
         Look::Done
     }
 
-    fn end_if_silent(
-        &self,
-        state: &mut State,
-        listed: &[Segment],
-        shared: &Shared,
-        app: &App,
-    ) -> Look {
+    fn end_if_silent(&self, state: &mut State, shared: &Shared, app: &App) -> Look {
         let Some(session) = &mut state.session else {
-            if state.seen.is_none() && !listed.is_empty() {
-                state.seen = Some(remember(listed));
-            }
             return Look::Done;
         };
         if session.pulse.is_over(Instant::now()) {
@@ -492,16 +536,14 @@ impl Stream {
             Recording::Off => None,
             _ => Some(Ending::Last),
         };
-        state.seen = Some(std::mem::take(&mut session.tracker));
+        state.ended = (session.edge_ms(), session.dated);
+        // The last boundary, which is still to come, says what was taken as well.
+        state.taken = session.taken.clone();
+        state.taken.end();
         shared
             .troubles
             .clear(&format!("{}: segments", self.whom(app)));
-        if !state.told_live
-            && state
-                .seen
-                .as_ref()
-                .is_some_and(|seen| seen.next().is_some())
-        {
+        if !state.told_live && session.seen_any {
             state.tell(News::Begun(session.sub_folder.clone()));
         }
         if state.told_live {
@@ -555,6 +597,7 @@ impl Stream {
             root,
             reach: app.reach(),
             spool: &shared.spool,
+            patience: app.settings().segment_patience,
         }
     }
 

@@ -18,9 +18,10 @@ use sha2::{Digest, Sha256};
 use super::app::App;
 use super::asked::{Asked, Planned};
 use super::line::Files;
-use super::make::title;
+use super::make::{all_gaps, title};
 use super::request::OnDemandError;
 use super::shared::{Shared, lock};
+use crate::model::VodGap;
 
 /// A clip that nobody asks for any more is forgotten after this.
 const KEPT_FOR: Duration = Duration::from_secs(60);
@@ -38,6 +39,7 @@ pub struct VirtualClip {
     etag: String,
     source: FileSource,
     samples: u64,
+    gaps: Vec<VodGap>,
     #[expect(dead_code, reason = "it is what keeps the files")]
     files: Files,
 }
@@ -48,8 +50,11 @@ impl VirtualClip {
             mut clip,
             files,
             broadcast,
+            missing,
+            window,
             ..
         } = planned;
+        let gaps = all_gaps(missing, &clip, window);
         let height = clip.tracks.iter().find_map(|track| track.config.video());
         clip.set_title(title(&broadcast, height.map(|video| video.height)));
         let samples = clip.tracks.iter().map(|track| track.samples).sum();
@@ -60,6 +65,7 @@ impl VirtualClip {
             layout: Arc::new(layout),
             source: FileSource::default(),
             samples,
+            gaps,
             files,
         })
     }
@@ -75,6 +81,12 @@ impl VirtualClip {
     #[must_use]
     pub fn etag(&self) -> &str {
         &self.etag
+    }
+
+    /// Stretches of the window for which there is no media.
+    #[must_use]
+    pub fn gaps(&self) -> &[VodGap] {
+        &self.gaps
     }
 
     /// A reader of some of its bytes.

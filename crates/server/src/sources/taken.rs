@@ -1,0 +1,620 @@
+//! What was taken of a stream, and so what is new in a playlist.
+//!
+//! **One rule** says where a recorder begins, whether a session goes on, begins behind another, or is
+//! found again after a restart:
+//!
+//! > Of what a playlist lists, everything up to the last segment that was taken before is old, and
+//! > what follows it is new. Old media is never taken again, new media is taken once.
+//!
+//! A segment *is* the file that its URI names, as it was written: URI, byte range, and length and
+//! time of the last change. A file that was written anew under its name is new media. A media
+//! sequence number is no part of it: senders that return count on, begin at 0, go back by a few, or
+//! never count at all, and what they list of before is old all the same. Numbers are believed as long
+//! as no file contradicts them; they tell what was listed and gone before anybody looked, and whether
+//! a playlist of which no segment is known goes on.
+//!
+//! The same file again is a repetition, which is left out; behind an `EXT-X-DISCONTINUITY` and under
+//! a new number it is a loop, which was meant.
+//!
+//! The rule is a value: [`Taken`] is told what is listed and what the files look like, and answers.
+//! It opens no file and reads no clock. One value follows a stream through all its sessions, and its
+//! last part is written down with each boundary, so that a restart changes nothing.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use clipmill_playlist::Segment;
+use serde::{Deserialize, Serialize};
+
+use super::session::FileMark;
+
+/// Segments remembered, so that a playlist caught half-written is not taken for a new one however
+/// little of it there is. At two seconds each, more than two days.
+const REMEMBERED: usize = 100_000;
+
+/// Segments remembered of what was taken before the numbers began anew.
+const BEFORE: usize = 10_000;
+
+/// So many are written down with a boundary: the last one tells where the list goes on, the others
+/// that it does where that one was written anew.
+const WRITTEN: usize = 8;
+
+/// So many files are looked at of a list that nobody takes.
+const LOOKED_AT: usize = 64;
+
+/// How far back a repetition is looked for.
+const REPEATED: usize = 1000;
+
+/// Dates of the same segment may differ by this much, as some servers compute them anew each time.
+const SAME_DATE: TimeDelta = TimeDelta::seconds(2);
+
+/// The same, for dates that were cut to seconds.
+const SAME_DATE_SECONDS: i64 = 3;
+
+/// What the files of segments look like.
+pub(crate) trait Files {
+    /// `None` where there is no file, or it holds more than the segment.
+    fn mark(&mut self, segment: &Segment) -> Option<FileMark>;
+
+    /// A digest of the first bytes of its file.
+    fn head(&mut self, segment: &Segment) -> Option<u64>;
+}
+
+/// What a look at a playlist shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Seen {
+    /// Nothing new: the same as before, half-written, or shorter.
+    Nothing,
+    /// Segments from this position of the list on are new.
+    New {
+        /// Position of the first new one.
+        from: usize,
+        /// How many segments were never seen between the last known one and it.
+        missing: u64,
+        /// What to add to the numbers in the list: see [`Taken::renumber`].
+        shift: i64,
+    },
+    /// The stream started over: what is listed from this position on belongs to a new session.
+    StartedOver {
+        /// Position of the first segment that was not taken before.
+        from: usize,
+    },
+}
+
+/// A segment that was taken, in few bytes: an event playlist lists tens of thousands. Each field is 0
+/// when it is not known, as for a segment that was never listed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Known {
+    /// When it begins, in microseconds since 1970.
+    date_us: i64,
+    /// Of its URI and byte range.
+    name: u32,
+    /// Of what its file looked like.
+    version: u32,
+    /// How many discontinuities came before it.
+    run: u32,
+}
+
+/// A segment that was taken, as it is written down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TakenSegment {
+    /// Media sequence number; `None` where numbers have begun anew since.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sequence: Option<u64>,
+    /// When it begins, in microseconds since the Unix epoch; 0 when that is not known.
+    pub date_us: i64,
+    /// Which file it is: a digest of its URI and byte range, and one of its length and the time of
+    /// its last change. 0 where that is not known.
+    pub file: (u32, u32),
+}
+
+/// What was taken of a stream.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Taken {
+    /// Sequence number of the first one remembered.
+    base: u64,
+    known: VecDeque<Known>,
+    /// What was taken before the numbers began anew.
+    before: VecDeque<Known>,
+    /// What is added to listed numbers.
+    shift: i64,
+    run: u32,
+    newest: Newest,
+}
+
+/// What is known of the segment that was taken last.
+#[derive(Debug, Clone, Copy, Default)]
+struct Newest {
+    date: Option<DateTime<Utc>>,
+    mark: Option<FileMark>,
+    head: Option<u64>,
+    /// Its session is over: it is not written to any more.
+    over: bool,
+}
+
+/// The last listed segment that was taken before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Anchor {
+    /// Its position in the list.
+    at: usize,
+    /// Its number, if that was given since the numbers began anew.
+    number: Option<u64>,
+}
+
+impl Taken {
+    /// Media sequence number after the last one taken; `None` when nothing was since the numbers
+    /// began anew.
+    pub(crate) fn next(&self) -> Option<u64> {
+        (!self.known.is_empty()).then(|| self.base.saturating_add(self.known.len() as u64))
+    }
+
+    /// As [`next`](Self::next), counted as the playlist does.
+    pub(crate) fn next_listed(&self) -> Option<u64> {
+        self.next()?.checked_add_signed(self.shift.checked_neg()?)
+    }
+
+    /// Whether nothing is known at all.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.known.is_empty() && self.before.is_empty()
+    }
+
+    #[cfg(feature = "fuzzing")]
+    pub(crate) fn remembered(&self) -> usize {
+        self.known.len() + self.before.len()
+    }
+
+    fn get(&self, number: u64) -> Option<&Known> {
+        let at = usize::try_from(number.checked_sub(self.base)?).ok()?;
+        self.known.get(at)
+    }
+
+    /// Gives listed segments the numbers that go on from what was taken.
+    pub(crate) fn renumber(&mut self, shift: i64, listed: &mut [Segment]) {
+        self.shift = shift;
+        if shift != 0 {
+            for segment in listed {
+                segment.sequence = segment.sequence.saturating_add_signed(shift);
+            }
+        }
+    }
+
+    /// Gives listed segments their numbers, where nothing has changed since the last look.
+    pub(crate) fn renumber_as_before(&mut self, listed: &mut [Segment]) {
+        self.renumber(self.shift, listed);
+    }
+
+    /// Whether more was taken than a list reaches to.
+    pub(crate) fn is_beyond(&self, listed: &[Segment]) -> bool {
+        let end = listed
+            .last()
+            .map(|last| self.number(last).saturating_add(1));
+        end.is_some() && end < self.next()
+    }
+
+    /// Whether the last listed segment is a file that was taken.
+    pub(crate) fn ends_with_taken(&self, listed: &[Segment], files: &mut dyn Files) -> bool {
+        let Some(last) = listed.last() else {
+            return false;
+        };
+        let known = self.known.iter().rev().chain(self.before.iter().rev());
+        let mut known = known.filter(|known| known.version != 0);
+        known.any(|known| self.is_file(known, last, files))
+    }
+
+    /// Whether the file of a segment is not the one that was taken under its name.
+    pub(crate) fn has_other(&self, segment: &Segment, files: &mut dyn Files) -> bool {
+        let name = name_of(segment);
+        let mut known = self
+            .known
+            .iter()
+            .filter(|k| k.name == name && k.version != 0);
+        known
+            .next_back()
+            .is_some_and(|known| !self.is_file(known, segment, files))
+    }
+
+    /// Remembers a segment, with its number of before, and when it begins. Those before it that were
+    /// never listed are remembered as such.
+    pub(crate) fn saw(
+        &mut self,
+        segment: &Segment,
+        mark: Option<FileMark>,
+        head: Option<u64>,
+        date: Option<DateTime<Utc>>,
+    ) {
+        if segment.discontinuity {
+            self.run = self.run.wrapping_add(1);
+        }
+        let known = Known {
+            date_us: date.map_or(0, |date| date.timestamp_micros()),
+            name: name_of(segment),
+            version: mark.as_ref().map_or(0, version_of),
+            run: self.run,
+        };
+        let newest = Newest {
+            date,
+            mark,
+            head,
+            over: false,
+        };
+        self.remember(segment.sequence, known, newest);
+    }
+
+    /// Remembers a segment that an earlier run of this server took.
+    pub(crate) fn saw_before(
+        &mut self,
+        segment: &TakenSegment,
+        discontinuity: bool,
+        mark: Option<FileMark>,
+    ) {
+        if discontinuity {
+            self.run = self.run.wrapping_add(1);
+        }
+        let date = Some(segment.date_us).filter(|date| *date != 0);
+        let newest = Newest {
+            date: date.and_then(DateTime::from_timestamp_micros),
+            mark,
+            head: None,
+            over: false,
+        };
+        let known = Known {
+            date_us: segment.date_us,
+            name: segment.file.0,
+            version: segment.file.1,
+            run: self.run,
+        };
+        match segment.sequence {
+            Some(number) => self.remember(number, known, newest),
+            None => self.before.push_back(known),
+        }
+    }
+
+    fn remember(&mut self, number: u64, known: Known, newest: Newest) {
+        let next = self.next().unwrap_or(number);
+        if number < next {
+            let at = number.checked_sub(self.base);
+            let at = at.and_then(|at| usize::try_from(at).ok());
+            if let Some(place) = at.and_then(|at| self.known.get_mut(at)) {
+                *place = known;
+            }
+            return;
+        }
+        if self.known.is_empty() || number - next >= REMEMBERED as u64 {
+            self.forget_numbers();
+            self.base = number;
+        } else {
+            let unseen = usize::try_from(number - next).unwrap_or(0);
+            let len = self.known.len() + unseen;
+            self.known.resize(len, Known::default());
+        }
+        self.known.push_back(known);
+        self.newest = newest;
+        while self.known.len() > REMEMBERED {
+            self.known.pop_front();
+            self.base = self.base.saturating_add(1);
+        }
+    }
+
+    /// Segments at the head of a list that are not taken, nor ever will be: they are old.
+    pub(crate) fn passed(&mut self, listed: &[Segment], files: &mut dyn Files) {
+        let unlooked = listed.len().saturating_sub(LOOKED_AT);
+        let mut own = HashSet::new();
+        for (at, segment) in listed.iter().enumerate() {
+            let mark = (at >= unlooked).then(|| files.mark(segment)).flatten();
+            let file = Self::file(segment, mark);
+            let mut before = self.before.iter().rev();
+            let before = before.find(|known| (known.name, known.version) == file);
+            let date = before.map(|known| known.date_us).filter(|date| *date != 0);
+            let date = date.and_then(DateTime::from_timestamp_micros);
+            self.saw(segment, mark, None, segment.start_time.or(date));
+            own.insert(file);
+        }
+        self.newest.over = true;
+        self.before
+            .retain(|known| !own.contains(&(known.name, known.version)));
+    }
+
+    fn forget_numbers(&mut self) {
+        let named = self.known.iter().filter(|known| known.name != 0);
+        let kept: Vec<_> = named.copied().collect();
+        self.known.clear();
+        self.before.extend(kept);
+        let over = self.before.len().saturating_sub(BEFORE);
+        self.before.drain(..over);
+    }
+
+    /// The numbers begin anew. What was taken stays taken.
+    pub(crate) fn start_over(&mut self) {
+        self.forget_numbers();
+        self.base = 0;
+        self.shift = 0;
+        self.run = self.run.wrapping_add(1);
+        self.newest = Newest::default();
+    }
+
+    /// The session is over: what becomes of its last file now is no more than that of any other.
+    pub(crate) fn end(&mut self) {
+        self.newest.over = true;
+    }
+
+    /// What an earlier session took was taken.
+    pub(crate) fn inherit(&mut self, mut earlier: Self) {
+        earlier.forget_numbers();
+        let own: HashSet<_> = self.known.iter().map(|k| (k.name, k.version)).collect();
+        earlier
+            .before
+            .retain(|known| !own.contains(&(known.name, known.version)));
+        earlier.before.append(&mut self.before);
+        self.before = earlier.before;
+        let over = self.before.len().saturating_sub(BEFORE);
+        self.before.drain(..over);
+    }
+
+    /// What is to be written down of what was taken up to the number `last`.
+    pub(crate) fn written(&self, last: u64) -> Vec<TakenSegment> {
+        let upto = last.saturating_add(1).saturating_sub(self.base);
+        let upto = usize::try_from(upto).unwrap_or(usize::MAX);
+        let own = self.known.iter().enumerate().take(upto).rev();
+        let own = own.map(|(at, known)| (known, Some(self.base.saturating_add(at as u64))));
+        let before = self.before.iter().rev().map(|known| (known, None));
+        let mut written: Vec<_> = own
+            .chain(before)
+            .filter(|(known, _)| known.name != 0)
+            .take(WRITTEN)
+            .map(|(known, sequence)| TakenSegment {
+                sequence,
+                date_us: known.date_us,
+                file: (known.name, known.version),
+            })
+            .collect();
+        written.reverse();
+        written
+    }
+
+    /// What was written down.
+    pub(crate) fn read(written: &[TakenSegment]) -> Self {
+        let mut taken = Self::default();
+        for segment in written {
+            taken.saw_before(segment, false, None);
+        }
+        taken
+    }
+
+    /// Which file a segment is, as it is written down.
+    pub(crate) fn file(segment: &Segment, mark: Option<FileMark>) -> (u32, u32) {
+        (name_of(segment), mark.as_ref().map_or(0, version_of))
+    }
+
+    /// Whether a segment that is new by its number is a file that was taken in the same run.
+    pub(crate) fn repeats(&self, segment: &Segment, mark: Option<FileMark>) -> bool {
+        let (name, version) = Self::file(segment, mark);
+        let recent = self.known.iter().rev().take(REPEATED);
+        let mut run = recent.take_while(|known| known.run == self.run || known.name == 0);
+        !segment.discontinuity && run.any(|known| known.name == name && known.version == version)
+    }
+
+    /// When the segments of a list begin that were taken, whatever their numbers say.
+    pub(crate) fn dates(
+        &self,
+        listed: &[Segment],
+        files: &mut dyn Files,
+    ) -> Vec<Option<DateTime<Utc>>> {
+        let date = |known: &Known| {
+            let date = Some(known.date_us).filter(|date| *date != 0);
+            date.and_then(DateTime::from_timestamp_micros)
+        };
+        if !self.contradicts(listed, files) {
+            let known = |segment| {
+                let known = self.get(self.number(segment))?;
+                (known.name == name_of(segment)).then_some(known)
+            };
+            return listed.iter().map(|one| known(one).and_then(date)).collect();
+        }
+        let mut dates = vec![None; listed.len()];
+        for (at, known) in self.matches(listed, files) {
+            if let Some(place) = dates.get_mut(at) {
+                *place = date(known);
+            }
+        }
+        dates
+    }
+
+    /// Compares a playlist with what is known. Files are looked at for two segments at most, as long
+    /// as nothing contradicts the numbers.
+    pub(crate) fn observe(&self, listed: &[Segment], files: &mut dyn Files) -> Seen {
+        let (Some(first), Some(last)) = (listed.first(), listed.last()) else {
+            return Seen::Nothing;
+        };
+        if self.is_empty() {
+            return Seen::New {
+                from: 0,
+                missing: 0,
+                shift: 0,
+            };
+        }
+        let Some(next) = self.next() else {
+            // Any number will do.
+            let from = self.anchor(listed, files).map_or(0, |anchor| anchor.at + 1);
+            let nothing = from == listed.len();
+            return if nothing {
+                Seen::Nothing
+            } else {
+                Seen::New {
+                    from,
+                    missing: 0,
+                    shift: 0,
+                }
+            };
+        };
+        let (begin, end) = (self.number(first), self.number(last));
+        let overlaps = begin < next && end >= self.base;
+        if overlaps && !self.contradicts(listed, files) {
+            let from = listed.partition_point(|segment| self.number(segment) < next);
+            return self.goes_on(listed, from, next);
+        }
+        let anchor = self.anchor(listed, files);
+        match anchor {
+            Some(Anchor { at, .. }) if at + 1 == listed.len() => Seen::Nothing,
+            Some(Anchor { at, number }) if number.and_then(|n| n.checked_add(1)) == Some(next) => {
+                let before = listed.get(at).map_or(0, |segment| segment.sequence);
+                Seen::New {
+                    from: at + 1,
+                    missing: 0,
+                    shift: (next - 1).wrapping_sub(before) as i64,
+                }
+            }
+            Some(Anchor { at, .. }) => Seen::StartedOver { from: at + 1 },
+            None if begin >= next => self.goes_on(listed, 0, next),
+            None => Seen::StartedOver { from: 0 },
+        }
+    }
+
+    fn number(&self, segment: &Segment) -> u64 {
+        segment.sequence.saturating_add_signed(self.shift)
+    }
+
+    /// The list is believed to go on from the position `from`.
+    fn goes_on(&self, listed: &[Segment], from: usize, next: u64) -> Seen {
+        let Some(first_new) = listed.get(from) else {
+            return Seen::Nothing;
+        };
+        if let (Some(before), Some(now)) = (self.newest.date, first_new.start_time)
+            && now + SAME_DATE < before
+        {
+            return Seen::StartedOver { from };
+        }
+        Seen::New {
+            from,
+            missing: self.number(first_new).saturating_sub(next),
+            shift: self.shift,
+        }
+    }
+
+    /// Whether segments with the same numbers are not the same segments.
+    fn contradicts(&self, listed: &[Segment], files: &mut dyn Files) -> bool {
+        let mut marks_left = 2;
+        let overlap = listed
+            .iter()
+            .rev()
+            .filter_map(|s| Some((s, self.get(self.number(s))?)));
+        for (segment, known) in overlap {
+            if known.name != 0 && known.name != name_of(segment) {
+                return true;
+            }
+            let date = segment.start_time.map_or(0, |date| date.timestamp_micros());
+            let apart = known.date_us.abs_diff(date) > SAME_DATE_SECONDS.unsigned_abs() * 1_000_000;
+            if known.date_us != 0 && date != 0 && apart {
+                return true;
+            }
+            if marks_left > 0
+                && known.version != 0
+                && let Some(now) = files.mark(segment)
+            {
+                marks_left -= 1;
+                if known.version != version_of(&now) && !self.still_written(segment, &now, files) {
+                    return true;
+                }
+            }
+        }
+        false
+    }
+
+    /// Whether it is the newest segment, listed too early, and more has been written to its file.
+    fn still_written(&self, segment: &Segment, now: &FileMark, files: &mut dyn Files) -> bool {
+        let Newest {
+            mark, head, over, ..
+        } = self.newest;
+        let is_newest = self.next() == self.number(segment).checked_add(1);
+        is_newest
+            && !over
+            && mark.is_some_and(|then| then.grew_to(now))
+            && head.is_none_or(|head| files.head(segment) == Some(head))
+    }
+
+    /// Whether a listed segment is the very file that is known.
+    fn is_file(&self, known: &Known, segment: &Segment, files: &mut dyn Files) -> bool {
+        if known.name == 0 || known.name != name_of(segment) {
+            return false;
+        }
+        match files.mark(segment) {
+            Some(now) => {
+                let newest = self.known.back().is_some_and(|newest| newest == known);
+                known.version == version_of(&now)
+                    || newest && self.still_written(segment, &now, files)
+            }
+            // One file holds all segments: which of its bytes they are is in the name.
+            None => segment.byte_range.is_some() && known.version == 0,
+        }
+    }
+
+    /// All that is known of files that are listed, newest first, each with its position in the list.
+    fn matches<'a>(&'a self, listed: &[Segment], files: &mut dyn Files) -> Vec<(usize, &'a Known)> {
+        let names = listed.iter().map(name_of).zip(0..);
+        let positions: HashMap<u32, usize> = names.collect();
+        let all = self.known.iter().rev().chain(self.before.iter().rev());
+        all.filter_map(|known| {
+            let at = *positions.get(&known.name)?;
+            let is_it = self.is_file(known, listed.get(at)?, files);
+            is_it.then_some((at, known))
+        })
+        .collect()
+    }
+
+    /// The last listed segment that was taken before, whatever its number says.
+    fn anchor(&self, listed: &[Segment], files: &mut dyn Files) -> Option<Anchor> {
+        let found = self.matches(listed, files);
+        // What was taken several times is a loop, and tells nothing of where it stands.
+        let mut times: HashMap<usize, usize> = HashMap::new();
+        for (at, _) in &found {
+            *times.entry(*at).or_default() += 1;
+        }
+        let (at, known) = found
+            .into_iter()
+            .filter(|(at, _)| times.get(at) == Some(&1))
+            .max_by_key(|(at, _)| *at)?;
+        let mut all = self.known.iter();
+        let place = all.rposition(|one| std::ptr::eq(one, known));
+        Some(Anchor {
+            at,
+            number: place.map(|place| self.base.saturating_add(place as u64)),
+        })
+    }
+}
+
+/// Never 0. The same in every run of every version, as it is written down.
+fn name_of(segment: &Segment) -> u32 {
+    let range = segment.byte_range.map(|range| [range.offset, range.length]);
+    let range = range
+        .iter()
+        .flatten()
+        .flat_map(|number| number.to_be_bytes());
+    digest(segment.uri.bytes().chain(range))
+}
+
+/// Never 0.
+pub(crate) fn version_of(mark: &FileMark) -> u32 {
+    let modified = mark.modified_ns.to_be_bytes();
+    digest(mark.len.to_be_bytes().into_iter().chain(modified))
+}
+
+/// Tells the beginning of one file from that of another.
+pub(crate) fn head_of(bytes: &[u8]) -> u64 {
+    fnv(bytes.iter().copied())
+}
+
+/// FNV-1a.
+fn fnv(bytes: impl IntoIterator<Item = u8>) -> u64 {
+    bytes.into_iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}
+
+/// Never 0.
+fn digest(bytes: impl IntoIterator<Item = u8>) -> u32 {
+    let hash = fnv(bytes);
+    ((hash >> 32) as u32 ^ hash as u32).max(1)
+}
+
+#[cfg(test)]
+mod tests;
