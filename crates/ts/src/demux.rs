@@ -352,9 +352,10 @@ impl Demuxer {
     /// Takes out the tracks of streams that are scrambled, and tells what these are.
     fn drop_scrambled(&self, tracks: &mut Vec<TrackIndex>) -> Vec<DeclinedStream> {
         let mut scrambled: Vec<DeclinedStream> = Vec::new();
-        let mut streams = self.streams.iter();
-        tracks.retain(|_| {
-            let Some(stream) = streams.next().filter(|stream| stream.is_scrambled()) else {
+        tracks.retain(|track| {
+            let of_track = |stream: &&Stream| u32::from(stream.pid) == track.id();
+            let stream = self.streams.iter().find(of_track);
+            let Some(stream) = stream.filter(|stream| stream.is_scrambled()) else {
                 return true;
             };
             let listed = self.program.iter().flat_map(|program| &program.streams);

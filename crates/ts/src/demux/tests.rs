@@ -257,6 +257,26 @@ fn a_changed_map_adds_removes_and_retypes() {
     assert_eq!(demuxer.streams.len(), 1);
 }
 
+/// A stream that has two tracks is not mistaken for another one that is scrambled.
+#[test]
+fn a_scrambled_stream_beside_one_that_is_retyped() {
+    let mut ts = Writer::default();
+    ts.pat(&[(1, PMT_PID)]);
+    ts.pmt(0, &[entry(VIDEO, 0x1b), entry(AUDIO, 0x0f)]);
+    frames(&mut ts, 0, 2);
+    ts.pmt(1, &[entry(VIDEO, 0x24), entry(AUDIO, 0x0f)]);
+    frames(&mut ts, 2, 8);
+    for packet in ts.bytes.chunks_mut(188) {
+        if Header::of(packet.first_chunk().unwrap()).pid() == AUDIO {
+            packet[3] |= 0x80;
+        }
+    }
+    let index = index(&ts.bytes);
+    let tracks = index.tracks.iter();
+    let counts: Vec<_> = tracks.map(|t| (t.id() as u16, t.samples().len())).collect();
+    assert_eq!(counts, [(VIDEO, 2), (VIDEO, 8)]);
+}
+
 #[test]
 fn another_program_in_the_middle_is_followed() {
     let mut ts = stream();
