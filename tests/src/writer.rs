@@ -33,6 +33,8 @@ pub struct Plan {
     pub weight: usize,
     /// Whether parameter sets come with the first picture alone.
     pub sets_once: bool,
+    /// By how many ticks the decoding timestamps of pictures are later than they should be.
+    pub late: u64,
 }
 
 impl Default for Plan {
@@ -50,6 +52,7 @@ impl Default for Plan {
             start: 126_000,
             weight: 100,
             sets_once: false,
+            late: 0,
         }
     }
 }
@@ -198,7 +201,11 @@ impl Plan {
             while let Some(frames) = sound.next_if(|frames| frames[0].dts <= unit.dts) {
                 mux.pes(&mut out, AUDIO_PID, &frames[0], &adts(frames));
             }
-            mux.pes(&mut out, VIDEO_PID, unit, &self.annex_b(unit));
+            let told = Unit {
+                dts: unit.dts + self.late,
+                ..unit.clone()
+            };
+            mux.pes(&mut out, VIDEO_PID, &told, &self.annex_b(unit));
         }
         for frames in sound {
             mux.pes(&mut out, AUDIO_PID, &frames[0], &adts(frames));

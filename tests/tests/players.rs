@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use clipmill_tests::binary::{clipmill, root};
 use clipmill_tests::http::FileServer;
 use clipmill_tests::webdriver::Browser;
-use clipmill_tests::{mp4 as plain, tools};
+use clipmill_tests::{mp4 as plain, mux, tools};
 use serde_json::{Value, json};
 
 /// Cuts a fixture's playlist into `folder`.
@@ -298,6 +298,77 @@ fn chromium_plays_across_a_discontinuity() {
             (&json!(true), &json!(true)),
             "{format}: {seen}"
         );
+    }
+}
+
+const FIRST_PICTURE: &str = "
+    const [url, done] = [arguments[0], arguments[arguments.length - 1]];
+    const video = document.createElement('video');
+    const loaded = new Promise((yes, no) => {
+        video.addEventListener('loadeddata', yes, { once: true });
+        video.addEventListener('error', () => no(video.error.message), { once: true });
+        setTimeout(() => no('no picture comes'), 20000);
+    });
+    (async () => {
+        video.muted = true;
+        video.preload = 'auto';
+        video.src = url;
+        document.body.append(video);
+        await loaded;
+        const canvas = document.createElement('canvas');
+        [canvas.width, canvas.height] = [16, 9];
+        const context = canvas.getContext('2d');
+        context.drawImage(video, 0, 0, 16, 9);
+        const pixels = [...context.getImageData(0, 0, 16, 9).data];
+        done({ at: video.currentTime, pixels });
+    })().catch(error => done({ error: String(error) }));
+";
+
+/// Slides: a picture in four seconds. A clip that begins in the middle of one shows it at once.
+#[test]
+fn players_show_the_picture_on_display_at_once() {
+    if !tools::installed(&["ffmpeg", "chromium", "chromedriver"]) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let mut list = "#EXTM3U\n#EXT-X-TARGETDURATION:4\n".to_owned();
+    for number in 0..3_u64 {
+        let from = root().join(format!("fixtures/demo/seg0{}.ts", number * 4));
+        let mut streams = mux::streams(&std::fs::read(from).unwrap());
+        streams.retain(|one| one.stream_type == 0x1b);
+        streams[0].pes.truncate(1);
+        for pes in &mut streams[0].pes {
+            (pes.pts, pes.dts) = (Some(126_000 + number * 360_000), None);
+        }
+        let name = format!("slide{number}.ts");
+        std::fs::write(folder.path().join(&name), mux::segment(&streams)).unwrap();
+        list.push_str(&format!("#EXTINF:4,\n{name}\n"));
+    }
+    let file = folder.path().join("index.m3u8");
+    std::fs::write(&file, list + "#EXT-X-ENDLIST\n").unwrap();
+    let (server, browser) = browser_at(folder.path());
+    let seen = |name: &str, more: &[&str]| {
+        let out = cut(folder.path(), file.to_str().unwrap(), more);
+        std::fs::rename(out, folder.path().join(name)).unwrap();
+        let seen = browser.run(FIRST_PICTURE, &[&server.url(name)]);
+        assert!(seen.get("error").is_none(), "{name}: {seen}");
+        assert_eq!(seen["at"], 0.0, "{name}");
+        let first = first_picture(&folder.path().join(name), "0");
+        (seen["pixels"].as_array().unwrap().clone(), first)
+    };
+    let whole: Vec<_> = ["+0s", "+4s", "+8s"]
+        .iter()
+        .map(|from| seen("whole.mp4", &["--from", from]))
+        .collect();
+    assert!(whole[0] != whole[1] && whole[1] != whole[2]);
+    for format in ["mp4", "fmp4"] {
+        for (from, to, slide) in [("+1s", "+3s", 0), ("+5s", "+7.5s", 1), ("+3s", "+9s", 0)] {
+            let more = ["--format", format, "--from", from, "--to", to];
+            assert!(
+                seen("clip.mp4", &more) == whole[slide],
+                "{format} from {from}"
+            );
+        }
     }
 }
 

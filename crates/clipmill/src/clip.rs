@@ -1,5 +1,6 @@
 //! A clip: the chosen samples as a movie, and what is known of them.
 
+mod remarks;
 mod track_writer;
 
 use std::mem::{Discriminant, discriminant};
@@ -13,8 +14,9 @@ use clipmill_media::{
 };
 use clipmill_mp4::{Edit, Movie, MovieSample, Track};
 
+use self::remarks::{changes, remarks};
 pub(crate) use self::track_writer::TrackWriter;
-use crate::cut::{Bounds, Chosen, Cut, Selection, select};
+use crate::cut::{Bounds, Chosen, Cut, Selection, Shortened, select};
 use crate::subtitles::Subtitles;
 use crate::timeline::{JoinCause, PlacedSegment, SegmentInfo, Ticks, Timeline, rescale, to_ticks};
 
@@ -100,6 +102,8 @@ pub struct Clip {
     pub subtitles: Vec<Subtitles>,
     /// Segments that should have been read and gave nothing.
     pub lost_segments: u64,
+    /// Tracks had to be put in step with each other.
+    pub(crate) out_of_step: bool,
     /// What was damaged or left out, in words.
     pub warnings: Vec<String>,
 }
@@ -124,7 +128,11 @@ impl Clip {
         let made = side_by_side(
             &parted,
             |(_, chosen)| count(chosen),
-            |(track, chosen)| Some((*track, make_track(timeline, *track, chosen, first_number)?)),
+            |(track, chosen)| {
+                let shortened = selection.shortened(timeline, *track);
+                let made = make_track(timeline, *track, chosen, shortened, first_number)?;
+                Some((*track, made))
+            },
         );
         let mut made: Vec<(usize, MadeTrack)> = made.into_iter().flatten().collect();
         // Sound alone, in a stream with pictures, is not what was asked for; but where the window
@@ -164,6 +172,10 @@ impl Clip {
             .iter()
             .filter(|j| inside(j.segment))
             .count();
+        let mut warnings = warnings(timeline, &used);
+        let (said, out_of_step) = remarks(timeline, &used);
+        warnings.extend(said);
+        warnings.extend(changes(timeline, &selection, start));
         let line_tracks = made.iter().map(|(track, _)| *track).collect();
         let events = events(timeline, &used, selection.start, start..presented_end);
         let service = placed
@@ -191,7 +203,8 @@ impl Clip {
             gaps: gaps(timeline, &used, start),
             subtitles: Vec::new(),
             lost_segments: 0,
-            warnings: warnings(timeline, &used),
+            out_of_step,
+            warnings,
         })
     }
 
@@ -212,6 +225,7 @@ impl Clip {
             gaps: Vec::new(),
             subtitles: Vec::new(),
             lost_segments: 1,
+            out_of_step: false,
             warnings: vec![why],
         }
     }
@@ -254,6 +268,7 @@ impl Clip {
             !index.damage.is_empty() || index.left_scrambled
         };
         self.lost_segments > 0
+            || self.out_of_step
             || self.segments.iter().any(damaged)
             || self.segments.iter().any(|s| s.info.missing_before > 0)
     }
@@ -504,11 +519,12 @@ fn make_track(
     timeline: &Timeline,
     track: usize,
     chosen: &[Chosen],
+    shortened: Option<Shortened>,
     first_number: u32,
 ) -> Option<MadeTrack> {
     let line_track = &timeline.tracks()[track];
     let clock = line_track.timing.clock();
-    let mut out = TrackWriter::new(timeline, line_track, chosen)?;
+    let mut out = TrackWriter::new(timeline, line_track, chosen, shortened)?;
     for part in chosen {
         out.push_part(timeline, part);
     }

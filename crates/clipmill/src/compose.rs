@@ -198,7 +198,7 @@ impl Composer {
             let stated = timeline.label(line).map(|label| label.language);
             let stated = stated.filter(|language| *language != Language::UNDETERMINED);
             let chosen = chosen(&timeline, number);
-            let Some(writer) = TrackWriter::new(&timeline, line, &chosen) else {
+            let Some(writer) = TrackWriter::new(&timeline, line, &chosen, None) else {
                 continue;
             };
             let at = self.track(
@@ -339,7 +339,7 @@ impl Composer {
             }
             chosen.retain(|part| !part.samples.is_empty());
         }
-        let mut writer = TrackWriter::new(timeline, line, &chosen)?;
+        let mut writer = TrackWriter::new(timeline, line, &chosen, None)?;
         for part in &chosen {
             writer.push_part(timeline, part);
         }

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use clipmill_media::{CLOCK_90K, RandomAccess, Sample, TrackKind, TrackTiming};
 
-use crate::timeline::{Ticks, Timeline, to_ticks};
+use crate::timeline::{Ticks, Timeline, from_ticks, to_ticks};
 
 /// `PROGRAM-DATE-TIME` and requests are rounded to milliseconds: a frame that lies up to this far
 /// before an asked instant is the one that was meant.
@@ -13,6 +13,9 @@ pub(crate) const ROUNDING: Ticks = CLOCK_90K as Ticks / 1000;
 /// A clip begins and ends with whole frames, unless an edge of the window is further away from the next
 /// one than this: then it begins or ends in the middle of the frame on display.
 const FRAME_LIMIT: Ticks = CLOCK_90K as Ticks / 2;
+
+/// By how much decoding may lie behind presentation: negative composition offsets, in fragmented MP4.
+const LATE: Ticks = 10 * CLOCK_90K as Ticks;
 
 /// Where a clip may begin and end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -58,6 +61,26 @@ pub(crate) struct Selection {
     pub(crate) start: Option<Ticks>,
     /// The first instant that is no longer presented; the end of the media when `None`.
     pub(crate) end: Option<Ticks>,
+    /// The picture of the leading track in the middle of which the clip begins.
+    pub(crate) shortened: Option<Shortened>,
+}
+
+/// A picture that is on display when a clip begins. An edit list that begins in the middle of a
+/// sample is right, but players show nothing until the next one; so it is presented later instead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Shortened {
+    /// When it is presented in the stream, on the line, in the track's clock.
+    pub(crate) pts: i64,
+    /// When it is presented in the clip.
+    pub(crate) from: i64,
+}
+
+impl Selection {
+    /// The picture of a track in the middle of which the clip begins.
+    pub(crate) fn shortened(&self, timeline: &Timeline, track: usize) -> Option<Shortened> {
+        let leads = timeline.leading_track() == Some(track);
+        self.shortened.filter(|_| leads)
+    }
 }
 
 /// Chooses the samples of a window. `None` when there is nothing in it.
@@ -81,6 +104,7 @@ pub(crate) fn select(timeline: &Timeline, bounds: Bounds, cut: Cut) -> Option<Se
         tracks,
         start: edges.start,
         end: edges.end,
+        shortened: edges.shortened,
     })
 }
 
@@ -90,6 +114,7 @@ struct Edges {
     samples: Range<usize>,
     start: Option<Ticks>,
     end: Option<Ticks>,
+    shortened: Option<Shortened>,
 }
 
 fn keyframe_edges(timeline: &Timeline, track: usize, bounds: Bounds) -> Option<Edges> {
@@ -120,6 +145,7 @@ fn keyframe_edges(timeline: &Timeline, track: usize, bounds: Bounds) -> Option<E
         samples: first..past,
         start,
         end,
+        shortened: None,
     })
 }
 
@@ -173,7 +199,7 @@ fn exact_edges(timeline: &Timeline, track: usize, bounds: Bounds) -> Option<Edge
     let mut end: Option<Ticks> = None;
     let mut last = None;
     // The frame before the first one: the one on display when the window begins.
-    let mut before: Option<(usize, Ticks)> = None;
+    let mut before: Option<(usize, Ticks, i64)> = None;
     'line: for (first, stretch, samples) in timeline.stretches(track) {
         let (least, greatest) = (
             to_ticks(stretch.pts.0, clock),
@@ -187,10 +213,13 @@ fn exact_edges(timeline: &Timeline, track: usize, bounds: Bounds) -> Option<Edge
             continue;
         }
         for (at, sample) in (first..).zip(samples) {
-            let pts = to_ticks(sample.pts() + stretch.shift, clock);
+            let own = sample.pts() + stretch.shift;
+            let pts = to_ticks(own, clock);
             let dts = to_ticks(sample.dts + stretch.shift, clock);
-            // Nothing that is decoded from here on is presented before the end.
-            if over(dts) && end.is_some_and(|end| dts >= end) {
+            // Nothing that is decoded from here on is presented before the end, even where decoding
+            // runs late.
+            let early = dts.saturating_sub(LATE);
+            if over(early) && end.is_some_and(|end| early >= end) {
                 break 'line;
             }
             entrance.pass(at, sample.random_access, pts);
@@ -199,12 +228,12 @@ fn exact_edges(timeline: &Timeline, track: usize, bounds: Bounds) -> Option<Edge
             } else if wanted(pts) {
                 start = Some(start.map_or(pts, |start| start.min(pts)));
                 last = Some(at);
-            } else if before.is_none_or(|(_, earlier)| pts > earlier) {
-                before = Some((at, pts));
+            } else if before.is_none_or(|(_, earlier, _)| pts > earlier) {
+                before = Some((at, pts, own));
             }
         }
     }
-    let on_display = before.filter(|&(_, pts)| {
+    let on_display = before.filter(|&(_, pts, _)| {
         let until = start.or(end).or(timeline.end()).unwrap_or(pts);
         timeline.tracks()[track].kind == TrackKind::Video
             && from < until
@@ -212,7 +241,7 @@ fn exact_edges(timeline: &Timeline, track: usize, bounds: Bounds) -> Option<Edge
             && !timeline.is_missing_between(pts, until)
     });
     let (start, last) = match on_display {
-        Some((at, _)) => (from, last.unwrap_or(at).max(at)),
+        Some((at, ..)) => (from, last.unwrap_or(at).max(at)),
         None => (start?, last?),
     };
     let first = match bounds.from {
@@ -231,10 +260,17 @@ fn exact_edges(timeline: &Timeline, track: usize, bounds: Bounds) -> Option<Edge
     let start = bounds
         .from
         .map(|_| presentable_start(timeline, track, first, start));
+    let shortened = on_display
+        .filter(|_| start == Some(from))
+        .map(|(_, _, pts)| Shortened {
+            pts,
+            from: from_ticks(from, clock),
+        });
     Some(Edges {
         samples: first..last + 1,
         start,
         end,
+        shortened,
     })
 }
 
@@ -475,6 +511,7 @@ fn segments(timeline: &Timeline, bounds: Bounds) -> Option<Selection> {
         tracks: tracks.collect(),
         start: None,
         end: None,
+        shortened: None,
     })
 }
 

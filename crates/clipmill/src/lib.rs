@@ -85,5 +85,7 @@ pub use rendition::AudioChoice;
 pub use request::ClipRequest;
 pub use source::{AnySource, SegmentSource, SourceError};
 pub use subtitles::{SubtitleChoice, Subtitles};
-pub use timeline::{Join, JoinCause, PlacedSegment, SegmentInfo, Ticks, Timeline};
+pub use timeline::{
+    Join, JoinCause, PlacedSegment, Remark, RemarkKind, SegmentInfo, Ticks, Timeline,
+};
 pub use variants::VariantClip;

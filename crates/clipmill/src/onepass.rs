@@ -169,6 +169,9 @@ impl OnePass<'_> {
     ) -> Result<Option<WrittenClip>, ClipError> {
         let mut waiting = Waiting::default();
         let early = self.read(loader, &mut waiting, observer)?;
+        if loader.is_unsure() {
+            return Ok(None);
+        }
         let mut clip = loader.clip()?;
         let Some(early) = early else {
             let layout = clip.layout(Format::Mp4)?;

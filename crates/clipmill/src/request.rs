@@ -10,7 +10,7 @@ use bytes::Bytes;
 use clipmill_media::{CLOCK_90K, Language, LimitExceeded, Limits, SegmentIndex};
 use clipmill_playlist::{
     Location, MediaPlaylist, Playlist, PlaylistError, PlaylistLimits, Position, Rendition,
-    RenditionKind, Variables, VariantChoice, Window, WindowRequest, resolve,
+    RenditionKind, TimeSpec, Variables, VariantChoice, Window, WindowRequest, resolve,
 };
 
 use crate::clip::Clip;
@@ -24,7 +24,7 @@ use crate::source::SegmentSource;
 use crate::subtitles::{
     Anchor, OpenedSubtitles, SubtitleChoice, Subtitles, read as read_subtitles,
 };
-use crate::timeline::{Part, SegmentInfo, Ticks, Timeline, to_ticks};
+use crate::timeline::{Comparison, Part, SegmentInfo, Ticks, Timeline, to_ticks};
 
 /// What to cut, and how.
 #[derive(Debug, Clone, Default)]
@@ -327,6 +327,8 @@ pub(crate) struct Loader<'a> {
     back: usize,
     /// Whether the segment last read was pushed.
     pushed: bool,
+    /// It could not be told whether something that was read repeats what came before.
+    unsure: bool,
     /// Segments read since the end of the window was known.
     beyond: Option<usize>,
 }
@@ -351,7 +353,13 @@ impl<'a> Loader<'a> {
         let warnings = opened.playlist.warnings.iter();
         let said = warnings.map(|said| format!("{name}: {said}")).collect();
         let mut loader = Self::new(source, name, items, opened.renditions, window, request);
+        let dates = request.window.ends().is_ok_and(|(from, to)| {
+            let ends = [from, to].into_iter().flatten();
+            ends.into_iter().any(|end| matches!(end, TimeSpec::At(_)))
+        });
+        let back = dates.then(|| window.dates_going_back(&opened.playlist));
         loader.said = said;
+        loader.said.extend(back.flatten());
         loader.said.extend(opened.said);
         loader.subtitles = opened.subtitles;
         Ok(loader)
@@ -400,6 +408,7 @@ impl<'a> Loader<'a> {
             // Sound of the window's first moments may lie one segment earlier.
             back: 1,
             pushed: false,
+            unsure: false,
             beyond: None,
         };
         loader.restart();
@@ -426,7 +435,14 @@ impl<'a> Loader<'a> {
             .map(|(opened, number)| RenditionFeed::new(number, opened, feed(), beside))
             .collect();
         self.pushed = false;
+        self.unsure = false;
         self.beyond = None;
+    }
+
+    /// Whether something may be in the clip twice, as it could not be compared with what was
+    /// written.
+    pub(crate) fn is_unsure(&self) -> bool {
+        self.unsure
     }
 
     /// Whether the clip holds what is in playlists of its own.
@@ -514,7 +530,10 @@ impl<'a> Loader<'a> {
             .placed
             .partition_point(|(item, _)| *item < position.segment);
         let (item, number) = self.placed.get(from)?;
-        let start = self.timeline.at_number(*number)?;
+        let Some(start) = self.timeline.at_number(*number) else {
+            // It gave nothing that was not there already.
+            return self.timeline.end();
+        };
         // Of a segment that is missing, counted back from the next one that is there.
         let listed = |number: usize| self.items.get(number).map(|item| item.start);
         let missing = listed(*item)?.saturating_sub(listed(position.segment)?);
@@ -587,7 +606,9 @@ impl<'a> Loader<'a> {
                 parts.extend(feed.beside(opened, item, &index, last, &mut lost)?);
             }
         }
-        let first = self.timeline.push_together(parts);
+        let mut comparison = Comparison::new(self.source, Some(self.feed.bytes()));
+        let first = self.timeline.push_together_once(parts, &mut comparison);
+        self.unsure |= comparison.is_unsure();
         self.placed.push((number, first));
         self.check_duration()?;
         let lost = lost.into_iter().map(|(name, why)| (number, name, why));

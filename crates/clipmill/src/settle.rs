@@ -6,7 +6,7 @@ use clipmill_media::CodecConfig;
 use clipmill_mp4::{Edit, LayoutError, MediaSpan, Run, SegmentPart, segment_spans};
 
 use crate::clip::{TrackWriter, by_coding, first_shown};
-use crate::cut::{Bounds, Chosen, Cut, Selection, select};
+use crate::cut::{Bounds, Chosen, Cut, Selection, Shortened, select};
 use crate::timeline::{Ticks, Timeline};
 
 /// Follows [`Clip::new`](crate::Clip::new) and the layout segment by segment. It takes for granted
@@ -46,7 +46,9 @@ impl Settler {
         let mut tracks = Vec::new();
         for (line_track, chosen) in selection.tracks.iter().enumerate() {
             for (coding, chosen) in by_coding(timeline, chosen) {
-                tracks.extend(Track::new(timeline, line_track, coding, &chosen));
+                let shortened = selection.shortened(timeline, line_track);
+                let track = Track::new(timeline, line_track, coding, &chosen, shortened);
+                tracks.extend(track);
             }
         }
         let earliest = tracks.iter().map(|track| track.first_shown).min()?;
@@ -99,7 +101,7 @@ impl Settler {
         let at = match self.tracks.iter().position(known) {
             Some(at) => at,
             None => {
-                let Some(mut track) = Track::new(timeline, line_track, coding, chosen) else {
+                let Some(mut track) = Track::new(timeline, line_track, coding, chosen, None) else {
                     return;
                 };
                 track.open(self.start);
@@ -118,11 +120,13 @@ impl Track {
         line_track: usize,
         coding: Discriminant<CodecConfig>,
         chosen: &[Chosen],
+        shortened: Option<Shortened>,
     ) -> Option<Self> {
+        let line = &timeline.tracks()[line_track];
         Some(Self {
             line_track,
             coding,
-            writer: TrackWriter::new(timeline, &timeline.tracks()[line_track], chosen)?,
+            writer: TrackWriter::new(timeline, line, chosen, shortened)?,
             first_shown: first_shown(timeline, chosen)?,
             edits: Vec::new(),
             time: 0,

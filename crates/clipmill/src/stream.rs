@@ -161,7 +161,8 @@ impl StreamWriter {
             let configs = described.configs.clone();
             let chosen = carried(timeline, &selection.tracks[line_track], &configs);
             let line = &timeline.tracks()[line_track];
-            let Some(writer) = TrackWriter::new(timeline, line, &chosen) else {
+            let shortened = selection.shortened(timeline, line_track);
+            let Some(writer) = TrackWriter::new(timeline, line, &chosen, shortened) else {
                 continue;
             };
             tracks.push(StreamTrack {

@@ -7,6 +7,11 @@
 //!
 //! Instants on the line are [`Ticks`]: 90 kHz, and as the first segment has them.
 
+mod clocks;
+mod pieces;
+mod repeats;
+mod strays;
+
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
@@ -17,8 +22,11 @@ use clipmill_media::{
 };
 use clipmill_playlist::{ByteRange, Location};
 
+use self::pieces::{Piece, Runs, first_head, pieces};
+pub(crate) use self::repeats::Comparison;
 use crate::cut::Chosen;
 use crate::decrypt::SegmentKey;
+use crate::source::SegmentSource;
 
 /// An instant on a [`Timeline`], in 90 kHz ticks.
 pub type Ticks = i64;
@@ -30,6 +38,9 @@ const JUMP_FORWARD: Ticks = 10 * CLOCK_90K as Ticks;
 /// Sound may overlap what came before by this much and still be the same stretch: encoders repeat
 /// a frame at a segment's edge.
 const OVERLAP: Ticks = CLOCK_90K as Ticks / 2;
+
+/// More pictures than any decoder holds back.
+const REORDERED: Ticks = 17;
 
 /// Tracks whose new stretches begin within this of each other jumped together.
 const TOGETHER: Ticks = 5 * CLOCK_90K as Ticks;
@@ -81,6 +92,56 @@ pub enum JoinCause {
     Jump,
 }
 
+/// What is to be said of a segment on a [`Timeline`] besides what its index says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remark {
+    /// The segment, by its number on the timeline.
+    pub segment: u64,
+    /// What is to be said.
+    pub kind: RemarkKind,
+}
+
+/// The kinds of [`Remark`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RemarkKind {
+    /// A track shares no clock with the leading one. From this segment on it is moved, so that both
+    /// begin together.
+    OtherClock {
+        /// What the track holds.
+        kind: TrackKind,
+        /// By how much its timestamps are behind those of the leading track, in 90 kHz ticks; less
+        /// than 0 where they are ahead.
+        behind: Ticks,
+    },
+    /// Samples whose timestamps lay far from those of their neighbours, which follow each other, are where
+    /// their neighbours are.
+    Stray {
+        /// What the track holds.
+        kind: TrackKind,
+        /// How many.
+        samples: u64,
+    },
+    /// Access units that were on the line already, byte for byte at the same timestamps, are left out.
+    Repeated {
+        /// How many pictures.
+        pictures: u64,
+        /// How many frames of sound.
+        sounds: u64,
+    },
+}
+
+impl RemarkKind {
+    /// Whether the media is not what it should be.
+    #[must_use]
+    pub fn is_damage(self) -> bool {
+        match self {
+            Self::OtherClock { .. } | Self::Stray { .. } => true,
+            Self::Repeated { .. } => false,
+        }
+    }
+}
+
 /// Samples of one track of one segment that share a shift.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Stretch {
@@ -129,6 +190,8 @@ pub(crate) struct LineTrack {
     last_dts: Ticks,
     /// Duration of the last sample whose duration is known.
     last_duration: Ticks,
+    /// What is added to its timestamps, as they do not share the clock of the leading track.
+    apart: Ticks,
 }
 
 /// One sample as it lies on the line, in its track's clock.
@@ -145,6 +208,7 @@ pub struct Timeline {
     segments: VecDeque<PlacedSegment>,
     tracks: Vec<LineTrack>,
     joins: Vec<Join>,
+    remarks: Vec<Remark>,
     shift: Ticks,
     pushed: u64,
     /// What to add to the timestamps of each playlist's segments.
@@ -171,6 +235,17 @@ pub(crate) struct Part {
     pub(crate) index: Arc<SegmentIndex>,
 }
 
+impl Part {
+    /// A segment of the first playlist.
+    pub(crate) fn first(info: SegmentInfo, index: Arc<SegmentIndex>) -> Self {
+        Self {
+            source: 0,
+            info,
+            index,
+        }
+    }
+}
+
 impl LineTrack {
     /// Which of the stream's playlists it comes from: 0 for the one with the pictures.
     pub(crate) fn source(&self) -> usize {
@@ -195,6 +270,12 @@ impl Timeline {
     #[must_use]
     pub fn joins(&self) -> &[Join] {
         &self.joins
+    }
+
+    /// What is to be said of the segments, oldest first.
+    #[must_use]
+    pub fn remarks(&self) -> &[Remark] {
+        &self.remarks
     }
 
     /// An empty line of a stream whose sound is in further playlists, which these are.
@@ -256,6 +337,7 @@ impl Timeline {
             self.segments.pop_front();
         }
         self.joins.retain(|join| join.segment >= number);
+        self.remarks.retain(|remark| remark.segment >= number);
     }
 
     /// The bytes of the segment `number` lie elsewhere from now on, in a file of their own.
@@ -290,12 +372,23 @@ impl Timeline {
 
     /// Adds the segment that follows.
     pub fn push(&mut self, info: SegmentInfo, index: Arc<SegmentIndex>) -> &PlacedSegment {
-        let source = 0;
-        self.push_together(vec![Part {
-            source,
-            info,
-            index,
-        }]);
+        self.push_parts(vec![Part::first(info, index)], None);
+        &self.segments[self.segments.len() - 1]
+    }
+
+    /// Adds the segment that follows, save what of it is on the line already: access units that repeat
+    /// others byte for byte at the same timestamps, without an `EXT-X-DISCONTINUITY` between them.
+    /// `bytes` are those of the segment, where they are at hand; `source` reads what is missing, and
+    /// segments on the line, where timestamps go back to what they hold.
+    pub fn push_once(
+        &mut self,
+        info: SegmentInfo,
+        index: Arc<SegmentIndex>,
+        bytes: Option<bytes::Bytes>,
+        source: &dyn SegmentSource,
+    ) -> &PlacedSegment {
+        let mut comparison = Comparison::new(source, bytes);
+        self.push_parts(vec![Part::first(info, index)], Some(&mut comparison));
         &self.segments[self.segments.len() - 1]
     }
 
@@ -303,6 +396,19 @@ impl Timeline {
     /// them, and is shifted alike. The first one tells of discontinuities and missing segments. Gives
     /// the number of the first one.
     pub(crate) fn push_together(&mut self, parts: Vec<Part>) -> u64 {
+        self.push_parts(parts, None)
+    }
+
+    /// The same, save what of them is on the line already: see [`push_once`](Self::push_once).
+    pub(crate) fn push_together_once(
+        &mut self,
+        parts: Vec<Part>,
+        comparison: &mut Comparison<'_>,
+    ) -> u64 {
+        self.push_parts(parts, Some(comparison))
+    }
+
+    fn push_parts(&mut self, parts: Vec<Part>, comparison: Option<&mut Comparison<'_>>) -> u64 {
         let number = self.pushed;
         let Some(first) = parts.first() else {
             return number;
@@ -311,6 +417,14 @@ impl Timeline {
         let mut tagged = first.info.discontinuity && number > 0;
         self.pushed += parts.len() as u64;
         let mut runs = self.runs(&parts);
+        if let Some(comparison) = comparison
+            && !tagged
+            && number > 0
+        {
+            self.leave_out_repeated(&mut runs, &parts, missing, comparison);
+        }
+        self.share_clock(&mut runs, number);
+        self.move_strays(&mut runs, number);
         let mut stretches: Vec<Vec<Stretch>> = vec![Vec::new(); parts.len()];
         let edge = self.latest_end().or(first_head(&runs));
         loop {
@@ -359,6 +473,7 @@ impl Timeline {
                 }
                 let line_track = self.line_track(*source, track, &taken);
                 taken.push(line_track);
+                let offset = offset + self.tracks[line_track].apart;
                 let mut pieces = pieces(track);
                 for piece in &mut pieces {
                     piece.move_by(offset);
@@ -424,6 +539,7 @@ impl Timeline {
             end: None,
             last_dts: Ticks::MIN,
             last_duration: 0,
+            apart: 0,
         });
         self.tracks.len() - 1
     }
@@ -443,17 +559,24 @@ impl Timeline {
             // A track that appears late, beside others that go on.
             return (edge + missing - TOGETHER..=reach).contains(&start);
         };
-        let early = if missing > 0 {
-            slack.min(missing)
-        } else {
-            OVERLAP
-        };
-        let decodes =
-            track.kind == TrackKind::Audio || piece.first_dts + self.shift > track.last_dts;
         let near = start <= end + missing + slack;
         // A track that paused while others went on comes back where they are.
         let beside = start >= edge + missing - TOGETHER && start <= reach;
-        decodes && start >= end + missing - early && (near || beside)
+        let pictures = track.kind == TrackKind::Video;
+        let decodes = piece.first_dts + self.shift > track.last_dts;
+        let early = if missing > 0 {
+            slack.min(missing)
+        } else if pictures {
+            // Pictures go on in the order of decoding: a segment may begin with some that are shown
+            // before the last ones of the segment before, however long they last.
+            OVERLAP.max(REORDERED * track.last_duration)
+        } else {
+            OVERLAP
+        };
+        // Where they simply go on being shown, when they are decoded makes no difference.
+        let seamless = (start - end).abs() * 2 <= track.last_duration;
+        let in_order = !pictures || decodes || missing == 0 && seamless;
+        in_order && start >= end + missing - early && (near || beside)
     }
 
     /// Up to where the track has come that has come furthest.
@@ -515,7 +638,10 @@ impl Timeline {
         let end = piece.last_pts + self.shift + track.last_duration;
         // Sound that overlaps does not move the end of the line back.
         track.end = Some(track.end.map_or(end, |before| before.max(end)));
-        let shift = from_ticks(self.shift + run.offset, local.timing().clock());
+        let shift = from_ticks(
+            self.shift + run.offset + piece.stray,
+            local.timing().clock(),
+        );
         Stretch {
             track: run.track,
             local: run.local,
@@ -697,122 +823,6 @@ impl Anchor {
             duration: segment.info.duration,
         })
     }
-}
-
-/// The stretches of one track of one segment that are still to be placed.
-struct Runs {
-    track: usize,
-    /// Which of the segments that are pushed together.
-    part: usize,
-    local: usize,
-    pieces: Vec<Piece>,
-    at: usize,
-    /// What its timestamps were moved by.
-    offset: Ticks,
-}
-
-/// Where the earliest of the next pieces begins, without any shift.
-fn first_head(runs: &[Runs]) -> Option<Ticks> {
-    let heads = runs.iter().filter_map(Runs::next);
-    heads.map(|piece| piece.first_pts).min()
-}
-
-impl Runs {
-    fn next(&self) -> Option<&Piece> {
-        self.pieces.get(self.at)
-    }
-}
-
-/// Consecutive samples without a jump; times in ticks, without any shift.
-#[derive(Clone)]
-struct Piece {
-    samples: Range<usize>,
-    first_dts: Ticks,
-    /// Least presentation timestamp: with B-frames not that of the first sample.
-    first_pts: Ticks,
-    last_dts: Ticks,
-    /// Greatest presentation timestamp.
-    last_pts: Ticks,
-    /// Both in the track's own clock.
-    own_pts: (i64, i64),
-    last_duration: Option<Ticks>,
-}
-
-/// The samples of a track, parted where its own timestamps jump.
-fn pieces(track: &TrackIndex) -> Vec<Piece> {
-    let clock = track.timing().clock();
-    let samples = track.samples();
-    let mut pieces = Vec::new();
-    let mut start = 0;
-    let pairs = samples.iter().zip(samples.iter().skip(1));
-    for (at, (a, b)) in pairs.enumerate() {
-        let step = to_ticks(b.dts - a.dts, clock);
-        // Sound that goes back is a stretch of its own, however little it does: what a window takes
-        // of a stretch must be in one piece.
-        let back = match track.kind() {
-            TrackKind::Video => -OVERLAP,
-            TrackKind::Audio | TrackKind::Text => 0,
-        };
-        if !(back..=JUMP_FORWARD).contains(&step) {
-            pieces.push(Piece::new(track, start..at + 1));
-            start = at + 1;
-        }
-    }
-    pieces.push(Piece::new(track, start..samples.len()));
-    pieces
-}
-
-impl Piece {
-    fn move_by(&mut self, offset: Ticks) {
-        for time in [
-            &mut self.first_dts,
-            &mut self.first_pts,
-            &mut self.last_dts,
-            &mut self.last_pts,
-        ] {
-            *time += offset;
-        }
-    }
-
-    fn new(track: &TrackIndex, samples: Range<usize>) -> Self {
-        let clock = track.timing().clock();
-        let own = track.samples().range(samples.clone());
-        let dts = |sample: Option<Sample>| sample.map_or(0, |s| to_ticks(s.dts, clock));
-        let pts = own.iter().map(|sample| sample.pts());
-        let own_pts = pts.fold((i64::MAX, i64::MIN), |(least, greatest), pts| {
-            (least.min(pts), greatest.max(pts))
-        });
-        let own_pts = if own.is_empty() { (0, 0) } else { own_pts };
-        Self {
-            samples,
-            first_dts: dts(own.first()),
-            first_pts: to_ticks(own_pts.0, clock),
-            last_dts: dts(own.last()),
-            last_pts: to_ticks(own_pts.1, clock),
-            own_pts,
-            last_duration: last_duration(track, own),
-        }
-    }
-}
-
-/// How long the last sample lasts: what it says, else as long as the samples before it did.
-fn last_duration(track: &TrackIndex, samples: Samples<'_>) -> Option<Ticks> {
-    let last = samples.last()?;
-    let clock = track.timing().clock();
-    if last.duration > 0 {
-        let config = track.configs().get(usize::from(last.config));
-        let unit = match track.timing() {
-            TrackTiming::Exact { timescale } => timescale,
-            TrackTiming::Rounded { .. } => config.and_then(|c| c.sample_rate())?,
-        };
-        return Some(to_ticks(i64::from(last.duration), unit));
-    }
-    let before = samples.len().checked_sub(2).and_then(|at| samples.get(at));
-    let Some(before) = before else {
-        let rate = track.configs().first()?.video()?.frame_rate?;
-        return Some(i64::from(CLOCK_90K) * i64::from(rate.den) / i64::from(rate.num.max(1)));
-    };
-    Some(to_ticks(last.dts - before.dts, clock).max(1))
 }
 
 /// Ticks from `from` to `to`.

@@ -50,6 +50,9 @@ pub enum DamageKind {
         /// How many there should be.
         wanted: u64,
     },
+    /// A timestamp lay far from those of the pictures around it, which follow each other: the picture
+    /// was given the time that they imply.
+    StrayTimestamp,
 }
 
 impl fmt::Display for DamageKind {
@@ -73,6 +76,9 @@ impl fmt::Display for DamageKind {
                     f,
                     "frame cut off and left out, {found} of its {wanted} bytes are there"
                 )
+            }
+            Self::StrayTimestamp => {
+                f.write_str("stray timestamp; the picture is shown when those around it imply")
             }
         }
     }

@@ -181,6 +181,30 @@ impl Window {
         }
     }
 
+    /// Says, in words, where dates go back inside the window: instants between are in it twice, so it
+    /// is longer than two dates would have it.
+    pub fn dates_going_back(&self, playlist: &MediaPlaylist) -> Option<String> {
+        let first = self.from.map_or(0, |from| from.segment);
+        let count = playlist.segments.len();
+        let last = self.to.map_or(count, |to| to.segment.saturating_add(1));
+        let segments = playlist.segments.get(first..last.clamp(first, count))?;
+        let pairs = segments.iter().zip(segments.iter().skip(1));
+        pairs.into_iter().find_map(|(before, segment)| {
+            let (end, start) = (before.end_time()?, segment.start_time?);
+            if start > before.start_time? {
+                return None;
+            }
+            let by = end.signed_duration_since(start).to_std().ok()?;
+            Some(format!(
+                "EXT-X-PROGRAM-DATE-TIME goes back by {} before segment {} (sequence {}): \
+                 the window is longer than its dates say",
+                shown_duration(by),
+                segment.uri,
+                segment.sequence
+            ))
+        })
+    }
+
     /// The window on the playlist's own time line, by `EXTINF`.
     pub fn span(&self, playlist: &MediaPlaylist) -> Range<Duration> {
         let at = |position: Position| {

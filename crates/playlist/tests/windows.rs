@@ -325,3 +325,26 @@ fn a_place_in_a_segment_of_parts() {
     };
     assert_eq!(request.resolve(&whole).unwrap().to, at(1, 600));
 }
+
+/// An encoder's clock is set back: the same instants are in the playlist twice.
+#[test]
+fn dates_that_go_back_are_said() {
+    let dates = [0, 2, 4, 2, 4, 6];
+    let body = dates.iter().enumerate().map(|(number, second)| {
+        format!("#EXT-X-PROGRAM-DATE-TIME:2026-11-22T14:00:{second:02}Z\n#EXTINF:2,\n{number}.ts\n")
+    });
+    let playlist = media(&body.collect::<String>());
+    let said = |text| {
+        resolve(&playlist, text)
+            .unwrap()
+            .dates_going_back(&playlist)
+    };
+    let words = "EXT-X-PROGRAM-DATE-TIME goes back by 4s before segment 3.ts (sequence 3): \
+        the window is longer than its dates say";
+    let across = said("2026-11-22T14:00:01Z 2026-11-22T14:00:07Z _ _");
+    assert_eq!(across.as_deref(), Some(words));
+    assert_eq!(said("2026-11-22T14:00:01Z 2026-11-22T14:00:03Z _ _"), None);
+    let dated = dated();
+    let whole = resolve(&dated, "_ _ _ _").unwrap();
+    assert_eq!(whole.dates_going_back(&dated), None);
+}

@@ -128,14 +128,18 @@ fn a_window_inside_a_frame_shows_that_frame() {
     let inside = clip(&timeline, Some(400_000), Some(500_000), Cut::Exact);
     let summary = |n: usize| (inside.tracks[n].samples, inside.tracks[n].duration_ms);
     assert_eq!(summary(0), (1, 1_111));
-    let shown = Edit {
-        duration: 100_000,
-        media_time: Some(40_000),
+    // It is presented later than in the stream: where an edit list begins in the middle of a sample
+    // players show nothing.
+    let shown = |duration| Edit {
+        duration,
+        media_time: Some(0),
     };
-    assert_eq!(inside.movie.tracks[0].edits.as_slice(), [shown]);
+    assert_eq!(inside.movie.tracks[0].edits.as_slice(), [shown(100_000)]);
     assert_eq!(summary(1).0, 46, "with the sound of the window");
     let across = clip(&timeline, Some(400_000), Some(730_000), Cut::Exact);
     assert_eq!((across.tracks[0].samples, across.duration_ms), (2, 3_667));
+    assert_eq!(across.movie.tracks[0].edits.as_slice(), [shown(330_000)]);
+    assert_eq!(times(&across, 0), [0, 320_000, 680_000]);
     // Where segments are missing nothing is on display.
     let mut timeline = line([vec![video(0, 50, 25)]]);
     let mut later = info(2);
@@ -143,6 +147,35 @@ fn a_window_inside_a_frame_shows_that_frame() {
     timeline.push(later, segment([video(100 * FRAME, 50, 25)]));
     let (from, to) = (Some(60 * FRAME), Some(90 * FRAME));
     assert!(Clip::new(&timeline, Bounds { from, to }, Cut::Exact).is_none());
+}
+
+/// The same, where it takes an earlier picture to decode the one on display.
+#[test]
+fn a_window_inside_a_frame_that_refers_to_another_shows_that_frame() {
+    let slide = |dts| Picture {
+        dts,
+        composition_offset: 900,
+        random_access: match dts {
+            0 => RandomAccess::Closed,
+            _ => RandomAccess::None,
+        },
+        ..Picture::default()
+    };
+    let timeline = line([vec![pictures_of([0, 360_000, 720_000].map(slide))]]);
+    let inside = clip(&timeline, Some(400_000), Some(730_000), Cut::Exact);
+    let track = &inside.movie.tracks[0];
+    assert_eq!(track.samples.len(), 3);
+    let offsets: Vec<_> = track
+        .samples
+        .iter()
+        .map(|one| one.composition_offset)
+        .collect();
+    assert_eq!(offsets, [900, 40_000, 900]);
+    let shown = Edit {
+        duration: 330_000,
+        media_time: Some(400_000),
+    };
+    assert_eq!(track.edits.as_slice(), [shown]);
 }
 
 /// Leading pictures of an open group refer to what comes before the clip.

@@ -6,7 +6,7 @@ use clipmill_media::{CodecConfig, Sample, TrackTiming};
 use clipmill_mp4::{Edit, MovieSample, Run};
 
 use super::{count, edit_list, is_presented, number, samples_of};
-use crate::cut::Chosen;
+use crate::cut::{Chosen, Shortened};
 use crate::timeline::{LineSample, LineTrack, Ticks, Timeline, rescale, to_ticks};
 
 /// So many pictures, in decode order, are looked at for the next that is shown: more than any
@@ -26,7 +26,9 @@ pub(crate) struct TrackWriter {
     sync_samples: u64,
     /// Whether a sample has been added; whoever writes them may have taken it since.
     begun: bool,
+    /// When the first sample is decoded in the clip.
     pub(super) first_dts: i64,
+    shortened: Option<Shortened>,
     /// Least presentation timestamp of those that are presented.
     pub(super) first_pts: i64,
     /// Greatest presentation timestamp.
@@ -40,13 +42,15 @@ pub(crate) struct TrackWriter {
 }
 
 impl TrackWriter {
-    /// Begins with the first of the chosen samples; `None` when there are none.
+    /// Begins with the first of the chosen samples; `None` when there are none. The clip begins in the
+    /// middle of the one that is `shortened`.
     pub(crate) fn new(
         timeline: &Timeline,
         line_track: &LineTrack,
         chosen: &[Chosen],
+        shortened: Option<Shortened>,
     ) -> Option<Self> {
-        let (local, shift, first) = samples_of(timeline, chosen).next()?;
+        let (local, _, first) = samples_of(timeline, chosen).next()?;
         let timescale = match line_track.timing {
             TrackTiming::Exact { timescale } => timescale,
             TrackTiming::Rounded { .. } => local
@@ -61,7 +65,8 @@ impl TrackWriter {
             samples: Vec::with_capacity(count(chosen)),
             runs: Vec::with_capacity(chosen.len()),
             begun: false,
-            first_dts: first.dts + shift,
+            first_dts: first_dts(timeline, line_track, chosen, shortened)?,
+            shortened,
             sync_samples: 0,
             first_pts: i64::MAX,
             last_pts: i64::MIN,
@@ -122,8 +127,16 @@ impl TrackWriter {
     }
 
     fn push(&mut self, sample: &Sample, shift: i64, config: u16, rate: u32) {
-        let pts = sample.pts() + shift;
-        let dts = sample.dts + shift;
+        let mut pts = sample.pts() + shift;
+        let mut dts = sample.dts + shift;
+        if let Some(shortened) = self.shortened
+            && shortened.pts == pts
+        {
+            pts = shortened.from;
+        }
+        if !self.begun {
+            dts = self.first_dts;
+        }
         let composition_offset = match self.timing {
             TrackTiming::Exact { .. } => {
                 let dts = if !self.begun {
@@ -297,6 +310,34 @@ impl TrackWriter {
         }
         .max(1)
     }
+}
+
+/// When the first of the chosen samples is decoded: as late as it is presented, if the clip begins in
+/// the middle of it, and before anything that is presented, also where decoding runs late.
+fn first_dts(
+    timeline: &Timeline,
+    line_track: &LineTrack,
+    chosen: &[Chosen],
+    shortened: Option<Shortened>,
+) -> Option<i64> {
+    let mut samples = samples_of(timeline, chosen);
+    let (_, shift, first) = samples.next()?;
+    let dts = first.dts + shift;
+    if matches!(line_track.timing, TrackTiming::Rounded { .. }) {
+        return Some(dts);
+    }
+    let next = samples.next().map(|(_, shift, next)| next.dts + shift);
+    let own = shortened.filter(|shortened| shortened.pts == first.pts() + shift);
+    if let Some(Shortened { pts, from }) = own {
+        let latest = next.map_or(i64::MAX, |next| next - 1);
+        return Some((dts + from - pts).min(latest).max(dts));
+    }
+    let mut points = 0;
+    let shown = samples_of(timeline, chosen)
+        .take(REORDERED)
+        .filter(|(_, _, sample)| is_presented(sample, &mut points))
+        .map(|(_, shift, sample)| sample.pts() + shift);
+    Some(shown.min().map_or(dts, |shown| dts.min(shown)))
 }
 
 /// Whether `a`, in units of 1/`a_clock` s, is surely no more than half of `length` away from `b`, also

@@ -271,3 +271,29 @@ fn a_playlist_that_pauses_keeps_its_track() {
         .collect();
     assert_eq!(counts, [150, 166, 249], "the same identifier in both");
 }
+
+/// A PES packet of sound whose timestamp is of another day.
+#[test]
+fn sound_with_a_stray_timestamp_stays_where_it_is() {
+    for by in [-900_000_000, 900_000_000] {
+        for stray in [0..4, 20..26, 70..76] {
+            let mut timeline = Timeline::new();
+            timeline.push(info(0), segment([video(0, 50, 25), audio(0, 83)]));
+            let start = 50 * FRAME;
+            let times: Vec<Ticks> = (0..83)
+                .map(|n| 83 * SOUND + n as i64 * SOUND + if stray.contains(&n) { by } else { 0 })
+                .collect();
+            let tracks = [video(start, 50, 25), crate::testing::sound_at(&times)];
+            timeline.push(info(1), segment(tracks));
+            let found: Vec<_> = timeline.samples(1, 0).map(|sample| sample.pts).collect();
+            let wanted: Vec<_> = (0..166).map(|n| n * SOUND).collect();
+            assert_eq!(found, wanted, "{stray:?} by {by}");
+            assert!(timeline.joins().is_empty());
+            let kind = RemarkKind::Stray {
+                kind: TrackKind::Audio,
+                samples: stray.len() as u64,
+            };
+            assert_eq!(timeline.remarks(), [Remark { segment: 1, kind }]);
+        }
+    }
+}

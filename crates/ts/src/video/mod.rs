@@ -3,17 +3,20 @@
 //! `scan` finds start codes, `stamps` knows which timestamp belongs to what begins where, `nal`
 //! makes access units of NAL units with the `syntax` that `h264` and `h265` know (`ahead` is what waits
 //! for its slice), `mpeg2` makes them of picture headers and `av1` of OBUs, and `pictures` gathers them
-//! until `timing` can tell when each is due.
+//! until `timing` can tell when each is due: `stray` leaves out timestamps that cannot be meant, and
+//! `late` moves decoding times that lie behind the presentation.
 
 mod ahead;
 mod av1;
 mod h264;
 mod h265;
+mod late;
 mod mpeg2;
 mod nal;
 mod pictures;
 mod scan;
 mod stamps;
+mod stray;
 mod syntax;
 #[cfg(test)]
 mod tests;

@@ -8,7 +8,7 @@ use clipmill_media::{
     Sample, TrackBuilder, TrackIndex,
 };
 
-use super::timing::{Stamp, Timing};
+use super::timing::{Resolved, Stamp, Timing};
 
 /// One access unit.
 #[derive(Debug, Clone, Copy, Default)]
@@ -132,7 +132,7 @@ impl Pictures {
             video.and_then(|video| video.frame_rate),
             video.and_then(|video| video.reorder_depth),
         );
-        let Some(dues) = dues else {
+        let Some(Resolved { dues, strays }) = dues else {
             if let Some(Ended { picture, .. }) = list.first() {
                 damage.push(Damage {
                     offset: picture.offset,
@@ -142,6 +142,13 @@ impl Pictures {
             }
             return Ok(track.finish());
         };
+        for stray in strays.into_iter().filter_map(|at| list.get(at)) {
+            damage.push(Damage {
+                offset: stray.picture.offset,
+                pid: Some(pid),
+                kind: DamageKind::StrayTimestamp,
+            });
+        }
         let mut units = units.into_iter();
         let mut taken = 0usize;
         let mut open_since: Option<i64> = None;

@@ -4,8 +4,11 @@
 
 use clipmill_media::{CLOCK_90K, Rational};
 
+use super::late::LateDecoding;
+use super::stray::{drop_disordered, drop_disordered_last, drop_strays};
+
 /// Further apart than this, two timestamps are of two timelines.
-const JUMP: i64 = 10 * CLOCK_90K as i64;
+pub(super) const JUMP: i64 = 10 * CLOCK_90K as i64;
 
 /// What is known of the time of one picture.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -17,14 +20,34 @@ pub(super) struct Stamp {
     pub(super) order: Option<(u32, i64)>,
 }
 
-impl Stamp {
-    /// When it is to be decoded. A DTS behind the PTS is none: 2.4.3.7 has the decoder present a
-    /// picture when it is decoded at the earliest.
-    fn decoded(&self) -> Option<i64> {
-        match (self.dts, self.pts) {
-            (Some(dts), Some(pts)) if dts > pts => None,
-            (dts, pts) => dts.or(pts),
+/// What is believed of the time of one picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Believed {
+    pub(super) pts: Option<i64>,
+    /// When it is to be decoded.
+    pub(super) dts: Option<i64>,
+    pub(super) order: Option<(u32, i64)>,
+}
+
+impl Believed {
+    fn of(stamp: &Stamp) -> Self {
+        Self {
+            pts: stamp.pts,
+            dts: stamp.dts.or(stamp.pts),
+            order: stamp.order,
         }
+    }
+
+    /// Whether both are of one coded video sequence, as far as that is known.
+    pub(super) fn is_of(&self, other: &Self) -> bool {
+        let sequence = |picture: &Self| picture.order.map(|(sequence, _)| sequence);
+        sequence(self).is_some() && sequence(self) == sequence(other)
+    }
+
+    /// By how much it is decoded after it is presented, which 2.4.3.7 does not allow.
+    pub(super) fn late(&self) -> Option<i64> {
+        let late = self.dts?.saturating_sub(self.pts?);
+        (late > 0).then_some(late)
     }
 }
 
@@ -35,6 +58,14 @@ pub(super) struct Due {
     pub(super) dts: i64,
 }
 
+/// When the pictures of a segment are due.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Resolved {
+    pub(super) dues: Vec<Due>,
+    /// Those whose own timestamps were strays.
+    pub(super) strays: Vec<usize>,
+}
+
 /// Makes [`Due`]s of [`Stamp`]s; what it learns in one segment serves in the next.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Timing {
@@ -43,6 +74,10 @@ pub(super) struct Timing {
     /// By how many pictures decoding is ahead of output in a stream that has no DTS and
     /// needs them.
     shift: Option<usize>,
+    /// For a stream whose DTS run late.
+    late: LateDecoding,
+    /// When the last picture is to be decoded, as stated.
+    last: Option<i64>,
 }
 
 impl Timing {
@@ -54,46 +89,68 @@ impl Timing {
         stamps: &[Stamp],
         frame_rate: Option<Rational>,
         reorder_depth: Option<u8>,
-    ) -> Option<Vec<Due>> {
+    ) -> Option<Resolved> {
         if stamps.iter().all(|stamp| stamp.pts.or(stamp.dts).is_none()) {
             return None;
         }
-        if let Some(ticks) = median_step(stamps) {
-            self.seen_ticks = Some(ticks);
-        }
-        let ticks = self.frame_ticks(frame_rate);
-        if stamps.iter().any(|stamp| stamp.dts.is_some()) {
+        let explicit = stamps.iter().any(|stamp| stamp.dts.is_some());
+        let mut believed: Vec<_> = stamps.iter().map(Believed::of).collect();
+        let ticks = self.frame_ticks(frame_rate, median_step(&believed, explicit));
+        let strays = drop_strays(&mut believed, explicit, self.last, ticks);
+        if explicit {
             self.shift = None;
-        } else if self.shift.is_some() || is_reordered(stamps) {
-            return Some(self.shifted(stamps, ticks, reorder_depth));
+            drop_disordered(&mut believed);
         }
-        let decoding: Vec<_> = stamps.iter().map(Stamp::decoded).collect();
+        self.seen_ticks = median_step(&believed, explicit).or(self.seen_ticks);
+        let ticks = self.frame_ticks(frame_rate, self.seen_ticks);
+        if explicit {
+            drop_disordered_last(&mut believed, ticks);
+        }
+        let last = believed.iter().rev().find_map(|picture| picture.dts);
+        self.last = last.or(self.last);
+        // Where no DTS is left that can be believed, there are none.
+        fill_strays(&mut believed, &strays);
+        let reordered = self.shift.is_some() || is_reordered(&believed);
+        if !explicit && reordered || believed.iter().all(|picture| picture.dts.is_none()) {
+            let dues = self.shifted(&believed, ticks, reorder_depth);
+            return Some(Resolved { dues, strays });
+        }
+        let dues = self.stated(&mut believed, ticks);
+        Some(Resolved { dues, strays })
+    }
+
+    /// The times that are stated, and what they leave open.
+    fn stated(&mut self, believed: &mut [Believed], ticks: i64) -> Vec<Due> {
+        let late = believed.iter().filter_map(Believed::late).max();
+        let first = believed.iter().find_map(|picture| picture.dts);
+        let delay = self.late.delay(first.unwrap_or_default(), late);
+        for picture in &mut *believed {
+            picture.dts = picture.dts.map(|dts| dts.saturating_sub(delay));
+        }
+        let decoding: Vec<_> = believed.iter().map(|picture| picture.dts).collect();
         let dts = fill_evenly(&decoding, ticks);
-        let pts = fill_by_order(stamps, &dts, ticks);
-        Some(
-            pts.into_iter()
-                .zip(dts)
-                .zip(stamps)
-                .map(|((pts, dts), stamp)| match stamp.decoded() {
-                    // What was put between its neighbours must not pass the PTS either.
-                    None if stamp.pts.is_some() => Due {
-                        pts,
-                        dts: dts.min(pts),
-                    },
-                    _ => Due { pts, dts },
-                })
-                .collect(),
-        )
+        let pts = fill_by_order(believed, &dts, ticks);
+        let dues = pts.into_iter().zip(dts).zip(believed);
+        dues.map(|((pts, dts), picture)| {
+            // What was put between its neighbours must not pass the PTS either.
+            let ends = match picture.dts {
+                None if picture.pts.is_some() => dts.min(pts),
+                _ => dts,
+            };
+            let dts = self.late.follow(ends);
+            Due { pts, dts }
+        })
+        .collect()
     }
 
     /// The headers' frame rate, unless what was seen contradicts it.
-    fn frame_ticks(&self, frame_rate: Option<Rational>) -> i64 {
+    fn frame_ticks(&self, frame_rate: Option<Rational>, seen: Option<i64>) -> i64 {
         let stated = frame_rate.and_then(|rate| {
             let ticks = i64::from(CLOCK_90K).checked_mul(i64::from(rate.den))?;
             ticks.checked_div(i64::from(rate.num))
         });
         let stated = stated.filter(|&ticks| ticks > 0 && ticks < JUMP);
-        match (stated, self.seen_ticks) {
+        match (stated, seen.or(self.seen_ticks)) {
             (Some(stated), Some(seen)) => {
                 let (less, more) = (stated.min(seen), stated.max(seen));
                 if more > less.saturating_add(less >> 1) {
@@ -107,10 +164,15 @@ impl Timing {
     }
 
     /// Output times sorted and moved ahead, as far as no picture is output before it is decoded.
-    fn shifted(&mut self, stamps: &[Stamp], ticks: i64, reorder_depth: Option<u8>) -> Vec<Due> {
-        let known: Vec<_> = stamps.iter().map(|s| s.pts).collect();
+    fn shifted(
+        &mut self,
+        pictures: &[Believed],
+        ticks: i64,
+        reorder_depth: Option<u8>,
+    ) -> Vec<Due> {
+        let known: Vec<_> = pictures.iter().map(|picture| picture.pts).collect();
         let roughly = fill_evenly(&known, ticks);
-        let pts = fill_by_order(stamps, &roughly, ticks);
+        let pts = fill_by_order(pictures, &roughly, ticks);
         let mut dues = Vec::with_capacity(pts.len());
         let mut run_start = 0usize;
         for at in 1..=pts.len() {
@@ -161,11 +223,9 @@ impl Timing {
 }
 
 /// The median distance of pictures next to each other that have both a timestamp of their own.
-fn median_step(stamps: &[Stamp]) -> Option<i64> {
-    let explicit = stamps.iter().any(|stamp| stamp.dts.is_some());
-    let reordered = !explicit && is_reordered(stamps);
-    let mut times: Vec<Option<i64>> = stamps.iter().map(Stamp::decoded).collect();
-    if reordered {
+fn median_step(pictures: &[Believed], explicit: bool) -> Option<i64> {
+    let mut times: Vec<Option<i64>> = pictures.iter().map(|picture| picture.dts).collect();
+    if !explicit && is_reordered(pictures) {
         times.sort_unstable();
     }
     let mut steps: Vec<i64> = times
@@ -184,9 +244,9 @@ fn median_step(stamps: &[Stamp]) -> Option<i64> {
 }
 
 /// Whether output times step back, though not so far that another timeline has begun.
-fn is_reordered(stamps: &[Stamp]) -> bool {
+fn is_reordered(pictures: &[Believed]) -> bool {
     let mut last: Option<i64> = None;
-    for pts in stamps.iter().filter_map(|stamp| stamp.pts) {
+    for pts in pictures.iter().filter_map(|picture| picture.pts) {
         if last.is_some_and(|last| pts < last && last.saturating_sub(pts) <= JUMP) {
             return true;
         }
@@ -241,23 +301,23 @@ fn fill_gap(filled: &mut Vec<i64>, last: Option<i64>, count: i64, next: Option<i
 }
 
 /// Output times: those that are known, the others from output order.
-fn fill_by_order(stamps: &[Stamp], dts: &[i64], ticks: i64) -> Vec<i64> {
-    let mut pts: Vec<Option<i64>> = stamps.iter().map(|stamp| stamp.pts).collect();
-    let mut rest = stamps;
+fn fill_by_order(pictures: &[Believed], dts: &[i64], ticks: i64) -> Vec<i64> {
+    let mut pts: Vec<Option<i64>> = pictures.iter().map(|picture| picture.pts).collect();
+    let mut rest = pictures;
     let mut begin = 0usize;
     while let Some(first) = rest.first() {
         let sequence = first.order.map(|(sequence, _)| sequence);
         let len = rest
             .iter()
-            .position(|stamp| stamp.order.map(|(sequence, _)| sequence) != sequence)
+            .position(|picture| picture.order.map(|(sequence, _)| sequence) != sequence)
             .unwrap_or(rest.len());
         let end = begin.saturating_add(len);
-        let (stamps, after) = rest.split_at_checked(len).unwrap_or((rest, &[]));
+        let (pictures, after) = rest.split_at_checked(len).unwrap_or((rest, &[]));
         if let (Some(pts), Some(dts)) = (pts.get_mut(begin..end), dts.get(begin..end))
             && sequence.is_some()
             && pts.iter().any(Option::is_none)
         {
-            fill_sequence(stamps, dts, pts, ticks);
+            fill_sequence(pictures, dts, pts, ticks);
         }
         begin = end;
         rest = after;
@@ -268,11 +328,42 @@ fn fill_by_order(stamps: &[Stamp], dts: &[i64], ticks: i64) -> Vec<i64> {
         .collect()
 }
 
+/// Strays that are shown between two pictures whose times are known.
+fn fill_strays(pictures: &mut [Believed], strays: &[usize]) {
+    for &at in strays {
+        let Some((sequence, order)) = pictures.get(at).and_then(|picture| picture.order) else {
+            continue;
+        };
+        let known = pictures.iter().filter_map(|picture| {
+            let (own, order) = picture.order?;
+            Some((order, picture.pts?)).filter(|_| own == sequence)
+        });
+        let (mut before, mut after) = (None, None);
+        for (other, pts) in known {
+            if other < order {
+                before = before.max(Some((other, pts)));
+            } else if after.is_none_or(|(nearest, _)| other < nearest) {
+                after = Some((other, pts));
+            }
+        }
+        let (Some((first, begin)), Some((last, end))) = (before, after) else {
+            continue;
+        };
+        let part = end
+            .saturating_sub(begin)
+            .saturating_mul(order.saturating_sub(first))
+            .checked_div(last.saturating_sub(first));
+        if let Some(picture) = pictures.get_mut(at).filter(|picture| picture.pts.is_none()) {
+            picture.pts = part.map(|part| begin.saturating_add(part));
+        }
+    }
+}
+
 /// The pictures of one coded video sequence.
-fn fill_sequence(stamps: &[Stamp], dts: &[i64], pts: &mut [Option<i64>], ticks: i64) {
-    let orders: Vec<i64> = stamps
+fn fill_sequence(pictures: &[Believed], dts: &[i64], pts: &mut [Option<i64>], ticks: i64) {
+    let orders: Vec<i64> = pictures
         .iter()
-        .map(|stamp| stamp.order.map_or(0, |(_, order)| order))
+        .map(|picture| picture.order.map_or(0, |(_, order)| order))
         .collect();
     let mut sorted = orders.clone();
     sorted.sort_unstable();
@@ -356,8 +447,8 @@ mod tests {
         }
     }
 
-    fn pairs(dues: &[Due]) -> Vec<(i64, i64)> {
-        dues.iter().map(|due| (due.pts, due.dts)).collect()
+    fn pairs(resolved: &Resolved) -> Vec<(i64, i64)> {
+        resolved.dues.iter().map(|due| (due.pts, due.dts)).collect()
     }
 
     #[test]
@@ -444,9 +535,9 @@ mod tests {
         let stamps = order.map(|o| stamp(Some(o * 3600), None, o * 2));
         let mut timing = Timing::default();
         let dues = timing.resolve(&stamps, None, None).unwrap();
-        let dts: Vec<i64> = dues.iter().map(|due| due.dts).collect();
+        let dts: Vec<i64> = dues.dues.iter().map(|due| due.dts).collect();
         assert_eq!(dts, [-3600, 0, 3600, 7200, 10800, 14400, 18000]);
-        assert!(dues.iter().all(|due| due.pts >= due.dts));
+        assert!(dues.dues.iter().all(|due| due.pts >= due.dts));
         // Where the next segment happens not to be reordered, its DTS must not overtake.
         let stamps = [7i64, 8].map(|o| stamp(Some(o * 3600), None, o * 2));
         let dues = timing.resolve(&stamps, None, None).unwrap();
@@ -457,5 +548,122 @@ mod tests {
     fn nothing_without_any_timestamp() {
         let stamps = [stamp(None, None, 0), stamp(None, None, 2)];
         assert_eq!(Timing::default().resolve(&stamps, None, None), None);
+    }
+
+    /// Two groups of three pictures with a B-picture between, at 25 pictures a second.
+    fn group(start: i64) -> Vec<Stamp> {
+        let order = [0, 2, 1, 4, 3, 5];
+        let one = |(n, o): (i64, i64)| {
+            let (pts, dts) = (start + (o + 1) * 3600, start + n * 3600);
+            stamp(Some(pts), Some(dts), o * 2)
+        };
+        (0..).zip(order).map(one).collect()
+    }
+
+    #[test]
+    fn an_isolated_outlier_is_put_where_its_neighbours_are() {
+        let far = 881_834_400;
+        for at in 0..6 {
+            for by in [-far, far, -100_000, 300_000] {
+                let mut timing = Timing::default();
+                let before = timing.resolve(&group(0), None, None).unwrap();
+                let mut stamps = group(21_600);
+                let own = &mut stamps[at];
+                (own.pts, own.dts) = (own.pts.map(|t| t + by), own.dts.map(|t| t + by));
+                let found = timing.resolve(&stamps, None, None).unwrap();
+                // A pause of a few seconds before the last picture may be one.
+                if at == 5 && by == 300_000 {
+                    continue;
+                }
+                let wanted = timing.clone().resolve(&group(21_600), None, None).unwrap();
+                assert_eq!(pairs(&found), pairs(&wanted), "{at} by {by}");
+                assert_eq!((before.strays, found.strays), (vec![], vec![at]));
+            }
+        }
+    }
+
+    #[test]
+    fn a_jump_is_no_outlier() {
+        let mut timing = Timing::default();
+        let _ = timing.resolve(&group(0), None, None);
+        for start in [900_000_000, 0, 5_000_000] {
+            let found = timing.resolve(&group(start), None, None).unwrap();
+            assert_eq!(found.strays, [0; 0]);
+            assert_eq!(found.dues[0].pts, start + 3600);
+        }
+        // In the middle of a segment, near its end too.
+        for at in 1..6 {
+            let mut stamps = group(0);
+            for (place, one) in stamps.iter_mut().enumerate().skip(at) {
+                (one.pts, one.dts) = (
+                    one.pts.map(|t| t + 9_000_000),
+                    one.dts.map(|t| t + 9_000_000),
+                );
+                // Another encoder begins with a sequence of its own.
+                one.order = Some((1, place as i64));
+            }
+            let found = Timing::default().resolve(&stamps, None, None).unwrap();
+            assert_eq!(found.strays, [0; 0], "from {at}");
+        }
+    }
+
+    #[test]
+    fn where_no_dts_can_be_meant_they_are_made() {
+        let stamps: Vec<_> = group(0)
+            .into_iter()
+            .map(|one| Stamp {
+                dts: Some(90_000_000),
+                ..one
+            })
+            .collect();
+        let found = Timing::default().resolve(&stamps, None, None).unwrap();
+        let pts: Vec<_> = found.dues.iter().map(|due| due.pts).collect();
+        assert_eq!(pts, [3600, 10_800, 7200, 18_000, 14_400, 21_600]);
+        assert!(found.dues.windows(2).all(|pair| pair[0].dts < pair[1].dts));
+    }
+
+    proptest::proptest! {
+        /// However late decoding runs, and however pictures are reordered and parted into segments:
+        /// they are shown when they should be, and decoded one after the other.
+        #[test]
+        fn presentation_is_exact_for_any_lateness(
+            depth in 0usize..5,
+            late in 0i64..100_000,
+            ticks in proptest::sample::select(vec![1501i64, 3600, 3003, 90_000]),
+            seeds in proptest::collection::vec(0u8..=255, 1..80),
+            cuts in proptest::collection::vec(1usize..20, 1..6),
+        ) {
+            // Each picture is decoded at most `depth` places before it is shown.
+            let mut held: Vec<i64> = Vec::new();
+            let (mut order, mut next) = (Vec::new(), 0);
+            for seed in seeds {
+                while held.len() <= depth {
+                    held.push(next);
+                    next += 1;
+                }
+                // The one that is due longest must not be passed again and again.
+                let at = if held[0] + (depth as i64) < next - 1 { 0 } else { usize::from(seed) % held.len() };
+                order.push(held.remove(at));
+            }
+            let stamps: Vec<_> = (0..).zip(&order).map(|(n, &o): (i64, &i64)| {
+                stamp(Some(900_000 + o * ticks), Some(900_000 + n * ticks + late), o)
+            }).collect();
+            let mut timing = Timing::default();
+            let (mut rest, mut dues) = (stamps.as_slice(), Vec::new());
+            for cut in cuts.into_iter().cycle() {
+                if rest.is_empty() {
+                    break;
+                }
+                let (part, after) = rest.split_at(cut.min(rest.len()));
+                let found = timing.resolve(part, None, None).unwrap();
+                proptest::prop_assert_eq!(found.strays, vec![]);
+                dues.extend(found.dues);
+                rest = after;
+            }
+            for (due, o) in dues.iter().zip(&order) {
+                proptest::prop_assert_eq!(due.pts, 900_000 + o * ticks);
+            }
+            proptest::prop_assert!(dues.windows(2).all(|pair| pair[0].dts < pair[1].dts), "{:?}", dues);
+        }
     }
 }
