@@ -101,11 +101,14 @@ impl Timing {
             self.shift = None;
             drop_disordered(&mut believed);
         }
-        self.seen_ticks = median_step(&believed, explicit).or(self.seen_ticks);
-        let ticks = self.frame_ticks(frame_rate, self.seen_ticks);
         if explicit {
+            // By the steps before it: its own tells nothing.
+            let before = believed.split_last().map_or(&[][..], |(_, before)| before);
+            let ticks = self.frame_ticks(frame_rate, median_step(before, explicit));
             drop_disordered_last(&mut believed, ticks);
         }
+        self.seen_ticks = median_step(&believed, explicit).or(self.seen_ticks);
+        let ticks = self.frame_ticks(frame_rate, self.seen_ticks);
         let last = believed.iter().rev().find_map(|picture| picture.dts);
         self.last = last.or(self.last);
         // Where no DTS is left that can be believed, there are none.
