@@ -27,6 +27,8 @@ pub(crate) struct Builder<'a> {
     multivariant: MultivariantPlaylist,
     warnings: Vec<String>,
     target_duration: Option<Duration>,
+    /// The line that says that it is 0.
+    target_of_zero: Option<usize>,
     media_tags: bool,
     next: Pending,
     variant: Option<Variant>,
@@ -69,6 +71,7 @@ impl<'a> Builder<'a> {
             multivariant: MultivariantPlaylist::default(),
             warnings: Vec::new(),
             target_duration: None,
+            target_of_zero: None,
             media_tags: false,
             next: Pending::default(),
             variant: None,
@@ -111,8 +114,9 @@ impl<'a> Builder<'a> {
             "-X-PART" => return self.part(line, value),
             "-X-TARGETDURATION" => {
                 self.media_tags = true;
-                let parsed = seconds(value).filter(|length| !length.is_zero());
-                match parsed {
+                match seconds(value) {
+                    // Right for segments of less than half a second (rfc8216bis, 4.4.3.1).
+                    Some(Duration::ZERO) => self.target_of_zero = Some(line),
                     Some(length) => self.target_duration = Some(length),
                     None => self.warn(line, &format!("a target duration of {value:?}")),
                 }
@@ -651,13 +655,15 @@ impl<'a> Builder<'a> {
             };
             self.media.segments.push(open);
         }
+        let longest = self.media.segments.iter().map(|one| one.duration).max();
+        let rounded = longest.unwrap_or_default().as_secs_f64().round();
+        let rounded = Duration::try_from_secs_f64(rounded).unwrap_or_default();
+        if let Some(line) = self.target_of_zero.filter(|_| !rounded.is_zero()) {
+            self.warn(line, "a target duration of \"0\"");
+        }
         let media = &mut self.media;
         media.truncated = !media.ended && (waiting || self.cut_short);
-        let longest = media.segments.iter().map(|one| one.duration).max();
-        media.target_duration = self.target_duration.unwrap_or_else(|| {
-            let rounded = longest.unwrap_or_default().as_secs_f64().round();
-            Duration::try_from_secs_f64(rounded).unwrap_or_default()
-        });
+        media.target_duration = self.target_duration.unwrap_or(rounded);
         let first = media.media_sequence.saturating_add(media.skipped_segments);
         // Each needs a number of its own, and so does the one that comes next.
         let count = u64::try_from(media.segments.len()).unwrap_or(u64::MAX);

@@ -411,3 +411,17 @@ fn sequence_numbers_differ_however_large_the_first() {
         );
     }
 }
+
+/// ffmpeg rounds: segments of 0.4 s have a target duration of 0, as the RFC wants it.
+#[test]
+fn a_target_duration_of_zero_is_right_for_short_segments() {
+    let text = |length: &str| {
+        format!("#EXTM3U\n#EXT-X-TARGETDURATION:0\n#EXTINF:{length},\na.ts\n#EXT-X-ENDLIST\n")
+    };
+    let short = media(&text("0.4"));
+    assert_eq!(short.warnings, [""; 0]);
+    assert!(short.target_duration.is_zero());
+    let long = media(&text("0.6"));
+    assert_eq!(long.warnings, ["line 2: a target duration of \"0\""]);
+    assert_eq!(long.target_duration.as_secs(), 1);
+}
