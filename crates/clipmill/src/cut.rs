@@ -490,10 +490,16 @@ fn segments(timeline: &Timeline, bounds: Bounds) -> Option<Selection> {
     let mut wanted = (0..placed.len()).filter(|&at| touched(at));
     let first = wanted.next()?;
     let last = wanted.next_back().unwrap_or(first);
+    let start = bounds.from.and(starts[first]);
+    let next = starts.iter().skip(last + 1).find_map(|next| *next);
     // What was pushed beside it comes behind it.
     let beside = starts.iter().skip(last + 1);
     let last = last + beside.take_while(|start| start.is_none()).count();
     let tracks = (0..timeline.tracks().len()).map(|track| {
+        // Segments of other playlists begin and end elsewhere: what sounds with the pictures is wanted.
+        if timeline.tracks()[track].source() > 0 {
+            return following_samples(timeline, track, start, bounds.to.and(next));
+        }
         let inside = placed.iter().enumerate().take(last + 1).skip(first);
         inside
             .flat_map(|(segment, placed)| {

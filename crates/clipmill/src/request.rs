@@ -571,8 +571,8 @@ impl<'a> Loader<'a> {
         {
             // Sound of the window's last moments may lie one segment later.
             self.beyond = match (self.beyond, self.request.cut) {
-                (_, Cut::Segment) => Some(2),
                 (Some(beyond), _) => Some(beyond + 1),
+                (None, Cut::Segment) => Some(if self.beside.is_empty() { 2 } else { 1 }),
                 (None, _) => self.reached(to).then_some(1),
             };
         }
