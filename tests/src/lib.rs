@@ -6,6 +6,7 @@
 //! - [`http`] and [`webdriver`] show a clip to a browser;
 //! - [`live`] is a media server, [`server`] runs `clipmill serve` and is its client;
 //! - [`replay`] makes live streams of that whose every sample is known;
+//! - [`matrix`] has real programs send, and judges what is cut of it;
 //! - [`corpus`] finds the media that cannot be part of this repository.
 #![forbid(unsafe_code)]
 #![allow(
@@ -21,6 +22,7 @@ pub mod es;
 pub mod http;
 pub mod iso;
 pub mod live;
+pub mod matrix;
 pub mod mp4;
 pub mod mux;
 pub mod replay;
