@@ -25,6 +25,17 @@ pub fn corpus() -> Option<PathBuf> {
     None
 }
 
+/// An input of `../shared/field/inputs`: what senders in the field wrote. Says so in one line where it is not there.
+#[must_use]
+pub fn field(input: &str) -> Option<PathBuf> {
+    let path = root().join("../shared/field/inputs").join(input);
+    if path.exists() {
+        return Some(path);
+    }
+    let _ = writeln!(std::io::stderr(), "skipped: no {}", path.display());
+    None
+}
+
 /// Every file below `folder`, sorted.
 ///
 /// # Panics

@@ -502,9 +502,48 @@ fn a_playlist_cannot_reach_outside_its_folder() {
     std::fs::write(&playlist, text).unwrap();
     let out = Out::new();
     let run = out.cut(playlist.to_str().unwrap(), &[]).expect(1);
-    assert!(one_line(&run).contains("outside"), "{}", run.stderr);
+    let refused = one_line(&run);
+    assert!(
+        refused.contains("\"../outside.ts\" leads outside"),
+        "{refused}"
+    );
+    assert!(refused.contains("--allow-outside"), "{refused}");
     out.cut(playlist.to_str().unwrap(), &["--allow-outside"])
         .expect(0);
+}
+
+#[test]
+fn segments_named_by_absolute_paths_are_the_playlists_own_however_it_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let live = folder.path().canonicalize().unwrap().join("live");
+    std::fs::create_dir(&live).unwrap();
+    let mut text = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n".to_owned();
+    for (at, prefix) in [(0, ""), (1, "file://"), (2, "file://localhost")] {
+        let name = format!("seg{at:02}.ts");
+        std::fs::copy(fixture(&format!("demo/{name}")), live.join(&name)).unwrap();
+        text += &format!("#EXTINF:2,\n{prefix}{}/{name}\n", live.display());
+    }
+    std::fs::write(live.join("index.m3u8"), text + "#EXT-X-ENDLIST\n").unwrap();
+    let absolute = live.join("index.m3u8");
+    let sizes = [
+        "index.m3u8",
+        "./index.m3u8",
+        "../live/index.m3u8",
+        absolute.to_str().unwrap(),
+    ]
+    .map(|name| {
+        let run = binary::command(binary::path())
+            .args(["cut", name, "-o", "clip.mp4", "--json", "--quiet"])
+            .current_dir(&live)
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&run.stderr);
+        assert_eq!(run.status.code(), Some(0), "{name}: {said}");
+        let report: Value = serde_json::from_slice(&run.stdout).unwrap();
+        assert_eq!(report["tracks"][0]["samples"], 150, "{name}");
+        report["bytes"].clone()
+    });
+    assert!(sizes.iter().all(|bytes| *bytes == sizes[0]), "{sizes:?}");
 }
 
 #[test]

@@ -13,9 +13,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use clipmill_tests::binary::{clipmill, root};
-use clipmill_tests::corpus::corpus;
+use clipmill_tests::corpus::{corpus, field};
 use clipmill_tests::http::FileServer;
-use clipmill_tests::{mp4, tools};
+use clipmill_tests::{mp4, mux, tools};
 use serde_json::Value;
 
 fn fixture(name: &str) -> PathBuf {
@@ -385,4 +385,173 @@ fn playlists_import_variables() {
     let playlist = folder.path().join("master.m3u8");
     let report = cut(playlist.to_str().unwrap(), &out, &[]);
     assert_eq!(report["segments"], 1);
+}
+
+/// The demo's first segments, listed `count` times from the first one on.
+fn demo_listed(folder: &Path, count: usize, ended: bool) -> PathBuf {
+    let mut text = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n".to_owned();
+    for number in 0..count {
+        let name = format!("seg{number:02}.ts");
+        fs::copy(fixture(&format!("demo/{name}")), folder.join(&name)).unwrap();
+        text += &format!("#EXTINF:2,\n{name}\n");
+    }
+    if ended {
+        text += "#EXT-X-ENDLIST\n";
+    }
+    let playlist = folder.join("index.m3u8");
+    fs::write(&playlist, text).unwrap();
+    playlist
+}
+
+/// A cut that must end with `code`: what it printed, and what it said.
+fn strictly(playlist: &Path, out: &Path, more: &[&str], code: i32) -> (Value, String) {
+    let args = [
+        "cut",
+        playlist.to_str().unwrap(),
+        "-o",
+        out.to_str().unwrap(),
+        "--json",
+        "--strict",
+    ];
+    let run = clipmill(args.iter().chain(more)).expect(code);
+    (run.json(), run.stderr)
+}
+
+#[test]
+fn a_playlist_that_stops_growing_under_a_window_is_said_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("clip.mp4");
+    let window = ["--from", "+3s", "--to", "+9s", "--wait"];
+    for (ended, least) in [(true, 0.0), (false, 6.0)] {
+        let playlist = demo_listed(folder.path(), 3, ended);
+        let begun = std::time::Instant::now();
+        let (report, said) = strictly(&playlist, &out, &window, 3);
+        // Three target durations of silence.
+        assert!(begun.elapsed().as_secs_f64() >= least);
+        assert_eq!(report["duration_ms"], 3000);
+        let gap = &report["gaps"][0];
+        assert_eq!(gap["reason"], "the playlist stopped growing", "{report}");
+        let warning = "the playlist stopped growing 3.000 s before the end of the window";
+        assert!(said.contains(warning), "{said}");
+    }
+    // All of it is there.
+    let playlist = demo_listed(folder.path(), 5, true);
+    let (report, said) = strictly(&playlist, &out, &window, 0);
+    assert_eq!(
+        (report["gaps"].as_array().unwrap().len(), said.as_str()),
+        (0, "")
+    );
+    if let Some(playlist) = field("low-latency/index.m3u8") {
+        let window = ["--from", "-1s", "--duration", "4s", "--wait"];
+        let (report, said) = strictly(&playlist, &out, &window, 3);
+        assert!(report["duration_ms"].as_u64().unwrap() < 1100, "{report}");
+        assert!(said.contains("stopped growing 3.000 s before"), "{said}");
+    }
+}
+
+#[test]
+fn offsets_from_the_start_of_a_file_whose_parts_are_segments() {
+    let Some(playlist) = field("byte-range/absoff.m3u8") else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("clip.mp4");
+    let (report, said) = strictly(&playlist, &out, &[], 0);
+    assert_eq!(report["tracks"][0]["samples"], 250);
+    // Its first picture is presented two pictures after it is decoded.
+    assert_eq!(report["duration_ms"], 10_080);
+    assert_eq!(said, "");
+    if tools::installed(&["ffmpeg"]) {
+        let out = out.to_str().unwrap();
+        tools::ffmpeg(["-xerror", "-i", out, "-f", "null", "-"]).expect(0);
+    }
+}
+
+/// A stream of two lives, `a` and `b`, in two playlists: each life is the demo's first three segments, so that
+/// timestamps begin again. `tags` are the segments of sound before which there is a discontinuity.
+fn two_lives(folder: &Path, tags: &[usize]) -> PathBuf {
+    let mut playlists = [String::new(), String::new()];
+    for number in 0..6 {
+        let name = format!("demo/seg{:02}.ts", number % 3);
+        let streams = mux::streams(&fs::read(fixture(&name)).unwrap());
+        let is_video = |stream: &mux::Stream| stream.stream_type == 0x1b;
+        let (video, audio): (Vec<_>, Vec<_>) = streams.into_iter().partition(is_video);
+        for (kind, streams) in [("v", video), ("a", audio)] {
+            fs::write(
+                folder.join(format!("{kind}{number}.ts")),
+                mux::segment(&streams),
+            )
+            .unwrap();
+        }
+        for (at, kind) in ["v", "a"].into_iter().enumerate() {
+            let tagged = if at == 0 {
+                number == 3
+            } else {
+                tags.contains(&number)
+            };
+            let tag = if tagged { "#EXT-X-DISCONTINUITY\n" } else { "" };
+            playlists[at] += &format!("{tag}#EXTINF:2,\n{kind}{number}.ts\n");
+        }
+    }
+    for (text, name) in playlists.iter().zip(["v.m3u8", "a.m3u8"]) {
+        let head = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n";
+        fs::write(folder.join(name), format!("{head}{text}#EXT-X-ENDLIST\n")).unwrap();
+    }
+    let master = "#EXTM3U\n#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"a\",NAME=\"x\",DEFAULT=YES,URI=\"a.m3u8\"\n\
+        #EXT-X-STREAM-INF:BANDWIDTH=1,AUDIO=\"a\"\nv.m3u8\n";
+    fs::write(folder.join("master.m3u8"), master).unwrap();
+    folder.join("master.m3u8")
+}
+
+#[test]
+fn sound_whose_discontinuities_are_elsewhere_is_placed_by_its_timestamps() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("clip.mp4");
+    let cut = |tags: &[usize], more: &[&str]| {
+        let (report, said) = strictly(&two_lives(folder.path(), tags), &out, more, 0);
+        assert_eq!(said, "", "{tags:?}");
+        let samples = |at: usize| report["tracks"][at]["samples"].as_u64().unwrap();
+        (
+            samples(0),
+            samples(1),
+            report["duration_ms"].as_u64().unwrap(),
+        )
+    };
+    let whole = cut(&[3], &[]);
+    assert_eq!(whole.0, 300);
+    // One too many, before and after the right one, twice; one too few.
+    for tags in [&[1, 3][..], &[3, 5], &[1, 2, 3, 4], &[]] {
+        assert_eq!(cut(tags, &[]), whole, "{tags:?}");
+    }
+    // From the second life on.
+    let window = ["--from", "+6s"];
+    let rest = cut(&[3], &window);
+    assert_eq!(rest.0, 150);
+    for tags in [&[1, 3][..], &[1, 3, 4], &[]] {
+        assert_eq!(cut(tags, &window), rest, "{tags:?}");
+    }
+    if let Some(playlist) = field("renditions/Mdaextra.m3u8") {
+        let (report, said) = strictly(&playlist, &out, &[], 0);
+        let samples = [0, 1].map(|at| report["tracks"][at]["samples"].clone());
+        assert_eq!(samples[1], 447, "{report} {said}");
+    }
+}
+
+#[test]
+fn sound_that_fits_no_pictures_is_told_of() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("clip.mp4");
+    let master = two_lives(folder.path(), &[1, 2, 3]);
+    // The second segment of sound is of another life altogether.
+    let mut other = mux::streams(&fs::read(folder.path().join("a1.ts")).unwrap());
+    for pes in &mut other[0].pes {
+        pes.pts = pes.pts.map(|pts| pts + 90_000 * 3600);
+    }
+    fs::write(folder.path().join("a1.ts"), mux::segment(&other)).unwrap();
+    let (report, said) = strictly(&master, &out, &[], 3);
+    assert_eq!(report["tracks"][0]["samples"], 300);
+    assert!(
+        said.contains("a1.ts") && said.contains("fits no pictures"),
+        "{said}"
+    );
 }

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clipmill::{
-    AnySource, Clip, ClipError, ClipRequest, Observer, Probe, VariantClip, WrittenClip,
+    AnySource, Clip, ClipError, ClipRequest, LocationError, Observer, PlaylistFailure, Probe,
+    SegmentError, SourceError, VariantClip, WrittenClip,
 };
 use serde::Serialize;
 
@@ -63,8 +64,28 @@ impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Usage(message) | Self::Server(message) => f.write_str(message),
+            Self::Job(error) | Self::Strict(error) if leads_outside(error) => {
+                write!(f, "{error}; --allow-outside reads it all the same")
+            }
             Self::Job(error) | Self::Strict(error) => error.fmt(f),
         }
+    }
+}
+
+/// Whether a playlist was refused what lies outside its folder.
+fn leads_outside(error: &ClipError) -> bool {
+    let outside = |location: &LocationError| matches!(location, LocationError::Outside { .. });
+    match error {
+        ClipError::Playlist { error, .. } => {
+            matches!(error, PlaylistFailure::Location(location) if outside(location))
+        }
+        ClipError::Source(error) => matches!(error, SourceError::Outside { .. }),
+        ClipError::Segment { error, .. } => match error {
+            SegmentError::Source(error) => matches!(error, SourceError::Outside { .. }),
+            SegmentError::Location(location) => outside(location),
+            _ => false,
+        },
+        _ => false,
     }
 }
 

@@ -6,6 +6,7 @@ mod track_writer;
 use std::mem::{Discriminant, discriminant};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use clipmill_media::{
@@ -106,6 +107,8 @@ pub struct Clip {
     pub(crate) out_of_step: bool,
     /// What was damaged or left out, in words.
     pub warnings: Vec<String>,
+    /// It ends before what was asked for does.
+    ended_early: bool,
 }
 
 impl Clip {
@@ -205,6 +208,7 @@ impl Clip {
             lost_segments: 0,
             out_of_step,
             warnings,
+            ended_early: false,
         })
     }
 
@@ -227,6 +231,7 @@ impl Clip {
             lost_segments: 1,
             out_of_step: false,
             warnings: vec![why],
+            ended_early: false,
         }
     }
 
@@ -260,6 +265,22 @@ impl Clip {
         &self.segments
     }
 
+    /// So much of its window never came.
+    pub(crate) fn ends_early(&mut self, missing: Duration, playlist: &str) {
+        let length = TimeDelta::from_std(missing).unwrap_or_default();
+        self.ended_early = true;
+        self.gaps.push(Gap {
+            at_ms: self.duration_ms,
+            from: self.end_time,
+            to: self.end_time.and_then(|end| end.checked_add_signed(length)),
+            reason: "the playlist stopped growing".to_owned(),
+        });
+        let seconds = missing.as_secs_f64();
+        self.warnings.push(format!(
+            "{playlist}: the playlist stopped growing {seconds:.3} s before the end of the window"
+        ));
+    }
+
     /// Whether something in its segments was damaged, missing or scrambled.
     #[must_use]
     pub fn is_damaged(&self) -> bool {
@@ -269,6 +290,7 @@ impl Clip {
         };
         self.lost_segments > 0
             || self.out_of_step
+            || self.ended_early
             || self.segments.iter().any(damaged)
             || self.segments.iter().any(|s| s.info.missing_before > 0)
     }

@@ -2,6 +2,7 @@
 //! 4.3.4.1), put together segment by segment: into one fragmented MP4 that holds both, so that
 //! whoever keeps segments keeps one for each stretch of time and can do without the playlists.
 
+use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::mem::discriminant;
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use crate::clip::TrackWriter;
 use crate::cut::Chosen;
 use crate::error::SegmentError;
 use crate::reader::{ReadSegment, SegmentReader};
-use crate::rendition::span;
+use crate::rendition::{Fit, fit, span};
 use crate::source::SegmentSource;
 use crate::timeline::{Label, Part, SegmentInfo, Ticks, Timeline, WRAP, rescale, to_ticks};
 
@@ -251,6 +252,7 @@ impl Composer {
             }
         }
         Ok(ReadSegment {
+            file: None,
             bytes: out.into(),
             key: None,
             init: Some(init),
@@ -447,11 +449,8 @@ impl Beside {
             return false;
         };
         for item in self.due(&playlist, pictures) {
-            if item.discontinuity_sequence > self.run {
-                // The rest of this run is there.
-                return true;
-            }
-            if reached(self) && !last {
+            let run = item.discontinuity_sequence.cmp(&self.run);
+            if reached(self) && (!last || run == Ordering::Greater) {
                 return true;
             }
             if item.discontinuity {
@@ -476,18 +475,28 @@ impl Beside {
                     index
                         .tracks
                         .retain(|track| track.kind() == TrackKind::Audio);
-                    if let Some((_, own)) = span(&index) {
+                    if let Some((own_start, own_end)) = span(&index) {
                         // Of MPEG-TS, on either side of the wrap.
-                        let turns = (start - own + WRAP / 2).div_euclid(WRAP);
-                        let own = own + turns * WRAP;
-                        // What came before the pictures would be in the way.
-                        if own > start && item.discontinuity_sequence == self.run {
-                            self.reached = Some(own);
-                            parts.push(Piece {
-                                source: number,
-                                bytes,
-                                index: Arc::new(index),
-                            });
+                        let turns = (start - own_end + WRAP / 2).div_euclid(WRAP) * WRAP;
+                        let own = (own_start + turns, own_end + turns);
+                        match fit(run, own, (start, end), self.reached) {
+                            // The rest of this run is there.
+                            Fit::Later if run != Ordering::Equal => return true,
+                            Fit::Later | Fit::Here => {
+                                self.reached = Some(own.1);
+                                parts.push(Piece {
+                                    source: number,
+                                    bytes,
+                                    index: Arc::new(index),
+                                });
+                            }
+                            // What came before the pictures would be in the way.
+                            Fit::Before => {}
+                            // So is that of the run before the first one.
+                            Fit::Nowhere if self.next.is_none() => {}
+                            Fit::Nowhere => {
+                                said.push(format!("{}: {}", item.uri, SegmentError::NoPictures));
+                            }
                         }
                     }
                 }

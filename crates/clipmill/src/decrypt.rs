@@ -13,11 +13,12 @@ use cbc::Decryptor;
 use cbc::cipher::block_padding::Pkcs7;
 use cbc::cipher::{Block, BlockCipherDecrypt, BlockModeDecrypt, KeyInit, KeyIvInit};
 use clipmill_media::Limits;
-use clipmill_playlist::{Key, KeyMethod, Location, LocationError, resolve};
+use clipmill_playlist::{Key, KeyMethod, Location, LocationError};
 use clipmill_ts::{SampleCipher, decrypt_samples};
 
 use crate::error::SegmentError;
 use crate::feed::file_name;
+use crate::named::locate;
 use crate::source::SegmentSource;
 
 /// Why a segment could not be decrypted.
@@ -141,7 +142,7 @@ impl KeyPlace {
             // What cannot be read is found out with the segment that needs it.
             At::Data(Secret(data_uri(uri).unwrap_or_default()))
         } else {
-            let location = resolve(base, uri, allow_outside).map_err(NoKey::Location)?;
+            let location = locate(base, uri, allow_outside).map_err(NoKey::Location)?;
             At::Location(location)
         };
         Ok(Self {

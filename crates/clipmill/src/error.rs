@@ -228,6 +228,9 @@ pub enum SegmentError {
     /// It leads where a playlist may not lead.
     #[error(transparent)]
     Location(#[from] LocationError),
+    /// Sound whose discontinuities are others than those of the pictures, and whose timestamps are too.
+    #[error("its sound fits no pictures, by its discontinuity sequence number and its timestamps")]
+    NoPictures,
     /// It needs something that this version cannot do.
     #[error("{0} is not supported yet")]
     Unsupported(String),

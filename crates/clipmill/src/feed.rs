@@ -8,11 +8,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use clipmill_media::{Limits, SegmentIndex};
-use clipmill_playlist::{ByteRange, Key, Location, LocationError, Map, Segment, resolve};
+use clipmill_playlist::{ByteRange, Key, Location, LocationError, Map, Segment};
 
 use crate::decrypt::{KeyPlace, KeyRing, NoKey, SegmentKey};
 use crate::error::{ClipError, SegmentError};
 use crate::indexer::Indexer;
+use crate::named::locate;
 use crate::source::{SegmentSource, SourceError};
 use crate::timeline::{SegmentInfo, Ticks};
 
@@ -76,11 +77,11 @@ impl Item {
             None => None,
         };
         let place = |map: &Map| {
-            let location = resolve(base, &map.uri, allow_outside)?;
+            let location = locate(base, &map.uri, allow_outside)?;
             Ok((location, map.byte_range))
         };
         Ok(Self {
-            location: resolve(base, &segment.uri, allow_outside)?,
+            location: locate(base, &segment.uri, allow_outside)?,
             byte_range: segment.byte_range,
             map: segment.map.as_deref().map(place).transpose()?,
             map_key,
@@ -306,7 +307,8 @@ impl<'a> Feed<'a> {
         if item.last {
             self.indexer.end_of_stream();
         }
-        self.indexer.index(bytes)
+        let file = item.byte_range.map(|range| range.offset);
+        self.indexer.index_at(bytes, file)
     }
 
     fn read_map(&mut self, map: &Place, key: Option<&KeyPlace>) -> Result<Bytes, SegmentError> {

@@ -65,8 +65,20 @@ impl Indexer {
     /// # Errors
     /// When it cannot be indexed.
     pub fn index(&mut self, segment: &[u8]) -> Result<SegmentIndex, SegmentError> {
+        self.index_at(segment, None)
+    }
+
+    /// The same for a part of a file, which begins at byte `file` of it.
+    ///
+    /// # Errors
+    /// As [`Self::index`].
+    pub fn index_at(
+        &mut self,
+        segment: &[u8],
+        file: Option<u64>,
+    ) -> Result<SegmentIndex, SegmentError> {
         if looks_like_mp4(segment) {
-            return Ok(self.fragments.index(segment)?);
+            return Ok(self.fragments.index_at(segment, file)?);
         }
         let packed = PackedAudio::looks_like(segment) || self.packed.is_inside_frame();
         if packed && !looks_like_ts(segment) {

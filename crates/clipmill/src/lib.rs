@@ -41,6 +41,7 @@ mod feed;
 mod foreign;
 mod growing;
 mod indexer;
+mod named;
 mod onepass;
 mod output;
 mod probe;
@@ -66,8 +67,8 @@ pub use clipmill_media::{
 };
 pub use clipmill_mp4::ReadError;
 pub use clipmill_playlist::{
-    ByteRange, DateRange, Location, PlaylistError, PlaylistKind, TimeSpec, Variant, VariantChoice,
-    WindowRequest, parse_duration,
+    ByteRange, DateRange, Location, LocationError, PlaylistError, PlaylistKind, TimeSpec, Variant,
+    VariantChoice, WindowRequest, parse_duration,
 };
 pub use clipmill_ts::{DemuxOptions, Demuxer, IndexError};
 pub use compose::{AudioRendition, Composer};

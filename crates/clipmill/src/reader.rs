@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use clipmill_media::{Limits, SegmentIndex};
-use clipmill_playlist::{ByteRange, Key, Location, Segment, resolve};
+use clipmill_playlist::{ByteRange, Key, Location, Segment};
 
 use crate::decrypt::{KeyPlace, KeyRing, NoKey, SegmentKey};
 use crate::error::SegmentError;
 use crate::indexer::Indexer;
+use crate::named::locate;
 use crate::source::SegmentSource;
 
 /// `EXT-X-MAP`s kept at once.
@@ -18,6 +19,8 @@ const MAPS: usize = 64;
 /// The content of a segment.
 #[derive(Debug, Clone)]
 pub struct ReadSegment {
+    /// Where in its file it begins, if it is a part of one.
+    pub file: Option<u64>,
     /// Its bytes, decrypted.
     pub bytes: Bytes,
     /// What it was encrypted with.
@@ -66,7 +69,7 @@ impl SegmentReader {
     ) -> Result<ReadSegment, SegmentError> {
         let key = self.key(source, segment.key.as_ref(), segment.sequence, playlist)?;
         let limit = self.limits.segment_bytes;
-        let location = resolve(playlist, &segment.uri, false)?;
+        let location = locate(playlist, &segment.uri, false)?;
         let bytes = source.read(&location, segment.byte_range, limit)?;
         let bytes = match &key {
             Some(key) => key.decrypt(bytes)?,
@@ -74,6 +77,7 @@ impl SegmentReader {
         };
         let init = self.init(source, segment, playlist)?;
         Ok(ReadSegment {
+            file: segment.byte_range.map(|range| range.offset),
             bytes,
             key: key.map(Arc::new),
             init,
@@ -106,7 +110,7 @@ impl SegmentReader {
         let Some(map) = &segment.map else {
             return Ok(None);
         };
-        let place = (resolve(playlist, &map.uri, false)?, map.byte_range);
+        let place = (locate(playlist, &map.uri, false)?, map.byte_range);
         if let Some(known) = self.maps.get(&place) {
             return Ok(Some(known.clone()));
         }
@@ -142,10 +146,12 @@ impl SegmentReader {
             self.indexer.init(init)?;
             self.init = Some(init.clone());
         }
-        self.indexer.index(&segment.bytes).map_err(|error| {
-            // Padding that is right by chance.
-            let wrong = segment.key.as_ref().filter(|_| error.is_no_container());
-            wrong.map_or(error, |key| key.wrong().into())
-        })
+        self.indexer
+            .index_at(&segment.bytes, segment.file)
+            .map_err(|error| {
+                // Padding that is right by chance.
+                let wrong = segment.key.as_ref().filter(|_| error.is_no_container());
+                wrong.map_or(error, |key| key.wrong().into())
+            })
     }
 }

@@ -5,12 +5,13 @@ mod failure;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use clipmill_media::{CLOCK_90K, Language, LimitExceeded, Limits, SegmentIndex};
 use clipmill_playlist::{
     Location, MediaPlaylist, Playlist, PlaylistError, PlaylistLimits, Position, Rendition,
-    RenditionKind, TimeSpec, Variables, VariantChoice, Window, WindowRequest, resolve,
+    RenditionKind, TimeSpec, Variables, VariantChoice, Window, WindowRequest,
 };
 
 use crate::clip::Clip;
@@ -18,6 +19,7 @@ use crate::cut::{Bounds, Cut, Entrance};
 use crate::error::{ClipError, PlaylistFailure, SegmentError};
 use crate::feed::{Feed, Item, ticks};
 use crate::foreign::not_a_playlist;
+use crate::named::locate;
 use crate::render::{Observer, Progress};
 use crate::rendition::{AudioChoice, OpenedRendition, RenditionFeed};
 use crate::source::SegmentSource;
@@ -47,6 +49,9 @@ pub struct ClipRequest {
     pub program: Option<u16>,
     /// Whether a playlist on disk may name files outside its folder.
     pub allow_outside: bool,
+    /// How much of the window the playlist never came to list, though it was waited for
+    /// ([`ClipRequest::when_listed`]).
+    pub ended_early: Option<Duration>,
     /// Every size that comes from outside.
     pub limits: Limits,
 }
@@ -127,7 +132,7 @@ pub(crate) fn open_media_playlist(
         .variant
         .choose(&multivariant)
         .map_err(|error| failed(error.into()))?;
-    let chosen = resolve(&location, &variant.uri, request.allow_outside)
+    let chosen = locate(&location, &variant.uri, request.allow_outside)
         .map_err(|error| failed(error.into()))?;
     let variables = &multivariant.variables;
     let read = open_playlist_with(source, &chosen, &request.limits, variables);
@@ -151,7 +156,7 @@ pub(crate) fn open_media_playlist(
     {
         for one in multivariant.group(RenditionKind::Subtitles, group) {
             let Some(uri) = &one.uri else { continue };
-            let location = resolve(&location, uri, request.allow_outside);
+            let location = locate(&location, uri, request.allow_outside);
             let location = location.map_err(|error| failed(error.into()))?;
             match open_rendition(source, one, location, one.default, request, variables) {
                 Ok(rendition) => opened.subtitles.push(OpenedSubtitles {
@@ -192,7 +197,7 @@ pub(crate) fn open_media_playlist(
             default = false;
             continue;
         };
-        let location = resolve(&location, uri, request.allow_outside);
+        let location = locate(&location, uri, request.allow_outside);
         let location = location.map_err(|error| failed(error.into()))?;
         match open_rendition(source, one, location, default, request, variables) {
             Ok(rendition) => {
@@ -603,7 +608,8 @@ impl<'a> Loader<'a> {
             let renditions = self.renditions.iter();
             for (feed, opened) in self.beside.iter_mut().zip(renditions) {
                 let index = Arc::clone(&parts[0].index);
-                parts.extend(feed.beside(opened, item, &index, last, &mut lost)?);
+                let ends = (last, next.is_none());
+                parts.extend(feed.beside(opened, item, &index, ends, &mut lost)?);
             }
         }
         let mut comparison = Comparison::new(self.source, Some(self.feed.bytes()));
@@ -693,6 +699,9 @@ impl<'a> Loader<'a> {
         clip.lost_segments = lost.len() as u64;
         clip.warnings
             .splice(0..0, self.said.iter().cloned().chain(lost));
+        if let Some(missing) = self.request.ended_early {
+            clip.ends_early(missing, &self.name);
+        }
         self.subtitle(&mut clip)?;
         Ok(clip)
     }

@@ -4,10 +4,11 @@
 use std::collections::BTreeSet;
 
 use clipmill_playlist::{
-    Location, MediaPlaylist, Playlist, Variant, VariantChoice, Window, WindowRequest, resolve,
+    Location, MediaPlaylist, Playlist, Variant, VariantChoice, Window, WindowRequest,
 };
 
 use crate::error::{ClipError, PlaylistFailure};
+use crate::named::locate;
 use crate::request::{ClipRequest, open_playlist, open_playlist_with};
 use crate::source::SegmentSource;
 
@@ -59,7 +60,7 @@ impl VariantClip {
             if !seen.insert(variant.uri.clone()) {
                 continue;
             }
-            let at = resolve(&location, &variant.uri, request.allow_outside)
+            let at = locate(&location, &variant.uri, request.allow_outside)
                 .map_err(|error| failed(&location, error.into()))?;
             let variables = &multivariant.variables;
             let opened = open_playlist_with(source, &at, &request.limits, variables)?;

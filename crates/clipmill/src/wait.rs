@@ -16,7 +16,10 @@ use crate::source::SegmentSource;
 const SILENT: u32 = 3;
 
 /// At least this long.
-const LEAST_SILENCE: Duration = Duration::from_secs(10);
+const LEAST_SILENCE: Duration = Duration::from_secs(6);
+
+/// Playlists round durations: what is missing of a window by less than this is not.
+const ROUNDED: Duration = Duration::from_millis(100);
 
 /// The shortest and the longest pause between two looks.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
@@ -34,8 +37,8 @@ impl ClipRequest {
     /// that does not move with the playlist. Nothing is read but the playlist: what slides out of
     /// it before the clip is cut is lost.
     ///
-    /// It is over when the playlist ends, or does not grow for three target durations. `go_on` is
-    /// asked before each look.
+    /// It is over when the playlist ends, or does not grow for three target durations, six seconds at
+    /// least: how much of the window is missing then is in the request. `go_on` is asked before each look.
     ///
     /// # Errors
     /// When the playlist cannot be read, the window does not fit it, or `go_on` stops it.
@@ -73,18 +76,23 @@ impl ClipRequest {
         // How much has slid out of the playlist since it was first seen.
         let mut slid = Duration::ZERO;
         let mut grown = Instant::now();
-        loop {
-            let listed = match to {
-                None => true,
-                Some(Place::At(instant)) => seen.date_range().is_none_or(|(_, end)| end >= instant),
-                Some(Place::After(after)) => slid.saturating_add(seen.duration()) >= after,
+        let missing = loop {
+            let missing = match to {
+                None => Duration::ZERO,
+                Some(Place::At(instant)) => seen
+                    .date_range()
+                    .and_then(|(_, end)| (instant - end).to_std().ok())
+                    .unwrap_or_default(),
+                Some(Place::After(after)) => {
+                    after.saturating_sub(slid.saturating_add(seen.duration()))
+                }
             };
             let silence = media
                 .target_duration
                 .saturating_mul(SILENT)
                 .max(LEAST_SILENCE);
-            if listed || media.ended || grown.elapsed() > silence {
-                break;
+            if missing.is_zero() || media.ended || grown.elapsed() > silence {
+                break missing;
             }
             if go_on().is_break() {
                 return Err(ClipError::Cancelled);
@@ -108,7 +116,7 @@ impl ClipRequest {
                 grown = Instant::now();
             }
             (media, seen) = (next, parts);
-        }
+        };
         let spec = |place: Place| match place {
             Place::At(instant) => TimeSpec::At(instant),
             Place::After(after) => TimeSpec::FromStart(after.saturating_sub(slid)),
@@ -125,6 +133,7 @@ impl ClipRequest {
                 to: pinned.to.filter(|_| to.is_some()),
                 ..WindowRequest::default()
             },
+            ended_early: Some(missing).filter(|missing| *missing > ROUNDED),
             ..self.clone()
         })
     }

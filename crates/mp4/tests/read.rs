@@ -345,6 +345,39 @@ fn bases_that_count_from_elsewhere_are_those_of_the_fragment() {
 }
 
 #[test]
+fn bases_in_a_file_that_a_segment_is_a_part_of() {
+    let data = [1, 2, 3, 4, 5, 6];
+    let file_of = |base: u32| segment((0x1, &[7, 0, base]), Some(0), &[(0x1, &[1, 0])], &data);
+    // `styp` comes first. From the start of the file, wherever the part lies in it.
+    for at in [0u32, 7, 1284, 1_000_000] {
+        let part = file_of(at + 16);
+        let index = with_init(&av01()).index_at(&part, Some(at.into())).unwrap();
+        assert_eq!(gathered(&part, &index, 0).concat(), data, "{at}");
+        assert!(index.damage.is_empty());
+    }
+    // At the media data itself, as the offset says that comes after it.
+    let part = segment((0x1, &[7, 0, 1000]), Some(0), &[(0x0, &[1])], &data);
+    let mdat = part.len() - data.len();
+    let part = segment(
+        (0x1, &[7, 0, 1000 + mdat as u32]),
+        Some(0),
+        &[(0x0, &[1])],
+        &data,
+    );
+    let index = with_init(&av01()).index_at(&part, Some(1000)).unwrap();
+    assert_eq!(gathered(&part, &index, 0).concat(), data);
+    // Where no reading leads to media data none is made up; time goes on.
+    let mut indexer = with_init(&av01());
+    let lost = segment((0x1, &[7, 0, 20]), Some(0), &[(0x0, &[1])], &data);
+    let index = indexer.index(&lost).unwrap();
+    assert_eq!(index.tracks.len(), 0);
+    assert_eq!(index.damage.len(), 1);
+    let next = segment((0x2_0000, &[7]), None, &[(0x1, &[1, 0])], &data);
+    let index = indexer.index(&next).unwrap();
+    assert_eq!(index.tracks[0].samples().get(0).unwrap().dts, 40);
+}
+
+#[test]
 fn edit_lists_shift() {
     let shifted = |edits: &[u32]| {
         let mut indexer = indexer();

@@ -24,9 +24,11 @@ impl<'a> Attributes<'a> {
         Self(trimmed.collect())
     }
 
-    /// The value of the first attribute of that name, without its quotes.
+    /// The value of the first attribute of that name, without its quotes. Names are in upper case
+    /// (RFC 8216, 4.2); whoever writes them otherwise means the same.
     pub(crate) fn get(&self, name: &str) -> Option<&'a str> {
-        let found = self.0.iter().find(|(known, _)| *known == name);
+        let mut all = self.0.iter();
+        let found = all.find(|(known, _)| known.eq_ignore_ascii_case(name));
         found.map(|(_, value)| *value)
     }
 
@@ -36,11 +38,15 @@ impl<'a> Attributes<'a> {
         prefix: &'b str,
     ) -> impl Iterator<Item = (&'a str, &'a str)> + 'b {
         let own = self.0.iter().copied();
-        own.filter(move |(name, _)| name.starts_with(prefix))
+        own.filter(move |(name, _)| {
+            let head = name.get(..prefix.len());
+            head.is_some_and(|head| head.eq_ignore_ascii_case(prefix))
+        })
     }
 
     pub(crate) fn yes(&self, name: &str) -> bool {
-        self.get(name) == Some("YES")
+        self.get(name)
+            .is_some_and(|value| value.eq_ignore_ascii_case("YES"))
     }
 
     pub(crate) fn integer(&self, name: &str) -> Option<u64> {

@@ -130,7 +130,7 @@ impl<'a> Builder<'a> {
             }
             "-X-PLAYLIST-TYPE" => {
                 self.media_tags = true;
-                self.media.kind = match value {
+                self.media.kind = match value.to_ascii_uppercase().as_str() {
                     "EVENT" => Some(PlaylistKind::Event),
                     "VOD" => Some(PlaylistKind::Vod),
                     _ => {
@@ -373,7 +373,8 @@ impl<'a> Builder<'a> {
 
     fn key(&mut self, line: usize, value: &str) {
         let attributes = Attributes::parse(value);
-        let method = match attributes.get("METHOD") {
+        let method = attributes.get("METHOD");
+        let method = match method.map(str::to_ascii_uppercase).as_deref() {
             Some("NONE") => {
                 self.keys.clear();
                 return;
@@ -560,7 +561,8 @@ impl<'a> Builder<'a> {
         self.check_count("renditions", count, line)?;
         let value = self.substitute(line, value);
         let attributes = Attributes::parse(&value);
-        let kind = match attributes.get("TYPE") {
+        let kind = attributes.get("TYPE").map(str::to_ascii_uppercase);
+        let kind = match kind.as_deref() {
             Some("AUDIO") => RenditionKind::Audio,
             Some("VIDEO") => RenditionKind::Video,
             Some("SUBTITLES") => RenditionKind::Subtitles,

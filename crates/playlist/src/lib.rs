@@ -7,6 +7,7 @@
 //! - [`VariantChoice`]: which variant of a multivariant playlist to take;
 //! - [`TimeSpec`], [`parse_duration`]: instants and durations as people type them;
 //! - [`WindowRequest`]: what was asked for, resolved to a [`Window`] of a media playlist;
+//! - [`MediaPlaylist::excerpt`]: a window of a playlist as a playlist of its own;
 //! - [`Location`], [`resolve`]: where a URI of a playlist leads.
 //!
 //! Live playlists are caught half-written and encoders take liberties, so parsing is tolerant: what
@@ -36,6 +37,7 @@ mod build;
 mod date;
 mod dating;
 mod error;
+mod excerpt;
 mod location;
 mod media;
 mod multivariant;
@@ -45,6 +47,7 @@ mod variables;
 mod window;
 
 pub use error::{PlaylistError, PlaylistLimits};
+pub use excerpt::map_uris;
 pub use location::{Location, LocationError, candidates, resolve};
 pub use media::{
     ByteRange, DateRange, Key, KeyMethod, Map, MediaPlaylist, Part, PlaylistKind, PreloadHint,

@@ -238,11 +238,15 @@ fn readings(uri: &str) -> Result<Vec<PathBuf>, LocationError> {
         percent_decoded(uri),
     ];
     let mut paths: Vec<PathBuf> = Vec::new();
-    for text in texts.into_iter().flatten().filter(|text| !text.is_empty()) {
-        let path = checked_path(text).ok_or_else(|| malformed(uri, &"a NUL in a file name"))?;
+    let texts = texts.into_iter().flatten().filter(|text| !text.is_empty());
+    // `50%000.ts` is a name, though a NUL would be none.
+    for path in texts.filter_map(checked_path) {
         if !paths.contains(&path) {
             paths.push(path);
         }
+    }
+    if paths.is_empty() {
+        return Err(malformed(uri, &"a NUL in a file name"));
     }
     Ok(paths)
 }
@@ -394,10 +398,14 @@ mod tests {
                 "{wrong}"
             );
         }
-        assert!(matches!(
-            resolve("a%00.ts"),
-            Err(LocationError::Malformed { .. })
-        ));
+        assert_eq!(resolve("50%000.ts"), Ok(file("/s/live/50%000.ts")));
+        for nul in ["a\0.ts", "file:///s/live/a%00.ts"] {
+            let found = resolve(nul);
+            assert!(
+                matches!(found, Err(LocationError::Malformed { .. })),
+                "{nul:?}"
+            );
+        }
         assert!(matches!(
             resolve("file://server/a.ts"),
             Err(LocationError::Malformed { .. })

@@ -69,14 +69,22 @@ impl Playlist {
         let text = String::from_utf8_lossy(bytes);
         let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
         check_header(text)?;
+        let mut padded = None;
 
         // Each tag is told apart here and its value read by hand: one that the typed reader would
         // refuse as a whole may still hold what is needed.
         let options = ParsingOptionsBuilder::new().build();
         let mut builder = Builder::new(limits, imports, previous);
-        let mut lines = text.split('\n').map(str::trim).enumerate().peekable();
+        let mut lines = lines(text).map(str::trim).enumerate().peekable();
         while let Some((index, content)) = lines.next() {
             let number = index.saturating_add(1);
+            // A file that was given its length before its content, or lost its end in a crash.
+            let content = if content.starts_with('\0') || content.ends_with('\0') {
+                padded.get_or_insert(number);
+                content.trim_matches(is_padding)
+            } else {
+                content
+            };
             if number > limits.lines {
                 return Err(PlaylistError::TooMany {
                     what: "lines",
@@ -97,14 +105,33 @@ impl Playlist {
                 Err(_) => builder.warn(number, "a tag without a name"),
             }
         }
+        if let Some(line) = padded {
+            builder.warn(line, "NUL bytes around what is there, ignored");
+        }
         Ok(builder.finish())
     }
+}
+
+/// The lines of a text: LF ends one, or CRLF, or CR as systems of long ago have it.
+pub(crate) fn lines(text: &str) -> impl Iterator<Item = &str> {
+    let has_feeds = text.contains('\n');
+    text.split('\n').flat_map(move |line| {
+        let line = match line.strip_suffix('\r') {
+            Some(bare) if has_feeds => bare,
+            _ => line,
+        };
+        line.split('\r')
+    })
+}
+
+pub(crate) fn is_padding(one: char) -> bool {
+    one == '\0' || one.is_whitespace()
 }
 
 /// The first tag of all (RFC 8216, 4.3.1.1). Blank lines and comments before it are let pass, as
 /// some players do.
 fn check_header(text: &str) -> Result<(), PlaylistError> {
-    let mut lines = text.lines().map(str::trim);
+    let mut lines = lines(text).map(|line| line.trim_matches(is_padding));
     let is_content = |line: &&str| {
         let is_comment = line.starts_with('#') && !line.starts_with("#EXT");
         !line.is_empty() && !is_comment

@@ -323,6 +323,134 @@ fn a_playlist_caught_half_written() {
     assert!(!media(&ended).truncated);
 }
 
+const PLAIN: &str = "#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-TARGETDURATION:2\n#EXT-X-MEDIA-SEQUENCE:7\n\
+    #EXT-X-MAP:URI=\"i.mp4\",BYTERANGE=\"9@4\"\n#EXT-X-KEY:METHOD=AES-128,URI=\"k\",IV=0x1\n\
+    #EXTINF:2,a title\n#EXT-X-BYTERANGE:100@0\na.m4s\n#EXTINF:2,\n#EXT-X-BYTERANGE:50\na.m4s\n";
+
+/// What differs from line to line aside, all of these say the same.
+fn said(media: &MediaPlaylist) -> String {
+    let segments = media.segments.iter().map(|one| {
+        let range = one.byte_range.map(|range| (range.offset, range.length));
+        let map = one.map.as_deref();
+        let map = map.map(|map| (map.uri.as_str(), map.byte_range.map(|range| range.offset)));
+        let key = one.key.as_deref();
+        let key = key.map(|key| (&key.method, key.uri.as_deref(), key.iv));
+        format!(
+            "{:?}",
+            (&one.uri, one.duration, &one.title, range, map, key)
+        )
+    });
+    segments.collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn line_ends_and_blanks_of_every_kind() {
+    let plain = media(PLAIN);
+    assert_eq!(plain.segments.len(), 2);
+    let tabbed: String = PLAIN.lines().fold(String::new(), |mut text, line| {
+        let _ = writeln!(text, "\t {} \t", line.replace(',', ",\t"));
+        text
+    });
+    for text in [
+        PLAIN.replace('\n', "\r"),
+        PLAIN.replace('\n', "\r\n"),
+        PLAIN.replace('\n', "\r\r\n"),
+        // Of two programs, one that wrote the head and one that appends.
+        PLAIN.replacen('\n', "\r", 4),
+        tabbed,
+    ] {
+        let media = media(&text);
+        assert_eq!(said(&media), said(&plain), "{text:?}");
+        assert_eq!(media.warnings, Vec::<String>::new(), "{text:?}");
+        assert!(!media.truncated, "{text:?}");
+    }
+    let cut = PLAIN.replace('\n', "\r");
+    assert!(media(&cut[..cut.len() - 1]).truncated);
+    let one = media("#EXTM3U\r#EXTINF:2\ra.ts\r#EXTINF:x,\rb.ts\r");
+    assert!(
+        one.warnings[0].starts_with("line 4: "),
+        "{:?}",
+        one.warnings
+    );
+}
+
+#[test]
+fn padding_of_nuls_is_cut_away_with_a_warning() {
+    let plain = media(PLAIN);
+    for (text, line) in [
+        (format!("{PLAIN}{}", "\0".repeat(3000)), 13),
+        (format!("{PLAIN}\0\n\0\0\n"), 13),
+        (format!("\0\0{PLAIN}"), 1),
+        // Lost in a crash, and gone on with after it.
+        (PLAIN.replacen("#EXTINF", "\0\0\0\0#EXTINF", 1), 7),
+    ] {
+        let media = media(&text);
+        assert_eq!(said(&media), said(&plain), "{text:?}");
+        let warning = format!("line {line}: NUL bytes around what is there, ignored");
+        assert_eq!(media.warnings, [warning], "{text:?}");
+        assert!(!media.truncated, "{text:?}");
+    }
+    // Its last line is not whole.
+    let cut = media(&format!("{}\0\0", &PLAIN[..PLAIN.len() - 3]));
+    assert!(cut.truncated);
+    let error = Playlist::parse(&[0; 64], &PlaylistLimits::default()).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "not an M3U8 playlist: it does not begin with #EXTM3U (it is empty)"
+    );
+}
+
+#[test]
+fn names_of_attributes_in_lower_case() {
+    let text = PLAIN
+        .replace("URI=", "uri=")
+        .replace("BYTERANGE=\"", "ByteRange=\"")
+        .replace("METHOD=AES-128", "method=aes-128")
+        .replace("IV=", "iv=");
+    let lower = media(&text);
+    assert_eq!(said(&lower), said(&media(PLAIN)));
+    assert_eq!(lower.warnings, Vec::<String>::new());
+    let master = "#EXTM3U\n#EXT-X-MEDIA:type=audio,group-id=\"a\",name=\"Deutsch\",default=yes,\
+        language=\"de\",uri=\"de.m3u8\"\n\
+        #EXT-X-STREAM-INF:bandwidth=800000,resolution=640X360,audio=\"a\"\nv.m3u8\n";
+    let master = multivariant(master);
+    assert_eq!(master.variants[0].bandwidth, 800_000);
+    assert_eq!(master.variants[0].audio.as_deref(), Some("a"));
+    let german = &master.renditions[0];
+    assert!(german.default && german.uri.as_deref() == Some("de.m3u8"));
+    let range = "#EXT-X-DATERANGE:id=\"1\",start-date=\"2026-11-22T14:00:00Z\",x-com=\"y\"\n";
+    let ranges = media(&format!("{PLAIN}{range}")).date_ranges;
+    let attributes = ranges[0]
+        .attributes
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str()));
+    assert_eq!(attributes.collect::<Vec<_>>(), [("x-com", "y")]);
+    // Tags are not: the line is a comment by the specification, and what it lacks is said.
+    let tags = media(&PLAIN.replacen("#EXTINF", "#extinf", 1));
+    assert_eq!(tags.segments.len(), 2);
+    assert!(
+        tags.warnings[0].contains("without EXTINF"),
+        "{:?}",
+        tags.warnings
+    );
+}
+
+#[test]
+fn a_tag_of_two_megabytes() {
+    let long = "x".repeat(2 << 20);
+    for tag in [
+        format!("#EXT-X-UNKNOWN:{long}"),
+        format!("#EXT-X-DATERANGE:ID=\"1\",X-DATA=\"{long}\""),
+        format!("#EXT-X-SESSION-DATA:{}", "A=1,".repeat(1 << 19)),
+        format!("#EXTINF:2,{long}"),
+        format!("#{long}"),
+    ] {
+        let media =
+            media(&PLAIN.replacen("#EXTINF:2,a title", &format!("{tag}\n#EXTINF:2,a title"), 1));
+        assert_eq!(said(&media), said(&self::media(PLAIN)));
+    }
+}
+
 #[test]
 fn bytes_that_are_not_utf_8_cost_no_segment() {
     let text = b"#EXTM3U\n#EXTINF:2,caf\xe9\na.ts\n#EXTINF:2,\nb\xff.ts\n#EXTINF:2,\nc.ts\n";

@@ -1,8 +1,13 @@
 //! Movie fragments (ISO/IEC 14496-12, 8.8.4 to 8.8.8 and 8.8.12): the samples that one lists.
 
+use std::ops::Range;
+
 use super::ReadError;
 use super::init::Defaults;
 use super::walk::{BoxAt, Fields};
+
+/// Samples of one run that are looked at to find where its data lies.
+const MOST: usize = 1 << 20;
 
 const TRAF: &str = "moof/traf";
 const TFHD: &str = "moof/traf/tfhd";
@@ -62,18 +67,46 @@ impl Header {
         }
     }
 
-    /// Where offsets of runs count from: `moof` is where the fragment begins, `last` where the data
-    /// of the track fragment before it ends.
-    pub(super) fn base(&self, moof: u64, last: Option<u64>, segment_len: u64) -> u64 {
+    /// Where offsets of runs may count from, the likeliest first: `moof` is where the fragment begins,
+    /// `last` where the data of the track fragment before it ends, `file` where in its file the segment
+    /// begins, if it is known to be a part of one.
+    ///
+    /// A base of its own counts from the start of the file (8.8.7). That may have been cut up since into
+    /// files of their own, and nobody knows where: then it is nearly always at the fragment.
+    pub(super) fn bases(&self, moof: u64, last: Option<u64>, file: Option<u64>) -> Vec<u64> {
         match self.base {
-            // Writers count from the start of a file that may have been cut up since: what does
-            // not fit this segment is where such a base nearly always is, at the fragment.
-            Some(base) if base >= moof && base < segment_len => base,
-            Some(_) => moof,
-            None if self.base_is_moof => moof,
-            None => last.unwrap_or(moof),
+            Some(base) => {
+                let known = base.checked_sub(file.unwrap_or(0));
+                known.into_iter().chain([moof]).collect()
+            }
+            None if self.base_is_moof => vec![moof],
+            None => vec![last.unwrap_or(moof)],
         }
     }
+
+    /// Whether the base is the only one that there can be.
+    pub(super) fn is_sure(&self) -> bool {
+        self.base.is_none()
+    }
+}
+
+/// Where the data of the runs of a track fragment lies, if they count from `base`.
+pub(super) fn places(traf: &BoxAt<'_>, defaults: Defaults, base: u64) -> Option<Vec<Range<u64>>> {
+    let mut at = base;
+    let runs = traf.children(0).filter(|one| one.kind == *b"trun");
+    runs.map(|trun| {
+        let run = Run::of(&trun, defaults).ok()?;
+        if let Some(offset) = run.data_offset {
+            at = base.checked_add_signed(offset.into())?;
+        }
+        let begin = at;
+        // As many as the box has room for, or as samples may be.
+        for listed in run.take(MOST) {
+            at = at.checked_add(listed.size.into())?;
+        }
+        Some(begin..at)
+    })
+    .collect()
 }
 
 /// `tfdt`: when the first sample is decoded.

@@ -10,8 +10,8 @@ use clipmill_media::{
 
 use super::ReadError;
 use super::events::{Message, ticks};
-use super::fragment::{Header, Listed, Run, decode_time};
-use super::init::{InitSegment, InitTrack};
+use super::fragment::{Header, Listed, Run, decode_time, places};
+use super::init::{Defaults, InitSegment, InitTrack};
 use super::nal::{Nal, ParameterSets};
 use super::walk::{BoxAt, Boxes};
 
@@ -126,6 +126,19 @@ impl FragmentIndexer {
     /// When there is no initialization segment, the segment is no fragmented MP4, its boxes make
     /// no sense, or a limit is exceeded.
     pub fn index(&mut self, segment: &[u8]) -> Result<SegmentIndex, ReadError> {
+        self.index_at(segment, None)
+    }
+
+    /// The same for a part of a file, which begins at byte `file` of it: its fragments may say where in the file
+    /// their data lies (`base-data-offset`, ISO/IEC 14496-12, 8.8.7).
+    ///
+    /// # Errors
+    /// As [`Self::index`].
+    pub fn index_at(
+        &mut self,
+        segment: &[u8],
+        file: Option<u64>,
+    ) -> Result<SegmentIndex, ReadError> {
         if segment.is_empty() {
             return Err(ReadError::Empty);
         }
@@ -137,6 +150,7 @@ impl FragmentIndexer {
         let mut damage = DamageLog::with_capacity(self.limits.damages);
         let mut moov = false;
         let mut messages = Vec::new();
+        let mut data = Vec::new();
         for one in boxes.by_ref() {
             match &one.kind {
                 b"moov" => {
@@ -145,6 +159,7 @@ impl FragmentIndexer {
                 }
                 b"moof" if one.cut => truncated(&mut damage, one.offset),
                 b"moof" => moofs.push(one),
+                b"mdat" => data.push(Data::of(&one)),
                 b"emsg" if messages.len() < MESSAGES => messages.extend(Message::of(&one)),
                 _ => {}
             }
@@ -167,6 +182,7 @@ impl FragmentIndexer {
             truncated(&mut damage, offset);
         }
         let mut walk = Walk::new(&self.limits, segment, &init, &mut self.tracks, damage)?;
+        (walk.file, walk.data) = (file, data);
         for moof in &moofs {
             walk.fragment(moof)?;
         }
@@ -192,6 +208,32 @@ fn truncated(damage: &mut DamageLog, offset: u64) {
     });
 }
 
+/// A box of media data.
+#[derive(Debug, Clone)]
+struct Data {
+    body: Range<u64>,
+    /// The segment ends before it does.
+    cut: bool,
+}
+
+impl Data {
+    fn of(mdat: &BoxAt<'_>) -> Self {
+        let end = mdat.body_offset.saturating_add(mdat.body.len() as u64);
+        Self {
+            body: mdat.body_offset..end,
+            cut: mdat.cut,
+        }
+    }
+
+    fn holds(&self, place: &Range<u64>) -> bool {
+        let begins = place.is_empty() || self.body.contains(&place.start);
+        begins && (self.cut || place.end <= self.body.end)
+    }
+}
+
+/// Where data lies that is nowhere in the segment.
+const NOWHERE: u64 = u64::MAX / 2;
+
 /// What belongs to the segment that is being indexed.
 struct Walk<'a> {
     limits: &'a Limits,
@@ -200,6 +242,9 @@ struct Walk<'a> {
     states: &'a mut [TrackState],
     builders: Vec<TrackBuilder>,
     damage: DamageLog,
+    /// Where in its file the segment begins, if it is a part of one.
+    file: Option<u64>,
+    data: Vec<Data>,
     /// Bytes that samples may still have: honest ones do not lie on top of each other.
     bytes_left: u64,
     /// Samples that may still be listed, those without bytes included.
@@ -241,18 +286,45 @@ impl<'a> Walk<'a> {
             builders: builders.collect::<Result<_, LimitExceeded>>()?,
             states,
             damage,
+            file: None,
+            data: Vec::new(),
             bytes_left: len,
             samples_left: limits.samples as u64,
         })
     }
 
+    /// Where the offsets of a track fragment count from: of several places that may be meant, the first
+    /// from which all of its samples lie in media data. Where there is none it is not guessed at.
+    fn base(
+        &self,
+        traf: &BoxAt<'_>,
+        header: &Header,
+        moof: u64,
+        last: Option<u64>,
+        track: Option<usize>,
+    ) -> u64 {
+        let bases = header.bases(moof, last, self.file);
+        if header.is_sure() {
+            return bases.first().copied().unwrap_or(moof);
+        }
+        let track = track.and_then(|number| self.init.tracks.get(number));
+        let defaults = header.defaults(track.map_or_else(Defaults::default, |t| t.defaults));
+        let fits = |base: &u64| {
+            let places = places(traf, defaults, *base);
+            places.is_some_and(|places| {
+                let mut places = places.iter();
+                places.all(|place| self.data.iter().any(|data| data.holds(place)))
+            })
+        };
+        bases.into_iter().find(fits).unwrap_or(NOWHERE)
+    }
+
     fn fragment(&mut self, moof: &BoxAt<'_>) -> Result<(), ReadError> {
-        let len = self.segment.len() as u64;
         let mut last = None;
         for traf in moof.children(0).filter(|one| one.kind == *b"traf") {
             let header = Header::of(&traf)?;
-            let base = header.base(moof.offset, last, len);
             let track = self.init.tracks.iter().position(|t| t.id == header.track);
+            let base = self.base(&traf, &header, moof.offset, last, track);
             last = match track {
                 Some(track) => self.track_fragment(&traf, &header, base, track)?,
                 None => skipped_end(&traf, &header, base)?,
@@ -583,7 +655,7 @@ fn skipped_end(traf: &BoxAt<'_>, header: &Header, base: u64) -> Result<Option<u6
     let mut at = base;
     let mut ends = None;
     for trun in traf.children(0).filter(|one| one.kind == *b"trun") {
-        let run = Run::of(&trun, header.defaults(super::init::Defaults::default()))?;
+        let run = Run::of(&trun, header.defaults(Defaults::default()))?;
         if let Some(offset) = run.data_offset {
             at = base.saturating_add_signed(offset.into());
         }

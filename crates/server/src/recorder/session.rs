@@ -437,6 +437,7 @@ impl Session {
         let read = spool.read(&kept).map_err(|error| error.to_string());
         let indexed = read.and_then(|(bytes, init)| {
             let read = ReadSegment {
+                file: None,
                 bytes,
                 key: None,
                 init,
