@@ -371,7 +371,7 @@ fn bases_in_a_file_that_a_segment_is_a_part_of() {
     let lost = segment((0x1, &[7, 0, 20]), Some(0), &[(0x0, &[1])], &data);
     let index = indexer.index(&lost).unwrap();
     assert_eq!(index.tracks.len(), 0);
-    assert_eq!(index.damage.len(), 1);
+    assert_eq!(index.damage.total(), 1);
     let next = segment((0x2_0000, &[7]), None, &[(0x1, &[1, 0])], &data);
     let index = indexer.index(&next).unwrap();
     assert_eq!(index.tracks[0].samples().get(0).unwrap().dts, 40);
