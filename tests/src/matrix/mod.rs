@@ -71,6 +71,8 @@ pub enum But {
     Joined,
     /// ffmpeg reads no timestamps of packed audio.
     SoundUntimed,
+    /// ffmpeg's parser, not its decoder, complains where parameter sets change inside a track.
+    NewSets,
     /// It is right to warn.
     Warned,
 }

@@ -162,7 +162,7 @@ pub const COMBINATIONS: &[Combination] = &[
     sent("split_by_time, fMP4", &["@ffmpeg @av @h264 -g 40 -bf 2 @aac -f hls -hls_time 0.7 -hls_list_size 0 -hls_flags split_by_time -hls_segment_type fmp4 index.m3u8"]).but(&[But::WrongDurations]),
     sent("append_list", &["@ffmpeg @av @h264 -g 25 -bf 2 @aac @hls -hls_flags append_list index.m3u8", "@ffmpeg @av @h264 -g 25 -bf 2 @aac @hls -hls_flags append_list index.m3u8"]).part(),
     sent("append_list, fMP4", &["@ffmpeg @av @h264 -g 25 -bf 2 @aac @fmp4 -hls_flags append_list index.m3u8", "@ffmpeg @av @h264 -g 25 -bf 2 @aac @fmp4 -hls_flags append_list index.m3u8"]),
-    sent("append_list and discont_start", &["@ffmpeg @av @h264 -g 25 -bf 2 @aac @hls -hls_flags append_list+discont_start index.m3u8", "@ffmpeg -f lavfi -i testsrc2=size=160x90:rate=50 @a -t 6 @h264 -profile main -refs 2 -g 50 @aac @hls -hls_flags append_list+discont_start index.m3u8"]),
+    sent("append_list and discont_start", &["@ffmpeg @av @h264 -g 25 -bf 2 @aac @hls -hls_flags append_list+discont_start index.m3u8", "@ffmpeg -f lavfi -i testsrc2=size=160x90:rate=50 @a -t 6 @h264 -profile main -refs 2 -g 50 @aac @hls -hls_flags append_list+discont_start index.m3u8"]).but(&[But::NewSets]),
     sent("omit_endlist", &["@ffmpeg @av @h264 -g 25 @aac @hls -hls_flags omit_endlist index.m3u8"]),
     sent("single_file", &["@ffmpeg @av @h264 -g 25 -bf 2 @aac @hls -hls_flags single_file index.m3u8"]),
     sent("single_file, fMP4", &["@ffmpeg @av @h264 -g 25 -bf 2 @aac @fmp4 -hls_flags single_file index.m3u8"]).part(),
