@@ -43,7 +43,7 @@ impl LateDecoding {
         }
         let late = late.filter(|&late| is_possible(late));
         let needed = late.unwrap_or(0).max(self.delay);
-        self.follows = follows && needed > self.delay;
+        self.follows = follows && (needed > self.delay || self.follows);
         self.delay = needed;
         needed
     }
@@ -102,6 +102,12 @@ mod tests {
             &[(7200, 7200), (18_000, 10_800), (10_800, 18_000)],
         );
         assert_eq!(next, [3601, 3602, 10_800]);
+        // Over several short segments, too.
+        let mut late = LateDecoding::default();
+        assert_eq!(told(&mut late, &[(3600, 3600)]), [3600]);
+        assert_eq!(told(&mut late, &[(0, 7200)]), [3601]);
+        assert_eq!(told(&mut late, &[(10_000, 10_800)]), [3602]);
+        assert_eq!(told(&mut late, &[(20_000, 14_400)]), [7200]);
         // A new line of time needs nothing of it.
         let later = told(&mut late, &[(9_000_000, 9_000_000)]);
         assert_eq!(later, [9_000_000]);
