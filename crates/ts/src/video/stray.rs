@@ -172,20 +172,31 @@ pub(super) fn drop_disordered(pictures: &mut [Believed]) {
     }
 }
 
-/// The same for the last picture, which none follows that could tell: `ticks` is how long one lasts.
-pub(super) fn drop_disordered_last(pictures: &mut [Believed], ticks: i64) {
-    let mut known = pictures.iter_mut().enumerate().rev();
-    let mut known = known.by_ref().filter(|(_, picture)| picture.dts.is_some());
-    let (Some((at, last)), Some((before, other))) = (known.next(), known.next()) else {
+/// The same for the last picture, which none follows that could tell: by how long those before it last,
+/// where there are any.
+pub(super) fn drop_disordered_last(pictures: &mut [Believed]) {
+    let mut known = pictures
+        .iter()
+        .enumerate()
+        .filter_map(|(at, picture)| Some((at, picture.dts?)));
+    let (Some(first), Some(last)) = (known.next(), known.next_back()) else {
         return;
     };
-    let steps = i64::try_from(at.saturating_sub(before)).unwrap_or(i64::MAX);
-    let step = last
-        .dts
-        .zip(other.dts)
-        .map(|(dts, other)| dts.saturating_sub(other));
-    let usual = ticks.saturating_mul(steps).saturating_mul(2);
-    if last.late().is_some() && step.is_some_and(|step| step > usual) {
-        last.dts = None;
+    let Some(before) = known.next_back() else {
+        return;
+    };
+    let time = |from: (usize, i64), to: (usize, i64)| to.1.saturating_sub(from.1);
+    let steps = |from: (usize, i64), to: (usize, i64)| {
+        i64::try_from(to.0.saturating_sub(from.0)).unwrap_or(i64::MAX)
+    };
+    // More than twice as long as usual, without a division.
+    let longest = time(first, before)
+        .saturating_mul(steps(before, last))
+        .saturating_mul(2);
+    let too_long = time(before, last).saturating_mul(steps(first, before)) > longest;
+    if let Some(picture) = pictures.get_mut(last.0).filter(|_| too_long)
+        && picture.late().is_some()
+    {
+        picture.dts = None;
     }
 }

@@ -102,10 +102,7 @@ impl Timing {
             drop_disordered(&mut believed);
         }
         if explicit {
-            // By the steps before it: its own tells nothing.
-            let before = believed.split_last().map_or(&[][..], |(_, before)| before);
-            let ticks = self.frame_ticks(frame_rate, median_step(before, explicit));
-            drop_disordered_last(&mut believed, ticks);
+            drop_disordered_last(&mut believed);
         }
         self.seen_ticks = median_step(&believed, explicit).or(self.seen_ticks);
         let ticks = self.frame_ticks(frame_rate, self.seen_ticks);
