@@ -77,7 +77,15 @@ pub fn command(binary: &Path) -> Command {
 ///
 /// # Panics
 /// When it cannot be started, or takes longer than five minutes.
-pub fn finish(mut command: Command) -> Run {
+pub fn finish(command: Command) -> Run {
+    finish_within(command, PATIENCE)
+}
+
+/// The same, with less or more patience.
+///
+/// # Panics
+/// When it cannot be started, or takes longer than that.
+pub fn finish_within(mut command: Command, patience: Duration) -> Run {
     let line = format!("{command:?}");
     let mut child = command
         .stdin(Stdio::null())
@@ -101,10 +109,10 @@ pub fn finish(mut command: Command) -> Run {
             if let Some(status) = child.try_wait().unwrap() {
                 break status;
             }
-            if begun.elapsed() > PATIENCE {
+            if begun.elapsed() > patience {
                 child.kill().unwrap();
                 child.wait().unwrap();
-                panic!("{line}: still running after {PATIENCE:?}");
+                panic!("{line}: still running after {patience:?}");
             }
             std::thread::sleep(Duration::from_millis(1));
         };

@@ -15,7 +15,7 @@ use clipmill_media::{
 };
 use clipmill_mp4::{Edit, Movie, MovieSample, Track};
 
-use self::remarks::{changes, remarks};
+use self::remarks::{changes, remarks, without_sync};
 pub(crate) use self::track_writer::TrackWriter;
 use crate::cut::{Bounds, Chosen, Cut, Selection, Shortened, select};
 use crate::subtitles::Subtitles;
@@ -105,6 +105,8 @@ pub struct Clip {
     pub lost_segments: u64,
     /// Tracks had to be put in step with each other.
     pub(crate) out_of_step: bool,
+    /// It begins with pictures whose references are not in it.
+    without_sync: bool,
     /// What was damaged or left out, in words.
     pub warnings: Vec<String>,
     /// It ends before what was asked for does.
@@ -179,6 +181,9 @@ impl Clip {
         let (said, out_of_step) = remarks(timeline, &used);
         warnings.extend(said);
         warnings.extend(changes(timeline, &selection, start));
+        let lost = without_sync(timeline, &selection);
+        let without_sync = !lost.is_empty();
+        warnings.extend(lost);
         let line_tracks = made.iter().map(|(track, _)| *track).collect();
         let events = events(timeline, &used, selection.start, start..presented_end);
         let service = placed
@@ -207,6 +212,7 @@ impl Clip {
             subtitles: Vec::new(),
             lost_segments: 0,
             out_of_step,
+            without_sync,
             warnings,
             ended_early: false,
         })
@@ -230,6 +236,7 @@ impl Clip {
             subtitles: Vec::new(),
             lost_segments: 1,
             out_of_step: false,
+            without_sync: false,
             warnings: vec![why],
             ended_early: false,
         }
@@ -281,7 +288,8 @@ impl Clip {
         ));
     }
 
-    /// Whether something in its segments was damaged, missing or scrambled.
+    /// Whether something in its segments was damaged, missing or scrambled, or it begins
+    /// without a sync sample.
     #[must_use]
     pub fn is_damaged(&self) -> bool {
         let damaged = |segment: &ClipSegment| {
@@ -290,6 +298,7 @@ impl Clip {
         };
         self.lost_segments > 0
             || self.out_of_step
+            || self.without_sync
             || self.ended_early
             || self.segments.iter().any(damaged)
             || self.segments.iter().any(|s| s.info.missing_before > 0)

@@ -4,7 +4,9 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::truth::{self, Frame, Run, Truth, first_line, listed};
+use serde_json::Value;
+
+use super::truth::{self, DECODED, Frame, Run, Truth, first_line, listed};
 use super::{But, CUTS, Combination, edits, senders};
 use crate::binary::clipmill;
 use crate::mp4;
@@ -77,14 +79,28 @@ fn cut_and_compare(
         return Err(format!("exit {}: {}", run.code, run.stderr.trim()));
     }
     let report = run.json();
+    // Whole segments may begin in the middle of a group.
+    let is_of_sync = |said: &Value| said.to_string().contains("begins without a sync sample");
+    let without_sync = report["warnings"]
+        .as_array()
+        .is_some_and(|all| all.iter().any(is_of_sync));
     for what in ["gaps", "warnings"] {
         let said = &report[what];
-        let none = said.as_array().is_some_and(Vec::is_empty);
+        let mut rest = said.as_array().into_iter().flatten();
+        let none = rest.all(|said| mode == "segment" && is_of_sync(said));
         if !none && !one.but.contains(&But::Lost) && !one.but.contains(&But::Warned) {
             return Err(format!("{what}: {said}"));
         }
     }
-    let mut seen = look(one, out, truth, whole)?;
+    if begins_with_sync(out)? == without_sync {
+        return Err(format!(
+            "begins without a sync sample: {without_sync} is said"
+        ));
+    }
+    if one.but.contains(&But::NoSync) && without_sync {
+        return Ok(());
+    }
+    let mut seen = look(one, out, truth, whole, without_sync)?;
     // ffmpeg gives times below 0 to frames that edit lists hide in fragmented files, and in AV1.
     seen.video.retain(|frame| frame.time > -SAME);
     if !whole {
@@ -92,21 +108,57 @@ fn cut_and_compare(
         let end = report["duration_ms"].as_f64().unwrap_or(f64::INFINITY) / 1000.0;
         seen.video.retain(|frame| frame.time < end - SAME);
     }
+    if mode == "exact" && !whole {
+        begin_in_full(truth, &mut seen);
+    }
     let placed = Placed::of(one, truth, &seen)?;
     if whole {
         placed.is_all(one)
     } else {
-        placed.is_within(one, truth, mode)
+        placed.is_within(one, truth, mode, seen.is_late)
     }
+}
+
+/// A picture that is on display for long when a clip begins is presented from then on: the clip begins
+/// in the middle of it. Here it is put where all of it would have been.
+fn begin_in_full(truth: &Truth, seen: &mut Seen) {
+    let sent = flat(&truth.runs, |run| &run.video);
+    let [first, second, ..] = seen.video.as_mut_slice() else {
+        return;
+    };
+    let mut pairs = sent.windows(2).map(|pair| (pair[0].1, pair[1].1));
+    if let Some((one, next)) = pairs.find(|(a, b)| a.hash == first.hash && b.hash == second.hash) {
+        let length = next.time - one.time;
+        if length > 0.5 && second.time - first.time <= length {
+            first.time = second.time - length;
+        }
+    }
+}
+
+/// Whether decoding can begin at the first picture of a clip.
+fn begins_with_sync(file: &Path) -> Result<bool, String> {
+    let bytes = fs::read(file).map_err(|error| error.to_string())?;
+    let movie = mp4::read(&bytes)?;
+    let pictures = movie.tracks.iter().find(|track| track.is_video());
+    let first = pictures.and_then(|track| track.samples.first());
+    Ok(first.is_none_or(|first| first.sync))
 }
 
 /// What a player gets of a clip.
 struct Seen {
+    /// Pictures are shown only from the first sync sample on, which is not the first one of all.
+    is_late: bool,
     video: Vec<Frame>,
     sounds: Vec<Vec<Frame>>,
 }
 
-fn look(one: &Combination, file: &Path, truth: &Truth, whole: bool) -> Result<Seen, String> {
+fn look(
+    one: &Combination,
+    file: &Path,
+    truth: &Truth,
+    whole: bool,
+    is_late: bool,
+) -> Result<Seen, String> {
     let bytes = fs::read(file).map_err(|error| error.to_string())?;
     let movie = mp4::read(&bytes)?;
     let faults = movie.faults(&bytes);
@@ -128,15 +180,17 @@ fn look(one: &Combination, file: &Path, truth: &Truth, whole: bool) -> Result<Se
         args.extend(["-map", "0:a", "-f", "null", "/dev/null"]);
     }
     let run = ffmpeg(args);
-    let expected = !truth.complaints.is_empty()
+    let expected = is_late
+        || !truth.complaints.is_empty()
         || one.but.contains(&But::NewSets)
         || (!whole && one.but.contains(&But::OpenGroups));
     if run.code != 0 || !(run.stderr.is_empty() || expected) {
         return Err(format!("ffmpeg: {} {}", run.code, first_line(&run.stderr)));
     }
     let sounds = movie.tracks.iter().filter(|track| track.is_audio());
-    let sounds = sounds.map(|track| sound(track, movie.timescale, file));
+    let sounds = sounds.map(|track| sound(one, track, movie.timescale, file));
     Ok(Seen {
+        is_late,
         video: if has_video {
             listed(&run.stdout)
         } else {
@@ -147,8 +201,8 @@ fn look(one: &Combination, file: &Path, truth: &Truth, whole: bool) -> Result<Se
 }
 
 /// The frames of sound that are presented.
-fn sound(track: &mp4::Track, timescale: u32, file: &Path) -> Vec<Frame> {
-    let hashes = hashes(file, track.id);
+fn sound(one: &Combination, track: &mp4::Track, timescale: u32, file: &Path) -> Vec<Frame> {
+    let hashes = hashes(one, file, track.id);
     let samples = track.samples.iter().enumerate();
     let shown = samples.filter_map(|(n, sample)| {
         // A frame belongs to the clip if its middle does.
@@ -162,25 +216,17 @@ fn sound(track: &mp4::Track, timescale: u32, file: &Path) -> Vec<Frame> {
     shown.collect()
 }
 
-/// The checksums of a track's samples, edit lists apart.
-fn hashes(file: &Path, id: u32) -> Vec<String> {
+/// The checksums of a track's samples, edit lists apart. Decoding needs the frame before, which the
+/// first one of a clip has not.
+fn hashes(one: &Combination, file: &Path, id: u32) -> Vec<String> {
     let map = format!("0:i:{id}");
     let path = file.to_str().unwrap();
-    let args = [
-        "-ignore_editlist",
-        "1",
-        "-i",
-        path,
-        "-map",
-        &map,
-        "-c",
-        "copy",
-        "-f",
-        "framehash",
-        "-hash",
-        "md5",
-        "-",
-    ];
+    let mut args = vec!["-ignore_editlist", "1", "-i", path, "-map", &map];
+    args.extend(["-c", "copy"]);
+    if one.but.contains(&But::SoundIsRewritten) {
+        args.extend(DECODED);
+    }
+    args.extend(["-f", "framehash", "-hash", "md5", "-"]);
     let frames = listed(&ffmpeg(args).stdout);
     frames.into_iter().map(|frame| frame.hash).collect()
 }
@@ -220,7 +266,7 @@ impl Placed {
             (true, true) => None,
             (true, false) => return Err("pictures that were not sent".to_owned()),
             (false, true) => return Err("no pictures".to_owned()),
-            (false, false) => Some(find("pictures", one, &sent, &seen.video, SAME, true)?),
+            (false, false) => Some(find("pictures", one, &sent, &seen.video, None, false)?),
         };
         let most = truth
             .runs
@@ -231,10 +277,20 @@ impl Placed {
         if seen.sounds.len() != most {
             return Err(format!("{} tracks of sound of {most}", seen.sounds.len()));
         }
-        let hashed = !one.but.contains(&But::SoundIsRewritten);
+        let shifts = video
+            .as_ref()
+            .map_or(&[][..], |found: &Found| &found.shifts);
+        let decoded = one.but.contains(&But::SoundIsRewritten);
         let sounds = seen.sounds.iter().enumerate().map(|(n, sound)| {
             let sent = flat(&truth.runs, |run| sound_of(run, n));
-            find(&format!("sound {n}"), one, &sent, sound, NEAR, hashed)
+            find(
+                &format!("sound {n}"),
+                one,
+                &sent,
+                sound,
+                Some(shifts),
+                decoded,
+            )
         });
         let sounds = sounds.collect::<Result<Vec<_>, _>>()?;
         let placed = Self { video, sounds };
@@ -287,7 +343,13 @@ impl Placed {
         Ok(())
     }
 
-    fn is_within(&self, one: &Combination, truth: &Truth, mode: &str) -> Result<(), String> {
+    fn is_within(
+        &self,
+        one: &Combination,
+        truth: &Truth,
+        mode: &str,
+        is_late: bool,
+    ) -> Result<(), String> {
         for (name, found) in self.tracks() {
             if found.skipped > 0 && !one.but.contains(&But::Lost) {
                 return Err(format!("{} {name} missing inside", found.skipped));
@@ -349,14 +411,14 @@ impl Placed {
             }
             _ => {
                 let (first, last) = (since(&leading[found.first]), since(&leading[found.last]));
-                let covers = first <= from + 0.05 && last >= to - longest.min(1.1);
+                let covers = (is_late || first <= from + 0.05) && last >= to - longest.min(1.1);
                 let near = first >= from - longest - 0.1 && last <= to + longest + 0.1;
                 if !covers || !near {
                     return Err(format!("{first:.3} s to {last:.3} s"));
                 }
             }
         }
-        if one.but.contains(&But::SoundUntimed) {
+        if is_late || one.but.contains(&But::SoundUntimed) {
             return Ok(());
         }
         // Servers put the sound of a segment's last pictures into the next one; of open groups and
@@ -366,15 +428,18 @@ impl Placed {
                 .but
                 .iter()
                 .any(|but| matches!(but, But::OpenGroups | But::Refresh));
-        self.sound_fits(run, if loose { 0.35 } else { 2.0 * NEAR })
+        let asked = (mode == "exact").then_some(began + from);
+        self.sound_fits(run, asked, if loose { 0.35 } else { 2.0 * NEAR })
     }
 
-    /// Sound is there from the first picture to the last one.
-    fn sound_fits(&self, run: &Run, near: f64) -> Result<(), String> {
+    /// Sound is there from the first picture, or the instant that was asked for in the middle of it, to
+    /// the last one.
+    fn sound_fits(&self, run: &Run, asked: Option<f64>, near: f64) -> Result<(), String> {
         let Some(video) = &self.video else {
             return Ok(());
         };
         let (first, last) = (run.video[video.first].time, run.video[video.last].time);
+        let first = asked.map_or(first, |asked| first.max(asked));
         let next = run
             .video
             .get(video.last + 1)
@@ -402,22 +467,35 @@ impl Placed {
     }
 }
 
-/// Where frames come from. They come in order, each once.
+/// Where frames come from. They come in order, each once. Of decoded sound the first frame is as what
+/// came before it makes it. Sound is known with the shifts of the pictures: encoders of a tone repeat
+/// themselves, and then it comes from where it would be in step.
 fn find(
     name: &str,
     one: &Combination,
     sent: &[(usize, &Frame)],
     seen: &[Frame],
-    tolerance: f64,
-    hashed: bool,
+    pictures: Option<&[Option<f64>]>,
+    decoded: bool,
 ) -> Result<Found, String> {
     let same = |at: usize, n: usize| {
         let frame = sent.get(at).map(|(_, frame)| frame);
-        frame.is_some_and(|frame| !hashed || frame.hash == seen[n].hash)
+        frame.is_some_and(|frame| (decoded && n == 0) || frame.hash == seen[n].hash)
     };
     let length = |from: usize| (0..seen.len()).take_while(|n| same(from + n, *n)).count();
     let begins = (0..sent.len()).filter(|at| same(*at, 0));
-    let Some(first) = begins.max_by_key(|at| (length(*at), std::cmp::Reverse(*at))) else {
+    let tolerance = if pictures.is_some() { NEAR } else { SAME };
+    let off = |at: usize| {
+        let (run, frame) = sent[at];
+        let shift = pictures.and_then(|shifts| *shifts.get(run)?);
+        shift.map_or(0.0, |shift| (seen[0].time - frame.time - shift).abs())
+    };
+    let begins = begins.map(|at| (length(at), -off(at), at));
+    let better = |a: &(usize, f64, usize), b: &(usize, f64, usize)| {
+        let by_length = a.0.cmp(&b.0);
+        by_length.then(a.1.total_cmp(&b.1)).then(b.2.cmp(&a.2))
+    };
+    let Some((_, _, first)) = begins.max_by(better) else {
         return Err(format!("the first of the {name} was never sent"));
     };
     if seen.len() > sent.len() {

@@ -12,6 +12,7 @@ mod table;
 mod truth;
 
 use std::fmt::Write;
+use std::panic::catch_unwind;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -59,7 +60,7 @@ pub enum But {
     Lost,
     /// `EXTINF` does not say how long segments last: windows begin and end where it says.
     WrongDurations,
-    /// Sound is not carried as it is sent: times alone are compared.
+    /// Sound is not carried as it is sent: it is compared decoded.
     SoundIsRewritten,
     /// Decoding that begins within misses the references of pictures that are not shown.
     OpenGroups,
@@ -141,7 +142,11 @@ pub fn run(combinations: &[Combination]) -> Vec<Row> {
 fn try_one(one: &Combination) -> Row {
     let cuts = if installed(&["ffmpeg", "ffprobe"]) && installed(one.needs) {
         let folder = tempfile::tempdir().unwrap();
-        judge::judge(one, folder.path())
+        // What hangs or makes no sense to the judge is wrong, and the others are still tried.
+        catch_unwind(|| judge::judge(one, folder.path())).unwrap_or_else(|said| {
+            let said = said.downcast_ref::<String>().map(String::as_str);
+            Err(said.unwrap_or("it panicked").to_owned())
+        })
     } else {
         Err("skipped".to_owned())
     };

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::table::RTMP_MODULE;
 use super::{Combination, Sender};
-use crate::binary::finish;
+use crate::binary::finish_within;
 use crate::server::{eventually, free_address};
 
 /// What command lines have in common, by the word that stands for it.
@@ -29,6 +29,9 @@ const WORDS: [(&str, &str); 9] = [
     ("@fmp4", "@hls -hls_segment_type fmp4"),
 ];
 
+/// A few seconds of a stream are written in this time, or the sender hangs.
+const PATIENCE: Duration = Duration::from_secs(120);
+
 /// Sends a stream into a folder.
 pub(super) fn send(one: &Combination, folder: &Path) -> Result<(), String> {
     match one.sender {
@@ -44,7 +47,7 @@ fn run(line: &str, folder: &Path) -> Result<(), String> {
     let words = words(line);
     let mut command = Command::new(&words[0]);
     command.args(&words[1..]).current_dir(folder);
-    let run = finish(command);
+    let run = finish_within(command, PATIENCE);
     if run.code == 0 {
         return Ok(());
     }

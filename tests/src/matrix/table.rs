@@ -131,7 +131,7 @@ pub const COMBINATIONS: &[Combination] = &[
     sent("mono AAC at 8 kHz", &["@ffmpeg @av @h264 -g 25 -c:a aac -ar 8000 -ac 1 @hls index.m3u8"]),
     sent("AAC at 44.1 kHz", &["@ffmpeg @av @h264 -g 25 @aac -ar 44100 @hls index.m3u8"]),
     sent("AAC at 96 kHz", &["@ffmpeg @av @h264 -g 25 -c:a aac -ar 96000 @hls index.m3u8"]),
-    sent("AAC in LATM", &["@ffmpeg @av @h264 -g 25 @aac @hls -hls_segment_options mpegts_flags=latm index.m3u8"]).but(&[But::SoundIsRewritten, But::Warned]),
+    sent("AAC in LATM", &["@ffmpeg @av @h264 -g 25 @aac -aac_pns 0 @hls -hls_segment_options mpegts_flags=latm index.m3u8"]).but(&[But::SoundIsRewritten, But::Warned]),
     sent("MP3", &["@ffmpeg @av @h264 -g 25 -bf 2 -c:a libmp3lame @hls index.m3u8"]),
     sent("MP3 at 22.05 kHz", &["@ffmpeg @av @h264 -g 25 -c:a libmp3lame -ar 22050 @hls index.m3u8"]),
     sent("MP3, fMP4", &["@ffmpeg @av @h264 -g 25 -c:a libmp3lame @fmp4 index.m3u8"]),

@@ -43,6 +43,9 @@ struct Segment {
     discontinuity: bool,
 }
 
+/// Frames of sound that are sent in other bytes than those of a clip are the same when they are decoded.
+pub(super) const DECODED: [&str; 2] = ["-c:a", "pcm_f32le"];
+
 /// Reads what a playlist lists, renditions of sound with it.
 pub(super) fn read(playlist: &Path, scratch: &Path) -> Result<Truth, String> {
     let text = fs::read_to_string(playlist).map_err(|error| format!("no playlist: {error}"))?;
@@ -236,6 +239,9 @@ fn frames(file: &Path) -> Result<(Run, String), String> {
         ];
         if adts {
             args.extend(["-bsf:a", "aac_adtstoasc"]);
+        }
+        if stream["codec_name"] == "aac_latm" {
+            args.extend(DECODED);
         }
         args.extend(["-f", "framehash", "-hash", "md5", "-"]);
         let found = listed(&ffmpeg(args).stdout);

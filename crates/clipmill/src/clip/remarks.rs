@@ -68,6 +68,31 @@ pub(super) fn changes(timeline: &Timeline, selection: &Selection, start: Ticks) 
     changes
 }
 
+/// Pictures that come before the first sync sample of a clip: what they refer to is not in it.
+pub(super) fn without_sync(timeline: &Timeline, selection: &Selection) -> Vec<String> {
+    let mut said = Vec::new();
+    for (track, chosen) in timeline.tracks().iter().zip(&selection.tracks) {
+        let Some(first) = chosen.first().filter(|_| track.kind == TrackKind::Video) else {
+            continue;
+        };
+        let mut pictures = chosen.iter().flat_map(|part| {
+            let samples = timeline.segments()[part.segment].index.tracks[part.local].samples();
+            samples.range(part.samples.clone()).iter()
+        });
+        let which = match pictures.position(|sample| sample.random_access.is_sync()) {
+            Some(0) => continue,
+            Some(1) => "its first picture".to_owned(),
+            Some(before) => format!("its first {before} pictures"),
+            None => "its pictures".to_owned(),
+        };
+        let name = timeline.segments()[first.segment].info.name();
+        said.push(format!(
+            "{name}: the clip begins without a sync sample: players may show nothing of {which}"
+        ));
+    }
+    said
+}
+
 fn named(kind: TrackKind) -> &'static str {
     match kind {
         TrackKind::Video => "pictures",

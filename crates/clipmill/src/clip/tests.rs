@@ -205,3 +205,41 @@ fn leading_pictures_at_the_beginning_are_not_presented() {
     assert_eq!(edits.as_slice(), [shown]);
     assert_eq!(clip.tracks[0].samples, 7, "they are kept all the same");
 }
+
+/// Whole segments may begin in the middle of a group; and there may be no sync sample anywhere.
+#[test]
+fn a_clip_that_begins_without_a_sync_sample_says_so() {
+    let grouped = |first: usize| {
+        let pictures = (first..first + 25).map(|number| Picture {
+            dts: number as i64 * FRAME,
+            random_access: match number {
+                0 | 60 => RandomAccess::Closed,
+                _ => RandomAccess::None,
+            },
+            ..Picture::default()
+        });
+        vec![pictures_of(pictures)]
+    };
+    let timeline = line([grouped(0), grouped(25), grouped(50), grouped(75)]);
+    let said = |from: i64, to: i64, cut| {
+        let clip = clip(&timeline, Some(from * FRAME), Some(to * FRAME), cut);
+        assert_eq!(clip.is_damaged(), !clip.warnings.is_empty());
+        clip.warnings.join("; ")
+    };
+    let nothing_of = "the clip begins without a sync sample: players may show nothing of";
+    for (from, to, which) in [
+        (30, 40, "its pictures"),
+        (30, 70, "its first 35 pictures"),
+        (55, 70, "its first 10 pictures"),
+        (80, 90, "its pictures"),
+    ] {
+        let warning = said(from, to, Cut::Segment);
+        assert!(
+            warning.ends_with(&format!("{nothing_of} {which}")),
+            "{warning}"
+        );
+        assert_eq!(said(from, to, Cut::Exact), "");
+    }
+    assert_eq!(said(0, 40, Cut::Segment), "");
+    assert_eq!(said(30, 100, Cut::Keyframe), "");
+}
