@@ -53,7 +53,7 @@ pub(super) fn drop_strays(
         };
         let stray = match last {
             Some(last) => is_stray(pictures, at, last, &reach),
-            None => is_alone(pictures, at),
+            None => is_alone(pictures, at, &reach),
         };
         let Some(picture) = pictures.get_mut(at).filter(|_| stray) else {
             last = Some(time);
@@ -99,8 +99,10 @@ fn is_stray(pictures: &[Believed], at: usize, last: i64, reach: &Reach) -> bool 
     let earliest = last.saturating_sub(reach.reordered);
     let near = |time: i64| (earliest..=last.saturating_add(JUMP)).contains(&time);
     let times = rest.iter().take(TOGETHER).filter_map(|next| next.dts);
-    if let Some(next) = times.clone().find(|&next| near(next)) {
-        return time < last.saturating_sub(reach.back) || time > next.saturating_add(reach.back);
+    let mut returning = times.filter(|&next| near(next)).peekable();
+    if returning.peek().is_some() {
+        let early = time < last.saturating_sub(reach.back);
+        return early || returning.any(|next| time > next.saturating_add(reach.back));
     }
     // The segment ends before the others come back. A new sequence is a new beginning.
     let goes_on = before.last().is_some_and(|before| before.is_of(picture));
@@ -110,16 +112,19 @@ fn is_stray(pictures: &[Believed], at: usize, last: i64, reach: &Reach) -> bool 
 
 /// Whether the first picture of all, which is at `at`, lies far from those behind it, which follow each
 /// other.
-fn is_alone(pictures: &[Believed], at: usize) -> bool {
+fn is_alone(pictures: &[Believed], at: usize, reach: &Reach) -> bool {
     let Some([first, rest @ ..]) = pictures.get(at..) else {
         return false;
     };
     let mut times = rest.iter().filter_map(|next| next.dts);
     match (first.dts, times.next(), times.next()) {
         (Some(time), Some(next), Some(after)) => {
-            let far = |one: i64, other: i64| one.abs_diff(other) > JUMP.unsigned_abs();
+            let off = |next: i64| {
+                time > next.saturating_add(reach.back) || time < next.saturating_sub(JUMP)
+            };
             let goes_on = rest.first().is_some_and(|next| next.is_of(first));
-            goes_on && far(time, next) && far(time, after) && !far(next, after)
+            let steady = next.abs_diff(after) <= JUMP.unsigned_abs();
+            goes_on && steady && off(next) && off(after)
         }
         _ => false,
     }
