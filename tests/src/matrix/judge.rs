@@ -402,7 +402,12 @@ impl Placed {
                     if !near {
                         return from_to((first, end - 1));
                     }
-                } else if found.first != first {
+                } else if found.first != first
+                    // What would be the first one may be lost.
+                    && !(one.but.contains(&But::Lost)
+                        && found.first > first
+                        && leading[found.first].key)
+                {
                     return Err(format!(
                         "begins at {} and not at the sync sample {first}",
                         found.first
@@ -523,7 +528,7 @@ fn find(
         let shift = frame.time - truth.time;
         let known = *found.shifts[run].get_or_insert(shift);
         origin = origin.or(Some(known));
-        let free = [But::Lost, But::Joined, But::SoundUntimed];
+        let free = [But::Lost, But::SoundUntimed];
         let free = one.but.iter().any(|but| free.contains(but));
         if (shift - known).abs() > tolerance && !free {
             let off = (shift - known) * 1000.0;

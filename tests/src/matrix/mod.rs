@@ -68,8 +68,6 @@ pub enum But {
     Refresh,
     /// Decoding can begin with the first picture alone: windows of sync samples may hold none.
     NoSync,
-    /// Timestamps begin anew with each segment, and it is joined where the one before ended.
-    Joined,
     /// ffmpeg reads no timestamps of packed audio.
     SoundUntimed,
     /// ffmpeg's parser, not its decoder, complains where parameter sets change inside a track.

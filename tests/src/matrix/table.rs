@@ -174,7 +174,7 @@ pub const COMBINATIONS: &[Combination] = &[
     sent("M2TS packets", &["@ffmpeg @av @h264 -g 25 @aac @hls -hls_segment_options mpegts_m2ts_mode=1 index.m3u8"]).but(&[But::Warned]),
     sent("PES packets of one frame", &["@ffmpeg @av @h264 -g 25 -bf 2 @aac @hls -hls_segment_options pes_payload_size=0:mpegts_flags=pat_pmt_at_frames index.m3u8"]),
     sent("the segment muxer", &["@ffmpeg @av @h264 -g 25 -bf 2 @aac -f segment -segment_time 1 -segment_format mpegts -segment_list index.m3u8 s%d.ts"]).but(&[But::WrongDurations]),
-    sent("the segment muxer, times reset", &["@ffmpeg @av @h264 -g 25 @aac -f segment -segment_time 1 -segment_format mpegts -reset_timestamps 1 -segment_list index.m3u8 s%d.ts"]).but(&[But::WrongDurations, But::Warned, But::Joined]),
+    sent("the segment muxer, times reset", &["@ffmpeg @av @h264 -g 25 @aac -f segment -segment_time 1 -segment_format mpegts -segment_list index.m3u8 s%d.ts", "@ffmpeg @av @h264 -g 25 @aac -f segment -segment_time 1 -segment_format mpegts -reset_timestamps 1 -segment_list reset.m3u8 r%d.ts"]).edited(Edit::Instead("reset.m3u8")).but(&[But::WrongDurations, But::Warned]),
     sent("the DASH muxer's HLS", &["@ffmpeg @av @h264 -g 25 -bf 2 @aac -f dash -seg_duration 1 -hls_playlist 1 -window_size 0 manifest.mpd"]).listed_in("master.m3u8"),
     sent("the DASH muxer's HLS, one file", &["@ffmpeg @av @h264 -g 25 -bf 2 @aac -f dash -seg_duration 1 -hls_playlist 1 -single_file 1 -window_size 0 manifest.mpd"]).listed_in("master.m3u8"),
     sent("variants with sound in playlists of its own", &["@ffmpeg @v @a -f lavfi -i sine=frequency=880:sample_rate=48000 -t 6 -map 0:v -map 1:a -map 2:a @h264 -g 25 -bf 2 @aac @hls -master_pl_name index.m3u8 -var_stream_map 'v:0,agroup:s a:0,agroup:s,language:en,default:yes a:1,agroup:s,language:de' v%v.m3u8"]).part(),
@@ -202,7 +202,7 @@ pub const COMBINATIONS: &[Combination] = &[
     rtmp("nginx-rtmp, publisher restarts", "hls_cleanup off;", &[PUBLISHER, PUBLISHER]),
     rtmp("nginx-rtmp, hls_fragment_naming timestamp, aligned", "hls_fragment_naming timestamp; hls_fragment_slicing aligned;", &[PUBLISHER]),
     rtmp("nginx-rtmp, hls_fragment_naming system", "hls_fragment_naming system; hls_continuous on;", &[PUBLISHER, PUBLISHER]),
-    rtmp("nginx-rtmp, B-pictures and MP3", "", &["ffmpeg -v error -nostdin -re @v -re @a -t 6 @h264 -g 25 -bf 2 -c:a libmp3lame -ar 44100"]),
+    rtmp("nginx-rtmp, B-pictures, MP3 that it does not write", "", &["ffmpeg -v error -nostdin -re @v -re @a -t 6 @h264 -g 25 -bf 2 -c:a libmp3lame -ar 44100"]),
     rtmp("nginx-rtmp, sound alone", "", &["ffmpeg -v error -nostdin -re @a -t 6 @aac"]),
     rtmp("nginx-rtmp, pictures alone", "", &["ffmpeg -v error -nostdin -re @v -t 6 @h264 -g 25"]),
     // Names and playlists.

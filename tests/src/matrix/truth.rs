@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use serde_json::Value;
+
 use crate::tools::{ffmpeg, ffprobe};
 
 /// A picture or a frame of sound.
@@ -180,15 +182,23 @@ fn frames(file: &Path) -> Result<(Run, String), String> {
     let streams = ffprobe(
         file,
         &[
+            "-count_packets",
             "-show_entries",
-            "stream=codec_type,codec_name:format=format_name",
+            "stream=index,codec_type,codec_name,nb_read_packets:format=format_name",
         ],
     );
     let format = streams["format"]["format_name"]
         .as_str()
         .unwrap_or_default();
     let is_adts = matches!(format, "mpegts" | "aac");
-    let streams: Vec<_> = streams["streams"].as_array().unwrap().iter().collect();
+    // Senders declare sound and pictures that never come.
+    let comes = |one: &&Value| {
+        one["nb_read_packets"]
+            .as_str()
+            .is_some_and(|count| count != "0")
+    };
+    let streams = streams["streams"].as_array().unwrap();
+    let streams: Vec<_> = streams.iter().filter(comes).collect();
     let count = |kind: &str| {
         streams
             .iter()
@@ -225,9 +235,9 @@ fn frames(file: &Path) -> Result<(Run, String), String> {
         }
     }
     let sounds = streams.iter().filter(|one| one["codec_type"] == "audio");
-    for (n, stream) in sounds.enumerate() {
+    for stream in sounds {
         let adts = is_adts && stream["codec_name"] == "aac";
-        let map = format!("0:a:{n}");
+        let map = format!("0:{}", stream["index"]);
         let mut args = vec![
             "-copyts",
             "-i",
