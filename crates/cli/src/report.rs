@@ -81,6 +81,7 @@ struct GapReport {
     from: Option<String>,
     to: Option<String>,
     at_ms: u64,
+    duration_ms: u64,
     reason: String,
 }
 
@@ -222,6 +223,7 @@ impl ClipFacts {
             from: gap.from.map(instant),
             to: gap.to.map(instant),
             at_ms: gap.at_ms,
+            duration_ms: gap.duration_ms,
             reason: gap.reason.clone(),
         });
         Self {

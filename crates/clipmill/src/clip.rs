@@ -18,6 +18,7 @@ use clipmill_mp4::{Edit, Movie, MovieSample, Track};
 use self::remarks::{changes, remarks, without_sync};
 pub(crate) use self::track_writer::TrackWriter;
 use crate::cut::{Bounds, Chosen, Cut, Selection, Shortened, select};
+use crate::gaps;
 use crate::subtitles::Subtitles;
 use crate::timeline::{JoinCause, PlacedSegment, SegmentInfo, Ticks, Timeline, rescale, to_ticks};
 
@@ -35,12 +36,37 @@ pub struct ClipSegment {
 pub struct Gap {
     /// Where it begins in the clip, in milliseconds from the first presented frame.
     pub at_ms: u64,
+    /// How long it is, in milliseconds.
+    pub duration_ms: u64,
     /// The instant at which it begins, where the playlist dates it.
     pub from: Option<DateTime<Utc>>,
     /// The instant at which it ends, where the playlist dates it.
     pub to: Option<DateTime<Utc>>,
     /// Why.
     pub reason: String,
+    /// Number on the timeline of the segment with which media comes again.
+    pub(crate) behind: Option<u64>,
+}
+
+impl Gap {
+    /// One at `hole` of a line, in a clip that begins at `start` of it.
+    fn of(
+        timeline: &Timeline,
+        hole: std::ops::Range<Ticks>,
+        start: Ticks,
+        behind: Option<u64>,
+        reason: String,
+    ) -> Self {
+        let dates = timeline.time_at(hole.end);
+        Self {
+            at_ms: millis(hole.start - start),
+            duration_ms: millis(hole.end - hole.start),
+            from: dates.and_then(|to| to.checked_sub_signed(delta(hole.end - hole.start))),
+            to: dates,
+            reason,
+            behind,
+        }
+    }
 }
 
 /// What is known of one track of a clip.
@@ -101,6 +127,8 @@ pub struct Clip {
     pub gaps: Vec<Gap>,
     /// Its subtitles, where it was cut from a playlist that has any, and they were asked for.
     pub subtitles: Vec<Subtitles>,
+    /// Media is missing that should be there.
+    is_incomplete: bool,
     /// Segments that should have been read and gave nothing.
     pub lost_segments: u64,
     /// Tracks had to be put in step with each other.
@@ -185,6 +213,22 @@ impl Clip {
         let without_sync = !lost.is_empty();
         warnings.extend(lost);
         let line_tracks = made.iter().map(|(track, _)| *track).collect();
+        let window = missed_window(
+            timeline,
+            (bounds, cut),
+            &selection,
+            *used.end(),
+            start..presented_end,
+        );
+        let mut gaps = missed(timeline, &window, start);
+        let is_incomplete = !gaps.is_empty();
+        let unexplained = gaps.iter().filter(|gap| gap.reason.starts_with("media"));
+        warnings.extend(unexplained.map(|gap| {
+            let (at, long) = (gap.at_ms as f64 / 1000.0, gap.duration_ms as f64 / 1000.0);
+            format!("{}: {long:.3} s, from {at:.3} s on", gap.reason)
+        }));
+        gaps.extend(pauses(timeline, &used, start));
+        gaps.sort_by_key(|gap| gap.at_ms);
         let events = events(timeline, &used, selection.start, start..presented_end);
         let service = placed
             .range(used.clone())
@@ -208,7 +252,8 @@ impl Clip {
             duration_ms: millis(presented_end - start),
             tracks,
             discontinuities: discontinuities as u64,
-            gaps: gaps(timeline, &used, start),
+            gaps,
+            is_incomplete,
             subtitles: Vec::new(),
             lost_segments: 0,
             out_of_step,
@@ -233,6 +278,7 @@ impl Clip {
             tracks: Vec::new(),
             discontinuities: 0,
             gaps: Vec::new(),
+            is_incomplete: false,
             subtitles: Vec::new(),
             lost_segments: 1,
             out_of_step: false,
@@ -278,14 +324,24 @@ impl Clip {
         self.ended_early = true;
         self.gaps.push(Gap {
             at_ms: self.duration_ms,
+            duration_ms: u64::try_from(missing.as_millis()).unwrap_or(u64::MAX),
             from: self.end_time,
             to: self.end_time.and_then(|end| end.checked_add_signed(length)),
             reason: "the playlist stopped growing".to_owned(),
+            behind: None,
         });
         let seconds = missing.as_secs_f64();
         self.warnings.push(format!(
             "{playlist}: the playlist stopped growing {seconds:.3} s before the end of the window"
         ));
+    }
+
+    /// Declares that media is missing behind its end: `length` of it.
+    pub(crate) fn lacks_end(&mut self, timeline: &Timeline, length: Ticks, reason: String) {
+        let hole = self.end..self.end.saturating_add(length);
+        let gap = Gap::of(timeline, hole, self.start, None, reason);
+        self.gaps.push(gap);
+        self.is_incomplete = true;
     }
 
     /// Whether something in its segments was damaged, missing or scrambled, or it begins
@@ -300,6 +356,7 @@ impl Clip {
             || self.out_of_step
             || self.without_sync
             || self.ended_early
+            || self.is_incomplete
             || self.segments.iter().any(damaged)
             || self.segments.iter().any(|s| s.info.missing_before > 0)
     }
@@ -643,8 +700,44 @@ fn millis(ticks: Ticks) -> u64 {
     u64::try_from((ticks + 45).div_euclid(90)).unwrap_or_default()
 }
 
-/// Missing segments, and pauses that `PROGRAM-DATE-TIME` shows where the media was joined.
-fn gaps(timeline: &Timeline, used: &RangeInclusive<usize>, start: Ticks) -> Vec<Gap> {
+/// The part of the line in which media that is missing is missed by a clip that presents `shown`.
+fn missed_window(
+    timeline: &Timeline,
+    (bounds, cut): (Bounds, Cut),
+    selection: &Selection,
+    last: usize,
+    shown: std::ops::Range<Ticks>,
+) -> std::ops::Range<Ticks> {
+    let from = match (bounds.from, cut) {
+        (None, _) => Ticks::MIN,
+        (Some(from), Cut::Exact) => from.min(shown.start),
+        // What is missing before a clip's first sync sample belongs to the clip before it.
+        (Some(_), Cut::Keyframe | Cut::Segment) => shown.start,
+    };
+    let to = match cut {
+        Cut::Exact => bounds.to,
+        Cut::Keyframe => selection.end.or(bounds.to),
+        Cut::Segment => timeline
+            .segments()
+            .get(last + 1)
+            .and_then(|next| next.first_presented),
+    };
+    from..to.unwrap_or(Ticks::MAX).max(shown.end)
+}
+
+/// What is missing inside `window` of the line; the clip begins at `start`.
+fn missed(timeline: &Timeline, window: &std::ops::Range<Ticks>, start: Ticks) -> Vec<Gap> {
+    let holes = gaps::holes(timeline).into_iter();
+    let inside = holes.filter(|hole| hole.from < window.end && hole.to > window.start);
+    let gap = |hole: gaps::Hole| {
+        let (from, to) = (hole.from.max(window.start), hole.to.min(window.end));
+        Gap::of(timeline, from..to, start, hole.behind, hole.reason)
+    };
+    inside.map(gap).collect()
+}
+
+/// Pauses that `PROGRAM-DATE-TIME` shows where the media was joined.
+fn pauses(timeline: &Timeline, used: &RangeInclusive<usize>, start: Ticks) -> Vec<Gap> {
     let mut gaps = Vec::new();
     let placed = timeline.segments();
     let mut before = &placed[*used.start()];
@@ -655,14 +748,6 @@ fn gaps(timeline: &Timeline, used: &RangeInclusive<usize>, start: Ticks) -> Vec<
         };
         let before = std::mem::replace(&mut before, segment);
         if segment.info.missing_before > 0 {
-            let to = segment.info.start_time;
-            let length = segment.info.missing_before;
-            gaps.push(Gap {
-                at_ms: millis(ticks - length - start),
-                from: to.and_then(|to| to.checked_sub_signed(delta(length))),
-                to,
-                reason: "segments are missing".to_owned(),
-            });
             continue;
         }
         let dated = before.info.start_time.zip(segment.info.start_time);
@@ -675,9 +760,11 @@ fn gaps(timeline: &Timeline, used: &RangeInclusive<usize>, start: Ticks) -> Vec<
         if joined && pause > to_ticks(1, 2) {
             gaps.push(Gap {
                 at_ms: millis(ticks - start),
+                duration_ms: millis(pause),
                 from: later.checked_sub_signed(delta(pause)),
                 to: Some(later),
                 reason: "the stream paused at a discontinuity".to_owned(),
+                behind: None,
             });
         }
     }

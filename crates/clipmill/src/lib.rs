@@ -39,6 +39,7 @@ mod decrypt;
 mod error;
 mod feed;
 mod foreign;
+mod gaps;
 mod growing;
 mod indexer;
 mod named;

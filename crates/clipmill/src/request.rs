@@ -688,15 +688,14 @@ impl<'a> Loader<'a> {
         let lost: Vec<_> = std::mem::take(&mut self.lost)
             .into_iter()
             .filter(|(number, ..)| self.concerns(&clip, *number))
-            .map(|(_, name, why)| match why {
-                Some(error) => format!("{name}: {error}"),
-                None => format!("{name}: marked as a gap"),
+            .map(|(number, name, why)| match why {
+                Some(error) => (number, format!("{name}: {error}")),
+                None => (number, format!("{name}: marked as a gap")),
             })
             .collect();
-        if let ([only], [gap]) = (lost.as_slice(), clip.gaps.as_mut_slice()) {
-            gap.reason.clone_from(only);
-        }
+        self.explain(&mut clip, &lost);
         clip.lost_segments = lost.len() as u64;
+        let lost = lost.into_iter().map(|(_, said)| said);
         clip.warnings
             .splice(0..0, self.said.iter().cloned().chain(lost));
         if let Some(missing) = self.request.ended_early {
@@ -704,6 +703,40 @@ impl<'a> Loader<'a> {
         }
         self.subtitle(&mut clip)?;
         Ok(clip)
+    }
+
+    /// Says of the gaps of a clip which segments are missing there, and declares that at its end.
+    fn explain(&self, clip: &mut Clip, lost: &[(usize, String)]) {
+        let all = |from: usize, to: usize| {
+            let mut own = lost.iter().filter(|(n, _)| (from..to).contains(n));
+            let (_, first) = own.next()?;
+            Some(match own.count() {
+                0 => first.clone(),
+                more => format!("{first} (and {more} more)"),
+            })
+        };
+        for gap in &mut clip.gaps {
+            let placed = self
+                .placed
+                .iter()
+                .map(|(item, number)| (item, Some(*number)));
+            let at = placed.clone().position(|(_, number)| number == gap.behind);
+            let Some(&(item, _)) = at.and_then(|at| self.placed.get(at)) else {
+                continue;
+            };
+            let before = at.and_then(|at| self.placed.get(at.checked_sub(1)?));
+            let from = before.map_or(0, |(before, _)| before + 1);
+            if let Some(reason) = all(from, item) {
+                gap.reason = reason;
+            }
+        }
+        let behind = self.placed.last().map_or(0, |(item, _)| item + 1);
+        if let Some(reason) = all(behind, usize::MAX) {
+            let gone = lost.iter().filter(|(number, _)| *number >= behind);
+            let items = gone.filter_map(|(number, _)| self.items.get(*number));
+            let length = items.map(|item| ticks(item.duration)).sum();
+            clip.lacks_end(&self.timeline, length, reason);
+        }
     }
 
     /// Reads the subtitles of a clip, and makes tracks of them.

@@ -8,6 +8,7 @@
 //! Instants on the line are [`Ticks`]: 90 kHz, and as the first segment has them.
 
 mod clocks;
+mod cut_off;
 mod pieces;
 mod repeats;
 mod strays;
@@ -408,7 +409,8 @@ impl Timeline {
         self.push_parts(parts, Some(comparison))
     }
 
-    fn push_parts(&mut self, parts: Vec<Part>, comparison: Option<&mut Comparison<'_>>) -> u64 {
+    fn push_parts(&mut self, mut parts: Vec<Part>, comparison: Option<&mut Comparison<'_>>) -> u64 {
+        self.leave_out_cut_off(&mut parts);
         let number = self.pushed;
         let Some(first) = parts.first() else {
             return number;

@@ -132,3 +132,103 @@ fn the_end_of_a_playlist_tells_what_is_cut_off() {
     let text = clip.warnings.join("\n");
     assert!(whole < 91 && text.contains("frame cut off"), "{text}");
 }
+
+/// A playlist of the demo's first four segments, the second one changed.
+fn with_second(folder: &Path, second: &[u8]) -> Clip {
+    let mut text = "#EXTM3U\n#EXT-X-TARGETDURATION:3\n".to_owned();
+    for number in 0..4 {
+        let bytes = match number {
+            1 => second.to_vec(),
+            _ => demo(number),
+        };
+        fs::write(folder.join(format!("{number}.ts")), bytes).unwrap();
+        text += &format!("#EXTINF:2.0,\n{number}.ts\n");
+    }
+    let playlist = folder.join("index.m3u8");
+    fs::write(&playlist, text + "#EXT-X-ENDLIST\n").unwrap();
+    cut(&playlist)
+}
+
+/// Begin and length of the gaps, in milliseconds.
+fn gaps(clip: &Clip) -> Vec<(u64, u64)> {
+    let gaps = clip.gaps.iter();
+    gaps.map(|gap| (gap.at_ms, gap.duration_ms)).collect()
+}
+
+/// Packets of pictures that begin a PES packet: those begun before a place.
+fn pictures_before(segment: &[u8], end: usize) -> u64 {
+    let packets = segment[..end].chunks(PACKET);
+    let begun = packets.filter(|one| pid(one) == 0x100 && one[1] & 0x40 != 0);
+    begun.count() as u64
+}
+
+#[test]
+fn a_segment_that_is_cut_off_leaves_a_gap_and_no_broken_picture() {
+    let folder = tempfile::tempdir().unwrap();
+    let whole = with_second(folder.path(), &demo(1));
+    assert_eq!(samples(&whole)[0], 200);
+    assert!(!whole.is_damaged() && whole.gaps.is_empty() && whole.warnings.is_empty());
+    let second = demo(1);
+    let packets = second.len() / PACKET;
+    for kept in [4, packets / 4, packets / 2, packets * 3 / 4] {
+        let end = kept * PACKET;
+        let clip = with_second(folder.path(), &second[..end]);
+        assert!(clip.is_damaged(), "{kept} packets");
+        let pictures = samples(&clip)[0] - 150;
+        let begun = pictures_before(&second, end);
+        // The last one begun is whole if the next packet of pictures begins another.
+        let next = second[end..].chunks(PACKET).find(|one| pid(one) == 0x100);
+        let broken = u64::from(next.unwrap()[1] & 0x40 == 0);
+        assert_eq!(pictures, begun - broken, "{kept} packets");
+        let [(at, length)] = gaps(&clip)[..] else {
+            panic!("{kept} packets: {:?}", clip.gaps)
+        };
+        assert!((at + length).abs_diff(4000) <= 45, "{:?}", clip.gaps);
+        assert!(at.abs_diff(2000 + 40 * pictures) <= 130, "{:?}", clip.gaps);
+        assert!(!clip.warnings.is_empty());
+    }
+}
+
+#[test]
+fn the_last_segment_may_be_cut_off_as_well() {
+    let folder = tempfile::tempdir().unwrap();
+    let last = demo(1);
+    let end = last.len() / PACKET / 2 * PACKET;
+    let playlist = folder.path().join("index.m3u8");
+    fs::write(folder.path().join("0.ts"), demo(0)).unwrap();
+    fs::write(folder.path().join("1.ts"), &last[..end]).unwrap();
+    let text = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\n0.ts\n#EXTINF:2,\n1.ts\n";
+    fs::write(&playlist, text).unwrap();
+    let clip = cut(&playlist);
+    assert!(clip.is_damaged());
+    let [(at, length)] = gaps(&clip)[..] else {
+        panic!("{:?}", clip.gaps)
+    };
+    assert!((at + length).abs_diff(4000) <= 45, "{:?}", clip.gaps);
+}
+
+#[test]
+fn missing_segments_are_gaps_wherever_they_are() {
+    let folder = tempfile::tempdir().unwrap();
+    for missing in 0..4_u64 {
+        let mut text = "#EXTM3U\n#EXT-X-TARGETDURATION:3\n".to_owned();
+        for number in 0..4 {
+            text += &format!("#EXTINF:2.0,\n{missing}-{number}.ts\n");
+            if number != missing {
+                let path = folder.path().join(format!("{missing}-{number}.ts"));
+                fs::write(path, demo(number as usize)).unwrap();
+            }
+        }
+        let playlist = folder.path().join("index.m3u8");
+        fs::write(&playlist, text + "#EXT-X-ENDLIST\n").unwrap();
+        let clip = cut(&playlist);
+        assert!(clip.is_damaged());
+        let [(at, length)] = gaps(&clip)[..] else {
+            panic!("{missing}: {:?}", clip.gaps)
+        };
+        let begins = if missing == 0 { 0 } else { missing * 2000 };
+        assert!(at.abs_diff(begins) <= 45, "{missing}: {:?}", clip.gaps);
+        assert!(length.abs_diff(2000) <= 90, "{missing}: {:?}", clip.gaps);
+        assert!(clip.gaps[0].reason.contains("not found"), "{:?}", clip.gaps);
+    }
+}

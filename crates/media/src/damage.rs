@@ -43,6 +43,8 @@ pub enum DamageKind {
     NoTimestamp,
     /// An access unit ends before its header says that it should.
     TruncatedAccessUnit,
+    /// The last picture of a segment is cut off, and is left out.
+    CutOffPicture,
     /// A frame of sound ends before its header says that it should, and is left out.
     CutOffFrame {
         /// How many of its bytes there are.
@@ -71,6 +73,7 @@ impl fmt::Display for DamageKind {
             Self::BadParameterSet => f.write_str("unreadable parameter set"),
             Self::NoTimestamp => f.write_str("access unit without a timestamp dropped"),
             Self::TruncatedAccessUnit => f.write_str("truncated access unit"),
+            Self::CutOffPicture => f.write_str("the last picture is cut off and left out"),
             Self::CutOffFrame { found, wanted } => {
                 write!(
                     f,

@@ -144,6 +144,8 @@ pub struct TrackIndex {
     stride: u16,
     length_prefixed: bool,
     captions: bool,
+    open_ended: bool,
+    follows_loss: bool,
 }
 
 impl TrackIndex {
@@ -169,6 +171,49 @@ impl TrackIndex {
     #[must_use]
     pub fn captions(&self) -> bool {
         self.captions
+    }
+
+    /// Whether the last sample may be cut off by the end of the segment: nothing shows that there is no
+    /// more of it.
+    #[must_use]
+    pub fn is_open_ended(&self) -> bool {
+        self.open_ended
+    }
+
+    /// States that the last sample may be cut off.
+    pub fn set_open_ended(&mut self) {
+        self.open_ended = true;
+    }
+
+    /// Whether something is missing between the segment before and this one, as packets tell that
+    /// otherwise go on from one segment to the next.
+    #[must_use]
+    pub fn follows_loss(&self) -> bool {
+        self.follows_loss
+    }
+
+    /// States that something is missing between the segment before and this one.
+    pub fn set_follows_loss(&mut self) {
+        self.follows_loss = true;
+    }
+
+    /// Whether the last sample reaches to the end of the elementary stream in the segment, but for the
+    /// zeros that may precede a start code.
+    #[must_use]
+    pub fn reaches_end(&self) -> bool {
+        let last = self.samples.len().checked_sub(1);
+        let unit = last.and_then(|last| self.samples.units(last).last());
+        unit.zip(self.extents.last()).is_some_and(|(unit, extent)| {
+            let bytes = u32::from(extent.len).saturating_mul(extent.count.into());
+            let end = extent.start.saturating_add(bytes);
+            end.saturating_sub(unit.start.saturating_add(unit.len)) <= 3
+        })
+    }
+
+    /// Leaves out the last sample.
+    pub fn drop_last_sample(&mut self) {
+        self.samples.drop_last();
+        self.open_ended = false;
     }
 
     /// What timestamps and durations are measured in.
@@ -502,6 +547,8 @@ impl TrackBuilder {
                 stride,
                 length_prefixed,
                 captions: false,
+                open_ended: false,
+                follows_loss: false,
             },
             samples: Vec::new(),
             units: Vec::new(),

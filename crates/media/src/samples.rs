@@ -341,6 +341,43 @@ impl Store {
         units.unwrap_or(Units::One(None))
     }
 
+    /// Takes the last sample away.
+    pub(crate) fn drop_last(&mut self) {
+        let Some(left) = self.len().checked_sub(1) else {
+            return;
+        };
+        match self {
+            Self::Any {
+                samples,
+                ends,
+                units,
+            } => {
+                samples.truncate(left);
+                ends.truncate(left);
+                units.truncate(ends.last().map_or(0, |&end| end as usize));
+            }
+            Self::Near {
+                durations,
+                samples,
+                words,
+                ..
+            } => {
+                if let Some(last) = samples.get(left) {
+                    words.truncate(last.first_word as usize);
+                }
+                samples.truncate(left);
+                durations.truncate(left.max(1));
+            }
+            Self::Even { frames, .. } => {
+                frames.truncate(left.saturating_add(1));
+                // The one behind the last frame tells no time.
+                if let Some(behind) = frames.last_mut() {
+                    behind.dts = 0;
+                }
+            }
+        }
+    }
+
     /// Bytes of memory that it holds.
     pub(crate) fn heap_bytes(&self) -> usize {
         fn bytes<T>(list: &Vec<T>) -> usize {

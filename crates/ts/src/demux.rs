@@ -206,6 +206,7 @@ impl Demuxer {
     fn walk(&mut self, walk: &mut Walk<'_>) -> Result<Vec<TrackIndex>, LimitExceeded> {
         self.begin(walk)?;
         let mut packets = Packets::new(walk.segment, walk.framing);
+        let mut torn = None;
         while let Some(step) = packets.next() {
             match step {
                 Step::Packet { offset, bytes } => {
@@ -252,6 +253,8 @@ impl Demuxer {
                 }
                 Step::Truncated { offset } => {
                     walk.damaged(offset, None, DamageKind::TruncatedPacket);
+                    let head = walk.segment.get(offset..);
+                    torn = head.and_then(|head| head.first_chunk()).copied();
                 }
             }
         }
@@ -261,7 +264,7 @@ impl Demuxer {
         let ends = std::mem::take(&mut self.ends);
         let mut tracks = Vec::new();
         for stream in &mut self.streams {
-            let track = stream.end_segment(ends, &mut walk.damage)?;
+            let track = stream.end_segment(ends, torn.map(Header), &mut walk.damage)?;
             tracks.append(&mut stream.assembler.ended());
             tracks.push(track);
         }

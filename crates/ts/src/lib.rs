@@ -39,6 +39,7 @@ mod clock;
 mod demux;
 mod error;
 mod events;
+mod habits;
 mod make;
 mod packed;
 mod packet;

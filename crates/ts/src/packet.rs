@@ -383,6 +383,30 @@ pub(crate) fn adaptation_field(packet: &[u8; PACKET_LEN]) -> Option<&[u8]> {
     packet.get(5..usize::from(packet[4]).saturating_add(5))
 }
 
+/// Whether a packet has stuffing in front of its payload, as there is too little of that to fill it
+/// (ISO/IEC 13818-1, 2.4.3.5).
+pub(crate) fn is_stuffed(packet: &[u8; PACKET_LEN]) -> bool {
+    let field = match adaptation_field(packet) {
+        Some([]) | None => return Header::of(packet).has_adaptation_field(),
+        Some(field) => field,
+    };
+    let flags = field.first().copied().unwrap_or_default();
+    let mut used = 1usize;
+    for (flag, len) in [(0x10, 6), (0x08, 6), (0x04, 1)] {
+        if flags & flag != 0 {
+            used = used.saturating_add(len);
+        }
+    }
+    // Private data, and the extension: their lengths stand before them.
+    for flag in [0x02, 0x01] {
+        if flags & flag != 0 {
+            let len = field.get(used).copied().unwrap_or_default();
+            used = used.saturating_add(1).saturating_add(usize::from(len));
+        }
+    }
+    used < field.len()
+}
+
 /// Where the payload of a packet begins; `None` where it has none.
 #[inline]
 pub(crate) fn payload_start(packet: &[u8; PACKET_LEN]) -> Option<usize> {
@@ -485,6 +509,23 @@ mod tests {
             assert_eq!(found.len(), 8, "packet {damaged}");
             assert_eq!(lost, [(damaged * 188, 188)], "packet {damaged}");
         }
+    }
+
+    #[test]
+    fn stuffing_is_told_from_what_is_needed() {
+        let packet = |control: u8, field: &[u8]| {
+            let mut packet = [0xff; PACKET_LEN];
+            packet[..4].copy_from_slice(&[SYNC_BYTE, 0x41, 0, control]);
+            packet[4..4 + field.len()].copy_from_slice(field);
+            is_stuffed(&packet)
+        };
+        assert!(!packet(0x10, &[0]));
+        assert!(packet(0x30, &[0]), "one byte");
+        assert!(packet(0x30, &[1, 0]), "two bytes");
+        assert!(!packet(0x30, &[7, 0x50, 0, 0, 0, 0, 0, 0]), "a PCR");
+        assert!(packet(0x30, &[8, 0x50, 0, 0, 0, 0, 0, 0, 0xff]));
+        assert!(!packet(0x30, &[5, 0x42, 3, 1, 2, 3]), "private data");
+        assert!(packet(0x30, &[6, 0x42, 3, 1, 2, 3, 0xff]));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use mpeg2ts_reader::packet::AdaptationField;
 
 use crate::assemble::PesStart;
 use crate::clock::Clock;
+use crate::habits::{Ending, Habits};
 use crate::packet::{self, Header, PACKET_LEN, Packets, Run};
 use crate::pes::{self, MAX_HEADER_LEN, Parsed, PesHeader};
 use crate::probing::Assembler;
@@ -64,6 +65,13 @@ pub(crate) struct Stream {
     pictures: bool,
     /// Damage of a stream that may be no media.
     quiet: DamageLog,
+    /// The last packet is full to its end with payload.
+    full: bool,
+    /// The PES packet at hand has begun in this segment.
+    begun: bool,
+    habits: Habits,
+    /// Packets are missing between the segment before and this one.
+    follows_loss: bool,
 }
 
 /// A PES packet header that comes in several packets.
@@ -95,6 +103,10 @@ impl Stream {
             orphaned: None,
             pictures: false,
             quiet: DamageLog::with_capacity(MOST_QUIET),
+            full: false,
+            begun: false,
+            habits: Habits::default(),
+            follows_loss: false,
         }
     }
 
@@ -104,6 +116,8 @@ impl Stream {
         self.repeated = false;
         self.scrambled = false;
         self.census = Census::default();
+        self.begun = false;
+        self.follows_loss = false;
         self.header.offset = 0;
         self.quiet = DamageLog::with_capacity(MOST_QUIET);
         self.assembler.begin_segment(len, stride)
@@ -122,8 +136,7 @@ impl Stream {
         self.assembler.lost(damage)
     }
 
-    /// Ends the segment, and the stream where nothing follows it.
-    pub(crate) fn end_segment(
+    fn end_assembler(
         &mut self,
         ends: bool,
         damage: &mut DamageLog,
@@ -161,6 +174,84 @@ impl Stream {
     /// Whether it is of no use in this segment, because it is scrambled.
     pub(crate) fn is_scrambled(&self) -> bool {
         self.census.is_scrambled()
+    }
+
+    /// Ends the segment, and the stream where nothing follows it. `torn` is the packet within which the
+    /// segment ends.
+    pub(crate) fn end_segment(
+        &mut self,
+        ends: bool,
+        torn: Option<Header>,
+        damage: &mut DamageLog,
+    ) -> Result<TrackIndex, LimitExceeded> {
+        let mut track = self.end_assembler(ends, damage)?;
+        if self.follows_loss {
+            track.set_follows_loss();
+        }
+        if self.is_video() && track.reaches_end() {
+            match self.ending(torn) {
+                Ending::Whole => {}
+                Ending::Open => track.set_open_ended(),
+                Ending::CutOff => {
+                    track.drop_last_sample();
+                    damage.push(Damage {
+                        offset: self.header.offset,
+                        pid: Some(self.pid),
+                        kind: DamageKind::CutOffPicture,
+                    });
+                }
+            }
+        }
+        Ok(track)
+    }
+
+    fn is_video(&self) -> bool {
+        let coding = self.assembler.coding();
+        coding.map_or(self.pictures, |coding| coding.is_video())
+    }
+
+    /// How the PES packet at hand ends, if nothing follows it.
+    fn ending(&self, torn: Option<Header>) -> Ending {
+        let torn = torn.filter(|torn| torn.pid() == self.pid);
+        match self.state {
+            _ if torn.is_some_and(Header::unit_start) => Ending::Whole,
+            State::Payload { left: Some(0) } => Ending::Whole,
+            State::Payload { left: Some(_) } if self.habits.lengths_are_right() => Ending::CutOff,
+            State::Payload { .. } if torn.is_some() => Ending::CutOff,
+            State::Payload { .. } if self.full && self.habits.stuffs() => Ending::Open,
+            _ => Ending::Whole,
+        }
+    }
+
+    /// Another PES packet begins: what the end of the last one tells of the muxer.
+    fn note_end(&mut self, damage: &mut DamageLog) {
+        if !std::mem::take(&mut self.begun) {
+            return;
+        }
+        let video = self.is_video();
+        let habits = &mut self.habits;
+        let add = |count: &mut u32| *count = count.saturating_add(1);
+        match self.state {
+            State::Payload { left: None } => {
+                add(&mut habits.open);
+                if self.full {
+                    add(&mut habits.unstuffed);
+                }
+            }
+            State::Payload { left: Some(0) } => add(&mut habits.exact),
+            State::Payload { left: Some(_) } => {
+                let unusual = habits.lengths_are_right() && video;
+                add(&mut habits.short);
+                if unusual {
+                    damage.push(Damage {
+                        offset: self.header.offset,
+                        pid: Some(self.pid),
+                        kind: DamageKind::TruncatedAccessUnit,
+                    });
+                }
+            }
+            State::Unbegun | State::Header | State::Ignored => {}
+        }
     }
 
     /// Takes one packet of this stream.
@@ -233,8 +324,11 @@ impl Stream {
         self.census.clear(1);
         let at = offset.saturating_add(start);
         if !header.unit_start() {
+            self.full = !packet::is_stuffed(packet);
             return self.payload(at, payload, shared);
         }
+        self.note_end(shared.damage);
+        self.full = !packet::is_stuffed(packet);
         self.report_orphans(shared.damage);
         let random_access = field.is_some_and(|f| f.random_access_indicator());
         self.begin_pes(offset, at, payload, random_access, shared)
@@ -264,6 +358,7 @@ impl Stream {
         self.scrambled = false;
         self.census.clear(run.count());
         self.repeated = false;
+        self.full = true;
         self.last_packet = Some(run.split_at(last).1.offset());
         // As many as the counter counts make no difference to it.
         let passed = u8::try_from(run.count() & 0x0f).unwrap_or_default();
@@ -295,6 +390,9 @@ impl Stream {
             return Ok(true);
         };
         if last.wrapping_add(1) & 0x0f == counter {
+            if last_packet.is_none() {
+                self.habits.counted_on = self.habits.counted_on.saturating_add(1);
+            }
             self.repeated = false;
             return Ok(true);
         }
@@ -312,6 +410,9 @@ impl Stream {
         // Many segmenters count from 0 in every segment: nothing is known to be missing where the
         // first packet of a segment also begins a PES packet.
         let begins_anew = last_packet.is_none() && header.unit_start();
+        if last_packet.is_none() {
+            self.follows_loss = std::mem::take(&mut self.habits.counted_on) > 0 && !forgiven;
+        }
         if !forgiven && !begins_anew {
             shared.damage.push(Damage {
                 offset: offset as u64,
@@ -450,6 +551,7 @@ impl Stream {
             offset: self.header.offset,
         };
         self.assembler.pes(start, shared.damage)?;
+        self.begun = true;
         self.state = State::Payload {
             left: header.payload_len,
         };
@@ -507,8 +609,7 @@ impl Stream {
         if filler(0xff) || filler(0) {
             return Ok(());
         }
-        let coding = self.assembler.coding();
-        if coding.map_or(self.pictures, |coding| coding.is_video()) {
+        if self.is_video() {
             self.state = State::Payload { left: None };
             return self.assembler.payload(at as u64, excess, shared.damage);
         }

@@ -106,7 +106,7 @@ impl Piece {
 }
 
 /// How long the last sample lasts: what it says, else as long as the samples before it did.
-fn last_duration(track: &TrackIndex, samples: Samples<'_>) -> Option<Ticks> {
+pub(super) fn last_duration(track: &TrackIndex, samples: Samples<'_>) -> Option<Ticks> {
     let last = samples.last()?;
     let clock = track.timing().clock();
     if last.duration > 0 {
