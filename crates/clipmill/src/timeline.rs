@@ -415,7 +415,12 @@ impl Timeline {
         let Some(first) = parts.first() else {
             return number;
         };
-        let missing = first.info.missing_before;
+        // Before the first one there is nothing that it could be missing from.
+        let missing = if number > 0 {
+            first.info.missing_before
+        } else {
+            0
+        };
         let mut tagged = first.info.discontinuity && number > 0;
         self.pushed += parts.len() as u64;
         let mut runs = self.runs(&parts);

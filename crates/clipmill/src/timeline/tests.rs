@@ -297,3 +297,20 @@ fn sound_with_a_stray_timestamp_stays_where_it_is() {
         }
     }
 }
+
+/// Just as long as what begins together may lie apart: the sound would be where it is, and the pictures
+/// behind it.
+#[test]
+fn nothing_is_missing_before_the_first_segment() {
+    for missing_before in [0, TOGETHER + 1_000, JUMP_FORWARD * 2] {
+        let mut timeline = Timeline::new();
+        let info = SegmentInfo {
+            missing_before,
+            ..info(0)
+        };
+        timeline.push(info, segment([video(900_000, 50, 25), audio(909_000, 80)]));
+        let starts = |track| timeline.samples(track, 0).next().map(|first| first.pts);
+        assert_eq!(starts(0), Some(900_000));
+        assert_eq!(starts(1), Some(909_000));
+    }
+}
