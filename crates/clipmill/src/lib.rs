@@ -42,6 +42,7 @@ mod foreign;
 mod gaps;
 mod growing;
 mod indexer;
+pub mod live;
 mod named;
 mod onepass;
 mod output;

@@ -171,3 +171,26 @@ fn stopping_leaves_nothing_behind() {
     assert_eq!(fs::read(&path).unwrap(), b"before");
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
 }
+
+/// Its clips hold all that was pushed, and nothing of what was kept is left.
+#[test]
+fn the_example_that_pushes_segments() {
+    #[path = "../examples/push_segments.rs"]
+    #[expect(dead_code, reason = "it is called without its `main`")]
+    mod push_segments;
+
+    let folder = tempfile::tempdir().unwrap();
+    let segments = (0..10).map(|number| fixture(&format!("demo/seg{number:02}.ts")));
+    push_segments::record(folder.path(), segments).unwrap();
+    let mut names: Vec<_> = fs::read_dir(folder.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    assert_eq!(names, ["1.mp4", "2.mp4", "3.mp4", "4.mp4", "last.mp4"]);
+    for name in names {
+        let bytes = fs::read(folder.path().join(name)).unwrap();
+        let kinds: Vec<_> = boxes(&bytes).into_iter().map(|(kind, _)| kind).collect();
+        assert_eq!(kinds, ["ftyp", "moov", "mdat"]);
+    }
+}

@@ -1,0 +1,312 @@
+//! Where periodic clips begin and end.
+//!
+//! The boundaries of a stream form a grid on its own clock: the first one is the instant of the first
+//! sync sample seen while recording is on, each next one an interval later. A clip begins at the first
+//! sync sample at or after its boundary, and the clip before it ends there: a [`Mark`] is both. What is
+//! decided once is kept as a place on the timeline, so that later knowledge of the clock cannot open
+//! a gap or make an overlap.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use super::memory::TakenSegment;
+use crate::timeline::{Ticks, Timeline};
+
+/// Sync samples nearer to one another than this are one.
+const NEXT: Ticks = 180;
+
+/// Where the last periodic clip of a stream ended: all that has to survive for recording to go on
+/// from there. It is to be stored in one transaction with the clip that it ends.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(default))]
+pub struct Boundary {
+    /// Counts the periodic clips of the stream: of two boundaries, the later one has the greater.
+    pub ordinal: u64,
+    /// The session of the stream.
+    pub session: String,
+    /// The boundary on the grid of intervals, in milliseconds since the Unix epoch, on the stream's
+    /// own clock.
+    pub time_ms: Option<i64>,
+    /// The instant of the sync sample at which the clip really ended.
+    pub cut_ms: Option<i64>,
+    /// Media sequence number of the segment that it lies in; that of the segment to come, at the end
+    /// of a stream.
+    pub sequence: u64,
+    /// Name of that segment: the last part of its URI.
+    pub segment: String,
+    /// Ticks of 90 kHz from that segment's first presented frame.
+    pub offset: i64,
+    /// Nothing of the session is left to be cut: it ended, or recording was turned off.
+    pub finished: bool,
+    /// The last segments that were taken up to there: what a playlist lists of them, and before them,
+    /// is never taken again.
+    pub taken: Vec<TakenSegment>,
+}
+
+/// A boundary as it lies on a timeline: where one clip ends and the next begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mark {
+    /// Of the sync sample, or the end of the stream.
+    pub ticks: Ticks,
+    /// The boundary on the grid, in milliseconds since 1970.
+    pub grid_ms: i64,
+}
+
+impl Mark {
+    /// Where the first clip begins: the first sync sample at or after `from`.
+    pub(super) fn first(timeline: &Timeline, from: Ticks) -> Option<Self> {
+        let ticks = timeline.next_sync(from)?;
+        let grid_ms = time_ms(timeline, ticks)?;
+        Some(Self { ticks, grid_ms })
+    }
+
+    /// Where the clip that begins here ends. `None` while that is not known, or something that
+    /// belongs to it may still come.
+    pub(super) fn next(&self, timeline: &Timeline, interval: Duration) -> Option<Self> {
+        let (grid_ms, asked) = self.asked(timeline, interval)?;
+        let ticks = timeline.next_sync(asked)?;
+        let complete = timeline.complete_until()? >= ticks;
+        complete.then_some(Self { ticks, grid_ms })
+    }
+
+    /// The next boundary on the grid, and where on the line it lies: the clip that begins here ends
+    /// with the first sync sample from there on.
+    pub(super) fn asked(&self, timeline: &Timeline, interval: Duration) -> Option<(i64, Ticks)> {
+        let interval = i64::try_from(interval.as_millis()).ok()?.max(1);
+        // Where pictures that decode alone are rarer than boundaries, or the stream paused,
+        // boundaries without media between them are passed over.
+        let begun = time_ms(timeline, self.ticks)?;
+        let steps = begun.saturating_sub(self.grid_ms).max(0) / interval + 1;
+        let grid_ms = self.grid_ms.saturating_add(interval.saturating_mul(steps));
+        let instant = DateTime::from_timestamp_millis(grid_ms)?;
+        let asked = timeline.at_time(instant)?.max(self.ticks + NEXT);
+        Some((grid_ms, asked))
+    }
+
+    /// The last sync sample up to which everything is there, if it is not this one: where a clip can
+    /// be ended early without losing a frame.
+    pub(super) fn latest(&self, timeline: &Timeline) -> Option<Self> {
+        let complete = timeline.complete_until()?;
+        let mut latest = None;
+        let mut from = self.ticks + NEXT;
+        while let Some(ticks) = timeline.next_sync(from).filter(|&ticks| ticks <= complete) {
+            latest = Some(ticks);
+            from = ticks + NEXT;
+        }
+        let ticks = latest?;
+        let grid_ms = time_ms(timeline, ticks)?;
+        Some(Self { ticks, grid_ms })
+    }
+
+    /// The end of the timeline.
+    pub(super) fn end(timeline: &Timeline) -> Option<Self> {
+        let ticks = timeline.end()?;
+        let grid_ms = time_ms(timeline, ticks)?;
+        Some(Self { ticks, grid_ms })
+    }
+
+    /// As it is written down.
+    pub(super) fn to_boundary(self, timeline: &Timeline, session: &str, ordinal: u64) -> Boundary {
+        let anchor = Anchor::of(timeline, self.ticks);
+        Boundary {
+            ordinal,
+            session: session.to_owned(),
+            time_ms: Some(self.grid_ms),
+            cut_ms: time_ms(timeline, self.ticks),
+            sequence: anchor.sequence,
+            segment: String::new(),
+            offset: anchor.offset,
+            finished: false,
+            taken: Vec::new(),
+        }
+    }
+}
+
+impl Boundary {
+    /// Finds what was written down again. The second is false when its segment is not there: then the
+    /// mark is where the next one begins.
+    pub(super) fn find(&self, timeline: &Timeline) -> Option<(Mark, bool)> {
+        let anchor = Anchor {
+            sequence: self.sequence,
+            offset: self.offset,
+        };
+        let (ticks, is_there) = anchor.find(timeline)?;
+        let grid_ms = self.time_ms.or_else(|| time_ms(timeline, ticks))?;
+        Some((Mark { ticks, grid_ms }, is_there))
+    }
+
+    /// The instant from which on nothing has been cut.
+    pub(super) fn instant(&self) -> Option<DateTime<Utc>> {
+        DateTime::from_timestamp_millis(self.cut_ms.or(self.time_ms)?)
+    }
+}
+
+/// A place on a timeline, told by a segment: it means the same on another timeline of the same
+/// segments.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Anchor {
+    pub(super) sequence: u64,
+    /// Ticks from the segment's first presented frame.
+    pub(super) offset: Ticks,
+}
+
+impl Anchor {
+    pub(super) fn of(timeline: &Timeline, ticks: Ticks) -> Self {
+        let within = |ticks: Ticks| {
+            let segments = timeline.segments().iter();
+            let begun = segments.filter_map(|s| Some((s, s.first_presented?)));
+            begun.take_while(|(_, first)| *first <= ticks).last()
+        };
+        let at_end = timeline.end().is_some_and(|end| ticks >= end);
+        let (sequence, offset) = match within(ticks) {
+            // In the segment that is to come.
+            Some((segment, _)) if at_end => (segment.info.sequence.saturating_add(1), 0),
+            Some((segment, first)) => (segment.info.sequence, ticks - first),
+            None => (0, 0),
+        };
+        Self { sequence, offset }
+    }
+
+    /// The second is false when the segment is not there: then it is where the next one begins.
+    pub(super) fn find(&self, timeline: &Timeline) -> Option<(Ticks, bool)> {
+        let first = timeline.at_sequence(self.sequence)?;
+        let mut of_sequence = timeline
+            .segments()
+            .iter()
+            .filter(|segment| segment.info.sequence == self.sequence);
+        let is_there = of_sequence.any(|segment| segment.first_presented == Some(first));
+        let offset = if is_there { self.offset } else { 0 };
+        Some((first.saturating_add(offset), is_there))
+    }
+}
+
+/// The instant of a place on the timeline, in milliseconds since 1970.
+pub(super) fn time_ms(timeline: &Timeline, ticks: Ticks) -> Option<i64> {
+    Some(timeline.time_at(ticks)?.timestamp_millis())
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+
+    use super::*;
+    use crate::clip::Clip;
+    use crate::cut::{Bounds, Cut};
+    use crate::testing::{FRAME, info, segment, video};
+    use crate::timeline::SegmentInfo;
+
+    fn begin() -> DateTime<Utc> {
+        "2026-11-22T14:00:00Z".parse().unwrap()
+    }
+
+    /// Ten segments of two seconds each, with a sync sample every second, each dated `jitter`
+    /// milliseconds off.
+    fn timeline(jitter: &[i64]) -> Timeline {
+        let mut timeline = Timeline::new();
+        for number in 0..10_i64 {
+            let off = jitter[usize::try_from(number).unwrap() % jitter.len()];
+            let info = SegmentInfo {
+                start_time: Some(begin() + TimeDelta::milliseconds(2000 * number + off)),
+                ..info(1000 + number.unsigned_abs())
+            };
+            timeline.push(info, segment([video(number * 50 * FRAME, 50, 25)]));
+        }
+        timeline
+    }
+
+    fn marks(timeline: &Timeline, interval: Duration) -> Vec<Mark> {
+        let mut marks = vec![Mark::first(timeline, Ticks::MIN).unwrap()];
+        while let Some(next) = marks[marks.len() - 1].next(timeline, interval) {
+            marks.push(next);
+        }
+        marks
+    }
+
+    #[test]
+    fn a_grid_of_intervals() {
+        let timeline = timeline(&[0]);
+        let marks = marks(&timeline, Duration::from_secs(5));
+        let start = begin().timestamp_millis();
+        let grid: Vec<_> = marks.iter().map(|mark| mark.grid_ms - start).collect();
+        assert_eq!(grid, [0, 5000, 10_000, 15_000]);
+        let ticks: Vec<_> = marks.iter().map(|mark| mark.ticks).collect();
+        assert_eq!(ticks, [0, 450_000, 900_000, 1_350_000]);
+    }
+
+    #[test]
+    fn clips_tile_whatever_the_dates_say() {
+        for jitter in [&[0][..], &[0, 3, -4, 1], &[0, 300, -250], &[-900, 900]] {
+            let timeline = timeline(jitter);
+            let marks = marks(&timeline, Duration::from_millis(2700));
+            assert!(marks.len() >= 5, "{}", marks.len());
+            let ends = marks[1..].iter().map(|mark| Some(mark.ticks)).chain([None]);
+            let clips = marks.iter().zip(ends).map(|(from, to)| {
+                let from = Some(from.ticks);
+                Clip::new(&timeline, Bounds { from, to }, Cut::Keyframe).unwrap()
+            });
+            let samples = clips.map(|clip| clip.tracks[0].samples);
+            assert_eq!(samples.sum::<u64>(), 500, "{jitter:?}");
+        }
+    }
+
+    #[test]
+    fn boundaries_more_often_than_sync_samples() {
+        let timeline = timeline(&[0]);
+        let marks = marks(&timeline, Duration::from_millis(100));
+        let rises =
+            |pair: &[Mark]| pair[0].ticks < pair[1].ticks && pair[0].grid_ms < pair[1].grid_ms;
+        assert!(marks.windows(2).all(rises));
+        assert!(marks.len() > 5);
+    }
+
+    #[test]
+    fn what_is_written_down_is_found_again() {
+        let timeline = timeline(&[0, 5]);
+        for mark in marks(&timeline, Duration::from_millis(1500)) {
+            let boundary = mark.to_boundary(&timeline, "s", 3);
+            assert_eq!(boundary.find(&timeline), Some((mark, true)), "{boundary:?}");
+        }
+        let mut shorter = timeline.clone();
+        shorter.forget_before(4);
+        let early = Mark::first(&timeline, Ticks::MIN).unwrap();
+        let (found, exact) = early.to_boundary(&timeline, "s", 3).find(&shorter).unwrap();
+        assert!(!exact);
+        assert_eq!(Some(found.ticks), shorter.segments()[0].first_presented);
+    }
+
+    #[test]
+    fn the_end_belongs_to_the_segment_to_come() {
+        let timeline = timeline(&[0]);
+        let end = Mark::end(&timeline).unwrap().to_boundary(&timeline, "s", 3);
+        assert_eq!((end.sequence, end.offset), (1010, 0));
+        assert_eq!(end.find(&timeline), None);
+    }
+
+    #[test]
+    fn the_latest_place_to_end_a_clip() {
+        let timeline = timeline(&[0]);
+        let first = Mark::first(&timeline, Ticks::MIN).unwrap();
+        let latest = first.latest(&timeline).unwrap();
+        assert_eq!(latest.ticks, 19 * 25 * FRAME);
+        assert_eq!(latest.latest(&timeline), None);
+    }
+
+    #[cfg(feature = "serde")]
+    #[test]
+    fn it_survives_as_text_and_lacks_what_was_not_written_then() {
+        let timeline = timeline(&[0]);
+        let first = Mark::first(&timeline, Ticks::MIN).unwrap();
+        let mut boundary = first.to_boundary(&timeline, "s", 3);
+        boundary.taken.push(TakenSegment {
+            sequence: Some(1000),
+            date_us: 5,
+            file: (1, 2),
+        });
+        let text = serde_json::to_string(&boundary).unwrap();
+        assert_eq!(serde_json::from_str::<Boundary>(&text).unwrap(), boundary);
+        let early: Boundary = serde_json::from_str(r#"{"ordinal":7,"session":"s"}"#).unwrap();
+        assert_eq!((early.ordinal, early.taken.len()), (7, 0));
+    }
+}

@@ -1,0 +1,472 @@
+//! One session: the timeline of its segments, those that are still to be taken, and how far its
+//! periodic clips have come.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use clipmill_media::{SegmentIndex, TrackKind};
+use clipmill_playlist::Location;
+
+use super::boundary::{Boundary, Mark};
+use super::event::{FetchFrom, Indexed, Label, LostMedia, Moment, SegmentId, SessionId};
+use super::listing::Listed;
+use super::memory::name_of;
+use super::state::{Order, State};
+use crate::timeline::{SegmentInfo, Ticks, Timeline};
+
+/// Segments kept before the one in which the next clip begins: sound of its first moments may lie in
+/// the one before, and a demultiplexer that starts anew needs one more to find its feet.
+const MARGIN: usize = 2;
+
+/// The longest that a segment is taken to last, three years: as many of them as a playlist may list
+/// still add up.
+const LONGEST: Ticks = Ticks::MAX / 1_000_000;
+
+/// So many segments are written down with a boundary: the last one tells where a playlist goes on, the
+/// others that it does where that one was written anew.
+pub(super) const WRITTEN: usize = 16;
+
+/// Where a segment lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Placement {
+    /// Which.
+    pub segment: SegmentId,
+    /// Its number on the timeline.
+    pub number: u64,
+    /// Media sequence number.
+    pub sequence: u64,
+    /// Where its first frame is presented; `None` when it has none of the leading track.
+    pub from: Option<Ticks>,
+    /// It is kept from deletion.
+    pub kept: bool,
+}
+
+/// A segment that is still to be taken.
+#[derive(Debug, Clone)]
+pub(super) struct Pending {
+    pub(super) id: SegmentId,
+    pub(super) from: FetchFrom,
+    /// Length of those never seen between the one before and it.
+    pub(super) missing: Ticks,
+    /// It is no longer listed: taken only if it is still what it was.
+    pub(super) gone: bool,
+    /// Since when it is waited for.
+    pub(super) since: Option<Duration>,
+    /// Not to be fetched again before this.
+    pub(super) not_before: Option<Duration>,
+    /// It has been waited for long enough: it is asked for once more.
+    pub(super) last_try: bool,
+}
+
+impl Pending {
+    pub(super) fn listed(id: SegmentId, listed: Arc<Listed>) -> Self {
+        Self {
+            id,
+            from: FetchFrom::Listed(listed),
+            missing: 0,
+            gone: false,
+            since: None,
+            not_before: None,
+            last_try: false,
+        }
+    }
+
+    pub(super) fn kept(id: SegmentId, label: Label) -> Self {
+        Self {
+            from: FetchFrom::Kept(label),
+            missing: label.missing_before,
+            id,
+            gone: false,
+            since: None,
+            not_before: None,
+            last_try: true,
+        }
+    }
+
+    pub(super) fn duration(&self) -> Ticks {
+        match &self.from {
+            FetchFrom::Listed(listed) => ticks(listed.segment.duration),
+            FetchFrom::Kept(label) => label.duration,
+        }
+    }
+
+    pub(super) fn sequence(&self) -> u64 {
+        match &self.from {
+            FetchFrom::Listed(listed) => listed.segment.sequence,
+            FetchFrom::Kept(label) => label.sequence,
+        }
+    }
+
+    pub(super) fn discontinuity(&self) -> bool {
+        match &self.from {
+            FetchFrom::Listed(listed) => listed.segment.discontinuity,
+            FetchFrom::Kept(label) => label.discontinuity,
+        }
+    }
+
+    /// The last part of its URI.
+    fn name(&self) -> &str {
+        match &self.from {
+            FetchFrom::Listed(listed) => last_part(&listed.segment.uri),
+            FetchFrom::Kept(_) => "",
+        }
+    }
+
+    /// Whether it will never come.
+    pub(super) fn is_gap(&self) -> bool {
+        match &self.from {
+            FetchFrom::Listed(listed) => {
+                listed.segment.gap || (self.gone && listed.version.is_none())
+            }
+            FetchFrom::Kept(_) => false,
+        }
+    }
+}
+
+/// A segment on the timeline.
+#[derive(Debug, Clone)]
+pub(super) struct Held {
+    pub(super) id: SegmentId,
+    pub(super) label: Label,
+    pub(super) kept: Keeping,
+    /// How often it could not be kept.
+    pub(super) tries: u32,
+    /// [`Action::Spent`](super::Action::Spent) was said of it.
+    pub(super) spent: bool,
+    /// The last part of its URI.
+    name: Box<str>,
+}
+
+/// Whether a segment is kept from deletion.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Keeping {
+    /// It was asked for.
+    Asked,
+    Kept,
+    /// It failed, and is tried again then.
+    Failed(Duration),
+    /// There is no way.
+    Never,
+}
+
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) id: SessionId,
+    pub(super) playlist: Option<Arc<str>>,
+    pub(super) target: Duration,
+    timeline: Timeline,
+    /// One for each segment on the timeline.
+    pub(super) held: VecDeque<Held>,
+    pub(super) backlog: VecDeque<Pending>,
+    /// The first of the backlog is being fetched.
+    pub(super) fetching: bool,
+    /// How many of it were taken, or given up.
+    pub(super) taken: u64,
+    pub(super) missing: Ticks,
+    pub(super) discontinuity: bool,
+    /// The last segment's timestamp and instant, where only its arrival dates it.
+    dated: Option<(Ticks, DateTime<Utc>)>,
+    pub(super) state: State,
+    pub(super) orders: VecDeque<Order>,
+    /// How long a periodic clip is.
+    pub(super) interval: Duration,
+    /// Whether a periodic clip was made in this session.
+    pub(super) has_clips: bool,
+    /// What was lost before the next clip's media begins.
+    pub(super) lost: Option<LostMedia>,
+    /// How often what is to be done now has failed.
+    pub(super) tries: u32,
+    /// When the last segment came.
+    pub(super) grown: Duration,
+    pub(super) announced: bool,
+    /// Its end was announced, at this moment.
+    pub(super) over: Option<Duration>,
+    /// The number of the clip that grows.
+    pub(super) growing: Option<u64>,
+    /// When the segment that was listed last begins, and how long it is.
+    pub(super) listed_last: Option<(Option<DateTime<Utc>>, Ticks)>,
+    /// Something happened since it was settled.
+    pub(super) unsettled: bool,
+}
+
+impl Session {
+    pub(super) fn new(
+        id: SessionId,
+        playlist: Option<Arc<str>>,
+        target: Duration,
+        interval: Duration,
+        now: Moment,
+    ) -> Self {
+        Self {
+            id,
+            playlist,
+            target,
+            timeline: Timeline::new(),
+            held: VecDeque::new(),
+            backlog: VecDeque::new(),
+            fetching: false,
+            taken: 0,
+            missing: 0,
+            discontinuity: false,
+            dated: None,
+            state: State::Off,
+            orders: VecDeque::new(),
+            interval,
+            has_clips: false,
+            lost: None,
+            tries: 0,
+            grown: now.elapsed,
+            announced: false,
+            over: None,
+            growing: None,
+            listed_last: None,
+            unsettled: true,
+        }
+    }
+
+    pub(super) fn timeline(&self) -> &Timeline {
+        &self.timeline
+    }
+
+    pub(super) fn placements(&self) -> impl Iterator<Item = Placement> + '_ {
+        let all = self.timeline.segments().iter().zip(&self.held);
+        all.map(|(placed, held)| Placement {
+            segment: held.id,
+            number: placed.number,
+            sequence: placed.info.sequence,
+            from: placed.first_presented,
+            kept: held.kept == Keeping::Kept,
+        })
+    }
+
+    /// Whether some of what an earlier run kept is still to be taken again.
+    pub(super) fn retakes(&self) -> bool {
+        let mut backlog = self.backlog.iter();
+        backlog.any(|pending| matches!(pending.from, FetchFrom::Kept(_)))
+    }
+
+    /// The segment follows the one that was indexed before.
+    pub(super) fn continues(&self, next: &Pending) -> bool {
+        let unbroken = self.missing == 0 && next.missing == 0;
+        unbroken && !self.discontinuity && !next.discontinuity() && self.taken > 0
+    }
+
+    /// Takes the first of the backlog, which was indexed. Gives what is to be stored with it.
+    pub(super) fn take(&mut self, indexed: Indexed, now: Moment) -> Option<(SegmentId, Label)> {
+        let remaining: Ticks = self
+            .backlog
+            .iter()
+            .fold(0, |sum, one| sum.saturating_add(one.duration()));
+        self.fetching = false;
+        let pending = self.backlog.pop_front()?;
+        self.taken += 1;
+        let was_kept = matches!(pending.from, FetchFrom::Kept(_));
+        let stated = match &pending.from {
+            FetchFrom::Listed(listed) => listed.segment.start_time,
+            FetchFrom::Kept(label) => label.start_time(),
+        };
+        if was_kept {
+            self.dated = first_timestamp(&indexed.index).zip(stated);
+        }
+        let start_time = stated.or_else(|| self.date(&indexed, &pending, remaining, now.wall));
+        let label = Label {
+            sequence: pending.sequence(),
+            duration: pending.duration(),
+            start_us: start_time.map(|time| time.timestamp_micros()),
+            discontinuity: std::mem::take(&mut self.discontinuity) || pending.discontinuity(),
+            missing_before: std::mem::take(&mut self.missing).saturating_add(pending.missing),
+            version: indexed.version.map(|version| (version.tag, version.len)),
+            name: match &pending.from {
+                FetchFrom::Listed(listed) => name_of(&listed.segment),
+                FetchFrom::Kept(label) => label.name,
+            },
+        };
+        let info = SegmentInfo {
+            location: indexed.location,
+            byte_range: indexed.byte_range,
+            key: indexed.key,
+            in_playlist: true,
+            sequence: label.sequence,
+            duration: label.duration,
+            start_time,
+            discontinuity: label.discontinuity,
+            missing_before: label.missing_before,
+        };
+        self.timeline.push(info, indexed.index);
+        self.held.push_back(Held {
+            id: pending.id,
+            label,
+            kept: if was_kept {
+                Keeping::Kept
+            } else {
+                Keeping::Asked
+            },
+            tries: 0,
+            spent: false,
+            name: pending.name().into(),
+        });
+        self.grown = now.elapsed;
+        self.unsettled = true;
+        (!was_kept).then_some((pending.id, label))
+    }
+
+    /// The first of the backlog will never come.
+    pub(super) fn pass_over(&mut self, now: Moment) -> Option<Pending> {
+        self.fetching = false;
+        let pending = self.backlog.pop_front()?;
+        self.taken += 1;
+        let lost = pending.missing.saturating_add(pending.duration());
+        self.missing = self.missing.saturating_add(lost);
+        self.discontinuity |= pending.discontinuity();
+        self.grown = now.elapsed;
+        self.unsettled = true;
+        Some(pending)
+    }
+
+    /// When a segment began that the playlist does not date: as long after the one before as its
+    /// timestamps say; the first one, and one after a jump, by its arrival. `remaining` is its length
+    /// and that of all after it.
+    fn date(
+        &mut self,
+        indexed: &Indexed,
+        pending: &Pending,
+        remaining: Ticks,
+        now: DateTime<Utc>,
+    ) -> Option<DateTime<Utc>> {
+        let first = first_timestamp(&indexed.index)?;
+        let continued =
+            self.dated
+                .filter(|_| !pending.discontinuity())
+                .and_then(|(before, time)| {
+                    let elapsed = first.checked_sub(before)?;
+                    let usual = 3 * ticks(self.target) + self.missing + pending.missing;
+                    (0..=usual.max(900_000))
+                        .contains(&elapsed)
+                        .then(|| time.checked_add_signed(delta(elapsed)))?
+                });
+        let time = continued.or_else(|| {
+            let listed = now.checked_sub_signed(delta(remaining))?;
+            let earliest = listed.checked_sub_signed(TimeDelta::minutes(1))?;
+            let written = indexed
+                .written
+                .filter(|written| *written <= now && *written >= earliest);
+            let began = written.and_then(|at| at.checked_sub_signed(delta(pending.duration())));
+            Some(began.unwrap_or(listed))
+        })?;
+        self.dated = Some((first, time));
+        Some(time)
+    }
+
+    /// The bytes of a segment are elsewhere now, and kept.
+    pub(super) fn kept(&mut self, id: SegmentId, location: Option<Location>) -> bool {
+        let Some(at) = self.held.iter().position(|held| held.id == id) else {
+            return false;
+        };
+        self.held[at].kept = Keeping::Kept;
+        let number = self.timeline.segments().get(at).map(|one| one.number);
+        if let (Some(number), Some(location)) = (number, location) {
+            self.timeline.relocate(number, location);
+        }
+        true
+    }
+
+    /// Lets go of what no clip from `from` on holds a sample of.
+    pub(super) fn forget_before(&mut self, from: Ticks) -> Vec<Held> {
+        let segments = self.timeline.segments();
+        let begun = |at: Option<Ticks>| at.is_some_and(|at| at <= from);
+        let Some(at) = segments.iter().rposition(|s| begun(s.first_presented)) else {
+            return Vec::new();
+        };
+        let first = at.saturating_sub(MARGIN);
+        let Some(number) = segments.get(first).map(|segment| segment.number) else {
+            return Vec::new();
+        };
+        self.timeline.forget_before(number);
+        self.held.drain(..first.min(self.held.len())).collect()
+    }
+
+    /// Lets go of everything.
+    pub(super) fn forget_all(&mut self) -> Vec<Held> {
+        self.timeline.forget_before(u64::MAX);
+        self.held.drain(..).collect()
+    }
+
+    /// Takes segments whose content is lost out of the line: they are missing from now on. Places on
+    /// the old line mean nothing on the new one. Gives the old line and what is let go of.
+    pub(super) fn lose(&mut self, lost: &[u64]) -> (Timeline, Vec<Held>) {
+        let before = std::mem::take(&mut self.timeline);
+        let (mut missing, mut discontinuity) = (0_i64, false);
+        let (mut held, mut gone) = (VecDeque::new(), Vec::new());
+        for (segment, files) in before.segments().iter().zip(self.held.drain(..)) {
+            missing = missing.saturating_add(segment.info.missing_before);
+            discontinuity |= segment.info.discontinuity;
+            if lost.contains(&segment.number) {
+                missing = missing.saturating_add(segment.info.duration);
+                gone.push(files);
+                continue;
+            }
+            let info = SegmentInfo {
+                missing_before: std::mem::take(&mut missing),
+                discontinuity: std::mem::take(&mut discontinuity),
+                ..segment.info.clone()
+            };
+            self.timeline.push(info, Arc::clone(&segment.index));
+            held.push_back(files);
+        }
+        self.held = held;
+        self.missing = self.missing.saturating_add(missing);
+        self.discontinuity |= discontinuity;
+        (before, gone)
+    }
+
+    /// A mark as it is written down.
+    pub(super) fn written(&self, mark: Mark, ordinal: u64) -> Boundary {
+        let boundary = mark.to_boundary(&self.timeline, self.id.as_str(), ordinal);
+        let before = self.held.iter().rev();
+        let before = before.filter(|held| held.label.sequence <= boundary.sequence);
+        let mut named = before.clone();
+        let last = named.find(|held| held.label.sequence == boundary.sequence);
+        let taken = before.take(WRITTEN).map(|held| held.label.taken());
+        let mut taken: Vec<_> = taken.collect();
+        taken.reverse();
+        Boundary {
+            segment: last.map(|held| held.name.to_string()).unwrap_or_default(),
+            taken,
+            ..boundary
+        }
+    }
+
+    /// The live edge.
+    pub(super) fn edge(&self) -> Option<DateTime<Utc>> {
+        self.timeline.time_at(self.timeline.end()?)
+    }
+}
+
+/// Presentation timestamp of the first frame of the track that leads, as the segment has it, in 90 kHz
+/// ticks.
+fn first_timestamp(index: &SegmentIndex) -> Option<Ticks> {
+    let mut full = index.tracks.iter().filter(|t| !t.samples().is_empty());
+    let video = full.clone().find(|track| track.kind() == TrackKind::Video);
+    let track = video.or_else(|| full.next())?;
+    let first = track.samples().iter().map(|sample| sample.pts()).min()?;
+    let clock = i128::from(track.timing().clock().max(1));
+    Ticks::try_from(i128::from(first) * 90_000 / clock).ok()
+}
+
+/// The last part of a URI.
+pub(super) fn last_part(uri: &str) -> &str {
+    uri.rsplit('/').next().unwrap_or_default()
+}
+
+/// A duration in 90 kHz ticks.
+pub(super) fn ticks(duration: Duration) -> Ticks {
+    let micros = i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
+    (micros.saturating_mul(9).saturating_add(50) / 100).min(LONGEST)
+}
+
+/// 90 kHz ticks as a duration.
+pub(super) fn delta(ticks: Ticks) -> TimeDelta {
+    TimeDelta::microseconds(ticks.saturating_mul(100) / 9)
+}
