@@ -308,7 +308,7 @@ impl Driver {
             .map(|(.., content)| *content)
             .collect();
         self.required.retain(|content| kept.contains(content));
-        self.kept_once.clone_from(&kept);
+        self.kept_once.clear();
         if self.disk.periodic.is_none() {
             // That a session was to be recorded of which nothing was cut yet is not written down.
             let own = boundary.as_ref().map(|boundary| boundary.session.as_str());
@@ -503,6 +503,9 @@ impl Driver {
         };
         self.indexed
             .insert(fetch.segment, (fetch.session.clone(), content));
+        if matches!(fetch.from, FetchFrom::Kept(_)) {
+            self.kept_once.insert(content);
+        }
         // A session that is over is recorded if it was when it ended.
         let on = match self.ended_on.get(&fetch.session) {
             Some(on) => *on,
