@@ -56,7 +56,7 @@ pub(super) struct Driver {
     pub(super) answered: BTreeSet<ActionId>,
     /// Failures in a row.
     pub(super) failures: u32,
-    /// So many periodic clips can't be read.
+    /// So many periodic clips can't be read, or places stored.
     pub(super) spoiled: u32,
     /// The recorder is told of nothing any more.
     pub(super) deaf: bool,
@@ -429,7 +429,9 @@ impl Driver {
             Action::Grow(_) => Ok(()),
             Action::Cut(job) => self.cut(*job, failure),
             Action::Persist { action, boundary } => {
-                if let Some(failure) = failure {
+                let spoiled = self.spoiled > 0;
+                self.spoiled = self.spoiled.saturating_sub(1);
+                if let Some(failure) = failure.or(spoiled.then_some(Failure::Store)) {
                     self.failures += 1;
                     return self.tell(Event::Failed(action, failure));
                 }

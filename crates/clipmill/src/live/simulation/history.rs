@@ -65,7 +65,7 @@ pub(super) enum Happening {
     Act(usize),
     /// It fails.
     Fail(usize, u64),
-    /// The next so many periodic clips can't be read.
+    /// The next so many periodic clips can't be read, or places stored.
     Spoil(u32),
     /// Time passes, in milliseconds.
     Pass(u64),
@@ -183,7 +183,7 @@ fn draw(lot: &mut Lot, calm: bool, all: &mut Vec<Happening>) {
                 all.push(Fail(at, lot.below(5)));
             }
             if lot.one_in(4) {
-                all.push(Spoil(1 + lot.below(5) as u32));
+                all.push(Spoil(1 + lot.below(7) as u32));
             }
         }
         75..77 => all.push(Jump(lot.below(7_200_000) as i64 - 3_600_000)),
