@@ -22,7 +22,9 @@
 //!     }
 //! }
 //! let last = live.clip(Window::Last(Duration::from_secs(8)), Cut::Exact)?;
-//! assert_eq!(last.map(|clip| clip.clip().duration_ms), Some(8000));
+//! // The sound is a little longer than the pictures.
+//! let length = last.map(|clip| clip.clip().duration_ms);
+//! assert!(length.is_some_and(|length| (8000..8050).contains(&length)));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
