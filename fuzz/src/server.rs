@@ -13,7 +13,9 @@ use clipmill_server::config::{AppSettings, Settings};
 use clipmill_server::fuzzing;
 use clipmill_server::http::{Clipping, Pending, Web, router};
 use clipmill_server::model::is_stream_id;
-use clipmill_server::recorder::{ClipWindow, MadeClip, OnDemandError, RecorderStatus, VirtualClip};
+use clipmill_server::recorder::{
+    ClipWindow, MadeClip, OnDemandError, RecorderStatus, Switched, VirtualClip, WindowPlaylist,
+};
 use clipmill_server::storage::ClipStore;
 use http_body_util::BodyExt;
 use serde_json::Value;
@@ -49,6 +51,24 @@ impl Clipping for NoClips {
         _: bool,
     ) -> Pending<'a, Result<Arc<VirtualClip>, OnDemandError>> {
         Box::pin(async move { Err(OnDemandError::NoBroadcast(stream.to_owned())) })
+    }
+
+    fn window_playlist<'a>(
+        &'a self,
+        _: &'a str,
+        path: &'a str,
+        _: ClipWindow,
+        _: &'a str,
+    ) -> Pending<'a, Result<WindowPlaylist, OnDemandError>> {
+        Box::pin(async move { Err(OnDemandError::NoBroadcast(path.to_owned())) })
+    }
+
+    fn switch<'a>(&'a self, _: &'a str, _: &'a str, _: bool) -> Pending<'a, Switched> {
+        Box::pin(async { Switched::NotLive })
+    }
+
+    fn delete_hls<'a>(&'a self, _: &'a str, _: &'a str) -> Pending<'a, ()> {
+        Box::pin(async {})
     }
 
     fn start_periodic<'a>(&'a self, _: &'a str, interval: Duration) -> Pending<'a, bool> {

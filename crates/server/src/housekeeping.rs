@@ -32,7 +32,17 @@ pub fn delete_clip(
     Ok(true)
 }
 
-/// Removes the clip files that no entry points to; says how many.
+/// What became of the clip files that no entry points to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// How many are gone.
+    pub removed: u64,
+    /// Those that could not be removed: `streams/…`.
+    pub failed: Vec<String>,
+}
+
+/// Removes the clip files that no entry points to. One that cannot be removed keeps none of the
+/// others.
 ///
 /// # Errors
 /// When the catalog or a folder cannot be read.
@@ -40,11 +50,14 @@ pub fn remove_unlisted(
     catalog: &dyn Catalog,
     store: &ClipStore,
     app: &AppPaths,
-) -> Result<u64, ReconcileError> {
-    let mut removed = 0;
+) -> Result<Swept, ReconcileError> {
+    let mut swept = Swept::default();
     for found in find_clips(app)? {
         if found.is_stray_record(app, store) {
-            storage::remove(&found.path)?;
+            if let Err(error) = storage::remove(&found.path) {
+                let path = found.path.display();
+                tracing::warn!(%path, %error, "cannot remove a clip's record");
+            }
             continue;
         }
         // In this order: a clip that is no longer in the making has its entry by now.
@@ -55,10 +68,25 @@ pub fn remove_unlisted(
         if entry.is_some_and(|vod| vod.file_path == found.file_path) {
             continue;
         }
-        removed += u64::from(storage::remove_clip(&found.path)?);
-        tracing::info!(path = %found.path.display(), "removed a clip that no entry points to");
+        let record = (found.path.with_extension("json"), ".json");
+        for (path, kind) in [(found.path, ".mp4"), record] {
+            match storage::remove(&path) {
+                Ok(true) if kind == ".mp4" => {
+                    swept.removed += 1;
+                    tracing::info!(path = %path.display(), "removed a clip that no entry points to");
+                }
+                Ok(_) => {}
+                Err(error) => {
+                    let name = found.file_path.trim_end_matches(".mp4");
+                    swept.failed.push(format!("{name}{kind}"));
+                    let path = path.display();
+                    tracing::error!(%path, %error, "cannot remove what no entry points to");
+                    break;
+                }
+            }
+        }
     }
-    Ok(removed)
+    Ok(swept)
 }
 
 /// Removes the oldest clips as far as the settings want it, but none that is being read. Says how

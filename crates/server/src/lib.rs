@@ -13,6 +13,7 @@ pub mod metrics;
 pub mod model;
 pub mod recorder;
 pub mod schedule;
+pub mod scripts;
 pub(crate) mod sources;
 pub mod spool;
 pub mod storage;

@@ -109,7 +109,7 @@ pub(crate) fn spool_limit(bytes: u64) {
 
 /// What is counted of an application is shown from the first scrape on, too.
 pub(crate) fn application(name: &str) {
-    for kind in ["periodic", "on_demand"] {
+    for kind in ["periodic", "on_demand", "recording"] {
         for counted in [CLIPS_MADE, CLIPS_FAILED] {
             counter!(counted, "app" => name.to_owned(), "kind" => kind).increment(0);
         }

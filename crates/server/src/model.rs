@@ -34,6 +34,15 @@ pub struct ApiResult {
 }
 
 impl ApiResult {
+    /// Done, and nothing to say of it.
+    #[must_use]
+    pub fn plain() -> Self {
+        Self {
+            message: None,
+            ..Self::done("")
+        }
+    }
+
     /// Done.
     #[must_use]
     pub fn done(message: impl Into<String>) -> Self {
@@ -266,7 +275,8 @@ pub enum BroadcastStatus {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Broadcast {
-    /// Its identifier: `[A-Za-z0-9._-]{1,128}`, no dot first.
+    /// Its identifier: UTF-8 of at most 128 bytes without `/`, `\\`, `..` and control characters, no
+    /// dot first. In URLs it is percent-encoded.
     pub stream_id: String,
     /// What people call it.
     pub name: Option<String>,
@@ -294,6 +304,8 @@ pub struct Broadcast {
     pub date: i64,
     /// The folder below `streams/` that its playlist lies in.
     pub sub_folder: Option<String>,
+    /// Whether its streams are recorded, each whole: 1 for yes, -1 for no, 0 when nobody said.
+    pub mp4_enabled: i32,
     /// What else a client gave; it is given back as it is.
     #[serde(flatten)]
     #[schema(ignore)]
@@ -321,15 +333,22 @@ pub struct QueuedHook {
     pub last_error: Option<String>,
 }
 
-/// Whether a text may be a stream's identifier.
+/// Whether a text may be a stream's identifier: a file name in any script that leads nowhere else, of
+/// 128 bytes at most. Texts are told apart by their bytes, however they are composed.
 #[must_use]
 pub fn is_stream_id(text: &str) -> bool {
     (1..=STREAM_ID_MAX).contains(&text.len())
         && !text.starts_with('.')
         && !text.contains("..")
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+        && !text.contains(['/', '\\'])
+        && !text.chars().any(char::is_control)
+}
+
+/// Whether a text may be an application's name, which is the first part of its URLs.
+#[must_use]
+pub fn is_app_name(text: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    is_stream_id(text) && text.bytes().all(allowed)
 }
 
 /// Whether a text has the form of a clip's identifier.
@@ -394,8 +413,27 @@ mod tests {
 
     #[test]
     fn stream_ids_lead_nowhere_else() {
-        for good in ["cam1", "a", "A.b_c-1", "x".repeat(128).as_str()] {
+        for good in [
+            "cam1",
+            "a",
+            "A.b_c-1",
+            "直播间",
+            "with space",
+            "a+b",
+            "cam@home",
+            "cam(1)",
+            "naïve",
+            "50%",
+            "%2e%2e",
+            "a?b#c",
+            "é".repeat(64).as_str(),
+            "x".repeat(128).as_str(),
+        ] {
             assert!(is_stream_id(good), "{good}");
+            let plain = good
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
+            assert_eq!(is_app_name(good), plain, "{good}");
         }
         for bad in [
             "",
@@ -403,8 +441,12 @@ mod tests {
             "..",
             "a..b",
             "a/b",
-            "a b",
-            "é",
+            "a\\b",
+            "a\0",
+            "a\nb",
+            "a\u{7f}",
+            "a\u{85}",
+            "é".repeat(65).as_str(),
             "x".repeat(129).as_str(),
         ] {
             assert!(!is_stream_id(bad), "{bad}");

@@ -86,6 +86,15 @@ pub struct Boundary {
     pub from_the_start: bool,
 }
 
+/// A recording that has not come to its end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpenRecording {
+    /// What its clip will be called.
+    pub vod_id: String,
+    /// Where it begins, and in which session.
+    pub begins: Boundary,
+}
+
 /// What REST asked of periodic recording. It holds until the configuration says something new.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PeriodicState {
@@ -103,7 +112,7 @@ pub enum SortBy {
     /// As they were made.
     #[default]
     Creation,
-    /// By `vodName`.
+    /// By `vodName`, in whatever case.
     Name,
     /// By `creationDate`.
     Date,
@@ -207,6 +216,15 @@ pub trait Catalog: Send + Sync {
     fn boundary(&self, app: &str, stream_id: &str) -> Result<Option<Boundary>>;
     /// Sets that, where no clip does.
     fn set_boundary(&self, app: &str, stream_id: &str, boundary: Option<&Boundary>) -> Result<()>;
+    /// The recordings of a stream that have not come to their ends.
+    fn recordings(&self, app: &str, stream_id: &str) -> Result<Vec<OpenRecording>>;
+    /// Sets that.
+    fn set_recordings(
+        &self,
+        app: &str,
+        stream_id: &str,
+        recordings: &[OpenRecording],
+    ) -> Result<()>;
     /// What REST asked of periodic recording.
     fn periodic(&self, app: &str) -> Result<Option<PeriodicState>>;
     /// Sets that.

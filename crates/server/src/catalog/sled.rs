@@ -11,6 +11,7 @@
 //! | `d app 0 vodId` | the VoD of a file that is to be removed |
 //! | `b app 0 streamId` | the broadcast |
 //! | `m app 0 streamId` | the boundary |
+//! | `r app 0 streamId` | the recordings that have not come to their ends |
 //! | `p app` | what REST asked of periodic recording |
 //! | `h place`, `f place` | a webhook that is queued, that failed |
 //! | `c name` | a counter |
@@ -31,7 +32,8 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
 use super::{
-    Announcement, Boundary, Catalog, CatalogError, PeriodicState, Result, SortBy, Ticket, VodQuery,
+    Announcement, Boundary, Catalog, CatalogError, OpenRecording, PeriodicState, Result, SortBy,
+    Ticket, VodQuery,
 };
 use crate::model::{Broadcast, QueuedHook, Vod};
 use crate::storage::ClipRecord;
@@ -210,7 +212,10 @@ impl SledCatalog {
             let new = self.store().ok()?;
             let db = open_db(aside).ok()?;
             for (key, value) in db.iter().map_while(std::result::Result::ok) {
-                let wanted = matches!(key.first(), Some(b'd' | b'b' | b'm' | b'p' | b'h' | b'c'));
+                let wanted = matches!(
+                    key.first(),
+                    Some(b'd' | b'b' | b'm' | b'r' | b'p' | b'h' | b'c')
+                );
                 if wanted && check(&key, &value).is_ok() && new.db.insert(key, value).is_ok() {
                     taken += 1;
                 }
@@ -414,6 +419,10 @@ impl Entry<'_> {
     }
 }
 
+fn in_lower_case(text: &str) -> impl Iterator<Item = char> + '_ {
+    text.chars().flat_map(char::to_lowercase)
+}
+
 impl Catalog for SledCatalog {
     fn commit_clip(
         &self,
@@ -455,7 +464,7 @@ impl Catalog for SledCatalog {
         found.sort_by(|a, b| {
             let asked = match query.sort_by {
                 SortBy::Creation => std::cmp::Ordering::Equal,
-                SortBy::Name => a.vod.vod_name.cmp(&b.vod.vod_name),
+                SortBy::Name => in_lower_case(&a.vod.vod_name).cmp(in_lower_case(&b.vod.vod_name)),
                 SortBy::Date => a.vod.creation_date.cmp(&b.vod.creation_date),
             };
             asked.then(a.place.cmp(&b.place))
@@ -610,6 +619,21 @@ impl Catalog for SledCatalog {
 
     fn set_boundary(&self, app: &str, stream_id: &str, boundary: Option<&Boundary>) -> Result<()> {
         self.set(key(b'm', app, stream_id.as_bytes()), boundary)
+    }
+
+    fn recordings(&self, app: &str, stream_id: &str) -> Result<Vec<OpenRecording>> {
+        let found = self.get(&key(b'r', app, stream_id.as_bytes()))?;
+        Ok(found.unwrap_or_default())
+    }
+
+    fn set_recordings(
+        &self,
+        app: &str,
+        stream_id: &str,
+        recordings: &[OpenRecording],
+    ) -> Result<()> {
+        let some = (!recordings.is_empty()).then(|| recordings.to_vec());
+        self.set(key(b'r', app, stream_id.as_bytes()), some.as_ref())
     }
 
     fn periodic(&self, app: &str) -> Result<Option<PeriodicState>> {
@@ -846,6 +870,7 @@ fn check(key: &[u8], value: &IVec) -> Result<()> {
         [b'f' | b'h', ..] => decode::<QueuedHook>(key, value).map(drop),
         [b'b', ..] => decode::<Broadcast>(key, value).map(drop),
         [b'm', ..] => decode::<Boundary>(key, value).map(drop),
+        [b'r', ..] => decode::<Vec<OpenRecording>>(key, value).map(drop),
         [b'p', ..] => decode::<PeriodicState>(key, value).map(drop),
         _ => Ok(()),
     }

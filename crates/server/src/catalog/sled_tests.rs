@@ -93,6 +93,24 @@ fn lists_are_ordered_searched_and_paged() {
         q.descending = true;
     });
     assert_eq!(backwards, [5, 4, 3, 2, 1]);
+    for (number, name) in [(6, "b.mp4"), (7, "A.mp4"), (8, "C.mp4"), (9, "a.mp4")] {
+        let named = Vod {
+            vod_name: name.to_owned(),
+            ..vod(number)
+        };
+        catalog.commit_clip("names", &named, None, &[]).unwrap();
+    }
+    let by_name = VodQuery {
+        size: 9,
+        sort_by: SortBy::Name,
+        ..VodQuery::default()
+    };
+    let found = catalog.vods("names", &by_name).unwrap();
+    let names = found.iter().map(|vod| vod.vod_name.as_str());
+    assert_eq!(
+        names.collect::<Vec<_>>(),
+        ["A.mp4", "a.mp4", "b.mp4", "C.mp4"]
+    );
     assert_eq!(query(&|q| q.stream_id = Some("cam1".into())), [3, 1, 5]);
     assert_eq!(query(&|q| q.search = Some("CAM0".into())), [2, 4]);
     assert_eq!(query(&|q| q.search = Some(".*".into())), [0; 0]);

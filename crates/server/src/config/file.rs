@@ -34,6 +34,8 @@ const APP: &[&str] = &[
     "jwt_secret",
     "listener_hook_url",
     "max_clip_seconds",
+    "muxer_finish_script",
+    "muxer_finish_timeout",
     "name",
     "retention",
     "segment_patience",
@@ -99,6 +101,9 @@ pub(super) struct App {
     pub(super) allow_private_addresses: Option<bool>,
     #[serde(default, deserialize_with = "age")]
     pub(super) segment_patience: Option<Duration>,
+    pub(super) muxer_finish_script: Option<PathBuf>,
+    #[serde(default, deserialize_with = "age")]
+    pub(super) muxer_finish_timeout: Option<Duration>,
     pub(super) retention: Option<Retained>,
 }
 
@@ -231,6 +236,8 @@ impl App {
             jwt_secret: None,
             allow_private_addresses: None,
             segment_patience: None,
+            muxer_finish_script: None,
+            muxer_finish_timeout: None,
             retention: None,
         }
     }
@@ -252,6 +259,8 @@ impl App {
             "jwt_secret" => self.jwt_secret = Some(text.to_owned()),
             "allow_private_addresses" => self.allow_private_addresses = Some(truth(text)?),
             "segment_patience" => self.segment_patience = age(value()).said()?,
+            "muxer_finish_script" => self.muxer_finish_script = Some(text.into()),
+            "muxer_finish_timeout" => self.muxer_finish_timeout = age(value()).said()?,
             "retention_max_age" => {
                 let max_age = age(value()).said()?;
                 self.retention = Some(Retained {

@@ -20,11 +20,15 @@ use url::Url;
 pub use self::error::ConfigError;
 use self::file::{File, Retained};
 pub use self::units::{parse_age, parse_size};
+use crate::scripts::FinishScript;
 use crate::storage::AppPaths;
 
 /// A configuration file with every key there is: those that have a default with it, the others
 /// behind a `#`.
 pub const SAMPLE: &str = include_str!("sample.toml");
+
+/// How long a program may take that is run after a clip.
+const SCRIPT_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// First path segments that are not applications.
 const RESERVED: [&str; 4] = ["healthz", "readyz", "metrics", "openapi.json"];
@@ -83,6 +87,8 @@ pub struct AppSettings {
     pub reach: Reach,
     /// How long a segment is waited for that is listed and not there.
     pub segment_patience: Duration,
+    /// What is run after each clip.
+    pub finish_script: Option<FinishScript>,
     /// How long clips are kept.
     pub retention: Retention,
 }
@@ -203,7 +209,7 @@ impl Settings {
             }
             let misnamed = if apps.iter().any(|other| other.name == app.name) {
                 Some("is named twice")
-            } else if !crate::model::is_stream_id(&app.name) {
+            } else if !crate::model::is_app_name(&app.name) {
                 Some("may have letters, digits, `.`, `_` and `-` in its name, and no dot first")
             } else if RESERVED.contains(&app.name.as_str()) {
                 Some("has a name that means something else in a URL")
@@ -273,6 +279,7 @@ impl AppSettings {
             jwt_secret: None,
             reach: Reach::PublicAndLoopback,
             segment_patience: Duration::from_secs(2),
+            finish_script: None,
             retention: Retention::default(),
         }
     }
@@ -339,6 +346,13 @@ impl From<file::App> for AppSettings {
                 _ => usual.reach,
             },
             segment_patience: app.segment_patience.unwrap_or(usual.segment_patience),
+            finish_script: app
+                .muxer_finish_script
+                .filter(|program| !program.as_os_str().is_empty())
+                .map(|program| FinishScript {
+                    program: std::path::absolute(&program).unwrap_or(program),
+                    timeout: app.muxer_finish_timeout.unwrap_or(SCRIPT_TIMEOUT),
+                }),
             retention: Retention { max_age, max_bytes },
             ..usual
         }

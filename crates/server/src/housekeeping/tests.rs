@@ -67,8 +67,12 @@ fn only_clips_that_nothing_points_to_are_cleaned_up() {
     }
     let app = AppSettings::new("live", streams.path()).paths();
     let store = ClipStore::default();
-    assert_eq!(remove_unlisted(&catalog, &store, &app).unwrap(), 2);
-    assert_eq!(remove_unlisted(&catalog, &store, &app).unwrap(), 0);
+    let swept = |removed| Swept {
+        removed,
+        failed: Vec::new(),
+    };
+    assert_eq!(remove_unlisted(&catalog, &store, &app).unwrap(), swept(2));
+    assert_eq!(remove_unlisted(&catalog, &store, &app).unwrap(), swept(0));
     assert!(streams.path().join(&known.vod_name).exists());
     for name in [&part, "recording.mp4", "cam.m3u8"] {
         assert!(streams.path().join(name).exists() && sub.join(name).exists());

@@ -211,6 +211,35 @@ where
     }
 }
 
+/// A file that is to be saved under this name (RFC 6266, 4.3): other than plain ASCII goes into a parameter
+/// of its own (RFC 8187), with something for those who do not know it.
+pub(super) fn attachment(name: &str) -> String {
+    use std::fmt::Write;
+    let plain = |one: char| one.is_ascii_graphic() || one == ' ';
+    let fallback: String = name
+        .chars()
+        .map(|one| {
+            if plain(one) && !"\"\\%".contains(one) {
+                one
+            } else {
+                '_'
+            }
+        })
+        .collect();
+    let mut text = format!("attachment; filename=\"{fallback}\"");
+    if fallback != name {
+        text.push_str("; filename*=UTF-8''");
+        for byte in name.bytes() {
+            if byte.is_ascii_alphanumeric() || b"!#$&+-.^_`|~".contains(&byte) {
+                text.push(char::from(byte));
+            } else {
+                let _ = write!(text, "%{byte:02X}");
+            }
+        }
+    }
+    text
+}
+
 /// The body of a request.
 pub(super) async fn body(request: Request) -> Result<Bytes, Fault> {
     let body = Limited::new(request.into_body(), LONGEST_BODY).collect();
@@ -225,5 +254,24 @@ pub(super) async fn body(request: Request) -> Result<Bytes, Fault> {
             StatusCode::REQUEST_TIMEOUT,
             "The body takes too long to come",
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::attachment;
+
+    #[test]
+    fn names_of_files_to_be_saved() {
+        for (name, expected) in [
+            ("cam.mp4", "attachment; filename=\"cam.mp4\""),
+            ("with space.mp4", "attachment; filename=\"with space.mp4\""),
+            (
+                "直\"50%.mp4",
+                "attachment; filename=\"__50_.mp4\"; filename*=UTF-8''%E7%9B%B4%2250%25.mp4",
+            ),
+        ] {
+            assert_eq!(attachment(name), expected);
+        }
     }
 }

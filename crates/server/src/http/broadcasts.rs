@@ -40,7 +40,8 @@ pub(super) async fn create(
     broadcast.stream_id = if given.is_empty() { vod_id() } else { given };
     if !is_stream_id(&broadcast.stream_id) {
         return Err(Fault::bad(
-            "A streamId has 1 to 128 letters, digits, dots, underscores and hyphens, no dot first",
+            "A streamId has 1 to 128 bytes, no dot first, and no slash, backslash, control character \
+             or two dots in a row",
         ));
     }
     check(&app, &broadcast)?;

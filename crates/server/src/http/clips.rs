@@ -58,13 +58,14 @@ pub(super) async fn start_periodic(
     remember(&web, &app, true, seconds).await?;
     let interval = Duration::from_secs(seconds);
     let replaced = web.clipping.start_periodic(&app.name, interval).await;
-    let message = if replaced {
-        let name = &app.name;
-        format!("Old clip-creator timer is cancelled for app: {name} and new one will be created")
+    let name = &app.name;
+    Ok(Json(if replaced {
+        ApiResult::done(format!(
+            "Old clip-creator timer is cancelled for app: {name} and new one will be created"
+        ))
     } else {
-        format!("Clip creator timer is created for app: {}", app.name)
-    };
-    Ok(Json(ApiResult::done(message)))
+        ApiResult::plain()
+    }))
 }
 
 /// Stops periodic clips; every live stream gets a last one.
@@ -86,7 +87,7 @@ pub(super) async fn stop_periodic(
     remember(&web, &app, false, interval).await?;
     let name = &app.name;
     Ok(Json(if web.clipping.stop_periodic(name).await {
-        ApiResult::done(format!("Clip creator timer is stopped for app: {name}"))
+        ApiResult::plain()
     } else {
         ApiResult::refused(format!(
             "There is no active timer for Clip Creator Plugin in app: {name}"
@@ -281,7 +282,14 @@ pub(super) async fn clean_up(
     Extension(app): App,
 ) -> Result<Json<ApiResult>, Fault> {
     let paths = app.paths();
-    let removed = blocking(move || remove_unlisted(&*web.catalog, &web.store, &paths)).await?;
+    let swept = blocking(move || remove_unlisted(&*web.catalog, &web.store, &paths)).await?;
+    if !swept.failed.is_empty() {
+        let files = swept.failed.join(",");
+        return Ok(Json(ApiResult::refused(format!(
+            "Following files are not deleted: {files}"
+        ))));
+    }
+    let removed = swept.removed;
     let message = if removed == 0 {
         "MP4 files and database is in synch".to_owned()
     } else {

@@ -4,6 +4,7 @@
 //! that HLS and clips have, and nothing that begins with a dot.
 
 mod conditions;
+mod uris;
 
 use std::fs::File;
 use std::io;
@@ -21,12 +22,13 @@ use clipmill::ClipReader;
 use http_body_util::channel::{Channel, Sender};
 
 use self::conditions::{Verdict, Version, range, verdict};
+pub(super) use self::uris::encoded;
 use super::answer::{Fault, Head, Path, Query};
 use super::clips::gaps_header;
-use super::virtual_clips::WindowQuery;
+use super::virtual_clips::{PlaylistQuery, WindowQuery};
 use super::{Shared, blocking};
 use crate::model::ApiResult;
-use crate::recorder::VirtualClip;
+use crate::recorder::{VirtualClip, WindowPlaylist};
 use crate::storage::{AppPaths, ClipBody, ClipStore, Lease};
 
 /// Read at a time: large, as each piece costs a change of threads.
@@ -38,6 +40,11 @@ const AHEAD: usize = 2;
 /// A client that takes nothing for so long is gone.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+const HLS: &str = "application/vnd.apple.mpegurl";
+
+/// Playlists that are rewritten are no longer than this.
+const LONGEST_PLAYLIST: u64 = 64 << 20;
+
 /// What is served, and as what.
 const TYPES: [(&str, &str); 15] = [
     ("aac", "audio/aac"),
@@ -45,7 +52,7 @@ const TYPES: [(&str, &str); 15] = [
     ("ec3", "audio/eac3"),
     ("fmp4", "video/mp4"),
     ("jpg", "image/jpeg"),
-    ("m3u8", "application/vnd.apple.mpegurl"),
+    ("m3u8", HLS),
     ("m4a", "audio/mp4"),
     ("m4s", "video/iso.segment"),
     ("m4v", "video/mp4"),
@@ -57,12 +64,13 @@ const TYPES: [(&str, &str); 15] = [
     ("webvtt", "text/vtt"),
 ];
 
-/// Plays a clip, a playlist or a segment; or a clip that exists nowhere, `{streamId}.mp4` with a window.
+/// Plays a clip, a playlist or a segment; or a window of a stream, which is stored nowhere: `{streamId}.mp4` as a
+/// clip, `{streamId}.m3u8` as a playlist (`VOD`) of the segments that hold it, as far as they are listed.
 #[utoipa::path(
     get, path = "/{app}/streams/{*path}", tag = "playback",
     params(
         ("app" = String, Path), ("path" = String, Path, description = "May lead into folders"),
-        ("start" = Option<String>, Query, description = "Where a clip that is not stored begins: RFC 3339, or milliseconds since the Unix epoch"),
+        ("start" = Option<String>, Query, description = "Where the window begins: RFC 3339, or seconds or milliseconds since the Unix epoch"),
         ("end" = Option<String>, Query, description = "Where it ends"),
         ("last" = Option<String>, Query, description = "In place of both: so much before the live edge, as in `30s`"),
         ("cut" = Option<String>, Query, description = "`exact` (the default), `keyframe` or `segment`"),
@@ -70,7 +78,7 @@ const TYPES: [(&str, &str); 15] = [
     ),
     responses(
         (status = 200, content_type = "video/mp4"), (status = 206, content_type = "video/mp4"),
-        (status = 304), (status = 400, body = ApiResult), (status = 404), (status = 412),
+        (status = 304), (status = 307), (status = 400, body = ApiResult), (status = 404), (status = 412),
         (status = 416), (status = 417, body = ApiResult)
     )
 )]
@@ -92,12 +100,53 @@ pub(super) async fn get(
         };
         return Ok(answer(found, "video/mp4", &method, &headers));
     }
+    if let Some(asked) = PlaylistQuery::of(&path, &query)? {
+        return match asked.find(&web, &app).await? {
+            WindowPlaylist::Text(mut text) => {
+                let folder = web
+                    .settings
+                    .borrow()
+                    .app(&app)
+                    .map(|app| app.streams_dir.join(&path));
+                if uris::may_need_escapes(&path)
+                    && let Some(folder) = folder.and_then(|file| Some(file.parent()?.to_owned()))
+                {
+                    text = blocking(move || Ok::<_, Fault>(uris::escaped(&text, &folder))).await?;
+                }
+                Ok(answer(Found::of_text(text), HLS, &method, &headers))
+            }
+            WindowPlaylist::At(path) => {
+                let at = format!("/{app}/streams/{}?{}", encoded(&path), asked.query());
+                let at = HeaderValue::try_from(at).map_err(Fault::internal)?;
+                Ok((StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, at)]).into_response())
+            }
+        };
+    }
     let app = web.settings.borrow().app(&app).map(|app| app.paths());
     let (paths, store) = (app.ok_or_else(missing)?, web.store.clone());
     let content_type = content_type(&path).ok_or_else(missing)?;
     let found = blocking(move || Ok::<_, Fault>(open(&paths, &store, &path))).await?;
     let found = found.ok_or_else(missing)?;
     Ok(answer(found, content_type, &method, &headers))
+}
+
+/// A clip that is stored.
+pub(super) async fn stored(
+    web: &super::Web,
+    app: &crate::config::AppSettings,
+    vod: &crate::model::Vod,
+    method: &Method,
+    headers: &HeaderMap,
+) -> Result<Response, Fault> {
+    let (paths, store) = (app.paths(), web.store.clone());
+    let path = vod
+        .file_path
+        .strip_prefix("streams/")
+        .unwrap_or(&vod.vod_name)
+        .to_owned();
+    let found = blocking(move || Ok::<_, Fault>(open(&paths, &store, &path))).await?;
+    let found = found.ok_or_else(|| Fault::missing("There is no such file"))?;
+    Ok(answer(found, "video/mp4", method, headers))
 }
 
 fn content_type(path: &str) -> Option<&'static str> {
@@ -116,6 +165,17 @@ struct Found {
 enum Content {
     File(Arc<File>, Lease),
     Clip(Arc<VirtualClip>),
+    Bytes(Bytes),
+}
+
+impl Found {
+    fn of_text(text: String) -> Self {
+        let bytes = Bytes::from(text);
+        Self {
+            version: Version::of_bytes(&bytes),
+            content: Content::Bytes(bytes),
+        }
+    }
 }
 
 fn open(app: &AppPaths, store: &ClipStore, path: &str) -> Option<Found> {
@@ -154,6 +214,13 @@ fn open_below(root: &FilePath, path: &str, store: &ClipStore) -> io::Result<Opti
     }
     let file = File::open(&real)?;
     let metadata = file.metadata()?;
+    if path.ends_with(".m3u8") && uris::may_need_escapes(path) && metadata.len() <= LONGEST_PLAYLIST
+    {
+        let text = std::fs::read(&real)?;
+        let folder = asked.parent().unwrap_or(&root);
+        let text = uris::escaped(&String::from_utf8_lossy(&text), folder);
+        return Ok(Some(Found::of_text(text)));
+    }
     Ok(metadata.is_file().then(|| Found {
         version: Version::of(&metadata),
         content: Content::File(Arc::new(file), lease),
@@ -227,6 +294,7 @@ enum Pieces {
         clip: Arc<VirtualClip>,
         reader: ClipReader,
     },
+    Bytes(Bytes),
 }
 
 impl Pieces {
@@ -241,6 +309,10 @@ impl Pieces {
                 reader: clip.reader(part),
                 clip,
             },
+            Content::Bytes(bytes) => {
+                let index = |at: u64| usize::try_from(at).unwrap_or(usize::MAX).min(bytes.len());
+                Self::Bytes(bytes.slice(index(part.start)..index(part.end)))
+            }
         }
     }
 
@@ -252,6 +324,7 @@ impl Pieces {
                 part.start += bytes.len() as u64;
                 Ok(bytes)
             }
+            Self::Bytes(bytes) => Ok(std::mem::take(bytes)),
             Self::Clip { clip, reader } => {
                 let read = clip.read(reader, PIECE);
                 read.map_err(|error| {

@@ -2,7 +2,7 @@
 //!
 //! - `server`: connections, their limits, and how they end;
 //! - `auth`: who may call;
-//! - `clips`, `vods`, `broadcasts`: the calls;
+//! - `clips`, `vods`, `broadcasts`, `recordings`: the calls;
 //! - `files`: clips, playlists and segments; `virtual_clips`: clips that exist nowhere;
 //! - `status`: health, metrics, and the description of all this.
 
@@ -11,6 +11,7 @@ mod auth;
 mod broadcasts;
 mod clips;
 mod files;
+mod recordings;
 mod server;
 mod status;
 mod virtual_clips;
@@ -41,7 +42,9 @@ pub use self::server::{Gate, HttpServer};
 use crate::catalog::{Catalog, CatalogError};
 use crate::config::Settings;
 use crate::metrics;
-use crate::recorder::{ClipWindow, MadeClip, OnDemandError, RecorderStatus, VirtualClip};
+use crate::recorder::{
+    ClipWindow, MadeClip, OnDemandError, RecorderStatus, Switched, VirtualClip, WindowPlaylist,
+};
 use crate::storage::ClipStore;
 
 /// An answer that is on its way.
@@ -68,6 +71,18 @@ pub trait Clipping: Send + Sync {
         cut: Option<clipmill::Cut>,
         goes_on: bool,
     ) -> Pending<'a, Result<Arc<VirtualClip>, OnDemandError>>;
+    /// A window of a stream as a playlist for players.
+    fn window_playlist<'a>(
+        &'a self,
+        app: &'a str,
+        path: &'a str,
+        window: ClipWindow,
+        query: &'a str,
+    ) -> Pending<'a, Result<WindowPlaylist, OnDemandError>>;
+    /// Turns the recording of a stream on or off, while it is live.
+    fn switch<'a>(&'a self, app: &'a str, stream: &'a str, on: bool) -> Pending<'a, Switched>;
+    /// Removes a stream's HLS files, as far as no clip to come needs them.
+    fn delete_hls<'a>(&'a self, app: &'a str, stream: &'a str) -> Pending<'a, ()>;
     /// Starts periodic recording; true when it replaced one that ran.
     fn start_periodic<'a>(&'a self, app: &'a str, interval: Duration) -> Pending<'a, bool>;
     /// Stops periodic recording; false when none ran.
@@ -151,6 +166,8 @@ fn described(web: Web) -> (Router, Description) {
         .routes(routes!(broadcasts::list))
         .routes(routes!(broadcasts::count))
         .routes(routes!(broadcasts::count_live))
+        .routes(routes!(recordings::switch))
+        .routes(routes!(recordings::hls_to_mp4))
         .route_layer(middleware::from_fn_with_state(web.clone(), auth::check));
     let open = OpenApiRouter::with_openapi(Api::openapi())
         .routes(routes!(files::get))

@@ -85,6 +85,24 @@ impl Clipping for Stub {
         Box::pin(async move { Err(OnDemandError::NoBroadcast(stream.to_owned())) })
     }
 
+    fn window_playlist<'a>(
+        &'a self,
+        _: &'a str,
+        path: &'a str,
+        _: ClipWindow,
+        _: &'a str,
+    ) -> Pending<'a, Result<WindowPlaylist, OnDemandError>> {
+        Box::pin(async move { Err(OnDemandError::NoBroadcast(path.to_owned())) })
+    }
+
+    fn switch<'a>(&'a self, _: &'a str, _: &'a str, _: bool) -> Pending<'a, Switched> {
+        Box::pin(async { Switched::NotLive })
+    }
+
+    fn delete_hls<'a>(&'a self, _: &'a str, _: &'a str) -> Pending<'a, ()> {
+        Box::pin(async {})
+    }
+
     fn start_periodic<'a>(&'a self, _: &'a str, interval: Duration) -> Pending<'a, bool> {
         let replaced = self.periodic.lock().unwrap().replace(interval).is_some();
         Box::pin(async move { replaced })

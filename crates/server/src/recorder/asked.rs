@@ -98,6 +98,7 @@ impl Asked {
             stream: &self.stream,
             sub_folder: planned.sub_folder.as_deref(),
             clip: planned.clip,
+            vod_id: None,
             boundary: None,
             missing: planned.missing,
             from_the_start: false,
@@ -128,8 +129,14 @@ impl Asked {
     pub(crate) fn plan(&self, shared: &Shared, app: &App) -> Result<Planned, OnDemandError> {
         let known = shared.catalog.broadcast(app.name(), &self.stream);
         let known = known.map_err(|error| OnDemandError::Failed(error.to_string()))?;
-        let Some(broadcast) = known else {
-            return Err(OnDemandError::NoBroadcast(self.stream.clone()));
+        let broadcast = match known {
+            Some(broadcast) => broadcast,
+            // What lies on the disk can be had after its broadcast was deleted.
+            None if self.window == ClipWindow::Listed => Broadcast {
+                stream_id: self.stream.clone(),
+                ..Broadcast::default()
+            },
+            None => return Err(OnDemandError::NoBroadcast(self.stream.clone())),
         };
         self.wait_for_late_segments(app);
         let boundary = shared.catalog.boundary(app.name(), &self.stream);
@@ -218,6 +225,9 @@ impl Asked {
         shared: &Shared,
         app: &App,
     ) -> Result<Found, OnDemandError> {
+        if self.window == ClipWindow::Listed {
+            return self.in_history(shared, app, None, None, None);
+        }
         let stream = app.stream(&self.stream);
         let live = stream.as_ref().and_then(|stream| {
             let state = lock(&stream.state);
@@ -337,7 +347,7 @@ impl Asked {
                 };
                 (bounds, (ms(from)?, ms(end)?))
             }
-            ClipWindow::Range { .. } | ClipWindow::Last(_) => {
+            ClipWindow::Range { .. } | ClipWindow::Last(_) | ClipWindow::Listed => {
                 let (from_ms, to_ms) = self.range(ms(end)?)?;
                 let place = |ms| timeline.at_time(DateTime::<Utc>::from_timestamp_millis(ms)?);
                 let bounds = Bounds {
@@ -365,7 +375,7 @@ impl Asked {
     /// The window, where `edge_ms` is the live edge. `None` when it depends on more than that.
     fn range(&self, edge_ms: i64) -> Option<(i64, i64)> {
         match self.window {
-            ClipWindow::SinceBoundary => None,
+            ClipWindow::SinceBoundary | ClipWindow::Listed => None,
             ClipWindow::Range { from_ms, to_ms } => Some((from_ms, to_ms)),
             ClipWindow::Last(length) => {
                 let length = i64::try_from(length.as_millis()).unwrap_or(i64::MAX);
@@ -376,13 +386,13 @@ impl Asked {
 
     /// When the segments begin that were recorded, where the playlist does not say it: an instant has one
     /// date, whoever asks for it.
-    fn known_dates(
-        &self,
+    pub(crate) fn known_dates(
+        stream: &str,
         listed: &MediaPlaylist,
         playlist: &Path,
         app: &App,
     ) -> Vec<Option<DateTime<Utc>>> {
-        let stream = app.stream(&self.stream);
+        let stream = app.stream(stream);
         let Some(stream) = stream.filter(|_| !listed.has_dates()) else {
             return Vec::new();
         };
@@ -408,10 +418,25 @@ impl Asked {
         live_edge: Option<DateTime<Utc>>,
         recorded: Option<DateTime<Utc>>,
     ) -> Result<Found, OnDemandError> {
+        let nothing = |from_ms, to_ms, why| OnDemandError::NoSegment {
+            stream: self.stream.clone(),
+            from_ms,
+            to_ms,
+            why,
+        };
+        let nothing_at_all = || {
+            let now = crate::model::now_ms();
+            let interval = i64::try_from(app.usual_interval().as_millis()).unwrap_or(i64::MAX);
+            let window = self.range(now);
+            let (from_ms, to_ms) = window.unwrap_or((now.saturating_sub(interval), now));
+            let why = "its playlist lists no segment".to_owned();
+            nothing(from_ms, to_ms, Some(why))
+        };
         let serving = {
             let playlists = app.playlists();
             match playlists.serving(&self.stream, None) {
                 Some(serving) => serving,
+                None if playlists.lists_nothing(&self.stream) => return Err(nothing_at_all()),
                 None if playlists.has_any(&self.stream) => {
                     return Err(OnDemandError::NoHlsPlaylist(self.stream.clone()));
                 }
@@ -422,22 +447,15 @@ impl Asked {
             return Err(OnDemandError::NoHlsPlaylist(self.stream.clone()));
         };
         let ended = playlist.ended;
-        let known = self.known_dates(&playlist, &serving.path, app);
+        let known = Self::known_dates(&self.stream, &playlist, &serving.path, app);
         let dated = Dated::new(playlist, modified, live_edge, &known);
-        let nothing = |from_ms, to_ms, why| OnDemandError::NoSegment {
-            stream: self.stream.clone(),
-            from_ms,
-            to_ms,
-            why,
-        };
         let (Some(first), Some(last)) = (dated.begin(), dated.end()) else {
-            let now = crate::model::now_ms();
-            let (from_ms, to_ms) = self.range(now).unwrap_or((0, now));
-            let why = "its playlist lists no segment".to_owned();
-            return Err(nothing(from_ms, to_ms, Some(why)));
+            return Err(nothing_at_all());
         };
         let last_ms = last.timestamp_millis();
-        let (from_ms, to_ms) = self.range(last_ms).unwrap_or_else(|| {
+        let all = || (first.timestamp_millis(), last_ms);
+        let listed = (self.window == ClipWindow::Listed).then(all);
+        let (from_ms, to_ms) = self.range(last_ms).or(listed).unwrap_or_else(|| {
             let interval = TimeDelta::from_std(app.usual_interval()).unwrap_or_default();
             let listed = first.timestamp_millis()..last_ms;
             let boundary = written
@@ -461,6 +479,12 @@ impl Asked {
         let span = Span {
             from: instant(from_ms),
             to: instant(to_ms),
+        };
+        // Its first and its last moments, which may lie outside what its dates say.
+        let span = if listed.is_some() {
+            Span::default()
+        } else {
+            span
         };
         let snapshot = dated.read(&serving, &app.root(), app.reach(), span, &shared.indexes);
         let timeline = &snapshot.timeline;

@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use clipmill::Cut;
 
-use super::{ClipWindow, MadeClip, OnDemandError, RecorderStatus, Recorders, VirtualClip};
+use super::{
+    ClipWindow, MadeClip, OnDemandError, RecorderStatus, Recorders, Switched, VirtualClip,
+    WindowPlaylist,
+};
 use crate::http::{Clipping, Pending};
 
 impl Clipping for Recorders {
@@ -29,6 +32,24 @@ impl Clipping for Recorders {
         goes_on: bool,
     ) -> Pending<'a, Result<Arc<VirtualClip>, OnDemandError>> {
         Box::pin(Self::virtual_clip(self, app, stream, window, cut, goes_on))
+    }
+
+    fn window_playlist<'a>(
+        &'a self,
+        app: &'a str,
+        path: &'a str,
+        window: ClipWindow,
+        query: &'a str,
+    ) -> Pending<'a, Result<WindowPlaylist, OnDemandError>> {
+        Box::pin(Self::window_playlist(self, app, path, window, query))
+    }
+
+    fn switch<'a>(&'a self, app: &'a str, stream: &'a str, on: bool) -> Pending<'a, Switched> {
+        Box::pin(Self::switch(self, app, stream, on))
+    }
+
+    fn delete_hls<'a>(&'a self, app: &'a str, stream: &'a str) -> Pending<'a, ()> {
+        Box::pin(Self::delete_hls(self, app, stream))
     }
 
     fn start_periodic<'a>(&'a self, app: &'a str, interval: Duration) -> Pending<'a, bool> {

@@ -167,6 +167,11 @@ impl Dated {
         Self { segments }
     }
 
+    /// The segments, each dated.
+    pub(crate) fn into_segments(self) -> Vec<Segment> {
+        self.segments
+    }
+
     /// When the first segment begins.
     pub(crate) fn begin(&self) -> Option<DateTime<Utc>> {
         self.segments.iter().find_map(|segment| segment.start_time)

@@ -2,11 +2,11 @@
 
 use std::fs::File;
 use std::io::Read as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use clipmill::Ticks;
-use clipmill_playlist::{MediaPlaylist, Playlist, PlaylistLimits, Segment};
+use clipmill_playlist::{Location, MediaPlaylist, Playlist, PlaylistLimits, Segment, candidates};
 
 use super::session::Session;
 use crate::catalog::Boundary;
@@ -88,10 +88,16 @@ pub(crate) fn place_of(
     listed: &[Segment],
     files: &mut dyn Files,
 ) -> Option<usize> {
-    let same = |segment: &Segment| {
-        let name = segment.uri.split('/').next_back().unwrap_or_default();
-        segment.sequence == lost.sequence && name == lost.segment
+    let here = Location::File(PathBuf::from("playlist.m3u8"));
+    // The file's name, however the playlist spells it.
+    let is_named = |segment: &Segment| {
+        let readings = candidates(&here, &segment.uri, None).unwrap_or_default();
+        readings.iter().any(|reading| match reading {
+            Location::File(path) => path.file_name().is_some_and(|name| *name == *lost.segment),
+            Location::Url(_) => false,
+        })
     };
+    let same = |segment: &Segment| segment.sequence == lost.sequence && is_named(segment);
     let place = listed.iter().position(same)?;
     // Its file may be gone, which does no harm; it may not be another one.
     let taken = Taken::read(&lost.taken);

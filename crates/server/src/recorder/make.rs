@@ -24,6 +24,8 @@ pub(crate) struct Recipe<'a> {
     pub(crate) stream: &'a str,
     pub(crate) sub_folder: Option<&'a str>,
     pub(crate) clip: Clip,
+    /// What it is called, where that is known already.
+    pub(crate) vod_id: Option<String>,
     /// Where the stream's periodic clips go on, where this is one of them.
     pub(crate) boundary: Option<&'a Boundary>,
     /// What is missing at its edges.
@@ -42,6 +44,8 @@ impl Recipe<'_> {
     fn kind(&self) -> &'static str {
         if self.boundary.is_some() {
             "periodic"
+        } else if self.vod_id.is_some() {
+            "recording"
         } else {
             "on_demand"
         }
@@ -113,6 +117,7 @@ fn make_one(
         stream,
         sub_folder,
         mut clip,
+        vod_id: named,
         boundary,
         mut missing,
         from_the_start,
@@ -129,7 +134,7 @@ fn make_one(
     let height = clip.tracks.iter().find_map(|track| track.config.video());
     let height = height.map(|video| video.height);
     let id = growing.as_ref().map(|growing| growing.vod_id.clone());
-    let id = id.unwrap_or_else(vod_id);
+    let id = id.or(named).unwrap_or_else(vod_id);
     let mut vod = Vod::new(&id, &broadcast, height, sub_folder);
     vod.duration = i64::try_from(clip.duration_ms).unwrap_or(i64::MAX);
     vod.start_time = match clip.start_time {
@@ -186,6 +191,9 @@ fn make_one(
     let moved = boundary.map(|boundary| (stream, boundary));
     match shared.catalog.commit_clip(app.name(), &vod, moved, &hooks) {
         Ok(()) => {
+            if let Some(script) = &settings.finish_script {
+                shared.scripts.run(script, &stored.path, app.name());
+            }
             stored.keep();
             Ok((vod, samples))
         }

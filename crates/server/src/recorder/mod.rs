@@ -27,6 +27,7 @@ mod app;
 mod asked;
 mod boundary;
 mod clipping;
+mod delete;
 mod growing;
 mod history;
 mod indexes;
@@ -39,7 +40,9 @@ mod request;
 mod session;
 mod shared;
 mod stream;
+mod switch;
 mod virtual_clip;
+mod window;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -56,12 +59,16 @@ use self::indexes::Indexes;
 pub use self::request::{ClipWindow, MadeClip, OnDemandError, RecorderStatus};
 use self::shared::{Shared, Troubles, lock};
 use self::stream::Stream;
+pub use self::switch::{Switched, set_switch};
 pub use self::virtual_clip::VirtualClip;
 use self::virtual_clip::VirtualClips;
+use self::window::AskedWindow;
+pub use self::window::WindowPlaylist;
 use crate::catalog::{Catalog, PeriodicState};
 use crate::config::{AppSettings, Settings};
 use crate::metrics;
 use crate::schedule::Pool;
+use crate::scripts::Scripts;
 use crate::spool::Spool;
 use crate::storage::ClipStore;
 
@@ -109,6 +116,7 @@ impl Recorders {
             making: AtomicUsize::new(0),
             virtual_clips: VirtualClips::default(),
             indexes: Indexes::default(),
+            scripts: Scripts::start()?,
         });
         let recorders = Self {
             inner: Arc::new(Inner {
@@ -244,6 +252,61 @@ impl Recorders {
             .unwrap_or_else(|error| Err(OnDemandError::Failed(error.to_string())))
     }
 
+    /// A window of a stream as a playlist. `path` is that of the playlist below `streams/`, without its
+    /// suffix, or the stream's id; `query` is how the window was asked for.
+    ///
+    /// # Errors
+    /// When there is nothing in the window.
+    pub async fn window_playlist(
+        &self,
+        app: &str,
+        path: &str,
+        window: ClipWindow,
+        query: &str,
+    ) -> Result<WindowPlaylist, OnDemandError> {
+        let shared = Arc::clone(&self.inner.shared);
+        let Some(app) = self.app(app) else {
+            return Err(OnDemandError::NoBroadcast(path.to_owned()));
+        };
+        let (path, query) = (path.to_owned(), query.to_owned());
+        let found = tokio::task::spawn_blocking(move || {
+            let asked = AskedWindow {
+                path: &path,
+                window,
+                query: &query,
+            };
+            asked.find(&shared, &app)
+        });
+        found
+            .await
+            .unwrap_or_else(|error| Err(OnDemandError::Failed(error.to_string())))
+    }
+
+    /// Turns the recording of a stream on or off, while it is live.
+    pub async fn switch(&self, app: &str, stream: &str, on: bool) -> Switched {
+        let found = self
+            .app(app)
+            .and_then(|app| Some((app.stream(stream)?, app)));
+        let Some((stream, app)) = found else {
+            return Switched::NotLive;
+        };
+        let shared = Arc::clone(&self.inner.shared);
+        let turned = tokio::task::spawn_blocking(move || stream.switch(on, &shared, &app));
+        turned.await.unwrap_or(Switched::NotLive)
+    }
+
+    /// Removes a stream's HLS files, as far as no clip to come needs them.
+    pub async fn delete_hls(&self, app: &str, stream: &str) {
+        let Some(app) = self.app(app) else {
+            return;
+        };
+        let stream = stream.to_owned();
+        let deleted = tokio::task::spawn_blocking(move || delete::delete_hls(&app, &stream));
+        if let Err(error) = deleted.await {
+            tracing::error!(%error, "the files of a stream are not deleted");
+        }
+    }
+
     /// Turns periodic clips on, from the live edge. Where they were on already, what is in the
     /// making is ended first: then true.
     pub async fn start_periodic(&self, app: &str, interval: Duration) -> bool {
@@ -313,6 +376,9 @@ impl Recorders {
             app.closed.notify_one();
         }
         while shared.making.load(Ordering::SeqCst) > 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        while shared.scripts.pending() > 0 {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         let context = Arc::clone(shared);

@@ -28,7 +28,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 const SHORT_GAP: TimeDelta = TimeDelta::milliseconds(500);
 
 /// A clip whose media cannot be read is given up after so many tries.
-const TRIES: u32 = 4;
+pub(super) const TRIES: u32 = 4;
 
 /// What is to be done next for a session.
 #[derive(Debug, PartialEq)]
@@ -86,6 +86,7 @@ impl Session {
 
     /// Everything that was listed has been taken in.
     pub(crate) fn all_listed(&mut self) {
+        self.tape_listed();
         if self.ending == Some(Ending::Listed) {
             self.ending = Some(Ending::Last);
         }
@@ -227,7 +228,7 @@ pub(crate) fn trim(session: &mut Session, app: &App) {
         return;
     }
     if let Some(end) = session.line.timeline().end() {
-        let gone = session.line.forget_before(end - ticks(session.interval));
+        let gone = session.forget_before(end - ticks(session.interval));
         app.forget_links(&gone);
     }
 }
@@ -292,6 +293,9 @@ impl Stream {
             return Some(now);
         }
         let session = state.session.as_ref()?;
+        if session.tape_is_due() {
+            return Some(now);
+        }
         match session.step() {
             Step::Wait => None,
             Step::Over if session.ending.is_none() => None,
@@ -308,6 +312,10 @@ impl Stream {
             return false;
         }
         let mut state = lock(&self.state);
+        if let Some(tape) = self.cut_tape(&mut state) {
+            drop(state);
+            return self.make_tape(tape, shared, app);
+        }
         let closing = !state.closing.is_empty();
         let State {
             closing: sessions,
@@ -319,6 +327,7 @@ impl Stream {
         };
         match subject.begin_step() {
             Step::Wait => false,
+            Step::Over if closing && subject.end_tape() => true,
             Step::Over if closing => {
                 let mut over = state.closing.remove(0);
                 state.retry = None;
@@ -451,6 +460,7 @@ impl Stream {
         let recipe = Recipe {
             stream: &self.id,
             sub_folder: work.sub_folder.as_deref(),
+            vod_id: None,
             boundary: Some(&work.piece.boundary),
             missing: work
                 .hole
@@ -484,7 +494,7 @@ impl Stream {
     }
 
     /// Notes a failure, and when to try again; gives how often it failed.
-    fn failed(
+    pub(super) fn failed(
         &self,
         retry: &mut Option<(Instant, u32)>,
         error: &MakeError,
@@ -522,7 +532,7 @@ impl Stream {
             return false;
         };
         let end = session.dealt_with(&work.piece, work.snapshot.timeline.end(), made);
-        let gone = session.line.forget_before(end);
+        let gone = session.forget_before(end);
         app.forget_links(&gone);
         let used_up = made && app.settings().delete_hls_after_clip;
         if used_up {
@@ -537,7 +547,7 @@ impl Stream {
 }
 
 impl State {
-    fn by_id(&mut self, id: &str) -> Option<&mut Session> {
+    pub(super) fn by_id(&mut self, id: &str) -> Option<&mut Session> {
         let all = self.closing.iter_mut().chain(self.session.as_mut());
         all.into_iter().find(|session| session.id == id)
     }

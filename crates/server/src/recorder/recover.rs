@@ -78,6 +78,7 @@ pub(crate) fn recover(state: &mut State, stream: &Stream, shared: &Arc<Shared>, 
         broadcast.is_some_and(|broadcast| broadcast.status == BroadcastStatus::Broadcasting);
     let serving = app.playlists().serving(&stream.id, None);
     let mut found = false;
+    state.tapes = super::switch::left_open(stream, shared, app);
     let sessions = shared.spool.sessions(app.name(), &stream.id);
     let last = boundary.as_ref().map(|boundary| boundary.session.clone());
     state.latest = last.into_iter().chain(sessions.last().cloned()).max();
@@ -87,7 +88,8 @@ pub(crate) fn recover(state: &mut State, stream: &Stream, shared: &Arc<Shared>, 
         let over = boundary
             .as_ref()
             .is_some_and(|boundary| boundary.session > id);
-        if kept.is_empty() || over {
+        let taped = state.tapes.iter().any(|tape| tape.begins.session == id);
+        if kept.is_empty() || over && !taped {
             shared.spool.remove(&folder);
             continue;
         }
@@ -105,6 +107,13 @@ pub(crate) fn recover(state: &mut State, stream: &Stream, shared: &Arc<Shared>, 
             session.taken.inherit(Taken::read(&boundary.taken));
         }
         session.ordinal = boundary.as_ref().map_or(0, |boundary| boundary.ordinal);
+        session.tape_on(&mut state.tapes);
+        if over {
+            session.recording = Recording::Off;
+            session.ending = None;
+            close(state, session);
+            continue;
+        }
         session.announced = state.told_live;
         state.session = Some(session);
     }

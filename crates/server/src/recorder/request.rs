@@ -20,6 +20,8 @@ pub enum ClipWindow {
     },
     /// The last so much before the live edge.
     Last(Duration),
+    /// All that the playlist lists.
+    Listed,
 }
 
 /// A clip that was asked for.

@@ -21,6 +21,7 @@ use super::boundary::{self, Mark};
 use super::growing::Growing;
 use super::line::{Held, Holding, Line, Unkept, first_timestamp};
 use super::make::rfc3339;
+use super::switch::Tape;
 use crate::catalog::Boundary;
 use crate::model::{VodGap, now_ms};
 use crate::sources::session::{FileMark, Pulse, silence};
@@ -165,6 +166,8 @@ pub(crate) struct Session {
     pub(crate) fresh: Option<(u64, Bytes)>,
     /// The periodic clip in the making, as far as it is written.
     pub(crate) growing: Option<Growing>,
+    /// The recording that runs.
+    pub(crate) tape: Option<Tape>,
 }
 
 impl Session {
@@ -208,6 +211,7 @@ impl Session {
             not_kept: None,
             fresh: None,
             growing: None,
+            tape: None,
         }
     }
 

@@ -11,6 +11,7 @@ use super::virtual_clip::VirtualClips;
 use crate::catalog::{Catalog, CatalogError};
 use crate::metrics::DISK_FULL;
 use crate::schedule::Pool;
+use crate::scripts::Scripts;
 use crate::spool::Spool;
 use crate::storage::{ClipStore, StorageError};
 
@@ -27,6 +28,7 @@ pub(crate) struct Shared {
     pub(crate) making: AtomicUsize,
     pub(crate) virtual_clips: VirtualClips,
     pub(crate) indexes: Indexes,
+    pub(crate) scripts: Scripts,
 }
 
 impl Shared {

@@ -14,7 +14,7 @@ use super::app::App;
 use super::listing::{Read, first_new, history, missing_length, place_of, read};
 use super::session::{Dated, Ending, Intake, OnDisk, Place, Recording, Session, mark_of};
 use super::shared::{Shared, lock};
-use crate::catalog::Boundary;
+use crate::catalog::{Boundary, OpenRecording};
 use crate::metrics::SEGMENTS_INDEXED;
 use crate::model::{Broadcast, BroadcastStatus, VodGap, now_ms};
 use crate::schedule::Urgency;
@@ -64,6 +64,8 @@ pub(crate) struct State {
     pub(crate) ended: (Option<i64>, Option<Dated>),
     /// Where the last clip of a session ended of which nothing was found after a restart.
     pub(crate) lost: Option<Box<Boundary>>,
+    /// The recordings that an earlier run began, and whose sessions were not found yet.
+    pub(crate) tapes: Vec<OpenRecording>,
     /// Since when the playlist is not there.
     gone_since: Option<Instant>,
     /// When making a clip may be tried again, and how often it failed.
@@ -396,6 +398,7 @@ impl Stream {
             session.has_clips = lost.ordinal > 0;
             session.recording = Recording::Resuming(lost);
         }
+        self.resume_tape(state, shared, app);
     }
 
     /// What cannot be clipped any more.
@@ -446,6 +449,7 @@ impl Stream {
         session.describe();
         session.taken = std::mem::take(&mut state.taken);
         state.session = Some(session);
+        self.begin_tape(state, shared, app);
         state.seen_ended = false;
     }
 

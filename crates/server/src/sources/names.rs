@@ -49,19 +49,25 @@ impl PlaylistName {
             let part = part.to_str().filter(|part| !part.starts_with('.'))?;
             folders.push(part);
         }
-        let stem = folders.pop()?.strip_suffix(".m3u8")?;
-        let (name, role) = split_role(stem);
-        let name = without_date(name);
-        let stream = match folders.last() {
-            Some(folder) if role == Role::Main && COMMON_NAMES.contains(&name) => folder,
-            _ => name,
-        };
+        let (stream, role) = stream_of(&mut folders)?;
         is_stream_id(stream).then(|| Self {
             stream: stream.to_owned(),
             role,
             sub_folder: (!folders.is_empty()).then(|| folders.join("/")),
         })
     }
+}
+
+/// Takes the file's name off its folders: the stream that it names, and its part in that.
+fn stream_of<'a>(folders: &mut Vec<&'a str>) -> Option<(&'a str, Role)> {
+    let stem = folders.pop()?.strip_suffix(".m3u8")?;
+    let (name, role) = split_role(stem);
+    let name = without_date(name);
+    let stream = match folders.last() {
+        Some(folder) if role == Role::Main && COMMON_NAMES.contains(&name) => folder,
+        _ => name,
+    };
+    Some((stream, role))
 }
 
 fn split_role(stem: &str) -> (&str, Role) {
@@ -147,6 +153,28 @@ mod tests {
     }
 
     #[test]
+    fn names_in_any_script() {
+        for id in [
+            "直播间",
+            "with space",
+            "a+b",
+            "cam@home",
+            "naïve",
+            "50%",
+            "a?b#c",
+        ] {
+            assert_eq!(of(&format!("{id}.m3u8")), main(id, None));
+            assert_eq!(of(&format!("{id}/index.m3u8")), main(id, Some(id)));
+            let dated = format!("x y/{id}-2024-09-30_00-07-27.342.m3u8");
+            assert_eq!(of(&dated), main(id, Some("x y")));
+            let adaptive = Some((id.to_owned(), Role::Adaptive, None));
+            assert_eq!(of(&format!("{id}_adaptive.m3u8")), adaptive);
+        }
+        // Composed and not: two files, two streams.
+        assert_ne!(of("naïve.m3u8"), of("nai\u{308}ve.m3u8"));
+    }
+
+    #[test]
     fn names_that_only_look_like_it() {
         assert_eq!(of("cam_720p.m3u8"), main("cam_720p", None));
         assert_eq!(of("_adaptive.m3u8"), main("_adaptive", None));
@@ -159,8 +187,9 @@ mod tests {
             ".hidden/cam.m3u8",
             "../cam.m3u8",
             "/cam.m3u8",
-            "a b.m3u8",
-            "é.m3u8",
+            "a\tb.m3u8",
+            "a..b.m3u8",
+            "a\\b.m3u8",
             ".m3u8",
             "cam.ts",
             "",

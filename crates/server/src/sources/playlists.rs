@@ -1,6 +1,6 @@
 //! The playlists under an app's streams folder, and which of them serves a stream.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs::{self, File};
 use std::hash::Hash;
 use std::io::{self, Read};
@@ -23,6 +23,9 @@ const HEAD: u64 = 64 << 10;
 /// Of playlists that changed within this of one another, the role decides which one serves.
 const TOGETHER: Duration = Duration::from_secs(30);
 
+/// So many playlists with names that no stream can have are told of.
+const MOST_REFUSED: usize = 1000;
+
 /// A change is told sooner than this.
 const OVERDUE: Duration = Duration::from_secs(2);
 
@@ -31,6 +34,8 @@ const OVERDUE: Duration = Duration::from_secs(2);
 enum Lists {
     /// It has not said yet: it is empty, half-written, or no playlist.
     Unknown,
+    /// Nothing yet, or nothing any more: a whole playlist without segments.
+    Nothing,
     /// Segments.
     Media,
     /// Other playlists.
@@ -49,7 +54,7 @@ impl Lists {
     fn all(&self) -> &[PathBuf] {
         match self {
             Self::Playlists { all, .. } => all,
-            Self::Media | Self::Unknown => &[],
+            Self::Media | Self::Nothing | Self::Unknown => &[],
         }
     }
 }
@@ -81,6 +86,8 @@ pub(crate) struct Playlists {
     of_stream: HashMap<String, BTreeSet<PathBuf>>,
     /// The multivariant playlists that list a path.
     owners: HashMap<PathBuf, BTreeSet<PathBuf>>,
+    /// Playlists that belong to no stream by their names.
+    nobodys: HashSet<PathBuf>,
 }
 
 impl Playlists {
@@ -91,6 +98,7 @@ impl Playlists {
             known: HashMap::new(),
             of_stream: HashMap::new(),
             owners: HashMap::new(),
+            nobodys: HashSet::new(),
         }
     }
 
@@ -172,7 +180,13 @@ impl Playlists {
         }
         let name = match before {
             Some(known) => known.name.clone(),
-            None => PlaylistName::of(path.strip_prefix(&self.root).ok()?)?,
+            None => match PlaylistName::of(path.strip_prefix(&self.root).ok()?) {
+                Some(name) => name,
+                None => {
+                    self.refuse(path);
+                    return None;
+                }
+            },
         };
         // One that lists segments goes on to do so; there is no need to read it again and again.
         let lists = match before.map(|known| &known.lists) {
@@ -192,6 +206,27 @@ impl Playlists {
             self.owner(path)
                 .map_or(stream, |owner| owner.name.stream.clone()),
         )
+    }
+
+    /// Says once of a playlist that nobody will record it.
+    fn refuse(&mut self, path: &Path) {
+        let name = path.file_name().unwrap_or_default();
+        let is_playlist = name.as_encoded_bytes().ends_with(b".m3u8");
+        let below = path.strip_prefix(&self.root).unwrap_or(path);
+        let hidden = below
+            .iter()
+            .any(|part| part.as_encoded_bytes().starts_with(b"."));
+        if is_playlist
+            && !hidden
+            && self.nobodys.len() < MOST_REFUSED
+            && self.nobodys.insert(path.to_owned())
+        {
+            tracing::warn!(
+                playlist = ?path,
+                "no stream can have this name, nothing is recorded of it: a name is UTF-8 of at most \
+                 128 bytes, without control characters, backslash or two dots in a row"
+            );
+        }
     }
 
     /// Forgets what a playlist lists, as it turned out to be something else.
@@ -224,6 +259,12 @@ impl Playlists {
         self.of_stream.contains_key(stream)
     }
 
+    /// Whether a stream has a playlist that can be read, and none of it lists anything.
+    pub(crate) fn lists_nothing(&self, stream: &str) -> bool {
+        let mut own = self.own(stream);
+        own.any(|(_, known)| known.lists == Lists::Nothing)
+    }
+
     /// The playlist that serves a stream. `present` is the one that does so now and still lives:
     /// it goes on while it is there.
     pub(crate) fn serving(&self, stream: &str, present: Option<&Path>) -> Option<Serving> {
@@ -233,7 +274,7 @@ impl Playlists {
         let mut candidates: Vec<(Role, SystemTime, &Path, &Known)> = Vec::new();
         for (path, known) in own {
             match &known.lists {
-                Lists::Unknown => {}
+                Lists::Unknown | Lists::Nothing => {}
                 Lists::Media => {
                     candidates.push((known.name.role, known.modified, path, known));
                 }
@@ -267,7 +308,7 @@ impl Playlists {
             sub_folder: known.name.sub_folder.clone(),
             sound: match &known.lists {
                 Lists::Playlists { sound, .. } => sound.clone(),
-                Lists::Media | Lists::Unknown => Vec::new(),
+                Lists::Media | Lists::Nothing | Lists::Unknown => Vec::new(),
             },
         };
         let stays = candidates
@@ -293,9 +334,10 @@ fn walk(folder: &Path, depth: usize, found: &mut HashMap<PathBuf, fs::Metadata>)
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
         let name = entry.file_name();
-        let Some(name) = name.to_str().filter(|name| !name.starts_with('.')) else {
+        let name = name.as_encoded_bytes();
+        if name.starts_with(b".") {
             continue;
-        };
+        }
         let Ok(kind) = entry.file_type() else {
             continue;
         };
@@ -306,7 +348,7 @@ fn walk(folder: &Path, depth: usize, found: &mut HashMap<PathBuf, fs::Metadata>)
                 tracing::debug!(folder = %entry.path().display(), %error, "cannot be looked into");
             }
         } else if kind.is_file()
-            && name.ends_with(".m3u8")
+            && name.ends_with(b".m3u8")
             && let Ok(metadata) = entry.metadata()
         {
             found.insert(entry.path(), metadata);
@@ -325,6 +367,7 @@ fn read_head(path: &Path) -> Lists {
     match Playlist::parse(&text, &PlaylistLimits::default()) {
         Ok(Playlist::Multivariant(playlist)) => lists(path, &playlist),
         Ok(Playlist::Media(playlist)) if !playlist.segments.is_empty() => Lists::Media,
+        Ok(Playlist::Media(playlist)) if !playlist.truncated => Lists::Nothing,
         Ok(Playlist::Media(_)) | Err(_) => Lists::Unknown,
     }
 }

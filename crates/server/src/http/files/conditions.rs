@@ -39,6 +39,19 @@ impl Version {
         }
     }
 
+    /// That of something that was made for the answer.
+    pub(super) fn of_bytes(bytes: &[u8]) -> Self {
+        use sha2::{Digest, Sha256};
+        let hash = Sha256::digest(bytes);
+        let tag = hash.iter().take(16).map(|byte| format!("{byte:02x}"));
+        let etag = format!("\"{:x}-{}\"", bytes.len(), tag.collect::<String>());
+        Self {
+            len: bytes.len() as u64,
+            etag: HeaderValue::try_from(etag).unwrap_or(HeaderValue::from_static("\"\"")),
+            modified: None,
+        }
+    }
+
     /// That of something that is no file.
     pub(super) fn of_clip(clip: &VirtualClip) -> Self {
         Self {
