@@ -29,6 +29,8 @@ pub(crate) struct TrackWriter {
     /// When the first sample is decoded in the clip.
     pub(super) first_dts: i64,
     shortened: Option<Shortened>,
+    /// How much of a first sample that is shortened lies ahead of the clip, in the track's clock.
+    left_out: i64,
     /// Least presentation timestamp of those that are presented.
     pub(super) first_pts: i64,
     /// Greatest presentation timestamp.
@@ -50,7 +52,7 @@ impl TrackWriter {
         chosen: &[Chosen],
         shortened: Option<Shortened>,
     ) -> Option<Self> {
-        let (local, _, first) = samples_of(timeline, chosen).next()?;
+        let (local, shift, first) = samples_of(timeline, chosen).next()?;
         let timescale = match line_track.timing {
             TrackTiming::Exact { timescale } => timescale,
             TrackTiming::Rounded { .. } => local
@@ -58,6 +60,7 @@ impl TrackWriter {
                 .get(usize::from(first.config))?
                 .sample_rate()?,
         };
+        let first_dts = first_dts(timeline, line_track, chosen, shortened)?;
         Some(Self {
             timing: line_track.timing,
             timescale,
@@ -65,7 +68,8 @@ impl TrackWriter {
             samples: Vec::with_capacity(count(chosen)),
             runs: Vec::with_capacity(chosen.len()),
             begun: false,
-            first_dts: first_dts(timeline, line_track, chosen, shortened)?,
+            first_dts,
+            left_out: shortened.map_or(0, |_| first_dts - (first.dts + shift)),
             shortened,
             sync_samples: 0,
             first_pts: i64::MAX,
@@ -296,8 +300,10 @@ impl TrackWriter {
 
     /// The duration of the sample before, else what the headers say, else a 25th of a second.
     fn usual_duration(&self) -> i64 {
-        if let [.., before, _] = self.samples.as_slice() {
-            return i64::from(before.duration);
+        match self.samples.as_slice() {
+            [first, _] => return i64::from(first.duration) + self.left_out,
+            [.., before, _] => return i64::from(before.duration),
+            _ => {}
         }
         let rate = self
             .configs

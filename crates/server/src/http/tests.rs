@@ -365,6 +365,8 @@ async fn the_description_has_the_routes_that_are_there_and_no_others() {
         "get /{app}/rest/v2/broadcasts/list/{offset}/{size}",
         "get /{app}/rest/v2/broadcasts/count",
         "get /{app}/rest/v2/broadcasts/active-live-stream-count",
+        "post /{app}/rest/v2/broadcasts/{id}/hls-to-mp4",
+        "put /{app}/rest/v2/broadcasts/{id}/recording/{recordingStatus}",
         "get /{app}/streams/{path}",
         "get /healthz",
         "get /readyz",
