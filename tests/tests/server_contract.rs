@@ -1030,10 +1030,10 @@ fn the_recording_switch_of_a_broadcast() {
     let whole = eventually("the recording of all of it", || {
         let mut clips = server.vods("cam");
         clips.retain(|vod| !known.contains(vod));
-        let held = clips
+        let mut held = clips
             .iter()
             .map(|vod| pictures(&again, &clip(&server, vod)));
-        held.filter(|held| held.len() == written * 25).last()
+        held.rfind(|held| held.len() == written * 25)
     });
     assert_eq!(whole, (0..written * 25).collect::<Vec<_>>());
     assert!(over > 0);
