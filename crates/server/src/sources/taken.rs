@@ -449,7 +449,10 @@ impl Taken {
         };
         let (begin, end) = (self.number(first), self.number(last));
         let overlaps = begin < next && end >= self.base;
-        if overlaps && !self.contradicts(listed, files) {
+        if overlaps
+            && !self.contradicts(listed, files)
+            && (self.confirms(listed) || self.anchor(listed, files).is_none())
+        {
             let from = listed.partition_point(|segment| self.number(segment) < next);
             return self.goes_on(listed, from, next);
         }
@@ -489,6 +492,13 @@ impl Taken {
             missing: self.number(first_new).saturating_sub(next),
             shift: self.shift,
         }
+    }
+
+    /// Whether a number that is listed is one that was taken, and not one of those that were never seen.
+    fn confirms(&self, listed: &[Segment]) -> bool {
+        let known = |segment| self.get(self.number(segment));
+        let mut known = listed.iter().rev().filter_map(known);
+        known.any(|known| known.name != 0)
     }
 
     /// Whether segments with the same numbers are not the same segments.

@@ -423,6 +423,25 @@ fn what_is_written_down_is_small() {
     assert_eq!(world.look(&list(2980, 20, None)), new(11, 0));
 }
 
+/// Numbers that were passed over say nothing of what is listed under them later.
+#[test]
+fn numbers_that_go_back_to_what_was_never_listed_are_not_believed() {
+    let mut world = World::default();
+    world.write_one("seg0.ts", 1);
+    assert_eq!(world.look(&named(0, &[name(0)], None)), new(0, 0));
+    world.write_one("seg0.ts", 2);
+    assert_eq!(world.look(&named(32, &[name(0)], None)), new(0, 31));
+    world.write_one("seg1.ts", 3);
+    let both = named(1, &[name(0), name(1)], None);
+    let goes_on = Seen::New {
+        from: 1,
+        missing: 0,
+        shift: 31,
+    };
+    assert_eq!(world.look(&both), goes_on);
+    assert_eq!(world.look(&both), Seen::Nothing);
+}
+
 #[test]
 fn memory_is_bounded() {
     let mut taken = Taken::default();
