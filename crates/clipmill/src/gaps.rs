@@ -7,7 +7,7 @@
 
 use clipmill_media::{CLOCK_90K, TrackKind, TrackTiming};
 
-use crate::timeline::{PlacedSegment, Stretch, Ticks, Timeline, to_ticks};
+use crate::timeline::{PlacedSegment, Remark, RemarkKind, Stretch, Ticks, Timeline, to_ticks};
 
 /// Nobody misses less: encoders leave out single pictures, and playlists round.
 const SHORTEST: Ticks = CLOCK_90K as Ticks / 10;
@@ -140,6 +140,9 @@ impl Search<'_> {
             }
         }
         self.due = match (begun, self.due) {
+            // `EXTINF` counts what was left out as a repetition.
+            (None, due) if self.repeats(segment) => due,
+            (Some(_), _) if self.repeats(segment) => None,
             (Some(begun), _) => Some(begun + info.duration),
             (None, Some(due)) => Some(due + info.missing_before + info.duration),
             (None, None) => None,
@@ -147,6 +150,14 @@ impl Search<'_> {
         if info.duration == 0 {
             self.due = None;
         }
+    }
+
+    /// Whether something of a segment was there already.
+    fn repeats(&self, segment: &PlacedSegment) -> bool {
+        let repeated = |remark: &Remark| {
+            remark.segment == segment.number && matches!(remark.kind, RemarkKind::Repeated { .. })
+        };
+        self.timeline.remarks().iter().any(repeated)
     }
 
     /// Looks at what lies between the end of what came before and a stretch that begins at `least`.

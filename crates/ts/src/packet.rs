@@ -391,6 +391,9 @@ pub(crate) fn is_stuffed(packet: &[u8; PACKET_LEN]) -> bool {
         Some(field) => field,
     };
     let flags = field.first().copied().unwrap_or_default();
+    if flags == 0 {
+        return true; // A field that says nothing is there for its length.
+    }
     let mut used = 1usize;
     for (flag, len) in [(0x10, 6), (0x08, 6), (0x04, 1)] {
         if flags & flag != 0 {
