@@ -183,6 +183,22 @@ impl Session {
         }
     }
 
+    /// Where the first clip begins, and whether that is just where an earlier one ended.
+    fn beginning(&self) -> Option<(Mark, bool)> {
+        match &self.state {
+            State::Waiting(from) => Some((Mark::first(self.timeline(), *from)?, false)),
+            State::Resuming(boundary) => match boundary.find(self.timeline())? {
+                (mark, true) if !boundary.finished => Some((mark, true)),
+                (mark, _) => {
+                    let ticks = self.timeline().next_sync(mark.ticks)?;
+                    let grid_ms = time_ms(self.timeline(), ticks)?;
+                    Some((Mark { ticks, grid_ms }, false))
+                }
+            },
+            _ => None,
+        }
+    }
+
     /// Goes on as far as nothing has to be done for it. `front`: no session before it has clips to be
     /// cut.
     pub(super) fn settle(&mut self, front: bool) -> Option<Step> {
@@ -210,11 +226,10 @@ impl Session {
                     }
                     Order::End => return (front && all_taken).then_some(Step::Finished),
                 },
-                State::Waiting(from) => {
-                    if let Some(mark) = Mark::first(self.timeline(), *from) {
-                        return front.then_some(Step::Begin(mark));
-                    }
-                    match order? {
+                State::Waiting(_) | State::Resuming(_) => match self.beginning() {
+                    Some((mark, true)) => State::Recording(mark),
+                    Some((mark, false)) => return front.then_some(Step::Begin(mark)),
+                    None => match order? {
                         Order::On(interval, _) => {
                             self.interval = interval;
                             self.orders.pop_front();
@@ -223,30 +238,7 @@ impl Session {
                         Order::Off(after) if listed_taken(after) => State::Off,
                         Order::End if all_taken => State::Off,
                         Order::Off(_) | Order::End => return None,
-                    }
-                }
-                State::Resuming(boundary) => match boundary.find(self.timeline()) {
-                    Some((mark, true)) if !boundary.finished => State::Recording(mark),
-                    found => {
-                        let sync = found.and_then(|(mark, _)| {
-                            let ticks = self.timeline().next_sync(mark.ticks)?;
-                            let grid_ms = time_ms(self.timeline(), ticks)?;
-                            Some(Mark { ticks, grid_ms })
-                        });
-                        if let Some(mark) = sync {
-                            return front.then_some(Step::Begin(mark));
-                        }
-                        match order? {
-                            Order::On(interval, _) => {
-                                self.interval = interval;
-                                self.orders.pop_front();
-                                continue;
-                            }
-                            Order::Off(after) if listed_taken(after) => State::Off,
-                            Order::End if all_taken => State::Off,
-                            Order::Off(_) | Order::End => return None,
-                        }
-                    }
+                    },
                 },
                 State::Recording(mark) => {
                     let mark = *mark;
