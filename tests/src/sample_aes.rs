@@ -34,6 +34,11 @@ impl Key {
         }
     }
 
+    /// Encrypts whole blocks, as of a padded segment.
+    pub fn whole(&self, bytes: &mut [u8]) {
+        bytes.chunks_exact_mut(16).for_each(self.chain());
+    }
+
     /// Encrypts a stream, where it is of a kind that the format knows.
     pub fn encrypt(&self, stream: &mut Stream) {
         let (kind, frame): (u8, Option<Frame>) = match stream.stream_type {

@@ -46,7 +46,7 @@ pub enum DecryptError {
         /// How many bytes there are.
         len: usize,
     },
-    /// The padding is wrong: that it is right by chance is one case in 256.
+    /// The padding is wrong (that it is right by chance is one case in 256), or the samples are.
     #[error("the key {key} does not fit: wrong key or initialization vector, or a damaged segment")]
     WrongKey {
         /// Where the key lies.
@@ -297,21 +297,7 @@ impl KeyRing {
             At::Location(location) => {
                 let key = match self.keys.get(location) {
                     Some(key) => key.clone(),
-                    None => {
-                        let key = match self.at_hand(location, place.method.key_len()) {
-                            Some(key) => key,
-                            None => {
-                                let read = source.read(location, None, self.limit);
-                                read.map_err(SegmentError::Key)?.to_vec()
-                            }
-                        };
-                        let key = Secret(key);
-                        if self.keys.len() >= KEPT {
-                            self.keys.clear();
-                        }
-                        self.keys.insert(location.clone(), key.clone());
-                        key
-                    }
+                    None => self.fetch(source, location, place.method)?,
                 };
                 (location.to_string(), key)
             }
@@ -325,12 +311,81 @@ impl KeyRing {
             }
             .into());
         }
+        if let At::Location(location) = &place.at
+            && !self.keys.contains_key(location)
+        {
+            if self.keys.len() >= KEPT {
+                self.keys.clear();
+            }
+            self.keys.insert(location.clone(), key.clone());
+        }
         Ok(SegmentKey {
             name,
             method: place.method,
             key,
             iv: place.iv,
         })
+    }
+
+    fn fetch(
+        &self,
+        source: &dyn SegmentSource,
+        location: &Location,
+        method: Method,
+    ) -> Result<Secret, SegmentError> {
+        if let Some(key) = self.at_hand(location, method.key_len()) {
+            return Ok(Secret(key));
+        }
+        let read = source.read(location, None, self.limit);
+        Ok(Secret(read.map_err(SegmentError::Key)?.to_vec()))
+    }
+
+    /// Forgets a key that did not fit, so that it is read again for the next segment: it may be put
+    /// right where it lies.
+    pub(crate) fn forget(&mut self, place: &KeyPlace) {
+        if let At::Location(location) = &place.at {
+            self.keys.remove(location);
+        }
+    }
+
+    /// Reads a segment, and decrypts it with the key at a place. A key that was read earlier and does not
+    /// fit is read again, once; the segment then too, where the key has become another.
+    pub(crate) fn read_segment(
+        &mut self,
+        source: &dyn SegmentSource,
+        place: &KeyPlace,
+        read: impl Fn() -> Result<Bytes, SegmentError>,
+    ) -> Result<(Bytes, SegmentKey), SegmentError> {
+        let known = self.knows(place);
+        let key = self.get(source, place)?;
+        let error = match key.decrypt(read()?) {
+            Ok(bytes) => return Ok((bytes, key)),
+            Err(error) => error,
+        };
+        if !matches!(error, DecryptError::WrongKey { .. }) {
+            return Err(error.into());
+        }
+        self.forget(place);
+        if known
+            && let Ok(other) = self.get(source, place)
+            && other.key != key.key
+        {
+            let read = other.decrypt(read()?);
+            if read.is_err() {
+                self.forget(place);
+            }
+            return Ok((read?, other));
+        }
+        // What was read again just now is not good for the next segment either.
+        self.forget(place);
+        Err(error.into())
+    }
+
+    fn knows(&self, place: &KeyPlace) -> bool {
+        match &place.at {
+            At::Location(location) => self.keys.contains_key(location),
+            At::Data(_) => false,
+        }
     }
 }
 

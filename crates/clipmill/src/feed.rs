@@ -268,6 +268,9 @@ impl<'a> Feed<'a> {
                 self.miss(item);
                 // Padding that is right by chance.
                 let wrong = key.filter(|_| error.is_no_container());
+                if let Some(place) = item.key.as_ref().filter(|_| wrong.is_some()) {
+                    self.keys.forget(place);
+                }
                 let error = wrong.map_or(error, |key| key.wrong().into());
                 Ok(Err(Some(error)))
             }
@@ -279,16 +282,15 @@ impl<'a> Feed<'a> {
         &mut self,
         item: &Item,
     ) -> Result<(Bytes, Option<SegmentKey>), SegmentError> {
-        let place = item.key.as_ref();
-        let key = place
-            .map(|place| self.keys.get(self.source, place))
-            .transpose()?;
-        let bytes = read(self.source, &item.location, item.byte_range, &self.limits)?;
-        let bytes = match &key {
-            Some(key) => key.decrypt(bytes)?,
-            None => bytes,
+        let read = || {
+            let read = read(self.source, &item.location, item.byte_range, &self.limits);
+            read.map_err(SegmentError::from)
         };
-        Ok((bytes, key))
+        let Some(place) = &item.key else {
+            return Ok((read()?, None));
+        };
+        let (bytes, key) = self.keys.read_segment(self.source, place, read)?;
+        Ok((bytes, Some(key)))
     }
 
     fn index(&mut self, item: &Item, bytes: &[u8]) -> Result<SegmentIndex, SegmentError> {

@@ -36,6 +36,8 @@ pub struct SegmentReader {
     indexer: Indexer,
     limits: Limits,
     keys: KeyRing,
+    /// Where the key of the segment last read is.
+    last_key: Option<KeyPlace>,
     maps: HashMap<(Location, Option<ByteRange>), Bytes>,
     /// What the indexer was given last.
     init: Option<Bytes>,
@@ -50,13 +52,14 @@ impl SegmentReader {
             indexer: Indexer::new(program, limits),
             limits: limits.clone(),
             keys: KeyRing::of(None, limits),
+            last_key: None,
             maps: HashMap::new(),
             init: None,
         }
     }
 
     /// Reads a segment that the playlist at `playlist` lists, and what belongs to it: its key and
-    /// its `EXT-X-MAP`, each of which is read once. A playlist on disk may name files of its own
+    /// its `EXT-X-MAP`, each of which is read once; a key that does not fit is read again. A playlist on disk may name files of its own
     /// folder and below.
     ///
     /// # Errors
@@ -67,14 +70,21 @@ impl SegmentReader {
         segment: &Segment,
         playlist: &Location,
     ) -> Result<ReadSegment, SegmentError> {
-        let key = self.key(source, segment.key.as_ref(), segment.sequence, playlist)?;
+        let place = key_place(segment.key.as_ref(), segment.sequence, playlist)?;
         let limit = self.limits.segment_bytes;
         let location = locate(playlist, &segment.uri, false)?;
-        let bytes = source.read(&location, segment.byte_range, limit)?;
-        let bytes = match &key {
-            Some(key) => key.decrypt(bytes)?,
-            None => bytes,
+        let read = || {
+            let read = source.read(&location, segment.byte_range, limit);
+            read.map_err(SegmentError::from)
         };
+        let (bytes, key) = match &place {
+            Some(place) => {
+                let (bytes, key) = self.keys.read_segment(source, place, read)?;
+                (bytes, Some(key))
+            }
+            None => (read()?, None),
+        };
+        self.last_key = place;
         let init = self.init(source, segment, playlist)?;
         Ok(ReadSegment {
             file: segment.byte_range.map(|range| range.offset),
@@ -82,23 +92,6 @@ impl SegmentReader {
             key: key.map(Arc::new),
             init,
         })
-    }
-
-    fn key(
-        &mut self,
-        source: &dyn SegmentSource,
-        key: Option<&Arc<Key>>,
-        sequence: u64,
-        playlist: &Location,
-    ) -> Result<Option<SegmentKey>, SegmentError> {
-        let Some(key) = key else {
-            return Ok(None);
-        };
-        match KeyPlace::new(key, sequence, playlist, false) {
-            Ok(place) => Ok(Some(self.keys.get(source, &place)?)),
-            Err(NoKey::Unsupported(what)) => Err(SegmentError::Unsupported(what)),
-            Err(NoKey::Location(error)) => Err(error.into()),
-        }
     }
 
     fn init(
@@ -116,8 +109,8 @@ impl SegmentReader {
         }
         let read = source.read(&place.0, place.1, self.limits.init_bytes);
         let mut bytes = read.map_err(SegmentError::NoMap)?;
-        if let Some(key) = self.key(source, map.key.as_ref(), segment.sequence, playlist)? {
-            bytes = key.decrypt(bytes)?;
+        if let Some(key) = key_place(map.key.as_ref(), segment.sequence, playlist)? {
+            bytes = self.keys.get(source, &key)?.decrypt(bytes)?;
         }
         if self.maps.len() >= MAPS {
             self.maps.clear();
@@ -151,7 +144,25 @@ impl SegmentReader {
             .map_err(|error| {
                 // Padding that is right by chance.
                 let wrong = segment.key.as_ref().filter(|_| error.is_no_container());
+                if let Some(place) = self.last_key.as_ref().filter(|_| wrong.is_some()) {
+                    self.keys.forget(place);
+                }
                 wrong.map_or(error, |key| key.wrong().into())
             })
+    }
+}
+
+fn key_place(
+    key: Option<&Arc<Key>>,
+    sequence: u64,
+    playlist: &Location,
+) -> Result<Option<KeyPlace>, SegmentError> {
+    let Some(key) = key else {
+        return Ok(None);
+    };
+    match KeyPlace::new(key, sequence, playlist, false) {
+        Ok(place) => Ok(Some(place)),
+        Err(NoKey::Unsupported(what)) => Err(SegmentError::Unsupported(what)),
+        Err(NoKey::Location(error)) => Err(error.into()),
     }
 }

@@ -6,6 +6,7 @@
 //! comes out is an ordinary segment of the same length. The bytes that emulation prevention added
 //! around the ciphertext become zeros behind the NAL unit, which Annex B allows there.
 
+mod pictures;
 mod samples;
 mod segment;
 
@@ -36,17 +37,30 @@ pub struct SampleEvidence {
     pub checked: u64,
     /// Of those, the ones that are wrong.
     pub wrong: u64,
-    /// Start codes that a decrypted NAL unit must not contain.
+    /// Blocks of slices with what no NAL unit holds: start codes.
     pub start_codes: u64,
+    /// I slices that decode to their end.
+    pub whole: u64,
+    /// I slices that do not.
+    pub broken: u64,
+    /// The decrypted bytes of slices are spread evenly, unlike those beside them.
+    pub even_bytes: bool,
 }
 
+/// So many frames of sound are not right by chance, which one of AAC is in one case of eight.
+const SURE: u64 = 8;
+
 impl SampleEvidence {
-    /// Whether the key cannot be the right one. Sound tells reliably; pictures alone hardly ever do,
-    /// as nothing in a slice but its decoding is there to be checked.
+    /// Whether the key cannot be the right one.
+    ///
+    /// Sound tells it, and so do pictures: by one I slice of arithmetic coding, or some kilobytes of
+    /// decrypted bytes of variable length codes. Where there is neither, hardly anything does.
     #[must_use]
     pub fn speaks_against_key(&self) -> bool {
         let most = self.wrong.saturating_mul(2) > self.checked;
-        self.start_codes > 0 || (self.checked > 1 && most)
+        let sound_is_right = self.checked >= SURE && self.wrong.saturating_mul(4) < self.checked;
+        let pictures = self.start_codes > 0 || self.broken > 0 || self.even_bytes;
+        (self.checked > 1 && most) || (pictures && self.whole == 0 && !sound_is_right)
     }
 }
 
@@ -62,7 +76,7 @@ pub fn decrypt_samples(segment: &mut [u8], cipher: &mut dyn SampleCipher) -> Sam
     if let Some(sound) = segment.get_mut(tags..)
         && let Some(coding) = Coding::of_sound(sound)
     {
-        coding.decrypt(sound, cipher, &mut evidence);
+        coding.decrypt(sound, true, cipher, &mut evidence);
     }
     evidence
 }

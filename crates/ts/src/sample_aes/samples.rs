@@ -3,17 +3,9 @@
 
 use clipmill_media::codec::aac::AdtsHeader;
 use clipmill_media::codec::ac3::SyncframeHeader;
-use clipmill_media::codec::bits::rbsp;
-use memchr::memmem;
 
-use super::{BLOCK, SampleCipher, SampleEvidence};
+use super::{BLOCK, SampleCipher, SampleEvidence, pictures};
 
-/// Bytes at the start of a NAL unit that are never encrypted: its header byte, and 31 more.
-const NAL_LEADER: usize = 32;
-/// NAL units that are no longer are not encrypted at all.
-const SHORT_NAL: usize = 48;
-/// One block is encrypted, nine are not.
-const CLEAR_RUN: usize = 9 * BLOCK;
 /// Bytes behind the header of an AAC frame, or at the start of a syncframe, that are not encrypted.
 const SOUND_LEADER: usize = 16;
 
@@ -44,15 +36,17 @@ impl Coding {
         all.into_iter().find(|coding| coding.frame(bytes).is_some())
     }
 
-    /// Decrypts a whole elementary stream, whose length stays what it is.
+    /// Decrypts a whole elementary stream, whose length stays what it is; `intact` says that nothing
+    /// of it was lost before.
     pub(super) fn decrypt(
         self,
         stream: &mut [u8],
+        intact: bool,
         cipher: &mut dyn SampleCipher,
         evidence: &mut SampleEvidence,
     ) {
         match self {
-            Self::H264 => nal_units(stream, cipher, evidence),
+            Self::H264 => pictures::decrypt(stream, intact, cipher, evidence),
             Self::Adts | Self::Ac3 => self.frames(stream, cipher, evidence),
         }
     }
@@ -135,49 +129,6 @@ fn crc16(bytes: &[u8]) -> u16 {
     })
 }
 
-fn nal_units(stream: &mut [u8], cipher: &mut dyn SampleCipher, evidence: &mut SampleEvidence) {
-    let codes: Vec<usize> = memmem::find_iter(stream, &[0, 0, 1]).collect();
-    let ends = codes.iter().copied().skip(1).chain([stream.len()]);
-    for (code, end) in codes.iter().zip(ends) {
-        let Some(unit) = stream.get_mut(code.saturating_add(3)..end) else {
-            continue;
-        };
-        let len = unit.iter().rposition(|&byte| byte != 0);
-        let len = len.map_or(0, |last| last.saturating_add(1));
-        let Some(unit) = unit.get_mut(..len) else {
-            continue;
-        };
-        let is_slice = unit
-            .first()
-            .is_some_and(|header| matches!(header & 0x1f, 1 | 5));
-        if is_slice && len > SHORT_NAL {
-            nal_unit(unit, cipher, evidence);
-        }
-    }
-}
-
-fn nal_unit(unit: &mut [u8], cipher: &mut dyn SampleCipher, evidence: &mut SampleEvidence) {
-    // Emulation prevention was applied once more to the ciphertext, and around it.
-    let mut plain = rbsp(unit, unit.len());
-    cipher.restart();
-    let mut rest = plain.get_mut(NAL_LEADER..).unwrap_or_default();
-    while rest.len() > BLOCK {
-        if let Some(block) = rest.first_chunk_mut::<BLOCK>() {
-            cipher.decrypt(block);
-            evidence.blocks = evidence.blocks.saturating_add(1);
-        }
-        let next = BLOCK.saturating_add(CLEAR_RUN);
-        rest = rest.get_mut(next..).unwrap_or_default();
-    }
-    let found = plain
-        .windows(3)
-        .filter(|three| matches!(three, [0, 0, 0..=2]));
-    evidence.start_codes = evidence.start_codes.saturating_add(found.count() as u64);
-    let (own, spare) = unit.split_at_mut(plain.len().min(unit.len()));
-    own.copy_from_slice(&plain);
-    spare.fill(0);
-}
-
 #[cfg(test)]
 #[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 pub(super) mod tests {
@@ -202,7 +153,7 @@ pub(super) mod tests {
 
     fn decrypted(coding: Coding, mut stream: Vec<u8>) -> (Vec<u8>, SampleEvidence) {
         let mut evidence = SampleEvidence::default();
-        coding.decrypt(&mut stream, &mut Counter::default(), &mut evidence);
+        coding.decrypt(&mut stream, true, &mut Counter::default(), &mut evidence);
         (stream, evidence)
     }
 
@@ -281,10 +232,35 @@ pub(super) mod tests {
                 checked,
                 wrong,
                 start_codes,
+                ..SampleEvidence::default()
             };
             evidence.speaks_against_key()
         };
         assert!(!against(0, 0, 0) && !against(1, 1, 0) && !against(9, 4, 0));
         assert!(against(9, 6, 0) && against(2, 2, 0) && against(0, 0, 1));
+    }
+
+    #[test]
+    fn slices_tell_the_key_unless_something_contradicts() {
+        let against = |whole, broken, even_bytes, checked, wrong| {
+            let evidence = SampleEvidence {
+                blocks: 9,
+                checked,
+                wrong,
+                start_codes: 0,
+                whole,
+                broken,
+                even_bytes,
+            };
+            evidence.speaks_against_key()
+        };
+        assert!(against(0, 1, false, 0, 0) && against(0, 0, true, 0, 0));
+        assert!(!against(1, 1, true, 0, 0), "a slice that is right");
+        assert!(!against(0, 4, false, 12, 1), "sound that is right");
+        assert!(
+            against(0, 4, false, 3, 0),
+            "three frames may be right by chance"
+        );
+        assert!(against(1, 0, false, 9, 6), "sound that is wrong");
     }
 }

@@ -17,6 +17,14 @@ const MAP_HEADER: usize = 12;
 /// Payload of one PID, from a packet that begins a unit up to the next one.
 type Unit = Vec<Range<usize>>;
 
+/// The payload of one PID.
+struct Payload {
+    units: Vec<Unit>,
+    counter: Option<u8>,
+    /// No packet is missing, damaged or there twice.
+    intact: bool,
+}
+
 pub(super) fn decrypt(
     segment: &mut [u8],
     framing: Framing,
@@ -37,7 +45,7 @@ pub(super) fn decrypt(
         return;
     }
     let wanted = |pid| streams.contains_key(&pid) || maps.contains(&pid);
-    for (pid, units) in units(segment, framing, wanted) {
+    for (pid, Payload { units, intact, .. }) in units(segment, framing, wanted) {
         match streams.get(&pid) {
             Some(coding) => {
                 let payloads = units
@@ -45,7 +53,7 @@ pub(super) fn decrypt(
                     .flat_map(|unit| payload(segment, unit, *coding));
                 let places: Unit = payloads.collect();
                 rewrite(segment, &places, |stream| {
-                    coding.decrypt(stream, cipher, evidence);
+                    coding.decrypt(stream, intact, cipher, evidence);
                 });
             }
             None => {
@@ -58,25 +66,33 @@ pub(super) fn decrypt(
 }
 
 /// The payload of some PIDs.
-fn units(
-    segment: &[u8],
-    framing: Framing,
-    wanted: impl Fn(u16) -> bool,
-) -> BTreeMap<u16, Vec<Unit>> {
-    let mut found: BTreeMap<u16, Vec<Unit>> = BTreeMap::new();
+fn units(segment: &[u8], framing: Framing, wanted: impl Fn(u16) -> bool) -> BTreeMap<u16, Payload> {
+    let mut found: BTreeMap<u16, Payload> = BTreeMap::new();
+    let mut any_lost = false;
     for step in Packets::new(segment, framing) {
         let Step::Packet { offset, bytes } = step else {
+            any_lost = true;
             continue;
         };
         let header = Header::of(bytes);
         let pid = header.pid();
+        any_lost |= header.transport_error();
         if header.transport_error() || header.scrambled() || !wanted(pid) {
             continue;
         }
         let Some(start) = packet::payload_start(bytes) else {
             continue;
         };
-        let units = found.entry(pid).or_default();
+        let payload = found.entry(pid).or_insert(Payload {
+            units: Vec::new(),
+            counter: None,
+            intact: true,
+        });
+        let counter = header.continuity_counter();
+        let follows = |last: u8| last.wrapping_add(1) & 0x0f == counter;
+        payload.intact &= payload.counter.is_none_or(follows);
+        payload.counter = Some(counter);
+        let units = &mut payload.units;
         if header.unit_start() {
             units.push(Unit::new());
         }
@@ -84,6 +100,7 @@ fn units(
             last.push(offset.saturating_add(start)..offset.saturating_add(PACKET_LEN));
         }
     }
+    found.values_mut().for_each(|of| of.intact &= !any_lost);
     found
 }
 

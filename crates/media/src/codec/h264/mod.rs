@@ -4,12 +4,14 @@
 //!
 //! NAL units are given without start code, with their header byte, emulation prevention in place.
 
+mod cabac;
 mod order;
 mod parameter_sets;
 mod slice;
 #[cfg(test)]
 mod tests;
 
+pub use cabac::{SlicePps, intra_slice_is_whole};
 pub use order::OrderCounter;
 pub use parameter_sets::{OrderType, Pps, Sps, sps_extension_id};
 pub use slice::SliceHeader;

@@ -140,6 +140,8 @@ mod tests {
             order,
             max_num_ref_frames: 4,
             frame_mbs_only: true,
+            macroblock_adaptive: false,
+            macroblocks: (1, 1),
             width: 16,
             height: 16,
             sample_aspect_ratio: None,

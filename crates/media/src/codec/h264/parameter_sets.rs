@@ -54,6 +54,10 @@ pub struct Sps {
     pub max_num_ref_frames: u32,
     /// `frame_mbs_only_flag`: there are no fields.
     pub frame_mbs_only: bool,
+    /// `mb_adaptive_frame_field_flag`.
+    pub macroblock_adaptive: bool,
+    /// Columns and rows of macroblocks in a frame.
+    pub macroblocks: (u32, u32),
     /// Width in luma samples, after cropping.
     pub width: u32,
     /// Height of a frame in luma samples, after cropping.
@@ -93,9 +97,8 @@ impl Sps {
         let frame_mbs_only = bits.flag()?;
         let field_factor = if frame_mbs_only { 1u32 } else { 2 };
         let height = map_units.checked_mul(16)?.checked_mul(field_factor)?;
-        if !frame_mbs_only {
-            bits.skip(1)?;
-        }
+        let macroblocks = (width / 16, height / 16);
+        let macroblock_adaptive = !frame_mbs_only && bits.flag()?;
         bits.skip(1)?;
         let (unit_x, unit_y) = match (samples.chroma, samples.separate_planes) {
             (Chroma::Yuv420, _) => (2, 2),
@@ -118,6 +121,8 @@ impl Sps {
             order,
             max_num_ref_frames,
             frame_mbs_only,
+            macroblock_adaptive,
+            macroblocks,
             width,
             height,
             sample_aspect_ratio: None,

@@ -53,10 +53,13 @@ impl SliceHeader {
     /// Reads a slice with the parameter sets that it refers to.
     #[must_use]
     pub fn parse(nal: &[u8], sps: &Sps, pps: &Pps) -> Option<Self> {
-        let &header = nal.first()?;
-        let idr = nal_type(header) == 5;
         let data = rbsp(nal.get(1..)?, HEADER_BYTES);
-        let bits = &mut BitReader::new(&data);
+        Self::read(&mut BitReader::new(&data), *nal.first()?, sps, pps)
+    }
+
+    /// The same behind the first byte of the NAL unit; the reader then stands behind it.
+    pub(super) fn read(bits: &mut BitReader<'_>, header: u8, sps: &Sps, pps: &Pps) -> Option<Self> {
+        let idr = nal_type(header) == 5;
         let first_mb = bits.ue()?;
         let slice_type = bits.ue().filter(|&kind| kind < 10)?;
         let pps_id = u8::try_from(bits.ue()?).ok()?;
