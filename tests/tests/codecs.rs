@@ -129,7 +129,7 @@ fn pictures_that_a_key_does_not_fit_are_a_gap() {
     let out = folder.path().join("out.mp4");
     let args = |strict: bool| {
         let mut args = vec!["cut", path.to_str().unwrap(), "-o", out.to_str().unwrap()];
-        args.extend(["--json", "--overwrite"]);
+        args.push("--json");
         args.extend(strict.then_some("--strict"));
         args
     };
