@@ -23,7 +23,7 @@ cargo fuzz build "${options[@]}"
 # The dictionary that a target's input is made of.
 dictionary() {
   case $1 in
-    ts_*) echo ts ;;
+    ts_* | sample_aes) echo ts ;;
     fmp4*) echo mp4 ;;
     playlist | window | reload | whole_cut) echo m3u8 ;;
     http_request) echo http ;;
@@ -34,7 +34,7 @@ dictionary() {
 longest() {
   case $1 in
     codec_headers) echo 512 ;;
-    ts_segment | fmp4) echo 8192 ;;
+    ts_segment | sample_aes | fmp4) echo 8192 ;;
     *) echo 4096 ;;
   esac
 }

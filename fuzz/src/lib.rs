@@ -2,7 +2,7 @@
 //! something that must hold does not.
 //!
 //! - `transport`: [`ts_segment`], any bytes as an MPEG-TS segment; [`ts_packets`], packets that are
-//!   right but for what they say; [`ts_sequence`], a sound stream to which things happen;
+//!   right but for what they say; [`ts_sequence`], a sound stream to which things happen; [`sample_aes`], encrypted samples;
 //! - `fragments`: [`fmp4`], any bytes as fragmented MP4; [`fmp4_boxes`], a sound one whose boxes lie;
 //! - `codecs`: [`codec_headers`], one by one;
 //! - `playlists`: [`playlist`], cut from; [`window`], resolved; [`reload`], read again and again;
@@ -34,7 +34,7 @@ pub use self::fragments::{fmp4, fmp4_boxes};
 pub use self::memory::Memory;
 pub use self::playlists::{playlist, reload, window};
 pub use self::server::{http_request, records};
-pub use self::transport::{ts_packets, ts_segment, ts_sequence};
+pub use self::transport::{sample_aes, ts_packets, ts_segment, ts_sequence};
 pub use self::whole::cut as whole_cut;
 
 /// The body of a target.
@@ -45,6 +45,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("ts_segment", ts_segment),
     ("ts_packets", ts_packets),
     ("ts_sequence", ts_sequence),
+    ("sample_aes", sample_aes),
     ("fmp4", fmp4),
     ("fmp4_boxes", fmp4_boxes),
     ("codec_headers", codec_headers),

@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 use arbitrary::{Arbitrary, Unstructured};
 use clipmill::{ClipRequest, Cut, DemuxOptions, Demuxer};
 use clipmill_tests::writer::{self, Plan, Segment};
+use clipmill_ts::{SampleCipher, decrypt_samples};
 
 use crate::{Memory, check};
 
@@ -18,6 +19,25 @@ const MOST_PACKETS: usize = 2_000;
 /// One segment: what its index says lies in it, and it becomes a sound MP4, or an error of one line.
 pub fn ts_segment(data: &[u8]) {
     segments(&[data]);
+}
+
+/// Takes nothing away: so that an input is what its slices and frames are decoded from.
+struct Clear;
+
+impl SampleCipher for Clear {
+    fn restart(&mut self) {}
+
+    fn decrypt(&mut self, _: &mut [u8; 16]) {}
+}
+
+/// A segment with encrypted samples: what comes out is as long, and a segment as any.
+pub fn sample_aes(data: &[u8]) {
+    let mut plain = data.to_vec();
+    let evidence = decrypt_samples(&mut plain, &mut Clear);
+    assert_eq!(plain.len(), data.len());
+    assert!(evidence.wrong <= evidence.checked);
+    let _ = evidence.speaks_against_key();
+    segments(&[&plain]);
 }
 
 /// Segments of one stream, one after the other.

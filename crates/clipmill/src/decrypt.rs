@@ -46,6 +46,9 @@ pub enum DecryptError {
         /// How many bytes there are.
         len: usize,
     },
+    /// What of its samples is encrypted, the stream types of its program map say.
+    #[error("no program map says which of its streams are encrypted (METHOD=SAMPLE-AES)")]
+    NoProgramMap,
     /// The padding is wrong (that it is right by chance is one case in 256), or the samples are.
     #[error("the key {key} does not fit: wrong key or initialization vector, or a damaged segment")]
     WrongKey {
@@ -100,10 +103,20 @@ enum At {
 }
 
 /// A key that cannot be used.
+#[derive(Debug, Clone)]
 pub(crate) enum NoKey {
     /// What it would need, in words.
     Unsupported(String),
     Location(LocationError),
+}
+
+impl From<NoKey> for SegmentError {
+    fn from(why: NoKey) -> Self {
+        match why {
+            NoKey::Unsupported(what) => Self::Unsupported(what),
+            NoKey::Location(error) => error.into(),
+        }
+    }
 }
 
 impl KeyPlace {
@@ -200,6 +213,9 @@ impl SegmentKey {
             Method::Samples => {
                 let mut cipher = Chain::new(key, iv).ok_or_else(|| self.wrong())?;
                 let evidence = decrypt_samples(&mut bytes, &mut cipher);
+                if evidence.no_map {
+                    return Err(DecryptError::NoProgramMap);
+                }
                 (!evidence.speaks_against_key()).then_some(len)
             }
         };

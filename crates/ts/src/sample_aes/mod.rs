@@ -45,22 +45,35 @@ pub struct SampleEvidence {
     pub broken: u64,
     /// The decrypted bytes of slices are spread evenly, unlike those beside them.
     pub even_bytes: bool,
+    /// A transport stream without a program map: nothing says which of its streams are encrypted.
+    pub no_map: bool,
 }
 
-/// So many frames of sound are not right by chance, which one of AAC is in one case of eight.
+/// Of so many frames of sound three in four are not right by chance, which one of AAC is in one case of eight.
 const SURE: u64 = 8;
+/// So many are not all of them right by chance.
+const ALL: u64 = 4;
 
 impl SampleEvidence {
     /// Whether the key cannot be the right one.
     ///
-    /// Sound tells it, and so do pictures: by one I slice of arithmetic coding, or some kilobytes of
+    /// Sound tells it, and so do pictures, where sound does not: by one I slice of arithmetic coding, or some kilobytes of
     /// decrypted bytes of variable length codes. Where there is neither, hardly anything does.
     #[must_use]
     pub fn speaks_against_key(&self) -> bool {
-        let most = self.wrong.saturating_mul(2) > self.checked;
-        let sound_is_right = self.checked >= SURE && self.wrong.saturating_mul(4) < self.checked;
         let pictures = self.start_codes > 0 || self.broken > 0 || self.even_bytes;
-        (self.checked > 1 && most) || (pictures && self.whole == 0 && !sound_is_right)
+        self.sound().unwrap_or(pictures && self.whole == 0)
+    }
+
+    /// Whether sound speaks against the key, where it tells.
+    fn sound(&self) -> Option<bool> {
+        let right = self.checked.saturating_sub(self.wrong);
+        let is_right = match self.wrong {
+            0 => right >= ALL,
+            wrong => self.checked >= SURE && wrong.saturating_mul(4) < self.checked,
+        };
+        let is_wrong = self.checked > 1 && self.wrong > right;
+        (is_right || is_wrong).then_some(is_wrong)
     }
 }
 
@@ -76,7 +89,7 @@ pub fn decrypt_samples(segment: &mut [u8], cipher: &mut dyn SampleCipher) -> Sam
     if let Some(sound) = segment.get_mut(tags..)
         && let Some(coding) = Coding::of_sound(sound)
     {
-        coding.decrypt(sound, true, cipher, &mut evidence);
+        coding.decrypt(sound, &[], cipher, &mut evidence);
     }
     evidence
 }

@@ -6,9 +6,12 @@
 //! a wrong key makes is spread evenly, coded slices are not.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use clipmill_media::codec::bits::rbsp;
-use clipmill_media::codec::h264::{SliceHeader, SlicePps, Sps, intra_slice_is_whole, nal_type};
+use clipmill_media::codec::h264::{
+    SliceEnd, SliceHeader, SlicePps, Sps, intra_slice_end, nal_type,
+};
 use memchr::memmem;
 
 use super::{BLOCK, SampleCipher, SampleEvidence};
@@ -22,10 +25,11 @@ const CLEAR_RUN: usize = 9 * BLOCK;
 /// I slices that are decoded: where all of them are wrong, further ones will be.
 const TRIED: u64 = 4;
 
-/// Decrypts an elementary stream; `intact` says that nothing of it was lost before.
+/// Decrypts an elementary stream. In the stretches `damaged` of it, one behind the other, something is
+/// missing: what lies there tells nothing.
 pub(super) fn decrypt(
     stream: &mut [u8],
-    intact: bool,
+    damaged: &[Range<usize>],
     cipher: &mut dyn SampleCipher,
     evidence: &mut SampleEvidence,
 ) {
@@ -45,7 +49,8 @@ pub(super) fn decrypt(
         match unit.first().map(|&header| nal_type(header)) {
             Some(1 | 5) if len > SHORT_NAL => {
                 let plain = decrypt_unit(unit, cipher, evidence);
-                if intact {
+                let next = damaged.partition_point(|lost| lost.end <= *code);
+                if damaged.get(next).is_none_or(|lost| lost.start >= end) {
                     // The last one may be cut off.
                     let is_last = at.saturating_add(1) == count;
                     pictures.look_at(&plain, is_last, evidence);
@@ -101,7 +106,11 @@ struct Pictures {
 }
 
 impl Pictures {
+    /// Looks at a slice, where sound does not tell the key: it costs less.
     fn look_at(&mut self, plain: &[u8], is_last: bool, evidence: &mut SampleEvidence) {
+        if evidence.sound().is_some() {
+            return;
+        }
         let found = blocks(plain.len()).filter(|&at| has_start_code(plain, at));
         let found = found.count() as u64;
         evidence.start_codes = evidence.start_codes.saturating_add(found);
@@ -113,16 +122,19 @@ impl Pictures {
             return;
         };
         if !pps.arithmetic {
-            self.bytes.count(plain);
+            if self.bytes.blocks < ENOUGH {
+                self.bytes.count(plain);
+            }
             return;
         }
         if evidence.whole > 0 || evidence.broken >= TRIED {
             return;
         }
-        match intra_slice_is_whole(plain, sps, pps) {
-            Some(true) => evidence.whole = evidence.whole.saturating_add(1),
-            Some(false) if !is_last => evidence.broken = evidence.broken.saturating_add(1),
-            Some(false) | None => {}
+        match intra_slice_end(plain, sps, pps) {
+            Some(SliceEnd::Whole) => evidence.whole = evidence.whole.saturating_add(1),
+            Some(SliceEnd::CutOff) if is_last => {}
+            Some(_) => evidence.broken = evidence.broken.saturating_add(1),
+            None => {}
         }
     }
 }
@@ -141,6 +153,8 @@ fn has_start_code(unit: &[u8], at: usize) -> bool {
 struct Histograms {
     clear: [u32; 256],
     decrypted: [u32; 256],
+    /// Decrypted blocks that were counted.
+    blocks: usize,
 }
 
 impl Default for Histograms {
@@ -148,6 +162,7 @@ impl Default for Histograms {
         Self {
             clear: [0; 256],
             decrypted: [0; 256],
+            blocks: 0,
         }
     }
 }
@@ -156,6 +171,8 @@ impl Default for Histograms {
 const EVEN: f64 = 4096.0;
 /// By so many nats must even bytes be likelier than those of the clear parts: e^-100 is never.
 const NATS: f64 = 100.0;
+/// Blocks of decrypted bytes that are counted at most: they tell it long before.
+const ENOUGH: usize = 4096;
 /// So many standard deviations from even ones are not even.
 const SPREAD: f64 = 6.0;
 
@@ -165,6 +182,7 @@ impl Histograms {
         for run in rest.chunks(BLOCK.saturating_add(CLEAR_RUN)) {
             let is_encrypted = run.len() > BLOCK;
             let (block, clear) = run.split_at(if is_encrypted { BLOCK } else { 0 });
+            self.blocks = self.blocks.saturating_add(usize::from(is_encrypted));
             for (bytes, counts) in [(block, &mut self.decrypted), (clear, &mut self.clear)] {
                 for &byte in bytes {
                     if let Some(count) = counts.get_mut(usize::from(byte)) {
@@ -195,9 +213,17 @@ impl Histograms {
 }
 
 #[cfg(test)]
-#[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+#[allow(
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::unwrap_used,
+    clippy::panic
+)]
 mod tests {
+    use clipmill_media::CodecConfig;
+
     use super::*;
+    use crate::{DemuxOptions, Demuxer};
 
     /// Bytes of a slice of variable length codes in kind: some are far more frequent.
     fn skewed(len: usize, seed: &mut u32) -> Vec<u8> {
@@ -243,6 +269,115 @@ mod tests {
                 bytes.count(&unit);
             }
             assert!(!bytes.speak_against_key());
+        }
+    }
+
+    /// I slices of a fixture, with their parameter sets.
+    fn intra_slices(name: &str) -> Vec<(Sps, SlicePps, Vec<u8>)> {
+        let path = format!("{}/../../fixtures/{name}", env!("CARGO_MANIFEST_DIR"));
+        let segment = std::fs::read(path).unwrap();
+        let index = Demuxer::new(DemuxOptions::default())
+            .index(&segment)
+            .unwrap();
+        let track = &index.tracks[0];
+        let CodecConfig::H264(config) = track.configs()[0].as_ref() else {
+            panic!("{name} is of another coding");
+        };
+        let sps = Sps::parse(&config.sps[0]).unwrap();
+        let pps = SlicePps::parse(&config.pps[0]).unwrap();
+        let (mut bytes, all) = (Vec::new(), 0..track.samples().len());
+        track.gather(&segment, all, &mut bytes).unwrap();
+        let mut found = Vec::new();
+        let mut rest = &bytes[..];
+        while let Some((len, tail)) = rest.split_first_chunk::<4>() {
+            let (unit, tail) = tail.split_at(u32::from_be_bytes(*len) as usize);
+            rest = tail;
+            if matches!(nal_type(unit[0]), 1 | 5) && intra_slice_end(unit, &sps, &pps).is_some() {
+                found.push((sps.clone(), pps, unit.to_vec()));
+            }
+        }
+        found
+    }
+
+    /// Pictures of several sizes, which have an I slice in each segment at least.
+    fn fixtures() -> impl Iterator<Item = String> {
+        let demo = (0..10).map(|n| format!("demo/seg0{n}.ts"));
+        let others = ["languages/seg00.ts", "ladder/180p-00.ts", "change/a00.ts"];
+        demo.chain(others.map(str::to_owned))
+    }
+
+    #[test]
+    fn intra_slices_end_where_they_should_and_never_as_noise() {
+        let mut seed = 3;
+        for name in fixtures() {
+            let slices = intra_slices(&name);
+            assert!(!slices.is_empty(), "{name}");
+            for (sps, pps, unit) in &slices {
+                assert_eq!(intra_slice_end(unit, sps, pps), Some(SliceEnd::Whole));
+                // `cabac_zero_word`s (7.3.2.10).
+                let filled = [&unit[..], &[0, 0, 3, 0, 0, 3]].concat();
+                assert_eq!(intra_slice_end(&filled, sps, pps), Some(SliceEnd::Whole));
+                let places: Vec<_> = blocks(unit.len()).collect();
+                for _ in 0..4 {
+                    let mut noise = unit.clone();
+                    for &at in &places {
+                        noise[at..at + BLOCK].fill_with(|| (next(&mut seed) >> 3) as u8);
+                    }
+                    let end = intra_slice_end(&noise, sps, pps);
+                    assert_ne!(end, Some(SliceEnd::Whole), "{name}");
+                }
+                // A wrong initialization vector: of the first block alone.
+                let mut noise = unit.clone();
+                noise[NAL_LEADER..NAL_LEADER + BLOCK].fill_with(|| (next(&mut seed) >> 3) as u8);
+                assert_ne!(intra_slice_end(&noise, sps, pps), Some(SliceEnd::Whole));
+            }
+        }
+    }
+
+    /// What is cut off is no noise, wherever it ends; of noise much is impossible ahead of its end.
+    #[test]
+    fn an_intra_slice_that_is_cut_off_is_told_from_noise() {
+        let mut seed = 5;
+        let (mut told, mut all) = (0, 0);
+        let slices = fixtures().flat_map(|name| intra_slices(&name));
+        for (sps, pps, unit) in slices {
+            for tenth in 1..10 {
+                let cut = &unit[..unit.len() * tenth / 10];
+                assert_eq!(intra_slice_end(cut, &sps, &pps), Some(SliceEnd::CutOff));
+                let mut noise = cut.to_vec();
+                for at in blocks(cut.len()).collect::<Vec<_>>() {
+                    noise[at..at + BLOCK].fill_with(|| (next(&mut seed) >> 3) as u8);
+                }
+                all += 1;
+                told += usize::from(intra_slice_end(&noise, &sps, &pps) == Some(SliceEnd::Broken));
+            }
+        }
+        assert!(all > 100 && told * 2 >= all, "{told} of {all}");
+    }
+
+    /// Whatever the bytes are, the work is bounded by how many there are.
+    #[test]
+    fn hostile_slices_end() {
+        let mut seed = 11;
+        let (mut sps, mut pps, unit) = intra_slices("demo/seg00.ts").remove(0);
+        for transform in 0..2 {
+            if transform == 1 {
+                (sps, pps, _) = intra_slices("ladder/180p-00.ts").remove(0);
+            }
+            sps.macroblocks = (1055, 132);
+            for round in 0..200 {
+                let fill = [0, 0xff, 0x55, 0x80][round % 4];
+                let mut noise = unit[..400].to_vec();
+                let from = 20 + round;
+                noise[from..].fill_with(|| match round {
+                    0..100 => fill,
+                    _ => (next(&mut seed) >> 3) as u8,
+                });
+                let _ = intra_slice_end(&noise, &sps, &pps);
+            }
+            // No level has pictures of this size.
+            sps.macroblocks = (1 << 27, 1);
+            assert_eq!(intra_slice_end(&unit, &sps, &pps), None);
         }
     }
 

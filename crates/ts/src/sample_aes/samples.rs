@@ -1,6 +1,8 @@
 //! Which bytes of a sample are encrypted ("MPEG-2 Stream Encryption Format for HTTP Live Streaming",
 //! 2.2 and 2.3).
 
+use std::ops::Range;
+
 use clipmill_media::codec::aac::AdtsHeader;
 use clipmill_media::codec::ac3::SyncframeHeader;
 
@@ -36,17 +38,17 @@ impl Coding {
         all.into_iter().find(|coding| coding.frame(bytes).is_some())
     }
 
-    /// Decrypts a whole elementary stream, whose length stays what it is; `intact` says that nothing
-    /// of it was lost before.
+    /// Decrypts a whole elementary stream, whose length stays what it is. In the stretches `damaged` of it
+    /// something is missing.
     pub(super) fn decrypt(
         self,
         stream: &mut [u8],
-        intact: bool,
+        damaged: &[Range<usize>],
         cipher: &mut dyn SampleCipher,
         evidence: &mut SampleEvidence,
     ) {
         match self {
-            Self::H264 => pictures::decrypt(stream, intact, cipher, evidence),
+            Self::H264 => pictures::decrypt(stream, damaged, cipher, evidence),
             Self::Adts | Self::Ac3 => self.frames(stream, cipher, evidence),
         }
     }
@@ -153,7 +155,7 @@ pub(super) mod tests {
 
     fn decrypted(coding: Coding, mut stream: Vec<u8>) -> (Vec<u8>, SampleEvidence) {
         let mut evidence = SampleEvidence::default();
-        coding.decrypt(&mut stream, true, &mut Counter::default(), &mut evidence);
+        coding.decrypt(&mut stream, &[], &mut Counter::default(), &mut evidence);
         (stream, evidence)
     }
 
@@ -251,12 +253,16 @@ pub(super) mod tests {
                 whole,
                 broken,
                 even_bytes,
+                no_map: false,
             };
             evidence.speaks_against_key()
         };
         assert!(against(0, 1, false, 0, 0) && against(0, 0, true, 0, 0));
         assert!(!against(1, 1, true, 0, 0), "a slice that is right");
-        assert!(!against(0, 4, false, 12, 1), "sound that is right");
+        assert!(
+            !against(0, 4, false, 12, 1) && !against(0, 4, false, 4, 0),
+            "sound that is right"
+        );
         assert!(
             against(0, 4, false, 3, 0),
             "three frames may be right by chance"

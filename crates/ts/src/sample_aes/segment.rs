@@ -14,15 +14,32 @@ use crate::psi;
 /// `program_map_section` up to `program_info_length` (ISO/IEC 13818-1, 2.4.4.9).
 const MAP_HEADER: usize = 12;
 
+/// Places in a segment, one behind the other.
+type Places = Vec<Range<usize>>;
+
 /// Payload of one PID, from a packet that begins a unit up to the next one.
-type Unit = Vec<Range<usize>>;
+#[derive(Default)]
+struct Unit {
+    places: Places,
+    /// Packets of it are missing, damaged or there twice.
+    damaged: bool,
+}
 
 /// The payload of one PID.
+#[derive(Default)]
 struct Payload {
     units: Vec<Unit>,
     counter: Option<u8>,
-    /// No packet is missing, damaged or there twice.
-    intact: bool,
+}
+
+impl Payload {
+    /// Something was lost behind what there is.
+    fn lose(&mut self) {
+        self.counter = None;
+        if let Some(last) = self.units.last_mut() {
+            last.damaged = true;
+        }
+    }
 }
 
 pub(super) fn decrypt(
@@ -33,7 +50,9 @@ pub(super) fn decrypt(
 ) {
     let mut maps = Vec::new();
     let mut streams = BTreeMap::new();
-    for program in psi::look_ahead(segment, framing, None).programs {
+    let programs = psi::look_ahead(segment, framing, None).programs;
+    evidence.no_map = programs.is_empty();
+    for program in programs {
         for stream in &program.streams {
             if let Some((coding, _)) = Coding::of(stream.stream_type) {
                 streams.insert(stream.pid, coding);
@@ -45,67 +64,76 @@ pub(super) fn decrypt(
         return;
     }
     let wanted = |pid| streams.contains_key(&pid) || maps.contains(&pid);
-    for (pid, Payload { units, intact, .. }) in units(segment, framing, wanted) {
-        match streams.get(&pid) {
-            Some(coding) => {
-                let payloads = units
-                    .iter()
-                    .flat_map(|unit| payload(segment, unit, *coding));
-                let places: Unit = payloads.collect();
-                rewrite(segment, &places, |stream| {
-                    coding.decrypt(stream, intact, cipher, evidence);
-                });
+    let mut found: Vec<_> = units(segment, framing, wanted).into_iter().collect();
+    // Sound before pictures, as it tells of the key what they would.
+    found.sort_by_key(|(pid, _)| streams.get(pid) == Some(&Coding::H264));
+    for (pid, Payload { units, .. }) in found {
+        let Some(coding) = streams.get(&pid) else {
+            for unit in &units {
+                rewrite(segment, &unit.places, plain_map);
             }
-            None => {
-                for unit in &units {
-                    rewrite(segment, unit, plain_map);
-                }
+            continue;
+        };
+        let (mut places, mut damaged) = (Places::new(), Places::new());
+        let mut len = 0usize;
+        for unit in &units {
+            let begins = len;
+            for place in payload(segment, &unit.places, *coding) {
+                len = len.saturating_add(place.len());
+                places.push(place);
+            }
+            if unit.damaged {
+                damaged.push(begins..len);
             }
         }
+        rewrite(segment, &places, |stream| {
+            coding.decrypt(stream, &damaged, cipher, evidence);
+        });
     }
 }
 
 /// The payload of some PIDs.
 fn units(segment: &[u8], framing: Framing, wanted: impl Fn(u16) -> bool) -> BTreeMap<u16, Payload> {
     let mut found: BTreeMap<u16, Payload> = BTreeMap::new();
-    let mut any_lost = false;
     for step in Packets::new(segment, framing) {
-        let Step::Packet { offset, bytes } = step else {
-            any_lost = true;
+        let packet = match step {
+            Step::Packet { offset, bytes } => Some((offset, bytes, Header::of(bytes))),
+            _ => None,
+        };
+        // Which PID it was is not known where a packet is damaged.
+        let Some((offset, bytes, header)) = packet.filter(|(.., head)| !head.transport_error())
+        else {
+            found.values_mut().for_each(Payload::lose);
             continue;
         };
-        let header = Header::of(bytes);
         let pid = header.pid();
-        any_lost |= header.transport_error();
-        if header.transport_error() || header.scrambled() || !wanted(pid) {
+        if header.scrambled() || !wanted(pid) {
             continue;
         }
         let Some(start) = packet::payload_start(bytes) else {
             continue;
         };
-        let payload = found.entry(pid).or_insert(Payload {
-            units: Vec::new(),
-            counter: None,
-            intact: true,
-        });
+        let payload = found.entry(pid).or_default();
         let counter = header.continuity_counter();
         let follows = |last: u8| last.wrapping_add(1) & 0x0f == counter;
-        payload.intact &= payload.counter.is_none_or(follows);
+        if !payload.counter.is_none_or(follows) {
+            payload.lose();
+        }
         payload.counter = Some(counter);
         let units = &mut payload.units;
         if header.unit_start() {
-            units.push(Unit::new());
+            units.push(Unit::default());
         }
         if let Some(last) = units.last_mut() {
-            last.push(offset.saturating_add(start)..offset.saturating_add(PACKET_LEN));
+            let place = offset.saturating_add(start)..offset.saturating_add(PACKET_LEN);
+            last.places.push(place);
         }
     }
-    found.values_mut().for_each(|of| of.intact &= !any_lost);
     found
 }
 
 /// Where the payload of a PES packet lies.
-fn payload(segment: &[u8], unit: &Unit, coding: Coding) -> Unit {
+fn payload(segment: &[u8], unit: &[Range<usize>], coding: Coding) -> Places {
     let mut head = Vec::new();
     for piece in unit {
         head.extend_from_slice(segment.get(piece.clone()).unwrap_or_default());
@@ -114,7 +142,7 @@ fn payload(segment: &[u8], unit: &Unit, coding: Coding) -> Unit {
         }
     }
     let Parsed::Header(header) = pes::parse(&head) else {
-        return Unit::new();
+        return Places::new();
     };
     let mut skip = header.len;
     // The lengths of video are believed less, as when it is indexed.
@@ -190,6 +218,17 @@ mod tests {
     use super::super::samples::tests::Counter;
     use crate::testing::{PMT_PID, VIDEO, Writer, entry};
     use crate::{DemuxOptions, Demuxer, IndexError};
+
+    #[test]
+    fn without_a_program_map_nothing_says_what_is_encrypted() {
+        let mut writer = Writer::default();
+        writer.pat(&[(1, PMT_PID)]);
+        writer.pes(VIDEO, 0xe0, 900, None, &[0, 0, 0, 1, 0x65, 0x40]);
+        let mut segment = writer.bytes;
+        let before = segment.clone();
+        let evidence = decrypt_samples(&mut segment, &mut Counter::default());
+        assert!(evidence.no_map && segment == before);
+    }
 
     #[test]
     fn what_comes_out_is_an_ordinary_segment() {

@@ -11,7 +11,7 @@ mod slice;
 #[cfg(test)]
 mod tests;
 
-pub use cabac::{SlicePps, intra_slice_is_whole};
+pub use cabac::{SliceEnd, SlicePps, intra_slice_end};
 pub use order::OrderCounter;
 pub use parameter_sets::{OrderType, Pps, Sps, sps_extension_id};
 pub use slice::SliceHeader;

@@ -8,13 +8,19 @@ const CONTEXTS: usize = 436;
 /// Decodes bins. Past the end of the data, every one is `None`.
 pub(super) struct Engine<'a> {
     bytes: &'a [u8],
-    /// The next bit.
-    at: usize,
+    /// The next byte; behind the end there are zeros, as many as are read ahead.
+    next: usize,
     range: u32,
-    offset: u32,
+    /// `codIOffset`, and bits behind it that were read ahead.
+    value: u64,
+    /// How many.
+    ahead: u32,
     /// `pStateIdx` doubled, and `valMPS`.
     contexts: [u8; CONTEXTS],
 }
+
+/// Bits that one bin takes at most.
+const MOST: u32 = 8;
 
 impl<'a> Engine<'a> {
     /// One that begins with a slice whose data begin at a bit, which is the first of a byte.
@@ -35,94 +41,112 @@ impl<'a> Engine<'a> {
         }
         let mut engine = Self {
             bytes,
-            at,
+            next: 0,
             range: 0,
-            offset: 0,
+            value: 0,
+            ahead: 0,
             contexts,
         };
         engine.restart(at)?;
         Some(engine)
     }
 
-    /// Begins at a bit, with the contexts as they are.
+    /// Begins at the first bit of a byte, with the contexts as they are.
     pub(super) fn restart(&mut self, at: usize) -> Option<()> {
-        self.at = at;
+        self.next = at >> 3;
         self.range = 510;
-        self.offset = self.bits(9)?;
+        (self.value, self.ahead) = (0, 0);
+        for _ in 0..4 {
+            self.read_byte();
+        }
+        // The offset has nine of them.
+        self.ahead = self.ahead.saturating_sub(9);
+        self.is_inside()
+    }
+
+    fn read_byte(&mut self) {
+        let byte = self.bytes.get(self.next).copied().unwrap_or_default();
+        self.next = self.next.saturating_add(1);
+        self.value = self.value << 8 | u64::from(byte);
+        self.ahead = self.ahead.saturating_add(8);
+    }
+
+    /// The bit after the last one that was used.
+    pub(super) fn position(&self) -> usize {
+        let read = self.next.saturating_mul(8);
+        read.saturating_sub(self.ahead as usize)
+    }
+
+    fn is_inside(&self) -> Option<()> {
+        (self.position() <= self.bytes.len().saturating_mul(8)).then_some(())
+    }
+
+    /// Has as many bits at hand as a bin may take.
+    fn fill(&mut self) -> Option<()> {
+        if self.ahead < MOST {
+            for _ in 0..4 {
+                self.read_byte();
+            }
+            self.is_inside()?;
+        }
         Some(())
     }
 
-    /// The bit after the last one that was read.
-    pub(super) fn position(&self) -> usize {
-        self.at
+    /// Whether the offset is not below a range; if so, it is the distance from it from now on.
+    fn reaches(&mut self, range: u32) -> bool {
+        let scaled = u64::from(range) << self.ahead;
+        match self.value.checked_sub(scaled) {
+            Some(rest) => {
+                self.value = rest;
+                true
+            }
+            None => false,
+        }
     }
 
-    /// Up to nine bits.
-    fn bits(&mut self, count: usize) -> Option<u32> {
-        let first = self.at >> 3;
-        let mut window = 0u32;
-        for at in [first, first.saturating_add(1)] {
-            window = window << 8 | u32::from(self.bytes.get(at).copied().unwrap_or_default());
-        }
-        let end = self.at.saturating_add(count);
-        if end > self.bytes.len().saturating_mul(8) {
-            return None;
-        }
-        let behind = 16usize.saturating_sub((self.at & 7).saturating_add(count));
-        self.at = end;
-        Some((window >> behind) & (1u32 << count).saturating_sub(1))
-    }
-
-    fn renormalise(&mut self) -> Option<()> {
+    fn renormalise(&mut self) {
         // The range takes nine bits.
         let count = self.range.leading_zeros().saturating_sub(23);
-        if count > 0 {
-            let bits = self.bits(count as usize)?;
-            self.range <<= count;
-            self.offset = self.offset << count | bits;
-        }
-        Some(())
+        self.range <<= count;
+        self.ahead = self.ahead.saturating_sub(count);
     }
 
     /// A bin with a context.
     pub(super) fn bin(&mut self, context: usize) -> Option<bool> {
-        let state = self.contexts.get_mut(context)?;
-        let (index, most) = (usize::from(*state >> 1), *state & 1);
+        self.fill()?;
+        let state = *self.contexts.get(context)?;
+        let (index, most) = (usize::from(state >> 1), state & 1);
         let quarter = (self.range >> 6) as usize & 3;
         let lps = u32::from(RANGE_LPS.get(index << 2 | quarter).copied()?);
         self.range = self.range.saturating_sub(lps);
-        let bin = if self.offset >= self.range {
-            self.offset = self.offset.saturating_sub(self.range);
+        let (state, bin) = if self.reaches(self.range) {
             self.range = lps;
             let flipped = if index == 0 { most ^ 1 } else { most };
-            *state = AFTER_LPS.get(index).copied()? << 1 | flipped;
-            most ^ 1
+            (AFTER_LPS.get(index).copied()? << 1 | flipped, most ^ 1)
         } else {
             // State 62 stays what it is.
-            *state = state.saturating_add(if index < 62 { 2 } else { 0 });
-            most
+            (state.saturating_add(if index < 62 { 2 } else { 0 }), most)
         };
-        self.renormalise()?;
+        *self.contexts.get_mut(context)? = state;
+        self.renormalise();
         Some(bin == 1)
     }
 
     /// A bin that is as often 0 as 1.
     pub(super) fn bypass(&mut self) -> Option<bool> {
-        self.offset = self.offset << 1 | self.bits(1)?;
-        let one = self.offset >= self.range;
-        if one {
-            self.offset = self.offset.saturating_sub(self.range);
-        }
-        Some(one)
+        self.fill()?;
+        self.ahead = self.ahead.saturating_sub(1);
+        Some(self.reaches(self.range))
     }
 
-    /// Whether something ends here. If so, the last bit that was read is the last one of it.
+    /// Whether something ends here. If so, the last bit that was used is the last one of it.
     pub(super) fn terminates(&mut self) -> Option<bool> {
+        self.fill()?;
         self.range = self.range.saturating_sub(2);
-        if self.offset >= self.range {
-            return Some(true);
+        if self.reaches(self.range) {
+            return self.is_inside().map(|()| true);
         }
-        self.renormalise()?;
+        self.renormalise();
         Some(false)
     }
 }

@@ -88,11 +88,37 @@ fn last_bit(rbsp: &[u8]) -> Option<usize> {
     end.checked_sub(zeros)?.checked_sub(1)
 }
 
-/// Whether an I slice (a NAL unit of type 1 or 5) ends where its macroblocks do. `None` where that is
-/// not looked at: other slices, other coding than arithmetic, fields, slice groups, 4:2:2 and 4:4:4.
+/// How an I slice ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SliceEnd {
+    /// Where its macroblocks do; or there were so many of them that it is no noise.
+    Whole,
+    /// Its macroblocks would go on behind its last bytes.
+    CutOff,
+    /// Its macroblocks end before its bytes do, or are impossible.
+    Broken,
+}
+
+/// Noise ends with each macroblock in one case of 255 at least (9.3.3.2.2.3: a range of 2 among 510): that it
+/// goes on for so many is one case in 3000, even where nothing of it is impossible.
+const PROOF: u32 = 2_048;
+
+/// Bytes before the end of a slice that is cut off in which its macroblocks may go wrong: its last block
+/// is not decrypted as it would be in the middle.
+const CUT_EDGE: usize = 32;
+
+/// The most macroblocks of a picture, and of a row of it (Annex A: level 6.2).
+const MACROBLOCKS: u32 = 139_264;
+const COLUMNS: u32 = 1_055;
+
+/// How an I slice (a NAL unit of type 1 or 5) ends. `None` where that is not looked at: other slices,
+/// other coding than arithmetic, fields, slice groups, 4:2:2 and 4:4:4.
 #[must_use]
-pub fn intra_slice_is_whole(nal: &[u8], sps: &Sps, pps: &SlicePps) -> Option<bool> {
+pub fn intra_slice_end(nal: &[u8], sps: &Sps, pps: &SlicePps) -> Option<SliceEnd> {
+    let (columns, rows) = sps.macroblocks;
     let looked_at = pps.arithmetic
+        && columns <= COLUMNS
+        && columns.saturating_mul(rows) <= MACROBLOCKS
         && pps.one_slice_group
         && !sps.macroblock_adaptive
         && matches!(sps.chroma, Chroma::Monochrome | Chroma::Yuv420);
@@ -104,11 +130,7 @@ pub fn intra_slice_is_whole(nal: &[u8], sps: &Sps, pps: &SlicePps) -> Option<boo
         return None;
     }
     let data = rbsp(nal.get(1..)?, usize::MAX);
-    Some(decode(nal, &data, sps, pps, &slice).is_some())
-}
-
-fn decode(nal: &[u8], data: &[u8], sps: &Sps, pps: &SlicePps, slice: &SliceHeader) -> Option<()> {
-    let mut bits = BitReader::new(data);
+    let mut bits = BitReader::new(&data);
     SliceHeader::read(&mut bits, *nal.first()?, sps, &pps.header)?;
     let qp = rest_of_header(&mut bits, *nal.first()?, slice.idr, pps)?;
     bits.align();
@@ -121,19 +143,36 @@ fn decode(nal: &[u8], data: &[u8], sps: &Sps, pps: &SlicePps, slice: &SliceHeade
         pcm_bits: luma.saturating_mul(256).saturating_add(chroma) as usize,
         qp_steps: luma.saturating_sub(8).saturating_mul(6).saturating_add(53),
     };
-    let (columns, rows) = sps.macroblocks;
+    let mut engine = Engine::new(&data, bits.position(), qp)?;
+    if decode(&mut engine, &data, &coding, sps.macroblocks, slice.first_mb).is_some() {
+        return Some(SliceEnd::Whole);
+    }
+    let edge = data.len().saturating_sub(CUT_EDGE).saturating_mul(8);
+    Some(match engine.position() {
+        at if at < edge => SliceEnd::Broken,
+        _ => SliceEnd::CutOff,
+    })
+}
+
+/// Reads the macroblocks of a slice, which end with its last bit, as far as it takes.
+fn decode(
+    engine: &mut Engine<'_>,
+    data: &[u8],
+    coding: &Coding,
+    (columns, rows): (u32, u32),
+    first: u32,
+) -> Option<()> {
     let all = columns.checked_mul(rows)?;
-    let mut engine = Engine::new(data, bits.position(), qp)?;
     let mut above: Vec<Option<Macroblock>> = vec![None; columns as usize];
     let (mut left, mut qp_changed) = (None, false);
-    for address in slice.first_mb..all {
+    for address in first..all {
         let column = address.checked_rem(columns)?;
         if column == 0 {
             left = None;
         }
         let over = above.get_mut(column as usize)?;
         let beside = Beside { left, above: *over };
-        let own = macroblock::read(&mut engine, &coding, beside, &mut qp_changed)?;
+        let own = macroblock::read(engine, coding, beside, &mut qp_changed)?;
         (left, *over) = (Some(own), Some(own));
         if engine.terminates()? {
             // The last bit that was read is the stop bit. An encoder that is much used now and then
@@ -143,6 +182,9 @@ fn decode(nal: &[u8], data: &[u8], sps: &Sps, pps: &SlicePps, slice: &SliceHeade
             let is_set = byte & 0x80 >> (stop & 7) != 0;
             let ends = last_bit(data)? >> 3 == stop >> 3;
             return (is_set && ends).then_some(());
+        }
+        if address.saturating_sub(first) >= PROOF {
+            return Some(());
         }
     }
     None
