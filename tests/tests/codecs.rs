@@ -1,6 +1,9 @@
 //! What few encoders write and no public file has: encrypted samples, AV1 in MPEG-TS.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
+#[path = "codecs/keys.rs"]
+mod keys;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -100,97 +103,6 @@ fn encrypted_samples_come_out_as_they_were() {
     for secret in [hex(&key(1).key), format!("{:?}", key(1).key)] {
         assert!(!run.stderr.contains(&secret));
     }
-}
-
-/// The demo, pictures alone, each segment encrypted with one key.
-fn encrypted_pictures(count: usize, key: &Key) -> Vec<Vec<u8>> {
-    let segments = (0..count).map(|n| {
-        let plain = fs::read(fixture(&format!("demo/seg0{n}.ts"))).unwrap();
-        let mut streams = mux::streams(&plain);
-        streams.retain(|stream| stream.stream_type == 0x1b);
-        streams.iter_mut().for_each(|stream| key.encrypt(stream));
-        mux::segment(&streams)
-    });
-    segments.collect()
-}
-
-/// A wrong key in the middle: noise is left out, and said to be missing.
-#[test]
-fn pictures_that_a_key_does_not_fit_are_a_gap() {
-    let folder = tempfile::tempdir().unwrap();
-    let encrypted = encrypted_pictures(5, &key(1));
-    let keys = [1, 1, 2, 1, 1].map(key);
-    let path = playlist(folder.path(), &encrypted, &[key(1); 5]);
-    let whole = folder.path().join("whole.mp4");
-    let run = cut(&path, &whole).expect(0);
-    assert!(!run.stderr.contains("warning"), "{}", run.stderr);
-
-    let path = playlist(folder.path(), &encrypted, &keys);
-    let out = folder.path().join("out.mp4");
-    let args = |strict: bool| {
-        let mut args = vec!["cut", path.to_str().unwrap(), "-o", out.to_str().unwrap()];
-        args.push("--json");
-        args.extend(strict.then_some("--strict"));
-        args
-    };
-    let run = binary::clipmill(args(false)).expect(0);
-    let said = run.json();
-    assert_eq!(said["gaps"].as_array().unwrap().len(), 1, "{said}");
-    assert!(
-        said["warnings"]
-            .to_string()
-            .contains("does not fit: wrong key"),
-        "{said}"
-    );
-    let (whole, found) = (samples(&whole), samples(&out));
-    // Four of five segments, each the same as with the right key.
-    assert_eq!(found[0].len() * 5, whole[0].len() * 4);
-    assert!(found[0].iter().all(|sample| whole[0].contains(sample)));
-    binary::clipmill(args(true)).expect(3);
-}
-
-/// The same of segments that are encrypted whole, where some are not encrypted at all.
-#[test]
-fn segments_that_a_key_does_not_fit_are_a_gap() {
-    let folder = tempfile::tempdir().unwrap();
-    let whole_segment = |number: usize, key: &Key| {
-        let mut bytes = fs::read(fixture(&format!("demo/seg0{number}.ts"))).unwrap();
-        let padding = 16 - bytes.len() % 16;
-        bytes.resize(bytes.len() + padding, padding as u8);
-        key.whole(&mut bytes);
-        bytes
-    };
-    let mut text = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n".to_owned();
-    for (name, number) in [("right", 1), ("wrong", 2)] {
-        fs::write(folder.path().join(name), key(number).key).unwrap();
-    }
-    for number in 0..5 {
-        let bytes = match number {
-            0 | 4 => fs::read(fixture(&format!("demo/seg0{number}.ts"))).unwrap(),
-            _ => whole_segment(number, &key(1)),
-        };
-        fs::write(folder.path().join(format!("{number}.ts")), bytes).unwrap();
-        let iv = hex(&key(1).iv);
-        text.push_str(&match number {
-            0 | 4 => "#EXT-X-KEY:METHOD=NONE\n".to_owned(),
-            2 => format!("#EXT-X-KEY:METHOD=AES-128,URI=\"wrong\",IV=0x{iv}\n"),
-            _ => format!("#EXT-X-KEY:METHOD=AES-128,URI=\"right\",IV=0x{iv}\n"),
-        });
-        text.push_str(&format!("#EXTINF:2,\n{number}.ts\n"));
-    }
-    let path = folder.path().join("index.m3u8");
-    fs::write(&path, text + "#EXT-X-ENDLIST\n").unwrap();
-    let out = folder.path().join("out.mp4");
-    let args = ["cut", "--json", "--strict", "-o"].map(Path::new);
-    let run = binary::clipmill(args.into_iter().chain([&*out, &*path])).expect(3);
-    let said = run.json();
-    assert_eq!(said["gaps"].as_array().unwrap().len(), 1, "{said}");
-    assert!(
-        said["warnings"]
-            .to_string()
-            .contains("does not fit: wrong key"),
-        "{said}"
-    );
 }
 
 #[test]

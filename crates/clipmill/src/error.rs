@@ -114,7 +114,9 @@ impl ClipError {
     #[must_use]
     pub fn is_damage(&self) -> bool {
         match self {
-            Self::Segment { .. } | Self::Segments { .. } => true,
+            Self::Segment { error, .. } | Self::Segments { error, .. } => {
+                !matches!(error, SegmentError::Unsupported(_))
+            }
             Self::Empty { missing, .. } => *missing,
             _ => false,
         }

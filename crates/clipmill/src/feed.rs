@@ -46,8 +46,8 @@ pub(crate) struct Item {
     pub(crate) gap: bool,
     /// Nothing will ever follow it.
     pub(crate) last: bool,
-    /// What it needs that cannot be done.
-    pub(crate) unsupported: Option<String>,
+    /// Why it cannot be decrypted, whatever its bytes are.
+    pub(crate) no_key: Option<NoKey>,
 }
 
 impl Item {
@@ -57,16 +57,17 @@ impl Item {
         allow_outside: bool,
         keys_at_hand: bool,
     ) -> Result<Self, LocationError> {
-        let mut unsupported = None;
+        let mut no_key = None;
         let mut place_of = |key: &Option<Arc<Key>>| {
             let Some(key) = key else { return Ok(None) };
             // Where a key would be matters only if it is read there.
             let anywhere = allow_outside || keys_at_hand;
             match KeyPlace::new(key, segment.sequence, base, anywhere) {
                 Ok(place) => Ok(Some(place)),
-                Err(NoKey::Location(error)) => Err(error),
-                Err(NoKey::Unsupported(what)) => {
-                    unsupported = Some(what);
+                // It is there, and may be asked for.
+                Err(NoKey::Location(error @ LocationError::Outside { .. })) => Err(error),
+                Err(why) => {
+                    no_key = Some(why);
                     Ok(None)
                 }
             }
@@ -95,7 +96,7 @@ impl Item {
             start: segment.start,
             gap: segment.gap,
             last: false,
-            unsupported,
+            no_key,
         })
     }
 
@@ -115,7 +116,7 @@ impl Item {
             start: Duration::ZERO,
             gap: false,
             last: false,
-            unsupported: None,
+            no_key: None,
         }
     }
 
@@ -225,30 +226,20 @@ impl<'a> Feed<'a> {
         self.bytes.clone()
     }
 
-    /// Reads and indexes the next segment.
-    ///
-    /// # Errors
-    /// When it needs something that is not supported. That it cannot be read or indexed is no
-    /// error here, as the clip goes on without it.
-    pub(crate) fn next(&mut self, item: &Item) -> Result<Fed, ClipError> {
+    /// Reads and indexes the next segment. That this cannot be done is no error of the whole, as the
+    /// clip goes on without it.
+    pub(crate) fn next(&mut self, item: &Item) -> Fed {
         self.discontinuity |= item.discontinuity;
         if item.gap {
             self.miss(item);
-            return Ok(Err(None));
-        }
-        let unsupported = |feature: &str| ClipError::Unsupported {
-            what: item.name(),
-            feature: feature.to_owned(),
-        };
-        if let Some(feature) = &item.unsupported {
-            return Err(unsupported(feature));
+            return Err(None);
         }
         self.bytes = Bytes::new();
         let (bytes, key) = match self.read(item) {
             Ok(read) => read,
             Err(error) => {
                 self.miss(item);
-                return Ok(Err(Some(error)));
+                return Err(Some(error));
             }
         };
         if self.discontinuity || self.missing > 0 {
@@ -262,7 +253,7 @@ impl<'a> Feed<'a> {
                     std::mem::take(&mut self.discontinuity),
                     std::mem::take(&mut self.missing),
                 );
-                Ok(Ok((info, index)))
+                Ok((info, index))
             }
             Err(error) => {
                 self.miss(item);
@@ -272,7 +263,7 @@ impl<'a> Feed<'a> {
                     self.keys.forget(place);
                 }
                 let error = wrong.map_or(error, |key| key.wrong().into());
-                Ok(Err(Some(error)))
+                Err(Some(error))
             }
         }
     }
@@ -282,6 +273,9 @@ impl<'a> Feed<'a> {
         &mut self,
         item: &Item,
     ) -> Result<(Bytes, Option<SegmentKey>), SegmentError> {
+        if let Some(why) = &item.no_key {
+            return Err(why.clone().into());
+        }
         let read = || {
             let read = read(self.source, &item.location, item.byte_range, &self.limits);
             read.map_err(SegmentError::from)

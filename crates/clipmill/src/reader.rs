@@ -7,7 +7,7 @@ use bytes::Bytes;
 use clipmill_media::{Limits, SegmentIndex};
 use clipmill_playlist::{ByteRange, Key, Location, Segment};
 
-use crate::decrypt::{KeyPlace, KeyRing, NoKey, SegmentKey};
+use crate::decrypt::{KeyPlace, KeyRing, SegmentKey};
 use crate::error::SegmentError;
 use crate::indexer::Indexer;
 use crate::named::locate;
@@ -160,9 +160,5 @@ fn key_place(
     let Some(key) = key else {
         return Ok(None);
     };
-    match KeyPlace::new(key, sequence, playlist, false) {
-        Ok(place) => Ok(Some(place)),
-        Err(NoKey::Unsupported(what)) => Err(SegmentError::Unsupported(what)),
-        Err(NoKey::Location(error)) => Err(error.into()),
-    }
+    Ok(Some(KeyPlace::new(key, sequence, playlist, false)?))
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use clipmill_media::{Language, SegmentIndex, TrackIndex, TrackKind};
 use clipmill_playlist::Rendition;
 
-use crate::error::{ClipError, SegmentError};
+use crate::error::SegmentError;
 use crate::feed::{Feed, Item};
 use crate::timeline::{Label, Part, SegmentInfo, Ticks, WRAP, to_ticks};
 
@@ -177,10 +177,10 @@ impl<'a> RenditionFeed<'a> {
         index: &SegmentIndex,
         (last, the_end): (bool, bool),
         lost: &mut Vec<Lost>,
-    ) -> Result<Vec<Part>, ClipError> {
+    ) -> Vec<Part> {
         let mut parts = Vec::new();
         let Some((start, end)) = span(index) else {
-            return Ok(parts);
+            return parts;
         };
         if self.run != pictures.discontinuity_sequence {
             self.run = pictures.discontinuity_sequence;
@@ -192,7 +192,7 @@ impl<'a> RenditionFeed<'a> {
             if !wanted && (!last || run == Ordering::Greater) {
                 break;
             }
-            let Some((info, index)) = self.read(item, lost)? else {
+            let Some((info, index)) = self.read(item, lost) else {
                 continue;
             };
             let Some((own_start, own_end)) = span(&index) else {
@@ -231,28 +231,24 @@ impl<'a> RenditionFeed<'a> {
             }
             self.next += 1;
         }
-        Ok(parts)
+        parts
     }
 
     /// The next segment; `None` when it gives nothing, and is passed over.
-    fn read(
-        &mut self,
-        item: &Item,
-        lost: &mut Vec<Lost>,
-    ) -> Result<Option<(SegmentInfo, SegmentIndex)>, ClipError> {
+    fn read(&mut self, item: &Item, lost: &mut Vec<Lost>) -> Option<(SegmentInfo, SegmentIndex)> {
         if let Some(held) = self.held.take() {
-            return Ok(Some(held));
+            return Some(held);
         }
-        match self.feed.next(item)? {
+        match self.feed.next(item) {
             Ok((info, mut index)) => {
                 let sound = |track: &TrackIndex| track.kind() == TrackKind::Audio;
                 index.tracks.retain(sound);
-                Ok(Some((info, index)))
+                Some((info, index))
             }
             Err(why) => {
                 self.next += 1;
                 lost.push((item.name(), why));
-                Ok(None)
+                None
             }
         }
     }

@@ -23,9 +23,7 @@ use crate::named::locate;
 use crate::render::{Observer, Progress};
 use crate::rendition::{AudioChoice, OpenedRendition, RenditionFeed};
 use crate::source::SegmentSource;
-use crate::subtitles::{
-    Anchor, OpenedSubtitles, SubtitleChoice, Subtitles, read as read_subtitles,
-};
+use crate::subtitles::{Anchor, OpenedSubtitles, SubtitleChoice, read as read_subtitles};
 use crate::timeline::{Comparison, Part, SegmentInfo, Ticks, Timeline, to_ticks};
 
 /// What to cut, and how.
@@ -556,7 +554,7 @@ impl<'a> Loader<'a> {
         let Some(item) = self.items.get(number) else {
             return Ok(None);
         };
-        let fed = self.feed.next(item)?;
+        let fed = self.feed.next(item);
         self.next += 1;
         self.pushed = fed.is_ok();
         match fed {
@@ -609,7 +607,7 @@ impl<'a> Loader<'a> {
             for (feed, opened) in self.beside.iter_mut().zip(renditions) {
                 let index = Arc::clone(&parts[0].index);
                 let ends = (last, next.is_none());
-                parts.extend(feed.beside(opened, item, &index, ends, &mut lost)?);
+                parts.extend(feed.beside(opened, item, &index, ends, &mut lost));
             }
         }
         let mut comparison = Comparison::new(self.source, Some(self.feed.bytes()));
@@ -766,7 +764,7 @@ impl<'a> Loader<'a> {
             let mut said = Vec::new();
             let feed = Feed::new(self.source, None, limits);
             let feed = feed.with_keys(self.request.keys.as_deref());
-            let read: Subtitles = read_subtitles(opened, &anchors, span, feed, limits, &mut said)?;
+            let read = read_subtitles(opened, &anchors, span, feed, limits, &mut said);
             clip.warnings.append(&mut said);
             if self.request.subtitles == SubtitleChoice::Track {
                 let added = clip.add_subtitles(&read, &begins, limits);

@@ -110,7 +110,7 @@ pub(crate) fn read(
     mut feed: Feed<'_>,
     limits: &Limits,
     said: &mut Vec<String>,
-) -> Result<Subtitles, ClipError> {
+) -> Subtitles {
     let mut subtitles = Subtitles {
         name: opened.name.clone(),
         language: opened.language,
@@ -119,18 +119,12 @@ pub(crate) fn read(
         cues: Vec::new(),
     };
     let (Some(first), Some(last)) = (anchors.first(), anchors.last()) else {
-        return Ok(subtitles);
+        return subtitles;
     };
     let mut placed: Vec<PlacedCue> = Vec::new();
     for item in &opened.items[beside(&opened.items, first.item, last.item)] {
         if item.gap {
             continue;
-        }
-        if let Some(feature) = &item.unsupported {
-            return Err(ClipError::Unsupported {
-                what: item.name(),
-                feature: feature.clone(),
-            });
         }
         let read = feed
             .read(item)
@@ -150,7 +144,7 @@ pub(crate) fn read(
         }
     }
     subtitles.cues = cut(placed, start, end);
-    Ok(subtitles)
+    subtitles
 }
 
 /// The items that may hold cues of the time from the beginning of one segment of the pictures to the
