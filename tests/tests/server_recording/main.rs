@@ -8,6 +8,7 @@
 )]
 
 mod faults;
+mod keys;
 mod missing;
 mod orders;
 mod returns;

@@ -44,7 +44,7 @@ fn send_with(mut sender: Sender, id: &str, all: &[Piece], there: impl Fn(usize) 
 }
 
 /// Both edges of each gap, in milliseconds from the beginning.
-fn gaps(vod: &Value) -> Vec<(i64, i64)> {
+pub(crate) fn gaps(vod: &Value) -> Vec<(i64, i64)> {
     let gaps = vod["gaps"].as_array().cloned().unwrap_or_default();
     let ms = |text: &Value| {
         let text = text.as_str().unwrap();

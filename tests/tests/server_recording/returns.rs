@@ -26,6 +26,8 @@ pub(crate) struct Listed {
     micros: u64,
     discontinuity: bool,
     date_us: Option<u64>,
+    /// Further tags, each in a line.
+    tags: String,
 }
 
 /// A playlist of which every line can be anything.
@@ -41,6 +43,8 @@ pub(crate) struct Sender {
     window: usize,
     /// Whether numbers follow the list.
     pub(crate) counts: bool,
+    /// What stands before the segments that are listed from now on.
+    pub(crate) tags: String,
 }
 
 impl Sender {
@@ -53,6 +57,7 @@ impl Sender {
             first: 0,
             window,
             counts: true,
+            tags: String::new(),
         }
     }
 
@@ -73,6 +78,7 @@ impl Sender {
             micros,
             discontinuity,
             date_us: self.date_us,
+            tags: self.tags.clone(),
         });
         self.date_us = self.date_us.map(|date| date + micros);
         while self.listed.len() > self.window {
@@ -114,6 +120,7 @@ impl Sender {
                 let date = live::date(UNIX_EPOCH + Duration::from_micros(date));
                 text.push_str(&format!("#EXT-X-PROGRAM-DATE-TIME:{date}\n"));
             }
+            text.push_str(&listed.tags);
             let seconds = listed.micros as f64 / 1e6;
             text.push_str(&format!("#EXTINF:{seconds:.6},\n{}\n", listed.name));
         }

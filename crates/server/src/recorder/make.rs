@@ -254,9 +254,12 @@ pub(crate) fn all_gaps(
     let mut all: Vec<_> = gaps(clip).collect();
     let covers = |gap: &VodGap, other: &VodGap| gap.from <= other.from && gap.to >= other.to;
     for gap in missing {
-        let known = all.iter().any(|known| covers(known, &gap));
+        // Of two that are the same, one.
+        if all.iter().any(|known| covers(known, &gap)) {
+            continue;
+        }
         all.retain(|known| !covers(&gap, known));
-        all.extend(Some(gap).filter(|_| !known));
+        all.push(gap);
     }
     if let Some((from, to)) = window {
         let (from, to) = (Some(rfc3339(from)), Some(rfc3339(to)));

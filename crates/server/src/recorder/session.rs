@@ -32,6 +32,9 @@ use crate::spool::{Content, Kept, Label, Spool, SpoolError};
 /// listed.
 const SETTLE: Duration = Duration::from_millis(150);
 
+/// How long after a key did not fit, or was not there, it is asked for again.
+const KEY_PAUSE: Duration = Duration::from_millis(500);
+
 /// A file that was written to this recently may be caught half-written.
 const YOUNG: Duration = Duration::from_secs(2);
 
@@ -241,9 +244,9 @@ impl Session {
             Ok(found) => found,
             Err(Trouble::Settling(wait)) => return Intake::Later(wait),
             Err(Trouble::Unsupported(what)) => return self.of_no_use(segment, None, what, place),
-            Err(Trouble::NotThere(reason)) => {
-                if let Some(wait) = self.patience(segment.sequence, last, place) {
-                    return Intake::Later(wait);
+            Err(Trouble::NotThere(reason, wait)) => {
+                if let Some(least) = self.patience(segment.sequence, last, place) {
+                    return Intake::Later(wait.max(least));
                 }
                 return self.pass_over(segment, None, Some(&reason), place);
             }
@@ -560,7 +563,7 @@ impl Session {
     }
 
     fn read(&mut self, segment: &Segment, last: bool, place: &Place<'_>) -> Result<Found, Trouble> {
-        let gone = |reason: &dyn std::fmt::Display| Trouble::NotThere(reason.to_string());
+        let gone = |reason: &dyn std::fmt::Display| Trouble::NotThere(reason.to_string(), SETTLE);
         let path = locate(&self.playlist, segment, place.root).map_err(|error| gone(&error))?;
         let look = || {
             let metadata = std::fs::metadata(&path).map_err(|error| gone(&error))?;
@@ -580,6 +583,10 @@ impl Session {
         let read = self.line.read(&source, segment, &self.playlist);
         let read = read.map_err(|error| match error {
             SegmentError::Unsupported(_) => Trouble::Unsupported(error.to_string()),
+            // Each time, the key is asked for again.
+            SegmentError::Key(_) | SegmentError::Decrypt(_) => {
+                Trouble::NotThere(error.to_string(), KEY_PAUSE)
+            }
             error => gone(&error),
         })?;
         let whole_file = segment.byte_range.is_none();
@@ -824,7 +831,8 @@ impl Found {
 /// Why there is no content yet.
 enum Trouble {
     Settling(Duration),
-    NotThere(String),
+    /// And when to look again.
+    NotThere(String, Duration),
     Unsupported(String),
 }
 
