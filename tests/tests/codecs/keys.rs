@@ -9,6 +9,7 @@ use cbc::cipher::{Block, BlockCipherDecrypt, KeyInit};
 use clipmill_tests::binary::{self, Run};
 use clipmill_tests::mux;
 use clipmill_tests::sample_aes::Key;
+use clipmill_tests::tools;
 
 use super::{cut, fixture, hex, key, playlist, samples};
 
@@ -457,4 +458,59 @@ fn samples_of((init, media): &(Vec<u8>, Vec<u8>)) -> usize {
     fs::write(&file, [&init[..], media].concat()).unwrap();
     binary::clipmill([Path::new("remux"), &file, Path::new("-o"), &out]).expect(0);
     samples(&out)[0].len()
+}
+
+/// As encoders are set up: the right key is never refused, and a wrong one is told but where README says that it
+/// is not.
+#[test]
+fn a_wrong_key_is_told_whatever_the_coding_of_pictures_without_sound() {
+    if !tools::installed(&["ffmpeg"]) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    for (options, told) in [
+        ("-preset veryfast", true),
+        ("-preset slow -crf 10", true),
+        ("-preset slow -crf 45", true),
+        ("-profile:v main -x264-params slices=4", true),
+        ("-pix_fmt yuv420p10le -qp 0", true),
+        ("-pix_fmt gray", true),
+        ("-x264-params 8x8dct=0:deblock=-1,2:weightp=2:ref=4", true),
+        ("-profile:v baseline -b:v 200k", true),
+        ("-profile:v baseline -b:v 2M", true),
+        ("-x264-params cabac=0:slices=4", true),
+        ("-pix_fmt yuv422p", false),
+        ("-flags +ilme+ildct -x264-params tff=1", false),
+    ] {
+        let pattern = folder.path().join("%d.ts");
+        let input =
+            "-v error -y -nostdin -f lavfi -i mandelbrot=size=320x180:rate=25,format=yuv420p -t 6";
+        let output = "-an -f segment -segment_time 2 -segment_format mpegts";
+        let args = [
+            input,
+            "-c:v libx264 -threads 1 -g 50 -sc_threshold 0",
+            options,
+            output,
+        ]
+        .join(" ");
+        let args = args.split(' ').chain([pattern.to_str().unwrap()]);
+        tools::ffmpeg(args).expect(0);
+        let (right, wrong) = (key(1), key(2));
+        let segments: Vec<_> = (0..3)
+            .map(|number| {
+                let bytes = fs::read(folder.path().join(format!("{number}.ts"))).unwrap();
+                let mut streams = mux::streams(&bytes);
+                streams.retain(|stream| stream.stream_type == 0x1b);
+                right.encrypt(&mut streams[0]);
+                mux::segment(&streams)
+            })
+            .collect();
+        for (keys, count) in [([right; 3], 0), ([right, wrong, right], usize::from(told))] {
+            let list = tempfile::tempdir().unwrap();
+            let path = playlist(list.path(), &segments, &keys);
+            let run = cut(&path, &list.path().join("out.mp4")).expect(0);
+            let said = run.stderr.matches("does not fit").count();
+            assert_eq!(said, count, "{options}: {}", run.stderr);
+        }
+    }
 }

@@ -169,8 +169,9 @@ impl Default for Histograms {
 
 /// Bytes by which the clear ones are taken to be even before they are counted.
 const EVEN: f64 = 4096.0;
-/// By so many nats must even bytes be likelier than those of the clear parts: e^-100 is never.
-const NATS: f64 = 100.0;
+/// By so many nats must even bytes be likelier than those of the clear parts. With the right key they are
+/// less likely, the more so the more there are.
+const NATS: f64 = 30.0;
 /// Blocks of decrypted bytes that are counted at most: they tell it long before.
 const ENOUGH: usize = 4096;
 /// So many standard deviations from even ones are not even.
