@@ -62,8 +62,9 @@ pub fn request(
     method: &str,
     path: &str,
     headers: &[(&str, &str)],
-    body: &str,
+    body: impl AsRef<[u8]>,
 ) -> Answer {
+    let body = body.as_ref();
     let mut connection = TcpStream::connect(address).unwrap();
     connection.set_read_timeout(Some(PATIENCE)).unwrap();
     let mut head = format!(
@@ -74,7 +75,7 @@ pub fn request(
         head.push_str(&format!("{name}: {value}\r\n"));
     }
     connection
-        .write_all(format!("{head}\r\n{body}").as_bytes())
+        .write_all(&[head.as_bytes(), b"\r\n", body].concat())
         .unwrap();
     let mut reader = BufReader::new(connection);
     let mut line = String::new();

@@ -6,6 +6,9 @@
     reason = "what is not as expected fails its test"
 )]
 
+#[path = "server_contract/uploads.rs"]
+mod uploads;
+
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

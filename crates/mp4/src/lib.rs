@@ -38,7 +38,7 @@ pub use events::event_message;
 pub use fragment::{Fragment, FragmentOptions, FragmentTrack, Fragmenter};
 pub use layout::Layout;
 pub use movie::{Edit, Movie, MovieSample, Run, Track};
-pub use read::{FragmentIndexer, InitSegment, ReadError, looks_like_mp4};
+pub use read::{FragmentIndexer, InitSegment, MovieDuration, ReadError, looks_like_mp4};
 pub use span::{MediaSpan, Piece, Span};
 pub use tags::{METADATA_UUID, find_metadata};
 pub use webvtt::webvtt_sample;

@@ -10,6 +10,9 @@ use utoipa::ToSchema;
 /// Length of a [`vod_id`].
 pub const VOD_ID_LEN: usize = 24;
 
+/// The `type` of a clip that was not cut here.
+const UPLOADED: &str = "uploadedVod";
+
 /// The longest stream id.
 const STREAM_ID_MAX: usize = 128;
 
@@ -100,9 +103,9 @@ pub struct Count {
 pub struct Vod {
     /// The broadcast's name and the video height, or the file name.
     pub stream_name: String,
-    /// The file name: `{vodId}.mp4`.
+    /// The file name: `{vodId}.mp4`. What was uploaded has the name that it came with.
     pub vod_name: String,
-    /// The stream that it was cut from.
+    /// The stream that it was cut from; `file` where it was uploaded.
     pub stream_id: String,
     /// When it was made, in milliseconds since the Unix epoch.
     pub creation_date: i64,
@@ -116,7 +119,7 @@ pub struct Vod {
     pub file_path: String,
     /// Its identifier: 24 letters and digits.
     pub vod_id: String,
-    /// Always `streamVod`.
+    /// `streamVod`, or `uploadedVod` where it was not cut here.
     #[serde(rename = "type")]
     pub kind: String,
     /// A picture of it; we make none.
@@ -206,6 +209,26 @@ impl Vod {
             altitude: broadcast.altitude.clone(),
             ..Self::default()
         }
+    }
+
+    /// A whole file that came from outside.
+    #[must_use]
+    pub fn upload(vod_id: &str, name: &str) -> Self {
+        Self {
+            stream_name: name.to_owned(),
+            vod_name: name.to_owned(),
+            stream_id: "file".to_owned(),
+            file_path: format!("streams/{vod_id}.mp4"),
+            vod_id: vod_id.to_owned(),
+            kind: UPLOADED.to_owned(),
+            ..Self::default()
+        }
+    }
+
+    /// Whether it came from outside.
+    #[must_use]
+    pub fn is_upload(&self) -> bool {
+        self.kind == UPLOADED
     }
 
     /// Its folder below `streams/`, where it is not `streams/` itself.

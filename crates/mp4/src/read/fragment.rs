@@ -179,6 +179,15 @@ impl<'a> Run<'a> {
     pub(super) fn len(&self) -> u64 {
         self.count.into()
     }
+
+    /// How long they last together.
+    pub(super) fn ticks(self) -> u64 {
+        if self.flags & 0x100 == 0 {
+            return self.len().saturating_mul(self.defaults.duration.into());
+        }
+        let durations = self.map(|listed| u64::from(listed.duration));
+        durations.fold(0, u64::saturating_add)
+    }
 }
 
 impl Iterator for Run<'_> {

@@ -210,7 +210,7 @@ fn movie_timescale(mvhd: &BoxAt<'_>) -> Option<u32> {
     fields.u32()
 }
 
-fn track_id(tkhd: &BoxAt<'_>) -> Option<u32> {
+pub(super) fn track_id(tkhd: &BoxAt<'_>) -> Option<u32> {
     let mut fields = tkhd.fields();
     let (version, _) = fields.version()?;
     fields.skip(if version == 1 { 16 } else { 8 })?;
@@ -243,7 +243,7 @@ fn handler(hdlr: &BoxAt<'_>) -> Option<[u8; 4]> {
 }
 
 /// `mdhd` (8.4.2): timescale and language.
-fn media_header(mdhd: &BoxAt<'_>) -> Option<(u32, Language)> {
+pub(super) fn media_header(mdhd: &BoxAt<'_>) -> Option<(u32, Language)> {
     let mut fields = mdhd.fields();
     let (version, _) = fields.version()?;
     fields.skip(if version == 1 { 16 } else { 8 })?;
@@ -260,7 +260,7 @@ fn media_header(mdhd: &BoxAt<'_>) -> Option<(u32, Language)> {
     ))
 }
 
-fn defaults(trex: &BoxAt<'_>) -> Option<(u32, Defaults)> {
+pub(super) fn defaults(trex: &BoxAt<'_>) -> Option<(u32, Defaults)> {
     let mut fields = trex.fields();
     fields.version()?;
     let id = fields.u32()?;

@@ -2,7 +2,8 @@
 //! every sample of a media segment lies, without copying or decoding any.
 //!
 //! [`InitSegment`] is what a `moov` says of its tracks, `entry` reads their sample entries, and
-//! [`FragmentIndexer`] walks the movie fragments of one segment after the other.
+//! [`FragmentIndexer`] walks the movie fragments of one segment after the other. [`MovieDuration`] tells how long a
+//! whole file is presented.
 //!
 //! ```
 //! use clipmill_media::Limits;
@@ -21,6 +22,7 @@
 //! # print(&[], &[]).unwrap_err();
 //! ```
 
+mod duration;
 mod edits;
 mod entry;
 mod error;
@@ -32,6 +34,7 @@ mod nal;
 mod sound;
 mod walk;
 
+pub use duration::MovieDuration;
 pub use error::ReadError;
 pub use indexer::FragmentIndexer;
 pub use init::InitSegment;

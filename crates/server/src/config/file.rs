@@ -40,6 +40,7 @@ const APP: &[&str] = &[
     "retention",
     "segment_patience",
     "streams_dir",
+    "upload_max_bytes",
     "webhook_content_type",
     "webhook_max_age",
     "webhook_secret",
@@ -101,6 +102,8 @@ pub(super) struct App {
     pub(super) allow_private_addresses: Option<bool>,
     #[serde(default, deserialize_with = "age")]
     pub(super) segment_patience: Option<Duration>,
+    #[serde(default, deserialize_with = "size")]
+    pub(super) upload_max_bytes: Option<u64>,
     pub(super) muxer_finish_script: Option<PathBuf>,
     #[serde(default, deserialize_with = "age")]
     pub(super) muxer_finish_timeout: Option<Duration>,
@@ -236,6 +239,7 @@ impl App {
             jwt_secret: None,
             allow_private_addresses: None,
             segment_patience: None,
+            upload_max_bytes: None,
             muxer_finish_script: None,
             muxer_finish_timeout: None,
             retention: None,
@@ -259,6 +263,7 @@ impl App {
             "jwt_secret" => self.jwt_secret = Some(text.to_owned()),
             "allow_private_addresses" => self.allow_private_addresses = Some(truth(text)?),
             "segment_patience" => self.segment_patience = age(value()).said()?,
+            "upload_max_bytes" => self.upload_max_bytes = size(value()).said()?,
             "muxer_finish_script" => self.muxer_finish_script = Some(text.into()),
             "muxer_finish_timeout" => self.muxer_finish_timeout = age(value()).said()?,
             "retention_max_age" => {

@@ -87,6 +87,8 @@ pub struct AppSettings {
     pub reach: Reach,
     /// How long a segment is waited for that is listed and not there.
     pub segment_patience: Duration,
+    /// The longest file that may be uploaded, in bytes; 0: none may.
+    pub upload_max_bytes: u64,
     /// What is run after each clip.
     pub finish_script: Option<FinishScript>,
     /// How long clips are kept.
@@ -279,6 +281,7 @@ impl AppSettings {
             jwt_secret: None,
             reach: Reach::PublicAndLoopback,
             segment_patience: Duration::from_secs(2),
+            upload_max_bytes: 10_000_000_000,
             finish_script: None,
             retention: Retention::default(),
         }
@@ -346,6 +349,7 @@ impl From<file::App> for AppSettings {
                 _ => usual.reach,
             },
             segment_patience: app.segment_patience.unwrap_or(usual.segment_patience),
+            upload_max_bytes: app.upload_max_bytes.unwrap_or(usual.upload_max_bytes),
             finish_script: app
                 .muxer_finish_script
                 .filter(|program| !program.as_os_str().is_empty())

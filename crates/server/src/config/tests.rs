@@ -42,6 +42,7 @@ fn the_whole_file_is_understood() {
         jwt_secret = "j"
         allow_private_addresses = true
         segment_patience = "500ms"
+        upload_max_bytes = "3MB"
         retention = { max_age = "30d", max_bytes = "500GB" }
         "#,
     )
@@ -54,6 +55,7 @@ fn the_whole_file_is_understood() {
     assert_eq!(app.interval, Duration::from_secs(60));
     assert_eq!(app.reach, Reach::Anywhere);
     assert_eq!(app.segment_patience, Duration::from_millis(500));
+    assert_eq!(app.upload_max_bytes, 3_000_000);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //!
 //! - `server`: connections, their limits, and how they end;
 //! - `auth`: who may call;
-//! - `clips`, `vods`, `broadcasts`, `recordings`: the calls;
+//! - `clips`, `vods`, `uploads`, `broadcasts`, `recordings`: the calls; `form`: what an upload comes in;
 //! - `files`: clips, playlists and segments; `virtual_clips`: clips that exist nowhere;
 //! - `status`: health, metrics, and the description of all this.
 
@@ -11,9 +11,11 @@ mod auth;
 mod broadcasts;
 mod clips;
 mod files;
+mod form;
 mod recordings;
 mod server;
 mod status;
+mod uploads;
 mod virtual_clips;
 mod vods;
 
@@ -153,6 +155,7 @@ fn described(web: Web) -> (Router, Description) {
         .routes(routes!(clips::by_range))
         .routes(routes!(clips::clean_up))
         .routes(routes!(vods::get, vods::delete))
+        .routes(routes!(uploads::create))
         .routes(routes!(vods::list))
         .routes(routes!(vods::count))
         .routes(routes!(vods::count_matching))

@@ -366,6 +366,7 @@ async fn the_description_has_the_routes_that_are_there_and_no_others() {
         "get /{app}/rest/v2/broadcasts/count",
         "get /{app}/rest/v2/broadcasts/active-live-stream-count",
         "post /{app}/rest/v2/broadcasts/{id}/hls-to-mp4",
+        "post /{app}/rest/v2/vods/create",
         "put /{app}/rest/v2/broadcasts/{id}/recording/{recordingStatus}",
         "get /{app}/streams/{path}",
         "get /healthz",

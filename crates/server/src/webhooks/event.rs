@@ -5,13 +5,17 @@ use serde_json::{Map, Value};
 use crate::config::AppSettings;
 use crate::model::{Broadcast, QueuedHook, Vod, now_ms};
 
-/// A clip can be fetched. `None` where nobody wants to know.
+/// A clip can be fetched. `None` where nobody wants to know, and of what was uploaded: whoever did that
+/// has the answer.
 #[must_use]
 pub fn vod_ready(
     app: &AppSettings,
     broadcast: Option<&Broadcast>,
     vod: &Vod,
 ) -> Option<QueuedHook> {
+    if vod.is_upload() {
+        return None;
+    }
     let name = vod.vod_name.strip_suffix(".mp4").unwrap_or(&vod.vod_name);
     let mut payload = event(app, &vod.stream_id, "vodReady", vod.metadata.as_deref());
     payload.insert("vodName".to_owned(), name.into());

@@ -1,0 +1,179 @@
+//! Clips that come from outside: `POST …/vods/create`, a file in a form.
+//!
+//! Of the kinds that Ant Media Server takes (mp4, webm, mov, avi, mp3, wmv) only MP4 is taken: an entry is a file
+//! that every player opens as `{vodId}.mp4` and that is as long as its entry says, and nothing here could
+//! make such a file of the others.
+
+use std::io::Write;
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, StatusCode};
+use clipmill::{Limits, MovieError, movie_duration};
+
+use super::answer::{Fault, Json, Query};
+use super::form::{Form, Upload};
+use super::{App, Shared, Web, blocking};
+use crate::config::AppSettings;
+use crate::model::{ApiResult, Vod, now_ms, vod_id};
+use crate::storage::{ClipRecord, NewClip, StorageError};
+
+/// The longest name of a file, in bytes.
+const LONGEST_NAME: usize = 255;
+
+/// The longest metadata, in bytes.
+const LONGEST_METADATA: usize = 64 << 10;
+
+/// What a form may have around its file, in bytes.
+const AROUND: u64 = 1 << 20;
+
+/// What Ant Media Server answers of kinds that it does not take; its panel knows the word.
+const NOT_SUPPORTED: &str = "notSupportedFileType";
+
+/// Takes an MP4 in as a finished clip. Nothing is cut or changed; no webhook tells of it.
+#[utoipa::path(
+    post, path = "/{app}/rest/v2/vods/create", tag = "vods",
+    params(
+        ("app" = String, Path),
+        ("name" = String, Query, description = "What the file is called: `….mp4`, 255 bytes at most")
+    ),
+    request_body(
+        content = String, content_type = "multipart/form-data",
+        description = "The part `file` is the MP4, `metadata` is what its entry carries with it"
+    ),
+    responses(
+        (status = 200, body = ApiResult, description = "`dataId` is the vodId; or what is wrong with the file"),
+        (status = 400, body = ApiResult), (status = 403, body = String), (status = 404, body = ApiResult),
+        (status = 408, body = ApiResult), (status = 413, body = ApiResult), (status = 415, body = ApiResult),
+        (status = 507, body = ApiResult)
+    )
+)]
+pub(super) async fn create(
+    State(web): Shared,
+    Extension(app): App,
+    query: Query,
+    request: Request,
+) -> Result<Json<ApiResult>, Fault> {
+    let (head, body) = request.into_parts();
+    let mut upload = Upload::new(body);
+    let taken = take(&web, &app, &query, &head.headers, &mut upload).await;
+    upload.linger(&head.headers).await;
+    taken.map(Json)
+}
+
+async fn take(
+    web: &Web,
+    app: &Arc<AppSettings>,
+    query: &Query,
+    headers: &HeaderMap,
+    upload: &mut Upload,
+) -> Result<ApiResult, Fault> {
+    let longest = longest(app);
+    let mut form = Form::of(headers, upload, longest.saturating_add(AROUND))?;
+    let name = query.text("name").unwrap_or_default().trim().to_owned();
+    let extension = name.rsplit_once('.').map(|(_, extension)| extension);
+    if !extension.is_some_and(|extension| extension.eq_ignore_ascii_case("mp4")) {
+        let why = "only files with the extension mp4 are taken";
+        return Ok(not_supported(why.to_owned()));
+    }
+    if name.len() > LONGEST_NAME {
+        let message = format!("The name is longer than {LONGEST_NAME} bytes");
+        return Err(Fault::bad(message));
+    }
+    if name.chars().any(char::is_control) {
+        return Err(Fault::bad("The name has control characters in it"));
+    }
+    let begun_ms = now_ms();
+    let (paths, store, id) = (app.paths(), web.store.clone(), vod_id());
+    let mut vod = Vod::upload(&id, &name);
+    let begin = move || store.begin(&paths, &id, None).map_err(refused);
+    let clip = Arc::new(blocking(begin).await?);
+    let mut bytes = None;
+    while let Some(part) = form.next_part().await? {
+        match part.as_str() {
+            "file" if bytes.is_some() => {
+                return Err(Fault::bad("The form has two parts `file`"));
+            }
+            "file" => bytes = Some(write(&mut form, &clip, longest).await?),
+            "metadata" => {
+                let text = form.text(LONGEST_METADATA).await?;
+                vod.metadata = Some(text).filter(|text| !text.trim().is_empty());
+            }
+            _ => {}
+        }
+    }
+    let Some(bytes) = bytes else {
+        return Err(Fault::bad("The form has no part `file`"));
+    };
+    vod.file_size = i64::try_from(bytes).unwrap_or(i64::MAX);
+    vod.creation_date = begun_ms;
+    vod.process_start_time = begun_ms;
+    let (app, catalog) = (Arc::clone(app), web.catalog.clone());
+    let stored = blocking(move || {
+        match movie_duration(&mut clip.file().as_ref(), &Limits::default()) {
+            Ok(duration) => {
+                vod.duration = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
+            }
+            Err(MovieError::Io(error)) => return Err(Fault::internal(error)),
+            Err(error) => return Ok(not_supported(error.to_string())),
+        }
+        vod.process_end_time = now_ms();
+        let clip =
+            Arc::into_inner(clip).ok_or_else(|| Fault::internal("a file is still written"))?;
+        let record = ClipRecord::new(&app.name, &vod, None);
+        let stored = clip.publish(&record).map_err(refused)?;
+        if let Err(error) = catalog.commit_clip(&app.name, &vod, None, &[]) {
+            stored.discard();
+            return Err(error.into());
+        }
+        stored.keep();
+        tracing::info!(
+            app = app.name,
+            vod = vod.vod_id,
+            bytes,
+            duration_ms = vod.duration,
+            "uploaded"
+        );
+        Ok(ApiResult::done(vod.vod_id.clone()).with_data(vod.vod_id))
+    });
+    stored.await
+}
+
+/// The longest file that is taken. One that is larger than all clips together may be would have retention
+/// remove every other, and itself.
+fn longest(app: &AppSettings) -> u64 {
+    let kept = app.retention.max_bytes.unwrap_or(u64::MAX);
+    app.upload_max_bytes.min(kept)
+}
+
+fn not_supported(why: String) -> ApiResult {
+    ApiResult::refused(NOT_SUPPORTED).because(Some(why))
+}
+
+fn refused(error: StorageError) -> Fault {
+    if error.is_disk_full() {
+        let status = StatusCode::INSUFFICIENT_STORAGE;
+        return Fault::new(status, "No space left on the disk");
+    }
+    Fault::internal(error)
+}
+
+/// Writes what is left of a part as it comes; says how long it is.
+async fn write(form: &mut Form<'_>, clip: &Arc<NewClip>, longest: u64) -> Result<u64, Fault> {
+    let mut written = 0_u64;
+    while let Some(piece) = form.piece().await? {
+        written = written.saturating_add(piece.len() as u64);
+        if written > longest {
+            let message = format!("The file is longer than {longest} bytes");
+            return Err(Fault::new(StatusCode::PAYLOAD_TOO_LARGE, message));
+        }
+        let clip = Arc::clone(clip);
+        let write = move || {
+            let written = clip.file().as_ref().write_all(&piece);
+            written.map_err(|error| refused(StorageError::of(clip.path(), error)))
+        };
+        blocking(write).await?;
+    }
+    Ok(written)
+}
