@@ -371,6 +371,42 @@ fn a_file_that_grows_is_looked_at_again() {
     assert_eq!(report["duration_ms"], 6000);
 }
 
+/// What is waited for, and how much of it is there, unless nobody is to be told.
+#[test]
+fn waiting_says_what_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let playlist = demo_listed(folder.path(), 3, false);
+    let out = folder.path().join("clip.mp4");
+    let (playlist, out) = (playlist.to_str().unwrap(), out.to_str().unwrap());
+    let waits = |window: &[&str], more: &[&str]| {
+        let args = ["cut", playlist, "-o", out, "--wait"].into_iter();
+        let all = args.chain(window.iter().copied());
+        clipmill(all.chain(more.iter().copied())).expect(0).stderr
+    };
+    let said = |window: &[&str]| {
+        let said = waits(window, &[]);
+        let lines = said.lines().filter(|line| line.starts_with("waiting"));
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    // Six seconds are listed, and no more come for as long.
+    for (window, there, length) in [
+        (["--from", "+3s", "--to", "+9s"], "3.0", "6.0"),
+        (["--from", "-1s", "--duration", "4s"], "1.0", "4.0"),
+    ] {
+        let line = format!("waiting for the playlist: {there} s of {length} s are listed");
+        let said = said(&window);
+        assert!(
+            !said.is_empty() && said.iter().all(|one| *one == line),
+            "{said:?}"
+        );
+    }
+    assert_eq!(said(&["--from", "+3s", "--to", "+5s"]), [""; 0]);
+    for quietly in ["--quiet", "--json"] {
+        let said = waits(&["--from", "+3s", "--to", "+9s"], &[quietly]);
+        assert!(!said.contains("waiting"), "{said}");
+    }
+}
+
 /// `EXT-X-DEFINE` with `IMPORT` and `QUERYPARAM` (rfc8216bis, 4.4.2.3).
 #[test]
 fn playlists_import_variables() {

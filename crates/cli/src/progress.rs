@@ -1,4 +1,4 @@
-//! A bar on standard error, for jobs that take longer than a glance.
+//! A bar on standard error, for jobs that take longer than a glance; and what `--wait` waits for.
 
 use std::io::IsTerminal;
 use std::ops::ControlFlow;
@@ -9,6 +9,9 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// How long a job runs before a bar appears.
 const PATIENCE: Duration = Duration::from_millis(500);
+
+/// How often it is said what is waited for, where nobody looks at a bar.
+const EVERY: Duration = Duration::from_secs(10);
 
 pub(crate) struct Bar {
     began: Instant,
@@ -57,6 +60,54 @@ impl Bar {
     }
 
     /// Takes the bar away.
+    pub(crate) fn finish(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// What `--wait` waits for, and how much of it is there: one line that is rewritten on a terminal, else a
+/// line from time to time.
+pub(crate) struct Waiting {
+    silent: bool,
+    bar: Option<ProgressBar>,
+    said: Option<Instant>,
+}
+
+impl Waiting {
+    pub(crate) fn new(silent: bool) -> Self {
+        Self {
+            silent,
+            bar: None,
+            said: None,
+        }
+    }
+
+    pub(crate) fn observe(&mut self, progress: Progress) -> ControlFlow<()> {
+        let Progress::Waiting { listed, window } = progress else {
+            return ControlFlow::Continue(());
+        };
+        if self.silent {
+            return ControlFlow::Continue(());
+        }
+        let (listed, window) = (listed.as_secs_f64(), window.as_secs_f64());
+        let text = format!("waiting for the playlist: {listed:.1} s of {window:.1} s are listed");
+        if std::io::stderr().is_terminal() {
+            let bar = self.bar.get_or_insert_with(|| {
+                let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+                bar.set_style(style("{msg}"));
+                bar
+            });
+            bar.set_message(text);
+        } else if self.said.is_none_or(|said| said.elapsed() >= EVERY) {
+            self.said = Some(Instant::now());
+            eprintln!("{text}");
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// Takes the line away.
     pub(crate) fn finish(&self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();

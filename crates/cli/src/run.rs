@@ -13,7 +13,7 @@ use serde::Serialize;
 use crate::args::{
     Args, Command, Common, CutArgs, FormatChoice, Output, ProbeArgs, RemuxArgs, Renditions,
 };
-use crate::progress::Bar;
+use crate::progress::{Bar, Waiting};
 use crate::report::{ClipReport, ProbeReport, VariantsReport, clip_text, probe_text};
 use crate::serve;
 
@@ -114,8 +114,10 @@ fn cut(args: &CutArgs) -> Result<ExitCode, Failure> {
     };
     let source = AnySource::for_playlist(&args.playlist, args.allow_outside);
     let request = if args.wait {
-        let go_on = &mut || std::ops::ControlFlow::Continue(());
-        let request = request.when_listed(&source, &args.playlist, go_on);
+        let mut waiting = Waiting::new(args.common.quiet || args.common.json);
+        let observer = &mut |progress| waiting.observe(progress);
+        let request = request.when_listed(&source, &args.playlist, observer);
+        waiting.finish();
         request.map_err(|error| Failure::of_input(error, &args.common))?
     } else {
         request

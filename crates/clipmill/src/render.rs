@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::ops::{ControlFlow, Range};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use clipmill_mp4::{FragmentOptions, Layout, MediaSpan, Span};
@@ -33,6 +34,13 @@ pub enum Format {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Progress {
+    /// A live playlist is to list more of the window.
+    Waiting {
+        /// How much of the window is listed.
+        listed: Duration,
+        /// How long the window is.
+        window: Duration,
+    },
     /// Segments are read and indexed.
     Indexing {
         /// Segments done.

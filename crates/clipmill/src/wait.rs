@@ -1,7 +1,6 @@
 //! Waiting until a live playlist lists all of a window: by blocking playlist reload where the server
 //! offers it (rfc8216bis, 6.2.5.2), else by looking again and again (6.3.4).
 
-use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use clipmill_playlist::{
@@ -9,6 +8,7 @@ use clipmill_playlist::{
 };
 
 use crate::error::ClipError;
+use crate::render::{Observer, Progress};
 use crate::request::{ClipRequest, open_media_playlist};
 use crate::source::SegmentSource;
 
@@ -32,21 +32,57 @@ enum Place {
     After(Duration),
 }
 
+impl Place {
+    /// By how much it lies behind the end of what is listed, of which so much has `slid` out.
+    fn beyond(self, seen: &MediaPlaylist, slid: Duration) -> Duration {
+        match self {
+            Self::At(instant) => seen
+                .date_range()
+                .and_then(|(_, end)| (instant - end).to_std().ok())
+                .unwrap_or_default(),
+            Self::After(after) => after.saturating_sub(slid.saturating_add(seen.duration())),
+        }
+    }
+
+    /// By how much it lies before the end of what is listed.
+    fn within(self, seen: &MediaPlaylist, slid: Duration) -> Duration {
+        match self {
+            Self::At(instant) => seen
+                .date_range()
+                .and_then(|(_, end)| (end - instant).to_std().ok())
+                .unwrap_or_default(),
+            Self::After(after) => slid.saturating_add(seen.duration()).saturating_sub(after),
+        }
+    }
+
+    /// From here to another place.
+    fn until(self, to: Self, seen: &MediaPlaylist, slid: Duration) -> Duration {
+        let listed = self.within(seen, slid);
+        let ahead = to
+            .beyond(seen, slid)
+            .saturating_sub(self.beyond(seen, slid));
+        listed
+            .saturating_add(ahead)
+            .saturating_sub(to.within(seen, slid))
+    }
+}
+
 impl ClipRequest {
     /// Waits until the playlist lists all of the window, and gives the same request with a window
     /// that does not move with the playlist. Nothing is read but the playlist: what slides out of
     /// it before the clip is cut is lost.
     ///
     /// It is over when the playlist ends, or does not grow for three target durations, six seconds at
-    /// least: how much of the window is missing then is in the request. `go_on` is asked before each look.
+    /// least: how much of the window is missing then is in the request. `observer` is told before each look how
+    /// much there is, and asked whether to go on.
     ///
     /// # Errors
-    /// When the playlist cannot be read, the window does not fit it, or `go_on` stops it.
+    /// When the playlist cannot be read, the window does not fit it, or `observer` stops it.
     pub fn when_listed(
         &self,
         source: &dyn SegmentSource,
         playlist: &Location,
-        go_on: &mut dyn FnMut() -> ControlFlow<()>,
+        observer: Observer<'_>,
     ) -> Result<Self, ClipError> {
         let opened = open_media_playlist(source, playlist, self)?;
         let location = opened.location;
@@ -77,16 +113,7 @@ impl ClipRequest {
         let mut slid = Duration::ZERO;
         let mut grown = Instant::now();
         let missing = loop {
-            let missing = match to {
-                None => Duration::ZERO,
-                Some(Place::At(instant)) => seen
-                    .date_range()
-                    .and_then(|(_, end)| (instant - end).to_std().ok())
-                    .unwrap_or_default(),
-                Some(Place::After(after)) => {
-                    after.saturating_sub(slid.saturating_add(seen.duration()))
-                }
-            };
+            let missing = to.map_or(Duration::ZERO, |to| to.beyond(&seen, slid));
             let silence = media
                 .target_duration
                 .saturating_mul(SILENT)
@@ -94,7 +121,12 @@ impl ClipRequest {
             if missing.is_zero() || media.ended || grown.elapsed() > silence {
                 break missing;
             }
-            if go_on().is_break() {
+            let window = match (from, to) {
+                (Some(from), Some(to)) => from.until(to, &seen, slid),
+                _ => slid.saturating_add(seen.duration()).saturating_add(missing),
+            };
+            let listed = window.saturating_sub(missing);
+            if observer(Progress::Waiting { listed, window }).is_break() {
                 return Err(ClipError::Cancelled);
             }
             let Some(next) = reload(source, &location, &media, self) else {
