@@ -4,7 +4,7 @@
 use clipmill_media::{DamageLog, LimitExceeded, Limits, SegmentIndex, TrackIndex};
 
 use crate::assemble::{Assemble, PesStart};
-use crate::audio::{AudioAssembler, AudioKind};
+use crate::audio::{AudioAssembler, AudioKind, tags};
 use crate::clock::Clock;
 use crate::error::IndexError;
 
@@ -171,28 +171,23 @@ impl<'a> Tags<'a> {
     }
 }
 
-/// Major version and body of the tag at the start of `bytes`, and what follows it (structure, 3.1).
+/// Major version and body of the tag at the start of `bytes`, and what follows it (structure, 3.1). Tags of
+/// the first version have no frames.
 fn tag(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
-    let &[
-        b'I',
-        b'D',
-        b'3',
-        version,
-        _,
-        flags,
-        a,
-        b,
-        c,
-        d,
-        ref rest @ ..,
-    ] = bytes
-    else {
+    let tags::Found::Tag(len) = tags::find(bytes) else {
         return None;
     };
-    let size = usize::try_from(syncsafe([a, b, c, d])).ok()?;
-    let (body, rest) = rest.split_at_checked(size)?;
-    let footer = if flags & 0x10 == 0 { 0 } else { 10 };
-    Some((version, body, rest.get(footer..)?))
+    let (tag, rest) = bytes.split_at_checked(len)?;
+    let &[b'I', b'D', b'3', version, _, flags, ..] = tag else {
+        return Some((1, &[], rest));
+    };
+    let footer = if flags & 0x10 == 0 {
+        0
+    } else {
+        tags::FOOTER_LEN
+    };
+    let body = tag.get(tags::HEADER_LEN..tag.len().checked_sub(footer)?)?;
+    Some((version, body, rest))
 }
 
 /// Seven bits in each byte (structure, 6.2).
@@ -324,6 +319,22 @@ mod tests {
             kind,
             "frame cut off and left out, 29 of its 40 bytes are there"
         );
+    }
+
+    /// What is a tag, and how long it is, is the same at the beginning of a segment and between frames.
+    #[test]
+    fn tags_ahead_of_the_timestamp() {
+        let old = [b"TAG".as_slice(), &[b' '; 125]].concat();
+        let footer = b"ID3\x04\0\x10\0\0\0\x0aTXXX\0\0\0\0\0\x003DI\x04\0\x10\0\0\0\x0a";
+        for ahead in [old.as_slice(), footer] {
+            let bytes = [ahead, &segment(Some(900_000), 2)].concat();
+            assert!(PackedAudio::looks_like(&bytes));
+            assert_eq!(times(&indexer().index(&bytes).unwrap()), [900_000, 901_920]);
+        }
+        // A length that is none: no tag.
+        let mut insane = segment(Some(900_000), 2);
+        insane[6] |= 0x80;
+        assert!(!PackedAudio::looks_like(&insane));
     }
 
     #[test]

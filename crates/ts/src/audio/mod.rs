@@ -1,7 +1,7 @@
 //! Audio frames out of PES payload (ISO/IEC 13818-1, 2.4.3.7 and 2.14), whatever their codec.
 
 mod framing;
-mod tags;
+pub(crate) mod tags;
 mod timeline;
 mod window;
 

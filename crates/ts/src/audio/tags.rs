@@ -2,15 +2,15 @@
 //! (<https://id3.org/id3v2.4.0-structure>, 3.1 and 3.4) and ID3v1.
 
 /// Bytes of the header of an ID3v2 tag.
-const HEADER_LEN: usize = 10;
+pub(crate) const HEADER_LEN: usize = 10;
 /// Bytes of a footer, which repeats the header.
-const FOOTER_LEN: usize = 10;
+pub(crate) const FOOTER_LEN: usize = 10;
 /// Bytes of an ID3v1 tag.
 const OLD_LEN: usize = 128;
 
 /// What stands where a tag may begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Found {
+pub(crate) enum Found {
     /// Too few bytes to tell.
     Short,
     /// No tag.
@@ -25,7 +25,7 @@ pub(super) fn may_begin(first: u8) -> bool {
 }
 
 /// Looks for a tag at the start of `bytes`.
-pub(super) fn find(bytes: &[u8]) -> Found {
+pub(crate) fn find(bytes: &[u8]) -> Found {
     match bytes {
         [b'T', b'A', b'G', ..] => Found::Tag(OLD_LEN),
         [b'I', b'D', b'3', version, revision, flags, a, b, c, d, ..] => {
