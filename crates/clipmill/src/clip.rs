@@ -727,13 +727,12 @@ fn missed_window(
 
 /// What is missing inside `window` of the line; the clip begins at `start`.
 fn missed(timeline: &Timeline, window: &std::ops::Range<Ticks>, start: Ticks) -> Vec<Gap> {
-    let holes = gaps::holes(timeline).into_iter();
-    let inside = holes.filter(|hole| hole.from < window.end && hole.to > window.start);
     let gap = |hole: gaps::Hole| {
         let (from, to) = (hole.from.max(window.start), hole.to.min(window.end));
         Gap::of(timeline, from..to, start, hole.behind, hole.reason)
     };
-    inside.map(gap).collect()
+    let holes = gaps::holes(timeline, window);
+    holes.into_iter().map(gap).collect()
 }
 
 /// Pauses that `PROGRAM-DATE-TIME` shows where the media was joined.

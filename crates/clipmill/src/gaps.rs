@@ -5,6 +5,8 @@
 //! pause. What speaks for one is that nothing else is presented meanwhile, that the stream nowhere else
 //! makes such a step, and what was found damaged there.
 
+use std::ops::Range;
+
 use clipmill_media::{CLOCK_90K, TrackKind, TrackTiming};
 
 use crate::timeline::{PlacedSegment, Remark, RemarkKind, Stretch, Ticks, Timeline, to_ticks};
@@ -35,11 +37,15 @@ pub(crate) struct Hole {
     pub(crate) reason: String,
 }
 
-/// The holes of a line, in order.
-pub(crate) fn holes(timeline: &Timeline) -> Vec<Hole> {
+/// So many segments ahead of a window tell what is usual, and where its first one should begin.
+const AHEAD: usize = 32;
+
+/// The holes of a line in a `window` of it, in order.
+pub(crate) fn holes(timeline: &Timeline, window: &Range<Ticks>) -> Vec<Hole> {
     let Some(lead) = timeline.leading_track() else {
         return Vec::new();
     };
+    let looked_at = looked_at(timeline, window);
     let mut found = Search {
         timeline,
         lead,
@@ -50,15 +56,19 @@ pub(crate) fn holes(timeline: &Timeline) -> Vec<Hole> {
         due: None,
         overshoot: 0,
     };
-    for (at, segment) in timeline.segments().iter().enumerate() {
+    for at in looked_at.clone() {
+        let segment = &timeline.segments()[at];
         if found.is_beside(segment) {
             found.sound_beside(at, segment);
         } else {
             found.segment(at, segment);
         }
     }
-    found.end();
+    if looked_at.end == timeline.segments().len() {
+        found.end();
+    }
     let mut holes = found.holes;
+    holes.retain(|hole| hole.from < window.end && hole.to > window.start);
     holes.sort_by_key(|hole| hole.from);
     // Sound may be missing where pictures are.
     let mut merged: Vec<Hole> = Vec::new();
@@ -69,6 +79,39 @@ pub(crate) fn holes(timeline: &Timeline) -> Vec<Hole> {
         }
     }
     merged
+}
+
+/// The positions of the segments that tell what a window lacks: some ahead of it, and those up to the one
+/// with which media comes again behind it.
+fn looked_at(timeline: &Timeline, window: &Range<Ticks>) -> Range<usize> {
+    let first = behind(timeline, window.start).saturating_sub(AHEAD);
+    let segments = timeline.segments();
+    let mut last = behind(timeline, window.end);
+    // Sound of other playlists lies between those of the pictures.
+    while segments
+        .get(last)
+        .is_some_and(|segment| segment.first_presented.is_none())
+    {
+        last += 1;
+    }
+    first..segments.len().min(last + 1)
+}
+
+/// The position of the first segment of the leading track that begins behind a place on the line.
+fn behind(timeline: &Timeline, place: Ticks) -> usize {
+    let segments = timeline.segments();
+    let (mut first, mut last) = (0, segments.len());
+    while first < last {
+        let middle = first + (last - first) / 2;
+        let mut right = segments.range(middle..last);
+        match right.position(|segment| segment.first_presented.is_some()) {
+            Some(ahead) if segments[middle + ahead].first_presented <= Some(place) => {
+                first = middle + ahead + 1;
+            }
+            _ => last = middle,
+        }
+    }
+    first
 }
 
 /// The end of what the leading track has so far.
@@ -379,4 +422,111 @@ fn covered(timeline: &Timeline, track: usize, from: Ticks, to: Ticks) -> Ticks {
         }
     }
     sum
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{FRAME, audio, info, segment, video};
+    use crate::timeline::SegmentInfo;
+
+    const LENGTH: Ticks = 50 * FRAME;
+
+    /// So many segments, of which each tenth lacks its second half.
+    fn long_line(count: i64, beside: bool) -> Timeline {
+        let mut timeline = Timeline::new();
+        for number in 0..count {
+            let pictures = if number % 10 == 5 { 25 } else { 50 };
+            let start = number * LENGTH;
+            let sound = audio(start, 83 * pictures / 50);
+            let tracks = video(start, pictures, 25);
+            let info = info(number as u64);
+            match beside {
+                false => {
+                    timeline.push(info, segment([tracks, sound]));
+                }
+                true => {
+                    let pictures = crate::timeline::Part::first(info.clone(), segment([tracks]));
+                    let sound = crate::timeline::Part {
+                        source: 1,
+                        ..crate::timeline::Part::first(info, segment([sound]))
+                    };
+                    timeline.push_together(vec![pictures, sound]);
+                }
+            }
+        }
+        timeline
+    }
+
+    #[test]
+    fn a_window_is_looked_at_and_not_all_of_the_line() {
+        for beside in [false, true] {
+            let timeline = long_line(3_000, beside);
+            let all = holes(&timeline, &(Ticks::MIN..Ticks::MAX));
+            assert_eq!(all.len(), 300);
+            let parts = if beside { 2 } else { 1 };
+            for from in (0..2_990 * LENGTH).step_by(77 * LENGTH as usize + 1_234) {
+                for length in [1, LENGTH / 2, 3 * LENGTH, 11 * LENGTH] {
+                    let window = from..from + length;
+                    let looked = looked_at(&timeline, &window).len();
+                    let within = usize::try_from(length / LENGTH).unwrap() + 3;
+                    assert!(looked <= AHEAD + within * parts, "{looked} for {window:?}");
+                    let inside = |hole: &&Hole| hole.from < window.end && hole.to > window.start;
+                    let expected: Vec<_> = all.iter().filter(inside).cloned().collect();
+                    assert_eq!(holes(&timeline, &window), expected, "{window:?}");
+                }
+            }
+        }
+    }
+
+    /// Longer than what is taken for a jump elsewhere, but not by the playlist: the time is kept.
+    #[test]
+    fn holes_in_long_segments_are_no_jumps() {
+        let lasting = |number: u64, pictures: i64| SegmentInfo {
+            duration: pictures * FRAME,
+            ..info(number)
+        };
+        let whole = Ticks::MIN..Ticks::MAX;
+        // 4 s of 20 at the beginning of the first segment; twice, with one in which nothing is.
+        for empty in [0, 1, 2] {
+            let mut timeline = Timeline::new();
+            timeline.push(lasting(0, 500), segment([video(0, 100, 25), audio(0, 166)]));
+            for number in 1..=empty {
+                timeline.push(lasting(number, 500), segment([]));
+            }
+            let start = 500 * FRAME * (1 + empty as i64);
+            let tracks = [video(start, 500, 25), audio(start, 833)];
+            timeline.push(lasting(empty + 1, 500), segment(tracks));
+            assert!(timeline.joins().is_empty(), "{:?}", timeline.joins());
+            let found = holes(&timeline, &whole);
+            let [hole] = found.as_slice() else {
+                panic!("{empty}: {found:?}");
+            };
+            assert_eq!((hole.from, hole.to), (100 * FRAME, start));
+        }
+        // In the middle of one: its time is kept.
+        let mut timeline = Timeline::new();
+        let pictures = (0..500).filter(|n| !(100..400).contains(n));
+        let pictures = crate::testing::pictures_of(pictures.map(|n| crate::testing::Picture {
+            dts: n * FRAME,
+            random_access: if n % 25 == 0 {
+                clipmill_media::RandomAccess::Closed
+            } else {
+                clipmill_media::RandomAccess::None
+            },
+            ..crate::testing::Picture::default()
+        }));
+        timeline.push(lasting(0, 500), segment([pictures]));
+        timeline.push(lasting(1, 500), segment([video(500 * FRAME, 500, 25)]));
+        assert!(timeline.joins().is_empty());
+        let lead = timeline.samples(0, 0).last().unwrap();
+        assert_eq!(lead.pts, 999 * FRAME);
+        // What no playlist explains is a jump as before.
+        for start in [50 * FRAME + 12 * 90_000, 500 * FRAME] {
+            let mut timeline = Timeline::new();
+            timeline.push(info(0), segment([video(0, 50, 25)]));
+            timeline.push(info(1), segment([video(start, 50, 25)]));
+            assert_eq!(timeline.joins().len(), 1);
+        }
+    }
 }

@@ -36,6 +36,10 @@ pub type Ticks = i64;
 /// stall for seconds and go on in real time; ten seconds is where other tools draw the line too.
 const JUMP_FORWARD: Ticks = 10 * CLOCK_90K as Ticks;
 
+/// Durations in playlists are rounded: a step that leads to within this of where the playlist says is no
+/// jump, however long it is.
+const EXPLAINED: Ticks = CLOCK_90K as Ticks;
+
 /// Sound may overlap what came before by this much and still be the same stretch: encoders repeat
 /// a frame at a segment's edge.
 const OVERLAP: Ticks = CLOCK_90K as Ticks / 2;
@@ -211,6 +215,8 @@ pub struct Timeline {
     joins: Vec<Join>,
     remarks: Vec<Remark>,
     shift: Ticks,
+    /// Where the playlist with the pictures says that the last segment ends.
+    due: Option<Ticks>,
     pushed: u64,
     /// What to add to the timestamps of each playlist's segments.
     offsets: Vec<Option<Ticks>>,
@@ -454,9 +460,15 @@ impl Timeline {
             self.place_heads(&mut runs, &parts, &mut stretches);
             tagged = false;
         }
+        let own = number;
         for ((part, mut stretches), number) in parts.into_iter().zip(stretches).zip(number..) {
             stretches.sort_by_key(|stretch| (stretch.track, stretch.samples.start));
             let first_presented = self.first_presented(&part.index, &stretches);
+            if number == own {
+                let duration = Some(part.info.duration).filter(|duration| *duration > 0);
+                let begins = first_presented.or(self.due.map(|due| due + missing));
+                self.due = begins.zip(duration).map(|(begins, lasts)| begins + lasts);
+            }
             self.segments.push_back(PlacedSegment {
                 number,
                 info: part.info,
@@ -471,7 +483,16 @@ impl Timeline {
     /// Splits each track of some segments where its own timestamps jump.
     fn runs(&mut self, parts: &[Part]) -> Vec<Runs> {
         let mut all: Vec<Runs> = Vec::new();
-        for (part, Part { source, index, .. }) in parts.iter().enumerate() {
+        for (
+            part,
+            Part {
+                source,
+                index,
+                info,
+                ..
+            },
+        ) in parts.iter().enumerate()
+        {
             let mut taken = Vec::new();
             let offset = self.offset(*source, index, &all);
             for (local, track) in index.tracks.iter().enumerate() {
@@ -481,7 +502,7 @@ impl Timeline {
                 let line_track = self.line_track(*source, track, &taken);
                 taken.push(line_track);
                 let offset = offset + self.tracks[line_track].apart;
-                let mut pieces = pieces(track);
+                let mut pieces = pieces(track, info.duration);
                 for piece in &mut pieces {
                     piece.move_by(offset);
                 }
@@ -566,7 +587,8 @@ impl Timeline {
             // A track that appears late, beside others that go on.
             return (edge + missing - TOGETHER..=reach).contains(&start);
         };
-        let near = start <= end + missing + slack;
+        let explained = |due: Ticks| run.at == 0 && (start - due - missing).abs() <= EXPLAINED;
+        let near = start <= end + missing + slack || self.due.is_some_and(explained);
         // A track that paused while others went on comes back where they are.
         let beside = start >= edge + missing - TOGETHER && start <= reach;
         let pictures = track.kind == TrackKind::Video;

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use clipmill_media::{CLOCK_90K, Sample, Samples, TrackIndex, TrackKind, TrackTiming};
 
-use super::{JUMP_FORWARD, OVERLAP, Ticks, to_ticks};
+use super::{EXPLAINED, JUMP_FORWARD, OVERLAP, Ticks, to_ticks};
 
 /// The stretches of one track of one segment that are still to be placed.
 pub(super) struct Runs {
@@ -47,10 +47,17 @@ pub(super) struct Piece {
     pub(super) stray: Ticks,
 }
 
-/// The samples of a track, parted where its own timestamps jump.
-pub(super) fn pieces(track: &TrackIndex) -> Vec<Piece> {
+/// The samples of a track, parted where its own timestamps jump. They don't where all of them together last
+/// as long as the playlist says that the segment does, its `duration`: then media is missing.
+pub(super) fn pieces(track: &TrackIndex, duration: Ticks) -> Vec<Piece> {
     let clock = track.timing().clock();
     let samples = track.samples();
+    let edges = samples.first().zip(samples.last());
+    let length = edges.map_or(0, |(first, last)| to_ticks(last.dts - first.dts, clock));
+    let forward = match (0..duration + EXPLAINED).contains(&length) {
+        true => JUMP_FORWARD.max(duration),
+        false => JUMP_FORWARD,
+    };
     let mut pieces = Vec::new();
     let mut start = 0;
     let pairs = samples.iter().zip(samples.iter().skip(1));
@@ -62,7 +69,7 @@ pub(super) fn pieces(track: &TrackIndex) -> Vec<Piece> {
             TrackKind::Video => -OVERLAP,
             TrackKind::Audio | TrackKind::Text => 0,
         };
-        if !(back..=JUMP_FORWARD).contains(&step) {
+        if !(back..=forward).contains(&step) {
             pieces.push(Piece::new(track, start..at + 1));
             start = at + 1;
         }
