@@ -227,7 +227,17 @@ impl Clip {
             let (at, long) = (gap.at_ms as f64 / 1000.0, gap.duration_ms as f64 / 1000.0);
             format!("{}: {long:.3} s, from {at:.3} s on", gap.reason)
         }));
-        gaps.extend(pauses(timeline, &used, start));
+        let mut end_time = timeline.time_at(presented_end);
+        for pause in pauses(timeline, &used, start) {
+            // Where the line ends before a pause and goes on behind it is one place.
+            if pause.at == presented_end {
+                end_time = pause.gap.from;
+            }
+            // As with what is missing, one at the edge belongs to the clip before it.
+            let inside = pause.segment <= *used.end();
+            let behind = cut == Cut::Keyframe && pause.at <= window.end;
+            gaps.extend(Some(pause.gap).filter(|_| pause.at > start && (inside || behind)));
+        }
         gaps.sort_by_key(|gap| gap.at_ms);
         let events = events(timeline, &used, selection.start, start..presented_end);
         let service = placed
@@ -248,7 +258,7 @@ impl Clip {
             start,
             end: presented_end,
             start_time,
-            end_time: timeline.time_at(presented_end),
+            end_time,
             duration_ms: millis(presented_end - start),
             tracks,
             discontinuities: discontinuities as u64,
@@ -735,39 +745,53 @@ fn missed(timeline: &Timeline, window: &std::ops::Range<Ticks>, start: Ticks) ->
     holes.into_iter().map(gap).collect()
 }
 
-/// Pauses that `PROGRAM-DATE-TIME` shows where the media was joined.
-fn pauses(timeline: &Timeline, used: &RangeInclusive<usize>, start: Ticks) -> Vec<Gap> {
-    let mut gaps = Vec::new();
+/// A pause that `PROGRAM-DATE-TIME` shows where the media was joined.
+struct Pause {
+    /// Position of the segment behind it.
+    segment: usize,
+    /// Where it lies on the line, where it takes no time.
+    at: Ticks,
+    gap: Gap,
+}
+
+/// The pauses in some segments, and the one behind them.
+fn pauses(timeline: &Timeline, used: &RangeInclusive<usize>, start: Ticks) -> Vec<Pause> {
+    let mut pauses = Vec::new();
     let placed = timeline.segments();
     let mut before = &placed[*used.start()];
-    for at in used.clone().skip(1) {
-        let segment = &placed[at];
+    for (at, segment) in placed.iter().enumerate().skip(used.start() + 1) {
         let Some(ticks) = segment.first_presented else {
             continue;
         };
         let before = std::mem::replace(&mut before, segment);
-        if segment.info.missing_before > 0 {
-            continue;
-        }
         let dated = before.info.start_time.zip(segment.info.start_time);
-        let (Some((earlier, later)), Some(earlier_ticks)) = (dated, before.first_presented) else {
-            continue;
-        };
-        let joined = timeline.joins().iter().any(|j| j.segment == segment.number);
-        let elapsed = crate::timeline::ticks_between(earlier, later);
-        let pause = elapsed - (ticks - earlier_ticks);
-        if joined && pause > to_ticks(1, 2) {
-            gaps.push(Gap {
-                at_ms: millis(ticks - start),
-                duration_ms: millis(pause),
-                from: later.checked_sub_signed(delta(pause)),
-                to: Some(later),
-                reason: "the stream paused at a discontinuity".to_owned(),
-                behind: None,
-            });
+        if let (Some((earlier, later)), Some(earlier_ticks)) = (dated, before.first_presented)
+            && segment.info.missing_before == 0
+        {
+            let joined = timeline.joins().iter().any(|j| j.segment == segment.number);
+            let elapsed = crate::timeline::ticks_between(earlier, later);
+            let pause = elapsed - (ticks - earlier_ticks);
+            if joined && pause > to_ticks(1, 2) {
+                let gap = Gap {
+                    at_ms: millis(ticks - start),
+                    duration_ms: millis(pause),
+                    from: later.checked_sub_signed(delta(pause)),
+                    to: Some(later),
+                    reason: "the stream paused at a discontinuity".to_owned(),
+                    behind: None,
+                };
+                pauses.push(Pause {
+                    segment: at,
+                    at: ticks,
+                    gap,
+                });
+            }
+        }
+        if at > *used.end() {
+            break;
         }
     }
-    gaps
+    pauses
 }
 
 fn delta(ticks: Ticks) -> TimeDelta {

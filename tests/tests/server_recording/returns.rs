@@ -14,7 +14,7 @@ use clipmill_tests::tools::installed;
 use clipmill_tests::writer::Plan;
 
 use super::server::{MadeClip, Server};
-use super::{PACE, assert_same, plan, wait_for_end};
+use super::{DATE, PACE, assert_same, plan, wait_for_end};
 
 /// Counts segments that are dealt with.
 const DEALT_WITH: &str = "clipmill_segments_indexed_total";
@@ -248,6 +248,36 @@ fn a_pause_is_said_once_silence_has_ended_the_session() {
     let ended = live::date(UNIX_EPOCH + ended).replace("+0000", "Z");
     assert_eq!(gaps[0]["from"], ended);
     assert_eq!(server.told("cam", "liveStreamStarted"), 2);
+}
+
+/// Clips are 3 s long, groups of pictures 0.48 s: the boundary lies in front of the pause, in it, and behind it.
+#[test]
+fn a_pause_in_a_session_is_in_one_clip() {
+    const PAUSE_MS: i64 = 20_000;
+    let server = Server::start("interval_seconds = 3\n");
+    for groups in [5, 6, 7, 8] {
+        let parts = [media(0, groups), media(1, 8)];
+        let id = format!("cam{groups}");
+        let mut sender = Sender::new(&server, &id, 40).dated(DATE);
+        sender.play(&server, 0, &parts[0]);
+        sender.date_us = sender.date_us.map(|date| date + 1000 * PAUSE_MS as u64);
+        sender.play(&server, groups, &parts[1]);
+        sender.write(true);
+        wait_for_end(&server, &id);
+        let clips = assert_once(&server, &id, &[&parts[0], &parts[1]]);
+        let gaps = clips
+            .iter()
+            .flat_map(|clip| super::missing::gaps(&clip.vod));
+        let gaps: Vec<_> = gaps.collect();
+        let begins = 480 * groups as i64;
+        let [(from, to)] = gaps.as_slice() else {
+            let vods: Vec<_> = clips.iter().map(|clip| clip.vod.to_string()).collect();
+            panic!("{groups}: {gaps:?} {vods:#?}");
+        };
+        assert!((from - begins).abs() <= 41, "{gaps:?}");
+        assert!((to - begins - PAUSE_MS).abs() <= 41, "{gaps:?}");
+        assert_eq!(server.told(&id, "liveStreamStarted"), 1);
+    }
 }
 
 #[test]

@@ -243,3 +243,53 @@ fn a_clip_that_begins_without_a_sync_sample_says_so() {
     assert_eq!(said(0, 40, Cut::Segment), "");
     assert_eq!(said(30, 100, Cut::Keyframe), "");
 }
+
+/// Where media was joined, a pause takes no time on the line: at the edge of two clips it belongs to the one
+/// before it, and to no other.
+#[test]
+fn a_pause_at_the_edge_of_two_clips_is_in_one_of_them() {
+    let second = 50 * FRAME;
+    let date = |seconds: i64| DateTime::from_timestamp(1_000_000 + seconds, 0);
+    // What the first clip's sound lacks or has too much of makes no difference.
+    for frames in [80, 83, 86] {
+        let mut timeline = Timeline::new();
+        for (number, seconds) in (0..).zip([0, 2, 34, 36]) {
+            let info = SegmentInfo {
+                start_time: date(seconds),
+                discontinuity: number == 2,
+                ..info(number)
+            };
+            let start = number as i64 * second;
+            let tracks = [video(start, 50, 25), audio(start, frames)];
+            timeline.push(info, segment(tracks));
+        }
+        let joined = timeline.segments()[2].first_presented.unwrap();
+        let syncs = |from: Ticks| timeline.next_sync(from).unwrap();
+        for edge in [
+            joined - FRAME,
+            joined,
+            joined + FRAME,
+            joined - second,
+            syncs(joined + 1),
+        ] {
+            let edge = syncs(edge);
+            let clips = [(None, Some(edge)), (Some(edge), None)]
+                .map(|(from, to)| clip(&timeline, from, to, Cut::Keyframe));
+            let gaps: Vec<_> = clips.iter().flat_map(|clip| &clip.gaps).collect();
+            let [gap] = gaps.as_slice() else {
+                panic!("{frames}, {edge}: {gaps:?}");
+            };
+            let length = gap.to.unwrap() - gap.from.unwrap();
+            assert!((length.num_milliseconds() - 30_000).abs() < 200, "{gap:?}");
+            assert_eq!(gap.to, date(34));
+            let first = &clips[0];
+            assert_eq!(first.gaps.len(), usize::from(edge >= joined), "{edge}");
+            if edge == joined {
+                // It ends before the pause.
+                let early = date(34).unwrap() - first.end_time.unwrap();
+                assert!((early.num_milliseconds() - 30_000).abs() < 200, "{early}");
+                assert_eq!(clips[1].start_time, date(34));
+            }
+        }
+    }
+}
