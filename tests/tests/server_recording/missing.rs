@@ -3,8 +3,9 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
+use clipmill_tests::live;
 use clipmill_tests::replay::{Piece, pieces};
 use clipmill_tests::writer::Plan;
 use serde_json::Value;
@@ -205,6 +206,51 @@ fn periodic_clips_tile_around_what_is_missing() {
         assert!((said - lost).abs() <= 100, "{id}: {said} of {lost}");
     }
     server.assert_all_or_nothing();
+}
+
+/// The playlist goes while its last segments are waited for: they are missing as well.
+#[test]
+fn what_is_waited_for_when_the_playlist_goes_is_said() {
+    let server = Server::start("interval_seconds = 600\nsegment_patience = \"600s\"\n");
+    let all = media(6);
+    let mut taken = 0;
+    for missing in [vec![5], vec![4, 5], vec![3, 5]] {
+        let id = missing.iter().map(|n| format!("g{n}")).collect::<String>();
+        // Listed at once: whoever has taken one knows of all.
+        let mut text = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n".to_owned();
+        for (n, piece) in all.iter().enumerate() {
+            let date = UNIX_EPOCH + Duration::from_millis((DATE + n as i64 * LENGTH) as u64);
+            text.push_str(&format!("#EXT-X-PROGRAM-DATE-TIME:{}\n", live::date(date)));
+            text.push_str(&format!(
+                "#EXTINF:{:.3},\n{id}{n}.ts\n",
+                LENGTH as f64 / 1000.0
+            ));
+            if !missing.contains(&n) {
+                fs::write(server.streams().join(format!("{id}{n}.ts")), &piece.bytes).unwrap();
+            }
+        }
+        let playlist = server.streams().join(format!("{id}.m3u8"));
+        fs::write(server.streams().join("list.tmp"), text).unwrap();
+        fs::rename(server.streams().join("list.tmp"), &playlist).unwrap();
+        server.wait_for_segments(taken + missing[0] as u64);
+        taken += (all.len() - missing.len()) as u64;
+        fs::remove_file(playlist).unwrap();
+        wait_for_end(&server, &id);
+        let clips = server.clips(&id);
+        // What comes behind one that is missing is there, and is taken.
+        let there = all.iter().enumerate().filter(|(n, _)| !missing.contains(n));
+        let found: Vec<_> = clips.iter().flat_map(|clip| clip.video.clone()).collect();
+        assert_same(&found, &pictures(there.map(|(_, piece)| piece)), &id);
+        let said: Vec<_> = clips.iter().flat_map(|clip| gaps(&clip.vod)).collect();
+        let wanted: Vec<_> = match missing.as_slice() {
+            [4, 5] => vec![(4 * LENGTH, 6 * LENGTH)],
+            all => all
+                .iter()
+                .map(|&n| (n as i64 * LENGTH, (n as i64 + 1) * LENGTH))
+                .collect(),
+        };
+        assert_gaps(&said, &wanted);
+    }
 }
 
 /// MPEG-TS without the first `count` pictures.

@@ -411,23 +411,36 @@ impl Session {
         self.pending = listed.iter().cloned().zip(marks).collect();
     }
 
-    /// Takes what was still expected when the playlist goes, if nobody has written it anew.
+    /// Takes what was still expected when the playlist goes, if nobody has written it anew; the rest is
+    /// missing, but not taken: should it come after all, it belongs to the next session.
     ///
-    /// Those from `before` on are left alone: they are still listed, and taken as such.
+    /// Those from `before` on are left alone: they are still listed, and taken as such. Of the others nobody
+    /// knows yet how many are missing.
     pub(crate) fn take_expected(&mut self, before: Option<u64>, place: &Place<'_>) {
         for (segment, then) in std::mem::take(&mut self.pending) {
-            let now = mark_of(&self.playlist, &segment, place.root);
-            let same = match (then, now) {
-                (Some(then), Some(now)) => then == now || then.grew_to(&now),
-                _ => false,
-            };
             let seen = self
                 .taken
                 .next()
                 .is_some_and(|next| segment.sequence < next);
             let gone = before.is_none_or(|before| segment.sequence < before);
-            if same && gone && !seen {
-                self.take(&segment, false, segment.duration, place);
+            if seen || !gone {
+                continue;
+            }
+            let now = mark_of(&self.playlist, &segment, place.root);
+            let same = match (then, now) {
+                (Some(then), Some(now)) => then == now || then.grew_to(&now),
+                _ => false,
+            };
+            let taken = same && self.take(&segment, false, segment.duration, place) == Intake::Done;
+            if !taken && before.is_none() {
+                tracing::error!(
+                    app = place.app,
+                    stream = place.stream,
+                    segment = segment.uri,
+                    sequence = segment.sequence,
+                    "a segment is lost: its playlist was gone before it was there"
+                );
+                self.line.miss(ticks(segment.duration));
             }
         }
     }
