@@ -494,6 +494,40 @@ mod tests {
         assert_eq!(memory.fresh(&list(0, &[("c", 3), ("d", 7)]), 0), [1]);
     }
 
+    /// Numbers that were passed over say nothing of what is listed under them later: a sender that counts
+    /// ahead and then back is one that starts over, and nothing of what it writes then is lost.
+    #[test]
+    fn numbers_that_go_back_to_what_was_never_listed_are_not_believed() {
+        for (back, names) in [
+            (1, [("a", 2), ("b", 3)].as_slice()),
+            (30, &[("a", 2), ("b", 3)]),
+            (31, &[("a", 2), ("b", 3), ("c", 4)]),
+            (33, &[("b", 3)]),
+        ] {
+            let mut memory = memory(&list(0, &[("a", 1)]));
+            let ahead = list(32, &[("a", 2)]);
+            assert_eq!(
+                memory.observe(&ahead),
+                Seen::New {
+                    from: 0,
+                    missing: 31
+                }
+            );
+            memory.saw(&ahead[0]);
+            let listed = list(back, names);
+            let seen = memory.observe(&listed);
+            let from = match seen {
+                Seen::StartedOver => 0,
+                Seen::New { from, .. } => from,
+                Seen::Nothing => panic!("{back}: lost"),
+            };
+            // What was taken stays taken, and the rest is new.
+            let fresh: Vec<_> = memory.fresh(&listed, from);
+            let new = names.iter().position(|(name, _)| *name == "b").unwrap();
+            assert_eq!(fresh, (new..names.len()).collect::<Vec<_>>(), "{back}");
+        }
+    }
+
     #[test]
     fn one_by_one_and_all_at_once_are_the_same() {
         let some = [("a", 1), ("b", 0), ("c", 3), ("a", 0), ("d", 4), ("a", 9)];
