@@ -494,6 +494,17 @@ mod tests {
         assert_eq!(memory.fresh(&list(0, &[("c", 3), ("d", 7)]), 0), [1]);
     }
 
+    #[test]
+    fn what_is_written_anew_under_numbers_that_were_never_listed_is_new() {
+        for back in [1, 7, 17] {
+            let mut memory = memory(&list(0, &[("a", 1)]));
+            memory.saw(&list(18, &[("a", 2)])[0]);
+            let listed = list(back, &[("a", 3)]);
+            assert_eq!(memory.observe(&listed), Seen::StartedOver);
+            assert_eq!(memory.fresh(&listed, 0), [0]);
+        }
+    }
+
     /// Numbers that were passed over say nothing of what is listed under them later: a sender that counts
     /// ahead and then back is one that starts over, and nothing of what it writes then is lost.
     #[test]

@@ -449,10 +449,7 @@ impl Taken {
         };
         let (begin, end) = (self.number(first), self.number(last));
         let overlaps = begin < next && end >= self.base;
-        if overlaps
-            && !self.contradicts(listed, files)
-            && (self.confirms(listed) || self.anchor(listed, files).is_none())
-        {
+        if overlaps && !self.contradicts(listed, files) && self.confirms(listed) {
             let from = listed.partition_point(|segment| self.number(segment) < next);
             return self.goes_on(listed, from, next);
         }

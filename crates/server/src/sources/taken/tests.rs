@@ -442,6 +442,18 @@ fn numbers_that_go_back_to_what_was_never_listed_are_not_believed() {
     assert_eq!(world.look(&both), Seen::Nothing);
 }
 
+/// The same where the name comes back as well, and nothing that is listed was taken.
+#[test]
+fn what_is_written_anew_under_numbers_that_were_never_listed_is_new() {
+    let mut world = World::default();
+    for (version, number) in [(1, 0), (2, 18), (3, 1), (4, 7)] {
+        world.write_one("seg0.ts", version);
+        world.look(&named(number, &[name(0)], None));
+    }
+    let versions: Vec<_> = world.all.iter().map(|(_, version)| *version).collect();
+    assert_eq!(versions, [1, 2, 3, 4]);
+}
+
 #[test]
 fn memory_is_bounded() {
     let mut taken = Taken::default();
