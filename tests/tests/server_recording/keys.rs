@@ -12,8 +12,8 @@ use clipmill_tests::sample_aes::Key;
 
 use super::missing::gaps;
 use super::returns::Sender;
-use super::server::Server;
-use super::{DATE, assert_same, wait_for_end};
+use super::server::{Server, read_clip};
+use super::{DATE, asked, assert_same, range, wait_for_end};
 
 /// How long each of the segments is, in milliseconds.
 const LENGTH: i64 = 2000;
@@ -124,6 +124,7 @@ fn what_a_key_does_not_fit_is_a_gap_until_the_key_is_put_right() {
     let clear = clear(&server, &demo);
     for (id, method) in [("samples", "SAMPLE-AES"), ("whole", "AES-128")] {
         let (first, second) = (key(1), key(2));
+        let before = server.counted("clipmill_segments_indexed_total");
         let file = server.streams().join(format!("{id}.key"));
         fs::write(&file, first.key).unwrap();
         let mut sender = Sender::new(&server, id, 100).dated(DATE);
@@ -131,8 +132,15 @@ fn what_a_key_does_not_fit_is_a_gap_until_the_key_is_put_right() {
         let lost = |n: &usize| (2..5).contains(n);
         for (n, streams) in demo.iter().enumerate() {
             if n == 7 {
-                // Three are given up, as the key that lies there is not theirs.
-                server.wait("given up", || said(&server, id, "a segment is lost") == 3);
+                // Three are given up, as the key that lies there is not theirs, and the two behind them are
+                // taken.
+                server.wait_for_segments(before + 7);
+                assert_eq!(
+                    said(&server, id, "a segment is lost"),
+                    3,
+                    "{}",
+                    server.log()
+                );
                 fs::write(&file, second.key).unwrap();
             }
             let own = if lost(&n) || n >= 7 { &second } else { &first };
@@ -157,6 +165,20 @@ fn what_a_key_does_not_fit_is_a_gap_until_the_key_is_put_right() {
             3,
             "{}",
             server.log()
+        );
+
+        // All of it once more, of what is listed still and with the key that lies there now: no noise either,
+        // and what is not there is said.
+        let call = range(0, 10 * LENGTH).replace("cam/", &format!("{id}/"));
+        let vod = asked(&server, &call);
+        let told: i64 = gaps(&vod).iter().map(|(from, to)| to - from).sum();
+        let made = read_clip(&fs::read(server.path_of(&vod)).unwrap(), vod);
+        let known: Vec<_> = clear.iter().flatten().collect();
+        assert!(made.video.iter().all(|picture| known.contains(&picture)));
+        let held = 40 * made.video.len() as i64;
+        assert!(
+            held > 0 && (held + told - 10 * LENGTH).abs() <= 100,
+            "{held} {told}"
         );
     }
     server.assert_all_or_nothing();
