@@ -148,3 +148,107 @@ impl Found {
         Ok(bytes)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn boxed(kind: &[u8; 4], body: &[u8]) -> Vec<u8> {
+        let size = u32::try_from(body.len() + 8).unwrap();
+        [&size.to_be_bytes(), &kind[..], body].concat()
+    }
+
+    /// The header of a movie or of media: 5 s.
+    fn header(kind: &[u8; 4]) -> Vec<u8> {
+        let times = [0, 0, 0, 1000_u32, 5000].map(u32::to_be_bytes).concat();
+        boxed(kind, &[times, vec![0; 80]].concat())
+    }
+
+    fn moov() -> Vec<u8> {
+        let tkhd = boxed(b"tkhd", &[0, 0, 0, 1_u32].map(u32::to_be_bytes).concat());
+        let trak = boxed(b"trak", &[tkhd, boxed(b"mdia", &header(b"mdhd"))].concat());
+        boxed(b"moov", &[header(b"mvhd"), trak].concat())
+    }
+
+    fn read(parts: &[&[u8]]) -> Result<u64, String> {
+        let mut file = Cursor::new(parts.concat());
+        let read = movie_duration(&mut file, &Limits::default());
+        read.map(|duration| duration.as_secs())
+            .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn boxes_of_every_length() {
+        let (ftyp, moov, mdat) = (boxed(b"ftyp", b"isom"), moov(), boxed(b"mdat", b"media"));
+        let long = [
+            &1_u32.to_be_bytes()[..],
+            b"mdat",
+            &20_u64.to_be_bytes(),
+            b"data",
+        ]
+        .concat();
+        let open = [&[0; 4][..], b"mdat", b"to the end of the file"].concat();
+        for media in [&mdat, &long, &open] {
+            assert_eq!(read(&[&ftyp, &moov, media]), Ok(5));
+        }
+        // Media first, and QuickTime's filling.
+        assert_eq!(read(&[&ftyp, &boxed(b"wide", b""), &mdat, &moov]), Ok(5));
+        assert_eq!(read(&[&moov, &mdat]), Ok(5));
+        let cut = |what: &str, at: usize| {
+            Err(format!(
+                "cut off: box {what} at byte {at} reaches past the end of the file"
+            ))
+        };
+        let behind = ftyp.len() + moov.len();
+        assert_eq!(read(&[&ftyp, &moov, &mdat[..12]]), cut("mdat", behind));
+        assert_eq!(read(&[&ftyp, &moov, &long[..15]]), cut("mdat", behind));
+        assert_eq!(read(&[&ftyp, &moov[..80]]), cut("moov", ftyp.len()));
+        let tiny = [&7_u32.to_be_bytes()[..], b"mdat", b"data"].concat();
+        let why = read(&[&ftyp, &moov, &tiny]).unwrap_err();
+        assert!(why.contains("shorter than its own header"), "{why}");
+        // A length of nearly all that 64 bits can say.
+        let huge = [&1_u32.to_be_bytes()[..], b"mdat", &[0xff; 8], b"data"].concat();
+        assert_eq!(read(&[&ftyp, &moov, &huge]), cut("mdat", behind));
+    }
+
+    #[test]
+    fn what_is_no_movie_says_why() {
+        let (ftyp, moov) = (boxed(b"ftyp", b"isom"), moov());
+        for (parts, why) in [
+            (vec![], "the file is empty"),
+            (vec![b"RIFF....AVI LIST"], "does not begin with"),
+            (vec![b"\0"], "does not begin with"),
+            (vec![ftyp.as_slice()], "there is no moov box"),
+            (vec![&ftyp, &moov], "it holds no media"),
+            (vec![&ftyp, b"\0\0\0\x08mdat", &moov], "it holds no media"),
+        ] as [(Vec<&[u8]>, &str); 6]
+        {
+            let said = read(&parts).unwrap_err();
+            assert!(said.contains(why), "{said}");
+        }
+        let mut limits = Limits::default();
+        limits.init_bytes = moov.len() as u64 - 1;
+        let mut file = Cursor::new([ftyp, moov].concat());
+        let refused = movie_duration(&mut file, &limits).unwrap_err();
+        assert!(matches!(refused, MovieError::Limit(_)), "{refused}");
+    }
+
+    proptest! {
+        #[test]
+        fn damaged_files_never_panic(
+            edits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..12),
+        ) {
+            let parts = [boxed(b"ftyp", b"isom"), moov(), boxed(b"mdat", b"media")];
+            let mut bytes = parts.concat();
+            for (at, byte) in edits {
+                let at = at.index(bytes.len());
+                bytes[at] = byte;
+            }
+            let _ = read(&[&bytes]);
+        }
+    }
+}

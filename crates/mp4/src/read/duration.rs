@@ -128,8 +128,9 @@ impl MovieDuration {
             all.filter_map(move |track| Some(seconds(edge(track.fragments?), track.timescale)))
         };
         let (begin, end) = (timed(|all| all.0).min(), timed(|all| all.1).max());
-        let fragments = end.unwrap_or_default();
-        let fragments = fragments.saturating_sub(begin.unwrap_or_default());
+        // Where the `moov` has samples of its own, fragments come behind them.
+        let begin = begin.filter(|_| self.told.is_zero()).unwrap_or_default();
+        let fragments = end.unwrap_or_default().saturating_sub(begin);
         self.told.max(fragments)
     }
 }
@@ -238,6 +239,11 @@ mod tests {
         // As many as can be listed without a byte for each: no loop over them.
         read.fragment(&fragment(0, u32::MAX)).unwrap();
         assert_eq!(read.get().as_secs(), 143_165_576);
+        // The first samples are in the `moov`.
+        let moov = movie(1000, 0, &boxed(b"mvex", &boxed(b"trex", &trex)));
+        let mut behind = MovieDuration::of(&moov, &Limits::default()).unwrap();
+        behind.fragment(&fragment(90_000, 90)).unwrap();
+        assert_eq!(behind.get().as_millis(), 4000);
         // The header of all of them knows what is presented of it.
         let mehd = boxed(b"mehd", &[0, 0, 0, 0, 0, 0, 5, 0xdc]);
         let moov = movie(
