@@ -168,7 +168,12 @@ fn look(
     let has_video = movie.tracks.iter().any(mp4::Track::is_video);
     let has_sound = movie.tracks.iter().any(mp4::Track::is_audio);
     let path = file.to_str().unwrap();
-    let mut args = vec!["-xerror", "-copyts", "-i", path];
+    // Pictures that refer to lost ones are complained of.
+    let is_lossy = one.but.contains(&But::Lost);
+    let mut args = vec!["-copyts", "-i", path];
+    if !is_lossy {
+        args.insert(0, "-xerror");
+    }
     if has_video {
         args.extend(["-map", "0:v:0"]);
         args.extend(
@@ -181,6 +186,7 @@ fn look(
     }
     let run = ffmpeg(args);
     let expected = is_late
+        || is_lossy
         || !truth.complaints.is_empty()
         || one.but.contains(&But::NewSets)
         || (!whole && one.but.contains(&But::OpenGroups));
@@ -355,7 +361,9 @@ impl Placed {
                 return Err(format!("{} {name} missing inside", found.skipped));
             }
         }
-        if one.but.contains(&But::WrongDurations) || truth.runs.len() > 1 {
+        // Where media is lost, what a window holds depends on which pictures are left to begin with.
+        let free = [But::WrongDurations, But::Lost];
+        if one.but.iter().any(|but| free.contains(but)) || truth.runs.len() > 1 {
             return Ok(());
         }
         let run = &truth.runs[0];
@@ -402,12 +410,7 @@ impl Placed {
                     if !near {
                         return from_to((first, end - 1));
                     }
-                } else if found.first != first
-                    // What would be the first one may be lost.
-                    && !(one.but.contains(&But::Lost)
-                        && found.first > first
-                        && leading[found.first].key)
-                {
+                } else if found.first != first {
                     return Err(format!(
                         "begins at {} and not at the sync sample {first}",
                         found.first

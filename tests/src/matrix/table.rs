@@ -203,7 +203,8 @@ pub const COMBINATIONS: &[Combination] = &[
     rtmp("nginx-rtmp, hls_fragment_naming timestamp, aligned", "hls_fragment_naming timestamp; hls_fragment_slicing aligned;", &[PUBLISHER]),
     rtmp("nginx-rtmp, hls_fragment_naming system", "hls_fragment_naming system; hls_continuous on;", &[PUBLISHER, PUBLISHER]),
     rtmp("nginx-rtmp, B-pictures, MP3 that it does not write", "", &["ffmpeg -v error -nostdin -re @v -re @a -t 6 @h264 -g 25 -bf 2 -c:a libmp3lame -ar 44100"]),
-    rtmp("nginx-rtmp, sound alone", "", &["ffmpeg -v error -nostdin -re @a -t 6 @aac"]),
+    // The first segment lasts 0.15 s less than its EXTINF says.
+    rtmp("nginx-rtmp, sound alone", "", &["ffmpeg -v error -nostdin -re @a -t 6 @aac"]).but(&[But::WrongDurations]),
     rtmp("nginx-rtmp, pictures alone", "", &["ffmpeg -v error -nostdin -re @v -t 6 @h264 -g 25"]),
     // Names and playlists.
     edited("names in another script", Edit::Rename("直播间-", "直播间-")),
