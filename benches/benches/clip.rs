@@ -7,14 +7,13 @@
     reason = "a bench that cannot measure stops"
 )]
 
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use clipmill::{
-    AnySource, Bounds, Clip, ClipRequest, Cut, DemuxOptions, Demuxer, Format, Location,
-    SegmentIndex, SegmentInfo, Timeline, TrackKind, WindowRequest,
+    Bounds, Clip, ClipRequest, Cut, DemuxOptions, Demuxer, Format, Input, Location, SegmentIndex,
+    SegmentInfo, Timeline, TrackKind, WindowRequest,
 };
 use clipmill_bench::media;
 use clipmill_mp4::{Layout, Movie, MovieSample, Run, Track};
@@ -192,16 +191,9 @@ fn cutting(criterion: &mut Criterion) {
 }
 
 fn cut(playlist: &Path, window: &WindowRequest, format: Format, out: &Path) {
-    let source = AnySource::default();
-    let playlist = Location::File(playlist.to_owned());
-    let request = ClipRequest {
-        window: *window,
-        ..ClipRequest::default()
-    };
-    let go_on = &mut |_| ControlFlow::Continue(());
-    let clip = Clip::from_playlist(&source, &playlist, &request, go_on).unwrap();
-    let layout = clip.layout(format).unwrap();
-    layout.write_to_path(&source, out, go_on).unwrap();
+    let input = Input::playlist(playlist);
+    let clip = input.clip(&ClipRequest::new(*window)).unwrap();
+    clip.write_as(format, out).unwrap();
 }
 
 criterion_group!(clip, planning, cutting);

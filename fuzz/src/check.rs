@@ -1,8 +1,8 @@
 //! What must hold of whatever came out.
 
-use std::ops::ControlFlow;
+use std::io::Read;
 
-use clipmill::{Clip, ClipError, ClipRequest, Format, Location, SegmentIndex};
+use clipmill::{Clip, ClipError, ClipReader, ClipRequest, Format, Input, SegmentIndex};
 use clipmill_tests::mp4;
 
 use crate::Memory;
@@ -61,10 +61,16 @@ pub fn sound_file(memory: &Memory, clip: &Clip, format: Format) -> Vec<u8> {
         layout => layout.unwrap(),
     };
     let len = layout.len();
-    let file = layout.read_range(memory, 0..len).unwrap();
+    let read = |range| {
+        let mut bytes = Vec::new();
+        let mut reader = ClipReader::new(layout.clone(), memory).within(range);
+        reader.read_to_end(&mut bytes).unwrap();
+        bytes
+    };
+    let file = read(0..len);
     assert_eq!(file.len() as u64, len, "a layout knows its length");
     let (third, half) = (len / 3, len / 2);
-    let range = layout.read_range(memory, third..half).unwrap();
+    let range = read(third..half);
     assert!(
         range == file[third as usize..half as usize],
         "a range is a part of the whole"
@@ -116,20 +122,14 @@ pub(crate) fn one_line(text: &str) {
 /// A clip of the playlist `index.m3u8`.
 ///
 /// # Errors
-/// As [`Clip::from_playlist`].
+/// As [`Input::clip`].
 pub fn cut(memory: &Memory, request: &ClipRequest) -> Result<Clip, ClipError> {
-    let playlist = Location::File("index.m3u8".into());
-    Clip::from_playlist(memory, &playlist, request, &mut |_| {
-        ControlFlow::Continue(())
-    })
+    let input = Input::playlist("index.m3u8").with_source(memory);
+    Ok(input.clip(request)?.into_clip())
 }
 
 /// A clip of the files of these names, one after the other.
 pub(crate) fn join(memory: &Memory, names: &[&str]) -> Result<Clip, ClipError> {
-    let files: Vec<_> = names
-        .iter()
-        .map(|name| Location::File(name.into()))
-        .collect();
-    let request = ClipRequest::default();
-    Clip::from_files(memory, &files, &request, &mut |_| ControlFlow::Continue(()))
+    let input = Input::files(names.iter().copied()).with_source(memory);
+    Ok(input.clip(&ClipRequest::default())?.into_clip())
 }

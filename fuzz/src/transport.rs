@@ -378,10 +378,7 @@ pub fn ts_sequence(data: &[u8]) {
         );
     }
     let memory = Memory::stream(plan, &segments);
-    let request = ClipRequest {
-        cut: cut_of(*mode),
-        ..ClipRequest::default()
-    };
+    let request = ClipRequest::default().with_cut(cut_of(*mode));
     check::clip(&memory, check::cut(&memory, &request));
 }
 

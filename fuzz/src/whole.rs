@@ -1,12 +1,11 @@
 //! The whole of `cut`: a playlist that is edited, segments to which things happen, and a window.
 
-use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::LazyLock;
 use std::time::Duration;
 
 use arbitrary::{Arbitrary, Unstructured};
-use clipmill::{Clip, ClipRequest, Location, TimeSpec, WindowRequest};
+use clipmill::{ClipRequest, Input, TimeSpec, WindowRequest};
 use clipmill_tests::mp4;
 use clipmill_tests::writer::{Plan, Segment};
 
@@ -123,28 +122,19 @@ pub fn cut(data: &[u8]) {
     let mut memory = Memory::stream(plan, &segments);
     memory.put("key", vec![7; 16]);
     memory.put("index.m3u8", edited(&plan.playlist(&segments), &job.edits));
-    let request = ClipRequest {
-        cut: cut_of(job.cut),
-        window: WindowRequest {
-            from: job.from.as_ref().map(Place::spec),
-            to: job.to.as_ref().map(Place::spec),
-            last: job
-                .last
-                .map(|millis| Duration::from_millis(u64::from(millis))),
-            duration: None,
-        },
-        ..ClipRequest::default()
-    };
+    let request = ClipRequest::new(WindowRequest {
+        from: job.from.as_ref().map(Place::spec),
+        to: job.to.as_ref().map(Place::spec),
+        last: job
+            .last
+            .map(|millis| Duration::from_millis(u64::from(millis))),
+        duration: None,
+    });
+    let request = request.with_cut(cut_of(job.cut));
     check::clip(&memory, check::cut(&memory, &request));
     let mut out = Vec::new();
-    let streamed = Clip::stream(
-        &memory,
-        &Location::File("index.m3u8".into()),
-        &request,
-        Path::new("-"),
-        &mut out,
-        &mut |_| ControlFlow::Continue(()),
-    );
+    let input = Input::playlist("index.m3u8").with_source(&memory);
+    let streamed = input.stream(&request, Path::new("-"), &mut out);
     match streamed {
         Ok(_) => {
             let movie = mp4::read(&out).unwrap();

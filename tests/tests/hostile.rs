@@ -7,11 +7,10 @@
     reason = "tests"
 )]
 
-use std::ops::ControlFlow;
 use std::path::Path;
 use std::process::Command;
 
-use clipmill::{Clip, ClipRequest, Format, Location};
+use clipmill::{ClipRequest, Format, Input};
 use clipmill_fuzz as fuzz;
 use clipmill_tests::binary::{self, clipmill, finish, root};
 use clipmill_tests::corpus::{corpus, files};
@@ -321,10 +320,10 @@ fn a_stream_whose_sound_is_gone_from_one_segment_flows_on_in_time() {
     let clip = fuzz::cut(&memory, &request).unwrap();
     let file = fuzz::sound_file(&memory, &clip, Format::Fmp4);
     let mut streamed = Vec::new();
-    let playlist = Location::File("index.m3u8".into());
-    let name = Path::new("-");
-    let go_on = &mut |_| ControlFlow::Continue(());
-    Clip::stream(&memory, &playlist, &request, name, &mut streamed, go_on).unwrap();
+    let input = Input::playlist("index.m3u8").with_source(&memory);
+    input
+        .stream(&request, Path::new("-"), &mut streamed)
+        .unwrap();
     let [laid_out, streamed] = [&file, &streamed].map(|file| {
         let movie = mp4::read(file).unwrap();
         assert_eq!(movie.faults(file), [""; 0]);

@@ -6,10 +6,9 @@
     reason = "what is not as expected fails its test"
 )]
 
-use std::ops::ControlFlow;
 use std::time::Duration;
 
-use clipmill::{Clip, ClipRequest, Limits, Location};
+use clipmill::{ClipRequest, Input, Limits};
 use clipmill_fuzz::{Memory, cut};
 use clipmill_tests::binary::root;
 use clipmill_tests::writer::Plan;
@@ -176,9 +175,12 @@ fn damages() {
     }
     let memory = Memory::new([("0.ts", segments[0].bytes.clone())]);
     let few = request(|limits| limits.damages = 1);
-    let files = [Location::File("0.ts".into())];
-    let said = Clip::from_files(&memory, &files, &few, &mut |_| ControlFlow::Continue(()));
+    let input = Input::files(["0.ts"]).with_source(&memory);
+    let said = input.clip(&few);
     // Whatever comes of it, it is told in few words.
-    let said = said.map_or_else(|error| error.to_string(), |clip| clip.warnings.join("\n"));
+    let said = said.map_or_else(
+        |error| error.to_string(),
+        |clip| clip.clip().warnings.join("\n"),
+    );
     assert!(!said.is_empty() && said.len() < 1000, "{said}");
 }

@@ -153,11 +153,7 @@ fn read_back(plan: &Plan, segments: &[Segment], file: &[u8]) -> Found {
 }
 
 fn request(window: WindowRequest, cut: Cut) -> ClipRequest {
-    ClipRequest {
-        window,
-        cut,
-        ..ClipRequest::default()
-    }
+    ClipRequest::new(window).with_cut(cut)
 }
 
 fn both_forms(plan: &Plan, segments: &[Segment], memory: &Memory, clip: &Clip) -> Found {

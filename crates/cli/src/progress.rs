@@ -2,6 +2,7 @@
 
 use std::io::IsTerminal;
 use std::ops::ControlFlow;
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use clipmill::Progress;
@@ -16,8 +17,8 @@ const EVERY: Duration = Duration::from_secs(10);
 pub(crate) struct Bar {
     began: Instant,
     shown: bool,
-    bar: Option<ProgressBar>,
-    writing: bool,
+    bar: OnceLock<ProgressBar>,
+    writing: OnceLock<()>,
 }
 
 impl Bar {
@@ -26,18 +27,18 @@ impl Bar {
         Self {
             began: Instant::now(),
             shown: !quiet && std::io::stderr().is_terminal(),
-            bar: None,
-            writing: false,
+            bar: OnceLock::new(),
+            writing: OnceLock::new(),
         }
     }
 
-    pub(crate) fn observe(&mut self, progress: Progress) -> ControlFlow<()> {
+    pub(crate) fn observe(&self, progress: Progress) -> ControlFlow<()> {
         if !self.shown || self.began.elapsed() < PATIENCE {
             return ControlFlow::Continue(());
         }
-        let bar = self.bar.get_or_insert_with(|| {
-            ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr())
-        });
+        let bar = self
+            .bar
+            .get_or_init(|| ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr()));
         match progress {
             Progress::Indexing { done, total } => {
                 bar.set_style(style("reading {wide_bar} {pos}/{len} segments"));
@@ -45,8 +46,7 @@ impl Bar {
                 bar.set_position(done as u64);
             }
             Progress::Writing { done, total } => {
-                if !self.writing {
-                    self.writing = true;
+                if self.writing.set(()).is_ok() {
                     bar.set_style(style(
                         "writing {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}",
                     ));
@@ -61,7 +61,7 @@ impl Bar {
 
     /// Takes the bar away.
     pub(crate) fn finish(&self) {
-        if let Some(bar) = &self.bar {
+        if let Some(bar) = self.bar.get() {
             bar.finish_and_clear();
         }
     }

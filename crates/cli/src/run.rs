@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clipmill::{
-    AnySource, Clip, ClipError, ClipRequest, LocationError, Observer, PlaylistFailure, Probe,
-    SegmentError, SourceError, VariantClip, WrittenClip,
+    AnySource, BoundClip, Clip, ClipError, ClipRequest, Input, LocationError, PlaylistFailure,
+    SegmentError, SourceError, WrittenClip,
 };
 use serde::Serialize;
 
@@ -101,17 +101,14 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
 }
 
 fn cut(args: &CutArgs) -> Result<ExitCode, Failure> {
-    let request = ClipRequest {
-        window: args.window.request().map_err(Failure::Usage)?,
-        cut: args.cut.into(),
-        variant: args.variant.clone(),
-        audio: args.audio.clone(),
-        subtitles: args.subtitles.into(),
-        program: args.common.program,
-        keys: args.keys.clone(),
-        allow_outside: args.allow_outside,
-        ..ClipRequest::default()
-    };
+    let window = args.window.request().map_err(Failure::Usage)?;
+    let mut request = ClipRequest::new(window).with_cut(args.cut.into());
+    request.variant = args.variant.clone();
+    request.audio = args.audio.clone();
+    request.subtitles = args.subtitles.into();
+    request.program = args.common.program;
+    request.keys = args.keys.clone();
+    request.allow_outside = args.allow_outside;
     let source = AnySource::for_playlist(&args.playlist, args.allow_outside);
     let request = if args.wait {
         let mut waiting = Waiting::new(args.common.quiet || args.common.json);
@@ -130,24 +127,25 @@ fn cut(args: &CutArgs) -> Result<ExitCode, Failure> {
     if args.renditions == Renditions::All {
         return cut_all(args, &request, &source);
     }
-    let mut bar = Bar::new(args.common.quiet);
+    let bar = Bar::new(args.common.quiet);
+    let input = Input::playlist(args.playlist.clone()).with_source(&source);
+    let input = input.with_progress(|progress| bar.observe(progress));
     if streams(args) {
-        return stream(args, &request, &source, bar);
+        return stream(args, &request, &input, &bar);
     }
-    let observer = &mut |progress| bar.observe(progress);
     if is_plain_file(&args.output) {
         let path = &args.output.output;
-        let written = Clip::cut_to_path(&source, &args.playlist, &request, path, observer);
+        let written = input.cut_to_path(&request, path);
         bar.finish();
         if let Ok(written) = &written {
             write_subtitles(&written.clip, args, path)?;
         }
         return written_file(written, &args.output, &args.common);
     }
-    let clip = Clip::from_playlist(&source, &args.playlist, &request, observer);
+    let clip = input.clip(&request);
     let clip = clip.map_err(|error| Failure::of_input(error, &args.common))?;
-    write_subtitles(&clip, args, &args.output.output)?;
-    finish(&clip, &source, &args.output, &args.common, bar)
+    write_subtitles(clip.clip(), args, &args.output.output)?;
+    finish(&clip, &args.output, &args.common, &bar)
 }
 
 /// Subtitles in files beside the clip.
@@ -177,15 +175,16 @@ fn cut_all(args: &CutArgs, request: &ClipRequest, source: &AnySource) -> Result<
             "--renditions all writes several files: -o must name a file, such as clip.mp4";
         return Err(Failure::Usage(message.to_owned()));
     }
-    let variants = VariantClip::of_all(source, &args.playlist, request);
+    let playlist = || Input::playlist(args.playlist.clone()).with_source(source);
+    let variants = playlist().variants(request);
     let variants = variants.map_err(|error| Failure::of_input(error, &args.common))?;
     let mut report = VariantsReport::default();
     let mut damaged = false;
     for variant in &variants {
         let path = labelled(&args.output.output, &variant.label);
-        let mut bar = Bar::new(args.common.quiet);
-        let observer = &mut |progress| bar.observe(progress);
-        let written = write_one(args, &variant.request, source, &path, observer);
+        let bar = Bar::new(args.common.quiet);
+        let input = playlist().with_progress(|progress| bar.observe(progress));
+        let written = write_one(args, &variant.request, &input, &path);
         bar.finish();
         let written = written.map_err(|error| Failure::of_input(error, &args.common))?;
         write_subtitles(&written.clip, args, &path)?;
@@ -211,17 +210,15 @@ fn cut_all(args: &CutArgs, request: &ClipRequest, source: &AnySource) -> Result<
 fn write_one(
     args: &CutArgs,
     request: &ClipRequest,
-    source: &AnySource,
+    input: &Input<'_, &AnySource>,
     path: &Path,
-    observer: Observer<'_>,
 ) -> Result<WrittenClip, ClipError> {
     if matches!(args.output.format, FormatChoice::Mp4) {
-        return Clip::cut_to_path(source, &args.playlist, request, path, observer);
+        return input.cut_to_path(request, path);
     }
-    let clip = Clip::from_playlist(source, &args.playlist, request, observer)?;
-    let layout = clip.layout(args.output.format.into())?;
-    layout.write_to_path(source, path, observer)?;
-    let bytes = layout.len();
+    let clip = input.clip(request)?;
+    let bytes = clip.write_as(args.output.format.into(), path)?;
+    let clip = clip.into_clip();
     Ok(WrittenClip { clip, bytes })
 }
 
@@ -251,17 +248,10 @@ fn streams(args: &CutArgs) -> bool {
 fn stream(
     args: &CutArgs,
     request: &ClipRequest,
-    source: &AnySource,
-    mut bar: Bar,
+    input: &Input<'_, &AnySource>,
+    bar: &Bar,
 ) -> Result<ExitCode, Failure> {
-    let clip = Clip::stream(
-        source,
-        &args.playlist,
-        request,
-        Path::new(STDOUT),
-        &mut io::stdout().lock(),
-        &mut |p| bar.observe(p),
-    );
+    let clip = input.stream(request, Path::new(STDOUT), &mut io::stdout().lock());
     bar.finish();
     let clip = clip.map_err(|error| Failure::of_input(error, &args.common))?;
     warn(&clip, &args.common);
@@ -269,23 +259,21 @@ fn stream(
 }
 
 fn remux(args: &RemuxArgs) -> Result<ExitCode, Failure> {
-    let request = ClipRequest {
-        program: args.common.program,
-        ..ClipRequest::default()
-    };
+    let mut request = ClipRequest::default();
+    request.program = args.common.program;
+    let bar = Bar::new(args.common.quiet);
     // Files that were named one by one may lie anywhere.
-    let source = AnySource::default();
-    let mut bar = Bar::new(args.common.quiet);
-    let observer = &mut |progress| bar.observe(progress);
+    let input = Input::files(args.files.iter().cloned());
+    let input = input.with_progress(|progress| bar.observe(progress));
     if is_plain_file(&args.output) {
         let path = &args.output.output;
-        let written = Clip::join_to_path(&source, &args.files, &request, path, observer);
+        let written = input.cut_to_path(&request, path);
         bar.finish();
         return written_file(written, &args.output, &args.common);
     }
-    let clip = Clip::from_files(&source, &args.files, &request, observer);
+    let clip = input.clip(&request);
     let clip = clip.map_err(|error| Failure::of_input(error, &args.common))?;
-    finish(&clip, &source, &args.output, &args.common, bar)
+    finish(&clip, &args.output, &args.common, &bar)
 }
 
 /// Whether the output is a file with its `moov` first, which is written while its segments are
@@ -307,26 +295,22 @@ fn written_file(
 
 /// Writes the clip and says what it holds.
 fn finish(
-    clip: &Clip,
-    source: &AnySource,
+    clip: &BoundClip<'_>,
     output: &Output,
     common: &Common,
-    mut bar: Bar,
+    bar: &Bar,
 ) -> Result<ExitCode, Failure> {
-    let layout = clip.layout(output.format.into()).map_err(Failure::Job)?;
-    let to_stdout = output.output == Path::new("-");
-    let observer = &mut |progress| bar.observe(progress);
-    let written = if to_stdout {
-        let name = Path::new(STDOUT);
-        layout.write_to(source, name, &mut io::stdout().lock(), observer)
+    let format = output.format.into();
+    let written = if output.output == Path::new("-") {
+        clip.write_to(format, Path::new(STDOUT), &mut io::stdout().lock())
     } else {
-        layout.write_to_path(source, &output.output, observer)
+        clip.write_as(format, &output.output)
     };
     bar.finish();
-    written.map_err(Failure::Job)?;
+    let bytes = written.map_err(Failure::Job)?;
 
-    report(clip, layout.len(), output, common);
-    Ok(code(clip, common))
+    report(clip.clip(), bytes, output, common);
+    Ok(code(clip.clip(), common))
 }
 
 fn report(clip: &Clip, bytes: u64, output: &Output, common: &Common) {
@@ -343,15 +327,15 @@ fn report(clip: &Clip, bytes: u64, output: &Output, common: &Common) {
 }
 
 fn probe(args: &ProbeArgs) -> Result<ExitCode, Failure> {
-    let request = ClipRequest {
-        program: args.common.program,
-        keys: args.keys.clone(),
-        allow_outside: args.allow_outside,
-        ..ClipRequest::default()
-    };
+    let mut request = ClipRequest::default();
+    request.program = args.common.program;
+    request.keys = args.keys.clone();
+    request.allow_outside = args.allow_outside;
     let source = AnySource::for_playlist(&args.input, args.allow_outside);
-    let mut bar = Bar::new(args.common.quiet);
-    let probe = Probe::new(&source, &args.input, &request, &mut |p| bar.observe(p));
+    let bar = Bar::new(args.common.quiet);
+    let input = Input::playlist(args.input.clone()).with_source(source);
+    let input = input.with_progress(|progress| bar.observe(progress));
+    let probe = input.probe(&request);
     bar.finish();
     let probe = probe.map_err(|error| Failure::of_input(error, &args.common))?;
     let input = args.input.to_string();

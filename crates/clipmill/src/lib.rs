@@ -1,38 +1,36 @@
 //! Cut MP4 clips out of HLS streams, in-process, without transcoding.
 //!
-//! A clip is chosen from a playlist's segments ([`Clip::from_playlist`]), laid out as a value whose
-//! every byte is known ([`Clip::layout`]), and then written, or read range by range
-//! ([`ClipLayout`]). Nothing is decoded; payload is copied once. Everything blocks; there is no
-//! runtime and no global state.
+//! An [`Input`] is a playlist (or files) and the source that it is read from. A [`Clip`] is cut from
+//! it: the chosen samples, laid out as a value whose every byte is known ([`ClipLayout`]) and then
+//! written, or read range by range ([`ClipReader`]). Nothing is decoded; payload is copied once.
+//! Everything blocks; there is no runtime and no global state.
 //!
 //! The last thirty seconds of a stream, frame-accurate, in a file:
 //!
 //! ```no_run
-//! use std::ops::ControlFlow;
-//! use std::path::Path;
 //! use std::time::Duration;
-//! use clipmill::{AnySource, Clip, ClipRequest, Format, Location, WindowRequest};
+//! use clipmill::{ClipRequest, Input};
 //!
-//! let source = AnySource::default();
-//! let playlist = Location::File("live/index.m3u8".into());
-//! let request = ClipRequest {
-//!     window: WindowRequest {
-//!         last: Some(Duration::from_secs(30)),
-//!         ..WindowRequest::default()
-//!     },
-//!     ..ClipRequest::default()
-//! };
-//! let clip = Clip::from_playlist(&source, &playlist, &request, &mut |_| ControlFlow::Continue(()))?;
-//! let layout = clip.layout(Format::Mp4)?;
-//! layout.write_to_path(&source, Path::new("clip.mp4"), &mut |_| ControlFlow::Continue(()))?;
-//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! let input = Input::playlist("live/index.m3u8");
+//! let clip = input.clip(&ClipRequest::last(Duration::from_secs(30)))?;
+//! clip.write_to_path("clip.mp4")?;
+//! # Ok::<(), clipmill::ClipError>(())
 //! ```
 //!
-//! Servers keep a [`Timeline`] per stream, push each segment's index once, and make any number of
-//! clips from it with [`Clip::new`].
+//! | to | use |
+//! | --- | --- |
+//! | cut a playlist, on disk or from the web | [`Input::clip`], [`Input::cut_to_path`] |
+//! | serve any byte range of a clip that is stored nowhere | [`BoundClip::reader`] |
+//! | record a live stream: periodic clips, clips of any past window | [`live`] |
+//! | say what a stream holds | [`Input::probe`] |
+//! | read from elsewhere than files and the web | [`SegmentSource`], [`source::MemorySource`] |
+//! | place segments on a timeline yourself | [`Indexer`], [`Timeline`], [`Clip::new`] |
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "tokio")]
+mod async_reader;
 mod clip;
+mod clip_reader;
 mod compose;
 mod cut;
 mod decrypt;
@@ -42,13 +40,13 @@ mod foreign;
 mod gaps;
 mod growing;
 mod indexer;
+mod input;
 pub mod live;
 mod movie;
 mod named;
 mod onepass;
 mod output;
 mod probe;
-mod ranged;
 mod reader;
 mod render;
 mod rendition;
@@ -63,7 +61,10 @@ mod timeline;
 mod variants;
 mod wait;
 
+#[cfg(feature = "tokio")]
+pub use async_reader::AsyncClipReader;
 pub use clip::{Clip, ClipSegment, Gap, TrackSummary};
+pub use clip_reader::ClipReader;
 pub use clipmill_media::{
     CodecConfig, Cue, DeclineCause, DeclinedStream, Language, Limits, SegmentIndex, StreamPlace,
     TimedEvent, TrackKind,
@@ -80,12 +81,12 @@ pub use decrypt::{DecryptError, SegmentKey};
 pub use error::{ClipError, PlaylistFailure, SegmentError};
 pub use growing::GrowingClip;
 pub use indexer::Indexer;
+pub use input::{BoundClip, Input};
 pub use movie::{MovieError, movie_duration};
 pub use onepass::WrittenClip;
 pub use probe::{PlaylistSummary, Probe, ScrambledTrack};
-pub use ranged::ClipReader;
 pub use reader::{ReadSegment, SegmentReader};
-pub use render::{ClipLayout, Format, Observer, Progress};
+pub use render::{ClipLayout, Format, Progress};
 pub use rendition::AudioChoice;
 pub use request::ClipRequest;
 pub use source::{AnySource, SegmentSource, SourceError};
@@ -94,3 +95,8 @@ pub use timeline::{
     Join, JoinCause, PlacedSegment, Remark, RemarkKind, SegmentInfo, Ticks, Timeline,
 };
 pub use variants::VariantClip;
+
+/// Tests what the README shows.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

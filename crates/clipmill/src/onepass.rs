@@ -18,7 +18,6 @@ use std::thread::{self, ScopedJoinHandle};
 use bytes::Bytes;
 use clipmill_media::SegmentIndex;
 use clipmill_mp4::{Layout, LayoutError, MediaSpan, Span};
-use clipmill_playlist::Location;
 
 use crate::clip::Clip;
 use crate::error::ClipError;
@@ -60,43 +59,9 @@ pub struct WrittenClip {
     pub bytes: u64,
 }
 
-impl Clip {
-    /// Cuts a window out of a playlist into an MP4 file at `path`, `moov` first: what
-    /// [`from_playlist`](Self::from_playlist), [`layout`](Self::layout) and
-    /// [`write_to_path`](crate::ClipLayout::write_to_path) do, in one pass over the segments where that
-    /// is possible. The file differs from theirs in a `free` box behind the `moov`.
-    ///
-    /// # Errors
-    /// As those three.
-    pub fn cut_to_path(
-        source: &dyn SegmentSource,
-        playlist: &Location,
-        request: &ClipRequest,
-        path: &Path,
-        observer: Observer<'_>,
-    ) -> Result<WrittenClip, ClipError> {
-        let loader = Loader::open(source, playlist, request)?;
-        write(loader, source, request, path, observer)
-    }
-
-    /// Takes files as consecutive segments of one stream, whole, and writes them as
-    /// [`cut_to_path`](Self::cut_to_path) does.
-    ///
-    /// # Errors
-    /// As [`from_files`](Self::from_files) and [`write_to_path`](crate::ClipLayout::write_to_path).
-    pub fn join_to_path(
-        source: &dyn SegmentSource,
-        files: &[Location],
-        request: &ClipRequest,
-        path: &Path,
-        observer: Observer<'_>,
-    ) -> Result<WrittenClip, ClipError> {
-        let loader = Loader::of_files(source, files, request);
-        write(loader, source, request, path, observer)
-    }
-}
-
-fn write(
+/// Writes what the loader reads into an MP4 file at `path`, `moov` first, in one pass over the
+/// segments where that is possible.
+pub(crate) fn write(
     mut loader: Loader<'_>,
     source: &dyn SegmentSource,
     request: &ClipRequest,
@@ -130,7 +95,7 @@ fn write(
         loader.read_all(observer)?;
         let clip = loader.clip()?;
         let layout = clip.layout(Format::Mp4)?;
-        layout.write_to(source, path, file, observer)?;
+        layout.write(source, path, file, observer)?;
         let bytes = layout.len();
         Ok(WrittenClip { clip, bytes })
     })

@@ -10,7 +10,7 @@ use crate::clip::{Clip, TrackSummary};
 use crate::error::ClipError;
 use crate::feed::file_name;
 use crate::render::Observer;
-use crate::request::{ClipRequest, open_playlist};
+use crate::request::{ClipRequest, Loader, open_playlist};
 use crate::source::SegmentSource;
 
 /// What a playlist or a segment holds.
@@ -94,11 +94,7 @@ impl PlaylistSummary {
 
 impl Probe {
     /// Reads a playlist with all its segments, or a segment.
-    ///
-    /// # Errors
-    /// When it cannot be read or holds nothing, or `observer` stops the job. That all of it is
-    /// scrambled is none: that is what it holds.
-    pub fn new(
+    pub(crate) fn at(
         source: &dyn SegmentSource,
         location: &Location,
         request: &ClipRequest,
@@ -106,8 +102,7 @@ impl Probe {
     ) -> Result<Self, ClipError> {
         if !is_playlist(source, location, &request.limits)? {
             let files = std::slice::from_ref(location);
-            let clip = Clip::from_files(source, files, request, observer);
-            return Self::of(None, clip);
+            return Self::of_files(source, files, request, observer);
         }
         let (_, playlist) = open_playlist(source, location, &request.limits)?;
         let variants = match playlist {
@@ -116,8 +111,21 @@ impl Probe {
         };
         let opened = crate::request::open_media_playlist(source, location, request)?;
         let summary = PlaylistSummary::new(&opened.playlist, variants);
-        let clip = Clip::from_playlist(source, location, request, observer);
+        let clip = Loader::open(source, location, request)?.finish(observer);
         Self::of(Some(summary), clip)
+    }
+
+    /// Reads files that follow one another.
+    pub(crate) fn of_files(
+        source: &dyn SegmentSource,
+        files: &[Location],
+        request: &ClipRequest,
+        observer: Observer<'_>,
+    ) -> Result<Self, ClipError> {
+        Self::of(
+            None,
+            Loader::of_files(source, files, request).finish(observer),
+        )
     }
 
     fn of(

@@ -58,7 +58,7 @@ pub enum Progress {
 }
 
 /// Is told how far a job has come, and says whether it shall go on.
-pub type Observer<'a> = &'a mut dyn FnMut(Progress) -> ControlFlow<()>;
+pub(crate) type Observer<'a> = &'a mut dyn FnMut(Progress) -> ControlFlow<()>;
 
 /// An MP4 file of which every byte is known and none is written yet.
 #[derive(Debug, Clone)]
@@ -115,30 +115,22 @@ impl ClipLayout {
         }
     }
 
-    /// The bytes at `range` of the file; what lies past its end is left out.
-    ///
-    /// # Errors
-    /// When a segment can no longer be read.
-    pub fn read_range(
-        &self,
-        source: &dyn SegmentSource,
-        range: Range<u64>,
-    ) -> Result<Vec<u8>, ClipError> {
-        let len = range.end.min(self.len()).saturating_sub(range.start);
-        let mut out = Vec::with_capacity(usize::try_from(len).unwrap_or_default().min(BLOCK));
-        let mut renderer = Renderer::new(&self.segments, source);
-        for span in self.layout.spans(range) {
-            renderer.render(&span, &mut out)?;
-        }
-        Ok(out)
-    }
-
     /// Writes the whole file.
     ///
     /// # Errors
-    /// When a segment can no longer be read, `out` does not take the bytes (reported as a failure
-    /// to write `name`), or `observer` stops it.
+    /// When a segment can no longer be read, or `out` does not take the bytes (reported as a failure
+    /// to write `name`).
     pub fn write_to(
+        &self,
+        source: &dyn SegmentSource,
+        name: &Path,
+        out: &mut dyn Write,
+    ) -> Result<(), ClipError> {
+        self.write(source, name, out, &mut |_| ControlFlow::Continue(()))
+    }
+
+    /// The same, observed.
+    pub(crate) fn write(
         &self,
         source: &dyn SegmentSource,
         name: &Path,
@@ -191,16 +183,13 @@ impl ClipLayout {
 
     /// Writes the file at `path`: whole or not at all, as it is written under another name beside
     /// it first. Nothing is synced to the disk.
-    ///
-    /// # Errors
-    /// As [`write_to`](Self::write_to).
-    pub fn write_to_path(
+    pub(crate) fn write_to_path(
         &self,
         source: &dyn SegmentSource,
         path: &Path,
         observer: Observer<'_>,
     ) -> Result<(), ClipError> {
-        crate::output::replace(path, |file| self.write_to(source, path, file, observer))
+        crate::output::replace(path, |file| self.write(source, path, file, observer))
     }
 }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use clipmill_media::{CLOCK_90K, Language, LimitExceeded, Limits, SegmentIndex};
 use clipmill_playlist::{
     Location, MediaPlaylist, Playlist, PlaylistError, PlaylistLimits, Position, Rendition,
@@ -27,7 +28,16 @@ use crate::subtitles::{Anchor, OpenedSubtitles, SubtitleChoice, read as read_sub
 use crate::timeline::{Comparison, Part, SegmentInfo, Ticks, Timeline, to_ticks};
 
 /// What to cut, and how.
+///
+/// ```
+/// use std::time::Duration;
+/// use clipmill::{ClipRequest, Cut};
+///
+/// let mut request = ClipRequest::last(Duration::from_secs(30)).with_cut(Cut::Keyframe);
+/// request.program = Some(2);
+/// ```
 #[derive(Debug, Clone, Default)]
+#[non_exhaustive]
 pub struct ClipRequest {
     /// Which stretch of the playlist; all of it by default.
     pub window: WindowRequest,
@@ -54,35 +64,40 @@ pub struct ClipRequest {
     pub limits: Limits,
 }
 
-impl Clip {
-    /// Reads a playlist and the segments of a window, and chooses the samples of the clip. A
-    /// multivariant playlist is resolved to one of its variants.
-    ///
-    /// A segment that is missing or cannot be read leaves a gap and a warning.
-    ///
-    /// # Errors
-    /// When the playlist cannot be read or makes no sense, the window does not fit it or holds
-    /// nothing, no segment can be read, or `observer` stops the job.
-    pub fn from_playlist(
-        source: &dyn SegmentSource,
-        playlist: &Location,
-        request: &ClipRequest,
-        observer: Observer<'_>,
-    ) -> Result<Self, ClipError> {
-        Loader::open(source, playlist, request)?.finish(observer)
+impl ClipRequest {
+    /// A window of a playlist, cut on the asked frames; the default is all of it.
+    #[must_use]
+    pub fn new(window: WindowRequest) -> Self {
+        Self {
+            window,
+            ..Self::default()
+        }
     }
 
-    /// Takes files as consecutive segments of one stream, whole.
-    ///
-    /// # Errors
-    /// When none of the files can be read, or `observer` stops the job.
-    pub fn from_files(
-        source: &dyn SegmentSource,
-        files: &[Location],
-        request: &ClipRequest,
-        observer: Observer<'_>,
-    ) -> Result<Self, ClipError> {
-        Loader::of_files(source, files, request).finish(observer)
+    /// So much before the end of the playlist, up to its end.
+    #[must_use]
+    pub fn last(duration: Duration) -> Self {
+        Self::new(WindowRequest {
+            last: Some(duration),
+            ..WindowRequest::default()
+        })
+    }
+
+    /// From one instant up to another, which is not included; the playlist must date its segments.
+    #[must_use]
+    pub fn between(from: DateTime<Utc>, to: DateTime<Utc>) -> Self {
+        Self::new(WindowRequest {
+            from: Some(TimeSpec::At(from)),
+            to: Some(TimeSpec::At(to)),
+            ..WindowRequest::default()
+        })
+    }
+
+    /// The same, with another way to cut.
+    #[must_use]
+    pub fn with_cut(mut self, cut: Cut) -> Self {
+        self.cut = cut;
+        self
     }
 }
 

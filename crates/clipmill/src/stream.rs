@@ -9,7 +9,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 use clipmill_media::{CodecConfig, TrackKind};
 use clipmill_mp4::{FragmentOptions, FragmentTrack, Fragmenter, Run, event_message};
-use clipmill_playlist::Location;
 
 use crate::clip::{Clip, ClipSegment, TrackWriter, by_config, events_of};
 use crate::cut::{Bounds, Chosen, Selection, select};
@@ -22,90 +21,77 @@ use crate::timeline::{Ticks, Timeline};
 /// Tracks of which nothing has come by then are not waited for.
 const SEGMENTS_BEFORE_HEADER: usize = 2;
 
-impl Clip {
-    /// Cuts from the beginning of a window to the end of the playlist, and writes fragmented MP4 to
-    /// `out` while the segments are read: the first fragment as soon as two segments have come.
-    /// An end that the window may have is not heeded: its last frame would have to be known
-    /// before anything is written, so lay such a clip out instead.
-    ///
-    /// A stream whose sound is in playlists of its own is written when all of it has come.
-    ///
-    /// What begins later than the second segment and needs a description of its own (a track,
-    /// another codec, sound of another rate) is left out, with a warning.
-    ///
-    /// # Errors
-    /// As [`from_playlist`](Self::from_playlist), and when `out` does not take the bytes (reported
-    /// as a failure to write `name`).
-    pub fn stream(
-        source: &dyn SegmentSource,
-        playlist: &Location,
-        request: &ClipRequest,
-        name: &Path,
-        out: &mut dyn Write,
-        observer: Observer<'_>,
-    ) -> Result<Self, ClipError> {
-        let mut loader = Loader::open(source, playlist, request)?.without_end();
-        let failed = |error: io::Error| ClipError::Write {
-            path: name.to_owned(),
-            error,
+/// Writes fragmented MP4 to `out` while the segments are read, from the beginning of a window to the end
+/// of the playlist.
+pub(crate) fn stream(
+    loader: Loader<'_>,
+    source: &dyn SegmentSource,
+    request: &ClipRequest,
+    name: &Path,
+    out: &mut dyn Write,
+    observer: Observer<'_>,
+) -> Result<Clip, ClipError> {
+    let mut loader = loader.without_end();
+    let failed = |error: io::Error| ClipError::Write {
+        path: name.to_owned(),
+        error,
+    };
+    if loader.has_renditions() {
+        // Sound that comes in segments of its own ends elsewhere than the pictures: what is
+        // written when is known once all has come.
+        let clip = loader.finish(observer)?;
+        let layout = clip.layout(Format::Fmp4)?;
+        layout.write(source, name, out, observer)?;
+        return Ok(clip);
+    }
+    // Segments that have come and are not written yet.
+    let mut waiting: Vec<(u64, Bytes)> = Vec::new();
+    let mut writer: Option<StreamWriter> = None;
+    while let Some((done, total)) = loader.advance()? {
+        if observer(Progress::Indexing { done, total }) == ControlFlow::Break(()) {
+            return Err(ClipError::Cancelled);
+        }
+        let Some((number, bytes)) = loader.last_pushed() else {
+            continue;
         };
-        if loader.has_renditions() {
-            // Sound that comes in segments of its own ends elsewhere than the pictures: what is
-            // written when is known once all has come.
-            let clip = loader.finish(observer)?;
-            let layout = clip.layout(Format::Fmp4)?;
-            layout.write_to(source, name, out, observer)?;
-            return Ok(clip);
-        }
-        // Segments that have come and are not written yet.
-        let mut waiting: Vec<(u64, Bytes)> = Vec::new();
-        let mut writer: Option<StreamWriter> = None;
-        while let Some((done, total)) = loader.advance()? {
-            if observer(Progress::Indexing { done, total }) == ControlFlow::Break(()) {
-                return Err(ClipError::Cancelled);
-            }
-            let Some((number, bytes)) = loader.last_pushed() else {
-                continue;
-            };
-            waiting.push((number, bytes));
-            let bounds = loader.bounds();
-            if writer.is_none() {
-                let placed = loader.timeline().segments().len();
-                if placed < SEGMENTS_BEFORE_HEADER || !loader.covers_start() {
-                    continue;
-                }
-                writer = StreamWriter::new(loader.timeline(), bounds, request)?;
-                if let Some(writer) = &writer {
-                    out.write_all(&writer.fragmenter.init()).map_err(failed)?;
-                }
-            }
-            if let Some(writer) = &mut writer {
-                let more = writer.advance(loader.timeline(), &mut waiting, source, false)?;
-                out.write_all(&more).map_err(failed)?;
-            }
-        }
+        waiting.push((number, bytes));
+        let bounds = loader.bounds();
         if writer.is_none() {
-            writer = StreamWriter::new(loader.timeline(), loader.bounds(), request)?;
+            let placed = loader.timeline().segments().len();
+            if placed < SEGMENTS_BEFORE_HEADER || !loader.covers_start() {
+                continue;
+            }
+            writer = StreamWriter::new(loader.timeline(), bounds, request)?;
             if let Some(writer) = &writer {
                 out.write_all(&writer.fragmenter.init()).map_err(failed)?;
             }
         }
         if let Some(writer) = &mut writer {
-            let more = writer.advance(loader.timeline(), &mut waiting, source, true)?;
+            let more = writer.advance(loader.timeline(), &mut waiting, source, false)?;
             out.write_all(&more).map_err(failed)?;
         }
-        out.flush().map_err(failed)?;
-        let written = writer.map_or(0, |writer| writer.written);
-        let mut clip = loader.clip()?;
-        let held: u64 = clip.tracks.iter().map(|track| track.samples).sum();
-        if let Some(left @ 1..) = held.checked_sub(written) {
-            clip.warnings.push(format!(
-                "{left} samples that the header could not describe are left out: \
-                 a file, instead of a stream, holds them"
-            ));
-        }
-        Ok(clip)
     }
+    if writer.is_none() {
+        writer = StreamWriter::new(loader.timeline(), loader.bounds(), request)?;
+        if let Some(writer) = &writer {
+            out.write_all(&writer.fragmenter.init()).map_err(failed)?;
+        }
+    }
+    if let Some(writer) = &mut writer {
+        let more = writer.advance(loader.timeline(), &mut waiting, source, true)?;
+        out.write_all(&more).map_err(failed)?;
+    }
+    out.flush().map_err(failed)?;
+    let written = writer.map_or(0, |writer| writer.written);
+    let mut clip = loader.clip()?;
+    let held: u64 = clip.tracks.iter().map(|track| track.samples).sum();
+    if let Some(left @ 1..) = held.checked_sub(written) {
+        clip.warnings.push(format!(
+            "{left} samples that the header could not describe are left out: \
+             a file, instead of a stream, holds them"
+        ));
+    }
+    Ok(clip)
 }
 
 struct StreamWriter {

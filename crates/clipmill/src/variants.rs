@@ -26,14 +26,17 @@ pub struct VariantClip {
 }
 
 impl VariantClip {
-    /// What to cut of each variant, so that all clips begin and end at the same instants: what
-    /// all of their playlists cover of the window. A variant that stands in the list more than
-    /// once, with other renditions, is taken once; playlists of I-frames alone are passed over. Of
-    /// a media playlist, it is the request as it is, without a label.
-    ///
-    /// # Errors
-    /// When a playlist cannot be read, or the window does not fit it.
-    pub fn of_all(
+    /// The request as it is.
+    pub(crate) fn alone(request: &ClipRequest) -> Self {
+        Self {
+            label: String::new(),
+            variant: Variant::default(),
+            request: request.clone(),
+        }
+    }
+
+    /// One for each variant.
+    pub(crate) fn of_all(
         source: &dyn SegmentSource,
         playlist: &Location,
         request: &ClipRequest,
@@ -41,13 +44,7 @@ impl VariantClip {
         let (location, playlist) = open_playlist(source, playlist, &request.limits)?;
         let multivariant = match playlist {
             Playlist::Multivariant(multivariant) => multivariant,
-            Playlist::Media(_) => {
-                return Ok(vec![Self {
-                    label: String::new(),
-                    variant: Variant::default(),
-                    request: request.clone(),
-                }]);
-            }
+            Playlist::Media(_) => return Ok(vec![Self::alone(request)]),
         };
         let failed = |playlist: &Location, error: PlaylistFailure| ClipError::Playlist {
             playlist: playlist.to_string(),

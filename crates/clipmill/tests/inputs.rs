@@ -2,14 +2,13 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use std::fs;
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use aes::{Aes128, Aes256};
 use cbc::Encryptor;
 use cbc::cipher::block_padding::Pkcs7;
 use cbc::cipher::{BlockModeEncrypt, KeyIvInit};
-use clipmill::{AnySource, AudioChoice, Clip, ClipError, ClipRequest, Format, Limits, Location};
+use clipmill::{AudioChoice, BoundClip, ClipError, ClipRequest, Format, Input, Limits};
 use clipmill_mp4::FragmentIndexer;
 
 fn demo() -> PathBuf {
@@ -17,34 +16,17 @@ fn demo() -> PathBuf {
 }
 
 fn cut(playlist: &Path) -> Result<Vec<u8>, ClipError> {
-    let source = AnySource::default();
-    let location = Location::File(playlist.to_owned());
-    let request = ClipRequest::default();
-    let clip = Clip::from_playlist(&source, &location, &request, &mut |_| {
-        ControlFlow::Continue(())
-    })?;
-    write(&clip, &source)
+    write(&Input::playlist(playlist).clip(&ClipRequest::default())?)
 }
 
 fn remux(files: &[PathBuf]) -> Result<Vec<u8>, ClipError> {
-    let source = AnySource::default();
-    let files: Vec<_> = files.iter().cloned().map(Location::File).collect();
-    let request = ClipRequest::default();
-    let clip = Clip::from_files(
-        &source,
-        &files,
-        &request,
-        &mut |_| ControlFlow::Continue(()),
-    )?;
-    write(&clip, &source)
+    let input = Input::files(files.iter().map(PathBuf::as_path));
+    write(&input.clip(&ClipRequest::default())?)
 }
 
-fn write(clip: &Clip, source: &AnySource) -> Result<Vec<u8>, ClipError> {
+fn write(clip: &BoundClip<'_>) -> Result<Vec<u8>, ClipError> {
     let mut out = Vec::new();
-    let layout = clip.layout(Format::Fmp4)?;
-    layout.write_to(source, Path::new("memory"), &mut out, &mut |_| {
-        ControlFlow::Continue(())
-    })?;
+    clip.write_to(Format::Fmp4, Path::new("memory"), &mut out)?;
     Ok(out)
 }
 
@@ -260,16 +242,11 @@ fn sound_in_a_playlist_of_its_own_lies_where_it_did() {
         #EXT-X-STREAM-INF:BANDWIDTH=1,AUDIO=\"a\"\nmedia.m3u8\n";
     fs::write(&master, text).unwrap();
     let clip = |audio| {
-        let source = AnySource::default();
-        let location = Location::File(master.clone());
-        let request = ClipRequest {
-            audio,
-            ..ClipRequest::default()
-        };
-        let clip = Clip::from_playlist(&source, &location, &request, &mut |_| {
-            ControlFlow::Continue(())
-        })?;
-        Ok::<_, ClipError>((write(&clip, &source)?, clip))
+        let mut request = ClipRequest::default();
+        request.audio = audio;
+        let input = Input::playlist(master.as_path());
+        let clip = input.clip(&request)?;
+        Ok::<_, ClipError>((write(&clip)?, clip.into_clip()))
     };
     let (file, all) = clip(AudioChoice::All).unwrap();
     let units = access_units(&file);
@@ -408,20 +385,16 @@ fn keys_at_hand_are_taken_wherever_the_playlist_has_them() {
     }
     let playlist = folder.path().join("index.m3u8");
     fs::write(&playlist, text + "#EXT-X-ENDLIST\n").unwrap();
-    let location = Location::File(playlist);
-    let source = AnySource::for_playlist(&location, false);
-    let request = ClipRequest {
-        keys: Some(keys.path().to_owned()),
-        ..ClipRequest::default()
-    };
-    let go_on = &mut |_| ControlFlow::Continue(());
-    let clip = Clip::from_playlist(&source, &location, &request, go_on).unwrap();
+    let input = Input::playlist(playlist);
+    let mut request = ClipRequest::default();
+    request.keys = Some(keys.path().to_owned());
+    let clip = input.clip(&request).unwrap();
     let clear = cut(&demo()).unwrap();
-    assert!(access_units(&write(&clip, &source).unwrap()) == access_units(&clear));
+    assert!(access_units(&write(&clip).unwrap()) == access_units(&clear));
     // Another key of that name.
     fs::write(keys.path().join("raw.key"), b"YELLOW SUBMARINF").unwrap();
-    let clip = Clip::from_playlist(&source, &location, &request, go_on).unwrap();
-    let said = clip.warnings.join("\n");
+    let clip = input.clip(&request).unwrap();
+    let said = clip.clip().warnings.join("\n");
     assert!(said.contains("/raw.key?… does not fit"), "{said}");
     assert!(!said.contains("SUBMARIN"), "{said}");
 }

@@ -2,10 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use std::fs;
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use clipmill::{AnySource, Clip, ClipRequest, Location};
+use clipmill::{Clip, ClipRequest, Input};
 
 const PACKET: usize = 188;
 /// A tag as tools leave it between frames.
@@ -17,24 +16,13 @@ fn demo(number: usize) -> Vec<u8> {
 }
 
 fn cut(playlist: &Path) -> Clip {
-    let (source, request) = (AnySource::default(), ClipRequest::default());
-    let location = Location::File(playlist.to_owned());
-    let clip = Clip::from_playlist(&source, &location, &request, &mut |_| {
-        ControlFlow::Continue(())
-    });
-    clip.unwrap()
+    let input = Input::playlist(playlist);
+    input.clip(&ClipRequest::default()).unwrap().into_clip()
 }
 
 fn remux(files: &[PathBuf]) -> Clip {
-    let (source, request) = (AnySource::default(), ClipRequest::default());
-    let files: Vec<_> = files.iter().cloned().map(Location::File).collect();
-    let clip = Clip::from_files(
-        &source,
-        &files,
-        &request,
-        &mut |_| ControlFlow::Continue(()),
-    );
-    clip.unwrap()
+    let input = Input::files(files.iter().map(PathBuf::as_path));
+    input.clip(&ClipRequest::default()).unwrap().into_clip()
 }
 
 /// Samples of the tracks, pictures first.

@@ -8,9 +8,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clipmill::{
-    AnySource, Clip, ClipError, ClipRequest, Cut, Format, Location, Progress, WindowRequest,
-};
+use clipmill::{ClipError, ClipRequest, Cut, Input, Progress, WindowRequest};
 
 fn fixture(name: &str) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -54,23 +52,21 @@ fn relative(moov: &[u8], media_at: u32) -> Vec<u8> {
 
 /// Cuts both ways and holds one against the other; whether the one-pass way was taken.
 fn compare(playlist: &Path, request: &ClipRequest, what: &str) -> bool {
-    let playlist = Location::File(playlist.to_owned());
-    let source = AnySource::default();
+    let input = Input::playlist(playlist);
     let folder = tempfile::tempdir().unwrap();
     let (one, two) = (folder.path().join("one.mp4"), folder.path().join("two.mp4"));
-    let go_on = &mut |_| ControlFlow::Continue(());
 
-    let clip = Clip::from_playlist(&source, &playlist, request, go_on);
+    let clip = input.clip(request);
     let Ok(clip) = clip else {
         let error = clip.unwrap_err().to_string();
-        let other = Clip::cut_to_path(&source, &playlist, request, &one, go_on);
+        let other = input.cut_to_path(request, &one);
         assert_eq!(other.unwrap_err().to_string(), error, "{what}");
         assert!(!one.exists(), "{what}");
         return false;
     };
-    let layout = clip.layout(Format::Mp4).unwrap();
-    layout.write_to_path(&source, &two, go_on).unwrap();
-    let written = Clip::cut_to_path(&source, &playlist, request, &one, go_on).unwrap();
+    clip.write_to_path(&two).unwrap();
+    let clip = clip.into_clip();
+    let written = input.cut_to_path(request, &one).unwrap();
 
     let (one, two) = (fs::read(one).unwrap(), fs::read(two).unwrap());
     assert_eq!(written.bytes, one.len() as u64, "{what}");
@@ -136,15 +132,12 @@ fn windows() {
             (None, seconds(160)),
             (seconds(150), seconds(121)),
         ] {
-            let request = ClipRequest {
-                window: WindowRequest {
-                    last,
-                    duration,
-                    ..WindowRequest::default()
-                },
-                cut,
-                ..ClipRequest::default()
-            };
+            let request = ClipRequest::new(WindowRequest {
+                last,
+                duration,
+                ..WindowRequest::default()
+            });
+            let request = request.with_cut(cut);
             let what = format!("{cut:?}, last {last:?}, duration {duration:?}");
             taken += usize::from(compare(&playlist, &request, &what));
         }
@@ -154,43 +147,18 @@ fn windows() {
 
 #[test]
 fn stopping_leaves_nothing_behind() {
-    let source = AnySource::default();
-    let playlist = Location::File(fixture("demo/index.m3u8"));
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("clip.mp4");
     fs::write(&path, "before").unwrap();
     for stop in 1..8 {
-        let observer = &mut |progress| match progress {
+        let input = Input::playlist(fixture("demo/index.m3u8"));
+        let input = input.with_progress(|progress| match progress {
             Progress::Indexing { done, .. } if done >= stop => ControlFlow::Break(()),
             _ => ControlFlow::Continue(()),
-        };
-        let request = ClipRequest::default();
-        let written = Clip::cut_to_path(&source, &playlist, &request, &path, observer);
+        });
+        let written = input.cut_to_path(&ClipRequest::default(), &path);
         assert!(matches!(written, Err(ClipError::Cancelled)));
     }
     assert_eq!(fs::read(&path).unwrap(), b"before");
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
-}
-
-/// Its clips hold all that was pushed, and nothing of what was kept is left.
-#[test]
-fn the_example_that_pushes_segments() {
-    #[path = "../examples/push_segments.rs"]
-    #[expect(dead_code, reason = "it is called without its `main`")]
-    mod push_segments;
-
-    let folder = tempfile::tempdir().unwrap();
-    let segments = (0..10).map(|number| fixture(&format!("demo/seg{number:02}.ts")));
-    push_segments::record(folder.path(), segments).unwrap();
-    let mut names: Vec<_> = fs::read_dir(folder.path())
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
-    names.sort();
-    assert_eq!(names, ["1.mp4", "2.mp4", "3.mp4", "4.mp4", "last.mp4"]);
-    for name in names {
-        let bytes = fs::read(folder.path().join(name)).unwrap();
-        let kinds: Vec<_> = boxes(&bytes).into_iter().map(|(kind, _)| kind).collect();
-        assert_eq!(kinds, ["ftyp", "moov", "mdat"]);
-    }
 }

@@ -60,3 +60,8 @@ pub use multivariant::{
 pub use parse::{Playlist, Variables};
 pub use time::{TimeError, TimeSpec, parse_duration};
 pub use window::{Position, Window, WindowError, WindowRequest};
+
+/// Tests what the README shows.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

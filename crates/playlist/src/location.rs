@@ -47,6 +47,20 @@ impl From<PathBuf> for Location {
     }
 }
 
+impl From<&Path> for Location {
+    fn from(path: &Path) -> Self {
+        Self::File(path.to_owned())
+    }
+}
+
+/// As [`FromStr`] has it.
+impl From<&str> for Location {
+    fn from(text: &str) -> Self {
+        let Ok(location) = text.parse();
+        location
+    }
+}
+
 impl From<Url> for Location {
     fn from(url: Url) -> Self {
         Self::Url(url)

@@ -21,7 +21,6 @@ mod unnamed;
 use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -276,8 +275,7 @@ impl ClipStore {
             written: 0,
             tee: tee.map(|tee| tee.begin(Arc::clone(clip.file()))),
         };
-        let mut go_on = |_| ControlFlow::Continue(());
-        let written = layout.write_to(source, clip.path(), &mut out, &mut go_on);
+        let written = layout.write_to(source, clip.path(), &mut out);
         written.map_err(|error| match error {
             ClipError::Write { path, error } => StorageError::of(&path, error),
             error => StorageError::Clip(error),

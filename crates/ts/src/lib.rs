@@ -62,3 +62,8 @@ pub use error::IndexError;
 pub use packed::PackedAudio;
 pub use packet::looks_like_ts;
 pub use sample_aes::{SampleCipher, SampleEvidence, decrypt_samples};
+
+/// Tests what the README shows.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

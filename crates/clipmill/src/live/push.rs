@@ -19,11 +19,12 @@ use super::{
     Moment, Purpose, Recorder, Refusal, SegmentId, Settings, Version, Window,
 };
 use crate::clip::Clip;
+use crate::clip_reader::ClipReader;
 use crate::cut::Cut;
 use crate::error::{ClipError, SegmentError};
 use crate::indexer::Indexer;
-use crate::render::{ClipLayout, Format};
-use crate::source::{SegmentSource, SourceError};
+use crate::render::Format;
+use crate::source::{SegmentSource, SourceError, part};
 
 /// Where a pushed segment is.
 #[derive(Debug, Clone)]
@@ -341,18 +342,18 @@ impl LiveClip {
         &self.clip
     }
 
-    /// Its layout, to be read from [`source`](Self::source).
+    /// Its bytes, to be read as they are wanted.
     ///
     /// # Errors
     /// When its samples do not fit an MP4.
-    pub fn layout(&self, format: Format) -> Result<ClipLayout, ClipError> {
-        self.clip.layout(format)
-    }
-
-    /// Where its media is read from.
-    #[must_use]
-    pub fn source(&self) -> &dyn SegmentSource {
-        &self.source
+    pub fn reader(
+        &self,
+        format: Format,
+    ) -> Result<ClipReader<impl SegmentSource + use<>>, ClipError> {
+        Ok(ClipReader::new(
+            self.clip.layout(format)?,
+            self.source.clone(),
+        ))
     }
 
     /// Writes it as an MP4 file: whole or not at all.
@@ -360,7 +361,7 @@ impl LiveClip {
     /// # Errors
     /// When its samples do not fit an MP4, or it cannot be written.
     pub fn write_to_path(&self, path: impl AsRef<Path>) -> Result<(), ClipError> {
-        let layout = self.layout(Format::Mp4)?;
+        let layout = self.clip.layout(Format::Mp4)?;
         layout.write_to_path(&self.source, path.as_ref(), &mut |_| {
             ControlFlow::Continue(())
         })
@@ -413,25 +414,14 @@ impl SegmentSource for KeptSource {
                 .into(),
             None => return Err(SourceError::NotFound { location: name }),
         };
-        let len = bytes.len() as u64;
-        if len > max_bytes {
-            return Err(SourceError::TooLarge {
-                location: name,
-                limit: max_bytes,
-            });
-        }
-        let Some(range) = range else {
-            return Ok(bytes);
-        };
-        let end = range.offset.saturating_add(range.length).min(len);
-        let begin = usize::try_from(range.offset.min(end)).unwrap_or(usize::MAX);
-        let end = usize::try_from(end).unwrap_or(usize::MAX);
-        Ok(bytes.slice(begin..end))
+        part(&bytes, range, max_bytes, || name.clone())
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
+
     use super::*;
 
     const SEGMENT: Duration = Duration::from_secs(2);
@@ -470,8 +460,10 @@ mod tests {
             assert_eq!(pictures.sum::<u64>(), 500);
             assert_eq!(clips.len(), 4);
             let bytes = clips.iter().map(|clip| {
-                let layout = clip.layout(Format::Mp4).unwrap();
-                layout.read_range(clip.source(), 0..layout.len()).unwrap()
+                let mut bytes = Vec::new();
+                let mut reader = clip.reader(Format::Mp4).unwrap();
+                reader.read_to_end(&mut bytes).unwrap();
+                bytes
             });
             written.push(bytes.collect::<Vec<_>>());
             // But for when the clip was made, which is by the arrival of its segments.

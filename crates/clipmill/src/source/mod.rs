@@ -4,12 +4,14 @@
 //! - [`FileSource`]: regular files, kept inside a folder if wanted;
 //! - [`HttpSource`]: http and https (feature `http`);
 //! - [`AnySource`]: both, by the kind of location;
+//! - [`MemorySource`]: what is in memory already;
 //! - [`Reach`]: which addresses may be connected to.
 
 mod buffers;
 mod file;
 #[cfg(feature = "http")]
 mod http;
+mod memory;
 #[cfg(feature = "http")]
 mod reach;
 #[cfg(feature = "http")]
@@ -17,6 +19,7 @@ mod spool;
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use clipmill_playlist::{ByteRange, Location};
@@ -24,6 +27,8 @@ use clipmill_playlist::{ByteRange, Location};
 pub use file::FileSource;
 #[cfg(feature = "http")]
 pub use http::{HttpSettings, HttpSource};
+pub use memory::MemorySource;
+pub(crate) use memory::part;
 #[cfg(feature = "http")]
 pub use reach::{OutOfReach, Reach};
 
@@ -57,6 +62,32 @@ pub trait SegmentSource: Send + Sync {
         Ok((bytes, location.clone()))
     }
 }
+
+/// Whoever holds a source in such a pointer can read from it.
+macro_rules! read_through {
+    ($($pointer:ty),*) => {$(
+        impl<S: SegmentSource + ?Sized> SegmentSource for $pointer {
+            fn read(
+                &self,
+                location: &Location,
+                range: Option<ByteRange>,
+                max_bytes: u64,
+            ) -> Result<Bytes, SourceError> {
+                S::read(self, location, range, max_bytes)
+            }
+
+            fn read_playlist(
+                &self,
+                location: &Location,
+                max_bytes: u64,
+            ) -> Result<(Bytes, Location), SourceError> {
+                S::read_playlist(self, location, max_bytes)
+            }
+        }
+    )*};
+}
+
+read_through!(&S, Arc<S>, Box<S>);
 
 /// Files and, with the feature `http`, web resources.
 ///

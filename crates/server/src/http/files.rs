@@ -19,6 +19,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use clipmill::ClipReader;
+use clipmill::source::FileSource;
 use http_body_util::channel::{Channel, Sender};
 
 use self::conditions::{Verdict, Version, range, verdict};
@@ -291,8 +292,8 @@ enum Pieces {
         _lease: Lease,
     },
     Clip {
-        clip: Arc<VirtualClip>,
-        reader: ClipReader,
+        reader: ClipReader<Arc<FileSource>>,
+        _clip: Arc<VirtualClip>,
     },
     Bytes(Bytes),
 }
@@ -307,7 +308,7 @@ impl Pieces {
             },
             Content::Clip(clip) => Self::Clip {
                 reader: clip.reader(part),
-                clip,
+                _clip: clip,
             },
             Content::Bytes(bytes) => {
                 let index = |at: u64| usize::try_from(at).unwrap_or(usize::MAX).min(bytes.len());
@@ -325,8 +326,8 @@ impl Pieces {
                 Ok(bytes)
             }
             Self::Bytes(bytes) => Ok(std::mem::take(bytes)),
-            Self::Clip { clip, reader } => {
-                let read = clip.read(reader, PIECE);
+            Self::Clip { reader, .. } => {
+                let read = reader.next_block(PIECE);
                 read.map_err(|error| {
                     tracing::warn!(%error, "a clip that is not stored ends early");
                     io::Error::other(error)

@@ -203,11 +203,9 @@ impl Grown {
         let missing = [self.written.end..self.layout.len(), 0..self.written.start];
         for range in missing {
             let mut at = range.start;
-            let mut reader = ClipReader::new(Arc::clone(&self.layout), range);
+            let mut reader = ClipReader::new(Arc::clone(&self.layout), &source).within(range);
             while reader.remaining() > 0 {
-                let block = reader
-                    .next_block(&source, BLOCK)
-                    .map_err(StorageError::Clip)?;
+                let block = reader.next_block(BLOCK).map_err(StorageError::Clip)?;
                 let written = self.file.file().write_all_at(&block, at);
                 written.map_err(|error| StorageError::of(self.file.path(), error))?;
                 at += block.len() as u64;

@@ -10,9 +10,8 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use clipmill::source::FileSource;
-use clipmill::{ClipError, ClipLayout, ClipReader, Format};
+use clipmill::{ClipLayout, ClipReader, Format};
 use sha2::{Digest, Sha256};
 
 use super::app::App;
@@ -37,7 +36,7 @@ const SAMPLES_KEPT: u64 = 2_000_000;
 pub struct VirtualClip {
     layout: Arc<ClipLayout>,
     etag: String,
-    source: FileSource,
+    source: Arc<FileSource>,
     samples: u64,
     gaps: Vec<VodGap>,
     #[expect(dead_code, reason = "it is what keeps the files")]
@@ -63,7 +62,7 @@ impl VirtualClip {
         Ok(Self {
             etag: etag(&layout, &files),
             layout: Arc::new(layout),
-            source: FileSource::default(),
+            source: Arc::default(),
             samples,
             gaps,
             files,
@@ -91,16 +90,8 @@ impl VirtualClip {
 
     /// A reader of some of its bytes.
     #[must_use]
-    pub fn reader(&self, range: Range<u64>) -> ClipReader {
-        ClipReader::new(Arc::clone(&self.layout), range)
-    }
-
-    /// Reads about `wanted` bytes on. It blocks.
-    ///
-    /// # Errors
-    /// When a segment is gone that was not kept.
-    pub fn read(&self, reader: &mut ClipReader, wanted: usize) -> Result<Bytes, ClipError> {
-        reader.next_block(&self.source, wanted)
+    pub fn reader(&self, range: Range<u64>) -> ClipReader<Arc<FileSource>> {
+        ClipReader::new(Arc::clone(&self.layout), Arc::clone(&self.source)).within(range)
     }
 }
 
