@@ -112,8 +112,10 @@ fn cut(args: &CutArgs) -> Result<ExitCode, Failure> {
     let source = AnySource::for_playlist(&args.playlist, args.allow_outside);
     let request = if args.wait {
         let mut waiting = Waiting::new(args.common.quiet || args.common.json);
-        let observer = &mut |progress| waiting.observe(progress);
-        let request = request.when_listed(&source, &args.playlist, observer);
+        let input = Input::playlist(args.playlist.clone()).with_source(&source);
+        let input = input.with_progress(|progress| waiting.observe(progress));
+        let request = input.when_listed(&request);
+        drop(input);
         waiting.finish();
         request.map_err(|error| Failure::of_input(error, &args.common))?
     } else {

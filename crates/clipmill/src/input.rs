@@ -176,6 +176,26 @@ impl<'p, S: SegmentSource> Input<'p, S> {
         stream::stream(loader, &self.source, request, name, out, observer)
     }
 
+    /// Waits until a live playlist lists all of the window, and gives the same request with a window
+    /// that does not move with the playlist. Nothing is read but the playlist: what slides out of
+    /// it before the clip is cut is lost. Files are never waited for.
+    ///
+    /// It is over when the playlist ends, or does not grow for three target durations, six seconds at
+    /// least: how much of the window is missing then is in the request. The observer is told before each
+    /// look how much there is ([`Progress::Waiting`]).
+    ///
+    /// # Errors
+    /// When the playlist cannot be read, the window does not fit it, or the observer stops the job.
+    pub fn when_listed(&self, request: &ClipRequest) -> Result<ClipRequest, ClipError> {
+        match &self.media {
+            Media::Playlist(playlist) => {
+                let observer = &mut |progress| self.observer.observe(progress);
+                request.when_listed(&self.source, playlist, observer)
+            }
+            Media::Files(_) => Ok(request.clone()),
+        }
+    }
+
     /// Reads a playlist with all its segments, or a segment, and says what it holds.
     ///
     /// # Errors

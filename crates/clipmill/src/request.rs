@@ -58,7 +58,7 @@ pub struct ClipRequest {
     /// Whether a playlist on disk may name files outside its folder.
     pub allow_outside: bool,
     /// How much of the window the playlist never came to list, though it was waited for
-    /// ([`ClipRequest::when_listed`]).
+    /// ([`Input::when_listed`](crate::Input::when_listed)).
     pub ended_early: Option<Duration>,
     /// Every size that comes from outside.
     pub limits: Limits,

@@ -68,17 +68,8 @@ impl Place {
 }
 
 impl ClipRequest {
-    /// Waits until the playlist lists all of the window, and gives the same request with a window
-    /// that does not move with the playlist. Nothing is read but the playlist: what slides out of
-    /// it before the clip is cut is lost.
-    ///
-    /// It is over when the playlist ends, or does not grow for three target durations, six seconds at
-    /// least: how much of the window is missing then is in the request. `observer` is told before each look how
-    /// much there is, and asked whether to go on.
-    ///
-    /// # Errors
-    /// When the playlist cannot be read, the window does not fit it, or `observer` stops it.
-    pub fn when_listed(
+    /// See [`crate::Input::when_listed`].
+    pub(crate) fn when_listed(
         &self,
         source: &dyn SegmentSource,
         playlist: &Location,
