@@ -48,8 +48,9 @@ type Job = Box<dyn FnOnce() + Send>;
 
 /// A few threads and what they have to do.
 ///
-/// The queue is bounded by those who fill it: each stream has at most one look at its playlist and
-/// one periodic clip in it, and the clips that are asked for are counted.
+/// The queue is bounded by those who fill it: each stream has at most one look at its playlist, one clip,
+/// one write to the clip in the making and what it lets go of in it, and the clips that are asked for are
+/// counted.
 #[derive(Debug)]
 pub struct Pool {
     shared: Arc<Shared>,

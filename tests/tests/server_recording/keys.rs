@@ -2,8 +2,12 @@
 //! fit is a gap, nothing of it is in a clip, and what they fit is recorded.
 
 use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use clipmill_tests::http::FileServer;
 use clipmill_tests::mux::{self, Stream};
@@ -256,4 +260,98 @@ fn methods_that_are_not_known_are_gaps_among_what_is_clear() {
         "{}",
         server.log()
     );
+}
+
+/// Gives the same key by any name, over connections that stay.
+#[derive(Clone, Default)]
+struct Keys {
+    connections: Arc<AtomicUsize>,
+    /// Somebody asked for `held`.
+    asked: Arc<AtomicBool>,
+    /// That may be answered.
+    let_go: Arc<AtomicBool>,
+    /// It was answered as it had been asked for too long ago.
+    hung: Arc<AtomicBool>,
+}
+
+impl Keys {
+    /// As long as somebody waits for who waits for a key.
+    const LONGEST: Duration = Duration::from_secs(20);
+
+    fn start(&self) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let keys = self.clone();
+        std::thread::spawn(move || {
+            for connection in listener.incoming().flatten() {
+                keys.connections.fetch_add(1, Ordering::SeqCst);
+                let keys = keys.clone();
+                std::thread::spawn(move || keys.answer(&connection));
+            }
+        });
+        address
+    }
+
+    fn answer(&self, mut connection: &TcpStream) {
+        let mut lines = BufReader::new(connection).lines().map_while(Result::ok);
+        while let Some(request) = lines.next() {
+            for _ in lines.by_ref().take_while(|line| !line.is_empty()) {}
+            if request.contains("/held.key") {
+                self.asked.store(true, Ordering::SeqCst);
+                let since = Instant::now();
+                while !self.let_go.load(Ordering::SeqCst) {
+                    if since.elapsed() > Self::LONGEST {
+                        self.hung.store(true, Ordering::SeqCst);
+                        break;
+                    }
+                    std::thread::sleep(Duration::from_millis(10));
+                }
+            }
+            let mut answer = b"HTTP/1.1 200 OK\r\nContent-Length: 16\r\n\r\n".to_vec();
+            answer.extend(key(1).key);
+            if connection.write_all(&answer).is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// Whoever wants a clip does not wait while a segment is read; and all keys come over one connection.
+#[test]
+fn a_clip_is_made_while_a_key_is_waited_for() {
+    let server = Server::start("interval_seconds = 600\n");
+    let keys = Keys::default();
+    let address = keys.start();
+    let demo = demo();
+    let mut sender = Sender::new(&server, "slow", 100).dated(DATE);
+    for (n, streams) in demo.iter().enumerate().take(6) {
+        let name = if n == 5 {
+            "held".to_owned()
+        } else {
+            n.to_string()
+        };
+        sender.tags = tag("AES-128", &format!("http://{address}/{name}.key"));
+        let piece = encrypted(streams, "AES-128", &key(1));
+        sender.publish(&format!("slow{n}.ts"), &piece, false);
+    }
+    server.wait("the key is asked for", || keys.asked.load(Ordering::SeqCst));
+    let clip = "/live/rest/clip-creator/mp4/slow";
+    let (status, body) = server.ask("POST", clip).unwrap();
+    assert_eq!(status, 200, "{}", String::from_utf8_lossy(&body));
+    assert!(!keys.hung.load(Ordering::SeqCst), "it waited for the key");
+    let lengths = || {
+        let vods = server.vods().into_iter();
+        let mut lengths: Vec<_> = vods
+            .map(|vod| vod["duration"].as_i64().unwrap())
+            .map(|length| (length + LENGTH / 2) / LENGTH)
+            .collect();
+        lengths.sort_unstable();
+        lengths
+    };
+    assert_eq!(lengths(), [5]);
+    keys.let_go.store(true, Ordering::SeqCst);
+    sender.write(true);
+    wait_for_end(&server, "slow");
+    assert_eq!(lengths(), [5, 6]);
+    assert_eq!(keys.connections.load(Ordering::SeqCst), 1);
 }

@@ -97,7 +97,7 @@ read_through!(&S, Arc<S>, Box<S>);
 pub struct AnySource {
     file: FileSource,
     #[cfg(feature = "http")]
-    http: HttpSource,
+    http: Arc<HttpSource>,
     #[cfg(feature = "http")]
     spool: spool::Spool,
 }
@@ -114,24 +114,13 @@ impl AnySource {
         }
     }
 
-    /// The same, with URLs that lead no further than this.
+    /// With sources that are set up already. Several may share the connections of one [`HttpSource`].
     #[cfg(feature = "http")]
     #[must_use]
-    pub fn within_reach(mut self, reach: Reach) -> Self {
-        self.http = HttpSource::new(HttpSettings {
-            reach,
-            ..HttpSettings::default()
-        });
-        self
-    }
-
-    /// With sources that are set up already.
-    #[cfg(feature = "http")]
-    #[must_use]
-    pub fn new(file: FileSource, http: HttpSource) -> Self {
+    pub fn new(file: FileSource, http: impl Into<Arc<HttpSource>>) -> Self {
         Self {
             file,
-            http,
+            http: http.into(),
             spool: spool::Spool::default(),
         }
     }
@@ -140,7 +129,7 @@ impl AnySource {
     fn source(&self, location: &Location) -> &dyn SegmentSource {
         match location {
             Location::File(_) => &self.file,
-            Location::Url(_) => &self.http,
+            Location::Url(_) => &*self.http,
         }
     }
 

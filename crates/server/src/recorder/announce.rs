@@ -1,82 +1,130 @@
 //! Telling the world that a stream has begun, and that it has ended.
 
+use std::collections::VecDeque;
+
 use super::app::App;
 use super::shared::Shared;
-use super::stream::{News, State, Stream};
 use crate::model::{Broadcast, BroadcastStatus, now_ms};
 use crate::webhooks;
 
-impl Stream {
-    /// Tells the world of beginnings and ends. What cannot be told now is told later.
-    pub(crate) fn announce(&self, state: &mut State, shared: &Shared, app: &App) {
-        if let Some(session) = &mut state.session
-            && !session.announced
-            // Before there is any media there is nothing to tell of.
-            && session.seen_any
-        {
-            session.announced = true;
-            let sub_folder = session.sub_folder.clone();
-            state.tell(News::Begun(sub_folder));
+/// What the world has still to be told of a stream.
+#[derive(Debug, Default)]
+pub(crate) struct News {
+    /// A stream that was over before anybody was told of it has still to get its entry.
+    to_know: Option<Box<Broadcast>>,
+    /// In this order.
+    to_tell: VecDeque<Event>,
+    /// With that, the world believes that it is live.
+    pub(crate) told_live: bool,
+}
+
+/// What the world wants to know.
+#[derive(Debug, Clone)]
+enum Event {
+    /// It is live, and its playlist lies in this sub-folder.
+    Begun(Option<String>),
+    /// It is over.
+    Ended,
+}
+
+impl News {
+    /// A session has media.
+    pub(crate) fn begun(&mut self, sub_folder: Option<String>) {
+        self.told_live = true;
+        self.to_tell.push_back(Event::Begun(sub_folder));
+    }
+
+    /// A session is over; one without media nobody was told of.
+    pub(crate) fn ended(&mut self, any_media: bool, sub_folder: Option<&str>) {
+        if !self.told_live && any_media {
+            self.begun(sub_folder.map(str::to_owned));
         }
+        if self.told_live {
+            self.told_live = false;
+            self.to_tell.push_back(Event::Ended);
+        }
+    }
+
+    /// A stream is over when it is seen for the first time: it can be clipped all the same.
+    pub(crate) fn was_over(&mut self, stream: &str, sub_folder: Option<String>) {
+        self.ended(false, None);
+        self.to_know = Some(Box::new(Broadcast {
+            stream_id: stream.to_owned(),
+            status: BroadcastStatus::Finished,
+            date: now_ms(),
+            sub_folder,
+            ..Broadcast::default()
+        }));
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.to_know.is_none() && self.to_tell.is_empty()
+    }
+
+    /// Tells it. What cannot be told now is told later.
+    pub(crate) fn tell(&mut self, stream: &str, shared: &Shared, app: &App) {
+        let whom = format!("{}/{stream}", app.name());
         let mut told = Ok(());
-        if let Some(broadcast) = &state.to_know {
+        if let Some(broadcast) = &self.to_know {
             told = shared
                 .catalog
                 .create_broadcast(app.name(), broadcast)
                 .map(drop);
             if told.is_ok() {
-                state.to_know = None;
+                self.to_know = None;
             }
         }
-        while let (Ok(()), Some(news)) = (&told, state.to_tell.front()) {
+        while let (Ok(()), Some(news)) = (&told, self.to_tell.front()) {
             told = match news {
-                News::Begun(sub_folder) => self.announce_begin(sub_folder.as_deref(), shared, app),
-                News::Ended => self.announce_end(shared, app),
+                Event::Begun(sub_folder) => {
+                    announce_begin(stream, sub_folder.as_deref(), shared, app)
+                }
+                Event::Ended => announce_end(stream, shared, app),
             };
             if told.is_ok() {
-                state.to_tell.pop_front();
-                shared.troubles.clear(&self.whom(app));
+                self.to_tell.pop_front();
+                shared.troubles.clear(&whom);
             }
         }
         if let Err(error) = told {
             let what = error.to_string();
-            shared.troubles.set(&self.whom(app), false, &what);
+            shared.troubles.set(&whom, false, &what);
         }
     }
+}
 
-    fn announce_begin(
-        &self,
-        sub_folder: Option<&str>,
-        shared: &Shared,
-        app: &App,
-    ) -> crate::catalog::Result<()> {
-        let now = now_ms();
-        let settings = app.settings();
-        let go_live = |known: Option<Broadcast>| {
-            let mut broadcast = known.unwrap_or_else(|| Broadcast {
-                stream_id: self.id.clone(),
-                ..Broadcast::default()
-            });
-            broadcast.status = BroadcastStatus::Broadcasting;
-            broadcast.start_time = now;
-            broadcast.sub_folder = sub_folder.map(str::to_owned);
-            if broadcast.date == 0 {
-                broadcast.date = now;
-            }
-            let hook = webhooks::stream_started(&settings, &broadcast);
-            Some((broadcast, hook))
-        };
-        shared.catalog.announce(app.name(), &self.id, &go_live)
-    }
+fn announce_begin(
+    stream: &str,
+    sub_folder: Option<&str>,
+    shared: &Shared,
+    app: &App,
+) -> crate::catalog::Result<()> {
+    let now = now_ms();
+    let settings = app.settings();
+    let go_live = |known: Option<Broadcast>| {
+        let mut broadcast = known.unwrap_or_else(|| Broadcast {
+            stream_id: stream.to_owned(),
+            ..Broadcast::default()
+        });
+        broadcast.status = BroadcastStatus::Broadcasting;
+        broadcast.start_time = now;
+        broadcast.sub_folder = sub_folder.map(str::to_owned);
+        if broadcast.date == 0 {
+            broadcast.date = now;
+        }
+        let hook = webhooks::stream_started(&settings, &broadcast);
+        Some((broadcast, hook))
+    };
+    shared.catalog.announce(app.name(), stream, &go_live)
+}
 
-    fn announce_end(&self, shared: &Shared, app: &App) -> crate::catalog::Result<()> {
-        let settings = app.settings();
-        let finish = |known: Option<Broadcast>| {
-            let mut broadcast = known?;
-            broadcast.status = BroadcastStatus::Finished;
-            let hook = webhooks::stream_ended(&settings, &broadcast);
-            Some((broadcast, hook))
-        };
-        shared.catalog.announce(app.name(), &self.id, &finish)
-    }
+fn announce_end(stream: &str, shared: &Shared, app: &App) -> crate::catalog::Result<()> {
+    let settings = app.settings();
+    let finish = |known: Option<Broadcast>| {
+        let mut broadcast = known?;
+        broadcast.status = BroadcastStatus::Finished;
+        let hook = webhooks::stream_ended(&settings, &broadcast);
+        Some((broadcast, hook))
+    };
+    shared.catalog.announce(app.name(), stream, &finish)
 }

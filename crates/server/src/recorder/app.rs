@@ -3,19 +3,20 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime};
 
-use clipmill::source::Reach;
+use clipmill::AnySource;
+use clipmill::source::{FileSource, HttpSettings, HttpSource};
 use metrics::gauge;
-use tokio::sync::Notify;
+use tokio::sync::watch;
 
 use super::line::Held;
 use super::shared::{Shared, lock};
 use super::stream::Stream;
+use super::task::Command;
 use crate::config::AppSettings;
 use crate::metrics::{SPOOL_BYTES, STREAMS_LIVE};
-use crate::schedule::Urgency;
 use crate::sources::playlists::Playlists;
 use crate::sources::watch::{Changes, QUICK, SLOW, Watch};
 use crate::storage::AppPaths;
@@ -37,7 +38,7 @@ const MISTRUST: u32 = 3;
 #[derive(Debug)]
 pub(crate) struct App {
     name: String,
-    settings: RwLock<Arc<AppSettings>>,
+    settings: RwLock<Present>,
     /// When it began to be watched.
     since: SystemTime,
     /// The streams folder, links resolved.
@@ -50,7 +51,28 @@ pub(crate) struct App {
     links: Mutex<HashMap<PathBuf, String>>,
     /// Looks at everything that found what the watch had not told.
     untold: AtomicU32,
-    pub(crate) closed: Notify,
+    closed: watch::Sender<bool>,
+}
+
+/// The settings, and what was made of them.
+#[derive(Debug)]
+struct Present {
+    settings: Arc<AppSettings>,
+    /// Reads what playlists name by URL.
+    http: Arc<HttpSource>,
+}
+
+impl Present {
+    fn new(settings: Arc<AppSettings>) -> Self {
+        let http = HttpSource::new(HttpSettings {
+            reach: settings.reach,
+            ..HttpSettings::default()
+        });
+        Self {
+            settings,
+            http: Arc::new(http),
+        }
+    }
 }
 
 impl App {
@@ -61,26 +83,46 @@ impl App {
             root: RwLock::new(root),
             since: SystemTime::now(),
             name: settings.name.clone(),
-            settings: RwLock::new(settings),
+            settings: RwLock::new(Present::new(settings)),
             streams: Mutex::default(),
             periodic: Mutex::default(),
             links: Mutex::default(),
             untold: AtomicU32::new(0),
-            closed: Notify::new(),
+            closed: watch::Sender::new(false),
         }
     }
 
     pub(crate) fn settings(&self) -> Arc<AppSettings> {
-        let settings = self.settings.read();
-        Arc::clone(&settings.unwrap_or_else(std::sync::PoisonError::into_inner))
+        let present = self.settings.read().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(&present.settings)
     }
 
     pub(crate) fn set_settings(&self, new: Arc<AppSettings>) {
-        let mut settings = self
+        let mut present = self
             .settings
             .write()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        *settings = new;
+            .unwrap_or_else(PoisonError::into_inner);
+        if present.settings.reach == new.reach {
+            present.settings = new;
+        } else {
+            *present = Present::new(new);
+        }
+    }
+
+    /// Reads what a playlist names that may use the files in this folder and below.
+    pub(crate) fn source(&self, folder: &Path) -> AnySource {
+        let present = self.settings.read().unwrap_or_else(PoisonError::into_inner);
+        AnySource::new(FileSource::within(folder), Arc::clone(&present.http))
+    }
+
+    /// The end of the app: it and its streams are not looked after any more.
+    pub(crate) fn close(&self) {
+        self.closed.send_replace(true);
+    }
+
+    /// Becomes true with its end.
+    pub(crate) fn closed(&self) -> watch::Receiver<bool> {
+        self.closed.subscribe()
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -95,15 +137,9 @@ impl App {
         self.settings().paths()
     }
 
-    /// Where URLs in playlists may lead.
-    pub(crate) fn reach(&self) -> Reach {
-        self.settings().reach
-    }
-
     pub(crate) fn root(&self) -> PathBuf {
         let root = self.root.read();
-        root.unwrap_or_else(std::sync::PoisonError::into_inner)
-            .clone()
+        root.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(crate) fn playlists(&self) -> MutexGuard<'_, Playlists> {
@@ -134,16 +170,13 @@ impl App {
 
     pub(crate) fn live_streams(&self) -> usize {
         let streams = lock(&self.streams);
-        let live = streams
-            .values()
-            .filter(|stream| stream.live.load(Ordering::Relaxed));
+        let live = streams.values().filter(|stream| stream.shown().live);
         live.count()
     }
 
     /// Remembers that a kept segment shares its content with a file.
-    pub(crate) fn note_links(&self, stream: &str, held: Option<&Held>) {
-        if let Some(held) = held
-            && let Some(path) = &held.original
+    pub(crate) fn note_links(&self, stream: &str, held: &Held) {
+        if let Some(path) = &held.original
             && held
                 .holding
                 .as_ref()
@@ -154,7 +187,7 @@ impl App {
     }
 
     /// Forgets it.
-    pub(crate) fn forget_links(&self, gone: &[Held]) {
+    pub(crate) fn forget_links(&self, gone: &[Arc<Held>]) {
         if gone.is_empty() {
             return;
         }
@@ -170,7 +203,8 @@ impl App {
         let mut next_look = Instant::now();
         let mut next_tick = next_look;
         let changed = lock(&watch).changes();
-        loop {
+        let mut closed = self.closed();
+        while !*closed.borrow_and_update() {
             let now = Instant::now();
             let due = next_look <= now;
             // Events may come all the time; what has to be looked after without them need not be
@@ -197,7 +231,7 @@ impl App {
             tokio::select! {
                 () = changed.notified() => tokio::time::sleep(GATHER).await,
                 () = tokio::time::sleep(TICK) => {}
-                () = self.closed.notified() => return,
+                _ = closed.changed() => return,
             }
             if shared.is_draining() {
                 return;
@@ -209,7 +243,7 @@ impl App {
     fn attend(self: &Arc<Self>, watch: &mut Watch, due: bool, shared: &Arc<Shared>) -> Duration {
         let changes = watch.take();
         let told = self.told(&changes);
-        self.protect(&changes, shared);
+        self.protect(&changes);
         let mut pause = SLOW;
         let mut touched = told;
         if due || changes.look_at_all {
@@ -221,12 +255,8 @@ impl App {
         pause
     }
 
-    /// Looks after all streams.
-    fn tick(self: &Arc<Self>, shared: &Arc<Shared>) {
-        let now = Instant::now();
-        for stream in self.streams() {
-            stream.tick(shared, self, now);
-        }
+    /// Looks after what no stream does.
+    fn tick(&self, shared: &Shared) {
         shared.virtual_clips.expire();
         let live = self.live_streams() as f64;
         gauge!(STREAMS_LIVE, "app" => self.name.clone()).set(live);
@@ -289,10 +319,7 @@ impl App {
     fn start_watch(&self, watch: &mut Watch) {
         let root = resolved(&self.settings().streams_dir);
         if root != self.root() {
-            let mut known = self
-                .root
-                .write()
-                .unwrap_or_else(std::sync::PoisonError::into_inner);
+            let mut known = self.root.write().unwrap_or_else(PoisonError::into_inner);
             known.clone_from(&root);
             drop(known);
             *self.playlists() = Playlists::new(root.clone());
@@ -329,18 +356,17 @@ impl App {
         let known = streams.get(id).cloned();
         let new = known.is_none();
         let stream = known.unwrap_or_else(|| {
-            let stream = Arc::new(Stream::new(id));
+            let stream = Arc::new(Stream::start(id, shared, self));
             streams.insert(id.to_owned(), Arc::clone(&stream));
             stream
         });
         drop(streams);
         let after = if new { FIRST_LOOK } else { Duration::ZERO };
-        stream.queue_look(shared, self, after);
+        stream.tell(Command::Look(after));
     }
 
-    /// Copies what is kept by link when the files that it shares its content with are written
-    /// again.
-    fn protect(self: &Arc<Self>, changes: &Changes, shared: &Arc<Shared>) {
+    /// Tells the streams whose kept segments share their content with files that are written again.
+    fn protect(&self, changes: &Changes) {
         let mut endangered = BTreeSet::new();
         {
             let links = lock(&self.links);
@@ -349,42 +375,9 @@ impl App {
             }
         }
         for (id, path) in endangered {
-            let Some(stream) = self.stream(&id) else {
-                continue;
-            };
-            let (app, context) = (Arc::clone(self), Arc::downgrade(shared));
-            shared
-                .pool
-                .submit(Urgency::Segments, Instant::now(), move || {
-                    if context.upgrade().is_some() {
-                        stream.protect(&path, &app);
-                    }
-                });
-        }
-    }
-}
-
-impl Stream {
-    fn protect(&self, written: &Path, app: &App) {
-        let mut state = lock(&self.state);
-        let all = state.session.iter().chain(&state.closing);
-        let mut held = all.flat_map(|session| session.line.held());
-        // The event may tell of the end of the writing that made it.
-        let harmless = held
-            .find(|held| held.original.as_deref() == Some(written))
-            .is_none_or(Held::original_is_intact);
-        if harmless {
-            return;
-        }
-        tracing::warn!(
-            app = app.name(),
-            stream = self.id,
-            file = %written.display(),
-            "a segment's name is used again: keeping copies from here on"
-        );
-        let state = &mut *state;
-        for session in state.closing.iter_mut().chain(&mut state.session) {
-            session.harden();
+            if let Some(stream) = self.stream(&id) {
+                stream.tell(Command::Protect(path));
+            }
         }
     }
 }

@@ -3,12 +3,11 @@
 //! What a window lacks is said: inside the clip its own gaps tell, at its edges the window does. What
 //! is listed and merely late is waited for, as long as `segment_patience` says.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use clipmill::source::Reach;
 use clipmill::{Bounds, Clip, Cut, Ticks, Timeline};
 use clipmill_playlist::MediaPlaylist;
 use tokio::sync::oneshot;
@@ -16,12 +15,13 @@ use tokio::sync::oneshot;
 use super::app::App;
 use super::boundary::{self, time_ms};
 use super::history::{Dated, Span, has_parts};
-use super::line::Files;
+use super::line::{Files, Snapshot, ticks};
 use super::listing::read_media;
 use super::make::{Recipe, make, rfc3339};
+use super::on_disk::OnDisk;
 use super::request::{ClipWindow, MadeClip, OnDemandError};
-use super::session::{OnDisk, Recording, Session, ticks};
-use super::shared::{MakeError, Shared, lock};
+use super::session::{Recording, Session};
+use super::shared::{MakeError, Shared};
 use super::stream::Stream;
 use crate::catalog::Boundary;
 use crate::model::{Broadcast, VodGap};
@@ -176,9 +176,7 @@ impl Asked {
         };
         let why = why.or_else(|| {
             let stream = app.stream(&stream)?;
-            let state = lock(&stream.state);
-            let session = state.session.as_ref().or(state.closing.last())?;
-            session.why_nothing()
+            stream.ask(|state| state.latest()?.why_nothing()).flatten()
         });
         tracing::info!(
             app = app.name(),
@@ -206,17 +204,13 @@ impl Asked {
             return;
         };
         let patience = app.settings().segment_patience;
-        let begun = Instant::now();
-        let waits = || {
-            let state = lock(&stream.state);
-            let session = state.session.as_ref();
-            session.is_some_and(|session| {
-                session.is_waiting() && session.edge_ms().is_none_or(|edge| edge < to_ms)
-            })
-        };
-        while begun.elapsed() < patience && waits() {
-            std::thread::sleep(WHILE_WAITING);
-        }
+        let mut shown = stream.follow();
+        let taken_in = shown.wait_for(|shown| {
+            let reached = shown.edge.is_some_and(|(edge, _)| edge >= to_ms);
+            !shown.is_waiting || reached
+        });
+        let waited = async { tokio::time::timeout(patience, taken_in).await.is_ok() };
+        tokio::runtime::Handle::current().block_on(waited);
     }
 
     fn find(
@@ -229,31 +223,21 @@ impl Asked {
             return self.in_history(shared, app, None, None, None);
         }
         let stream = app.stream(&self.stream);
-        let live = stream.as_ref().and_then(|stream| {
-            let state = lock(&stream.state);
-            let session = state.session.as_ref().or(state.closing.last())?;
-            let placed = self.place(session)?;
+        let live = stream.as_ref().and_then(|stream| self.on_line(stream));
+        let live = live.map(|(placed, snapshot)| {
             if placed.begins_earlier() {
-                session.line.share(&shared.indexes);
+                snapshot.share(&shared.indexes);
             }
-            // While nothing is added to it: that takes less than a copy of all that is known of the
-            // samples.
-            let timeline = session.line.timeline();
-            let clip = self.choose(timeline, placed.bounds);
-            let clip = clip.map(|clip| (session.line.files(&clip), clip));
-            let missing = self.missing(timeline, placed.shown);
-            let live = state.session.is_some() && !session.has_sound_beside();
-            let edge = session
-                .taken
-                .next_listed()
-                .filter(|_| live && !placed.settled);
-            let edge = edge.map(|next| (session.playlist.clone(), next));
-            drop(state);
-            let found = placed.found(clip, missing);
-            let extended = edge.and_then(|(playlist, next)| {
-                self.up_to_the_edge(stream, &playlist, &app.root(), app.reach(), next)
-            });
-            Some(extended.unwrap_or(found))
+            let snapshot = match &placed.open {
+                Some((playlist, next)) if has_parts(playlist, *next) => {
+                    snapshot.with_parts(playlist, *next, app)
+                }
+                _ => snapshot,
+            };
+            let clip = self.choose(&snapshot.timeline, placed.bounds);
+            let clip = clip.map(|clip| (snapshot.files(&clip), clip));
+            let missing = self.missing(&snapshot.timeline, placed.shown);
+            placed.found(clip, missing)
         });
         match live {
             Some(OnLine::Whole(found)) => Ok(*found),
@@ -272,27 +256,18 @@ impl Asked {
         clip.filter(|_| !backwards)
     }
 
-    /// The same with what has come of the segment that is being written, where the playlist tells.
-    fn up_to_the_edge(
-        &self,
-        stream: &Stream,
-        playlist: &Path,
-        root: &Path,
-        reach: Reach,
-        next: u64,
-    ) -> Option<OnLine> {
-        if !has_parts(playlist, next) {
-            return None;
-        }
-        let (placed, snapshot) = {
-            let state = lock(&stream.state);
-            let session = state.session.as_ref()?;
-            (self.place(session)?, session.line.snapshot())
-        };
-        let snapshot = snapshot.with_parts(playlist, root, reach, next);
-        let clip = self.choose(&snapshot.timeline, placed.bounds);
-        let missing = self.missing(&snapshot.timeline, placed.shown);
-        Some(placed.found(clip.map(|clip| (snapshot.files(&clip), clip)), missing))
+    /// Where the window lies in what is recorded, and that.
+    fn on_line(&self, stream: &Stream) -> Option<(Placed, Snapshot)> {
+        let asked = self.clone();
+        let found = stream.ask(move |state| {
+            let session = state.latest()?;
+            let mut placed = asked.place(session)?;
+            let live = state.session.is_some() && !session.sound_beside;
+            let next = session.next_listed.filter(|_| live && !placed.settled);
+            placed.open = next.map(|next| (session.playlist.clone(), next));
+            Some((placed, session.line.snapshot()))
+        });
+        found.flatten()
     }
 
     /// What a window has no media for at its edges.
@@ -331,16 +306,16 @@ impl Asked {
         let ms = |ticks: Ticks| time_ms(timeline, ticks);
         let (bounds, shown) = match self.window {
             ClipWindow::SinceBoundary => {
-                let boundary = match &session.recording {
-                    Recording::On(mark) => Some(mark.ticks),
+                let boundary = match &session.clips.recording {
+                    Recording::On(mark) | Recording::Beginning(mark, _) => Some(mark.ticks),
                     // After a restart, until the first step towards the next clip is done.
                     Recording::Resuming(left_off) => {
                         boundary::find(timeline, left_off).map(|(mark, _)| mark.ticks)
                     }
                     Recording::Off | Recording::Waiting(_) => None,
                 };
-                let boundary = boundary.filter(|_| session.has_clips);
-                let from = boundary.unwrap_or(end - ticks(session.interval));
+                let boundary = boundary.filter(|_| session.clips.any_made);
+                let from = boundary.unwrap_or(end - ticks(session.clips.interval));
                 let bounds = Bounds {
                     from: Some(from),
                     to: None,
@@ -369,6 +344,7 @@ impl Asked {
             begin: begin(timeline),
             edge: timeline.time_at(end),
             any_begin: self.window == ClipWindow::SinceBoundary,
+            open: None,
         })
     }
 
@@ -396,15 +372,16 @@ impl Asked {
         let Some(stream) = stream.filter(|_| !listed.has_dates()) else {
             return Vec::new();
         };
-        let root = app.root();
-        let mut files = OnDisk {
-            playlist,
-            root: &root,
-        };
-        let state = lock(&stream.state);
-        let session = state.session.as_ref();
-        let taken = session.map_or(&state.taken, |session| &session.taken);
-        taken.dates(&listed.segments, &mut files)
+        let (root, playlist) = (app.root(), playlist.to_owned());
+        let segments = listed.segments.clone();
+        let dates = stream.ask_intake(move |intake| {
+            let mut files = OnDisk {
+                playlist: &playlist,
+                root: &root,
+            };
+            intake.taken.dates(&segments, &mut files)
+        });
+        dates.unwrap_or_default()
     }
 
     /// Looks for the window in what the playlist lists. `written` is where the last periodic clip
@@ -486,7 +463,7 @@ impl Asked {
         } else {
             span
         };
-        let snapshot = dated.read(&serving, &app.root(), app.reach(), span, &shared.indexes);
+        let snapshot = dated.read(&serving, span, &shared.indexes, app);
         let timeline = &snapshot.timeline;
         let place = |time: Option<DateTime<Utc>>| timeline.at_time(time?);
         let bounds = Bounds {
@@ -517,6 +494,8 @@ struct Placed {
     edge: Option<DateTime<Utc>>,
     /// It may begin where it likes.
     any_begin: bool,
+    /// The playlist and the number of the segment that is being written, where the window may reach it.
+    open: Option<(PathBuf, u64)>,
 }
 
 impl Placed {
@@ -591,9 +570,6 @@ fn media_until(timeline: &Timeline, instant: Ticks) -> Option<Ticks> {
     }
     ends.and(timeline.end()).map(|end| end.min(instant))
 }
-
-/// How often late segments are looked for.
-const WHILE_WAITING: Duration = Duration::from_millis(20);
 
 /// Less than this at the edge of a window is the length of a frame, in milliseconds.
 const SHORT_MS: i64 = 500;

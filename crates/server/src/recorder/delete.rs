@@ -1,11 +1,12 @@
 //! Removing a stream's HLS files when they have been made a clip.
 
 use std::collections::HashSet;
+use std::path::PathBuf;
 
 use super::app::App;
 use super::listing::read_media;
-use super::session::locate;
-use super::shared::lock;
+use super::on_disk::locate;
+use super::state::State;
 
 /// Removes the segments that a stream's playlist lists, but for those of which a clip to come has no copy
 /// or link, and, when the stream is over, the playlist and what else it names.
@@ -17,29 +18,22 @@ pub(crate) fn delete_hls(app: &App, stream: &str) {
         return;
     };
     let root = app.root();
-    let known = app.stream(stream);
-    let state = known.as_ref().map(|known| lock(&known.state));
-    let sessions = state
-        .iter()
-        .flat_map(|state| state.session.iter().chain(&state.closing));
-    let held = sessions.flat_map(|session| session.line.held());
-    let needed = held.filter(|held| held.holding.is_none());
-    let mut kept: HashSet<_> = needed.filter_map(|held| held.original.clone()).collect();
-    let live = state.as_ref().and_then(|state| state.session.as_ref());
-    let over = match &state {
-        Some(state) => state.session.is_none(),
-        None => listed.ended,
+    let known = app.stream(stream).and_then(|stream| stream.ask(known_of));
+    let (mut kept, live) = known.unwrap_or_else(|| (HashSet::new(), Live::Unknown));
+    let over = match live {
+        Live::No => true,
+        Live::Yes(_) => false,
+        Live::Unknown => listed.ended,
     };
     let mut files = Vec::new();
     for segment in &listed.segments {
         let Ok(path) = locate(&serving.path, segment, &root) else {
             continue;
         };
-        let taken = live.is_none_or(|live| {
-            live.taken
-                .next_listed()
-                .is_some_and(|next| segment.sequence < next)
-        });
+        let taken = match live {
+            Live::Yes(next) => next.is_some_and(|next| segment.sequence < next),
+            Live::No | Live::Unknown => true,
+        };
         if taken && (over || segment.byte_range.is_none()) {
             files.push(path);
         } else {
@@ -61,4 +55,25 @@ pub(crate) fn delete_hls(app: &App, stream: &str) {
             tracing::warn!(path = %path.display(), %error, "cannot delete a file of a stream");
         }
     }
+}
+
+/// Whether a stream is live.
+#[derive(Debug, Clone, Copy)]
+enum Live {
+    /// With what the playlist numbers the first segment that is not taken.
+    Yes(Option<u64>),
+    No,
+    Unknown,
+}
+
+/// The files that clips to come are read from, and whether the stream is live.
+fn known_of(state: &State) -> (HashSet<PathBuf>, Live) {
+    let held = state.sessions().flat_map(|session| session.line.held());
+    let needed = held.filter(|held| held.holding.is_none());
+    let needed = needed.filter_map(|held| held.original.clone()).collect();
+    let live = match &state.session {
+        Some(session) => Live::Yes(session.next_listed),
+        None => Live::No,
+    };
+    (needed, live)
 }

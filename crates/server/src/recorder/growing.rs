@@ -9,12 +9,14 @@ use std::fs::File;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use clipmill::source::FileSource;
-use clipmill::{Clip, ClipError, ClipLayout, ClipReader, Cut, GrowingClip, Ticks};
+use clipmill::{Clip, ClipError, ClipLayout, ClipReader, Cut, GrowingClip, Ticks, Timeline};
 
 use super::app::App;
 use super::boundary::Mark;
-use super::session::{Recording, Session, ticks};
+use super::line::ticks;
+use super::session::{Recording, Session};
 use super::shared::Shared;
 use crate::model::vod_id;
 use crate::storage::{NewClip, StorageError};
@@ -48,91 +50,143 @@ pub(crate) struct Growing {
     kicked: u64,
 }
 
+/// How far the periodic clip in the making is written.
+#[derive(Debug)]
+pub(crate) enum Growth {
+    /// Not at all.
+    None,
+    /// So far.
+    Here(Box<Growing>),
+    /// It is being written to.
+    Away,
+}
+
+impl Growth {
+    /// What is written, where nobody is writing.
+    pub(crate) fn take(&mut self) -> Option<Box<Growing>> {
+        match std::mem::replace(self, Self::None) {
+            Self::Here(growing) => Some(growing),
+            Self::None | Self::Away => None,
+        }
+    }
+
+    pub(crate) fn is_away(&self) -> bool {
+        matches!(self, Self::Away)
+    }
+}
+
+/// What has come for the clip in the making, to be written.
+#[derive(Debug)]
+pub(crate) struct Writing {
+    pub(crate) session: String,
+    sub_folder: Option<String>,
+    mark: Mark,
+    /// Where the clip begins.
+    from: Ticks,
+    /// About how long it will be.
+    length: Ticks,
+    timeline: Arc<Timeline>,
+    /// The newest segment, by its number on the timeline.
+    fresh: Option<(u64, Bytes)>,
+    growing: Option<Box<Growing>>,
+}
+
 impl Session {
-    /// Writes what has come for the clip in the making.
-    pub(crate) fn grow(&mut self, shared: &Shared, app: &App) {
+    /// What has come for the clip in the making, if that is to be written now.
+    pub(crate) fn grow(&mut self) -> Option<Writing> {
+        if self.growth.is_away() {
+            return None;
+        }
         let fresh = self.fresh.take();
-        let Some((mark, expected)) = self.may_grow() else {
-            return;
-        };
-        if self
-            .growing
-            .as_ref()
-            .is_some_and(|known| known.mark != mark)
-        {
-            self.growing = None;
-        }
-        let timeline = self.line.timeline();
-        let reached = timeline.latest_end();
+        let (mark, expected) = self.may_grow()?;
+        let growing = self.growth.take();
+        let growing = growing.filter(|known| known.mark == mark);
+        let reached = self.line.timeline().latest_end();
         if reached.is_none_or(|reached| reached > mark.ticks + expected - MARGIN) {
-            return;
+            if let Some(growing) = growing {
+                self.growth = Growth::Here(growing);
+            }
+            return None;
         }
+        self.growth = Growth::Away;
+        Some(Writing {
+            session: self.id.clone(),
+            sub_folder: self.sub_folder.clone(),
+            mark,
+            from: self.clip_begins(mark),
+            // A sync sample may be a while behind the boundary.
+            length: expected + ticks(self.target),
+            timeline: self.line.shared_timeline(),
+            fresh,
+            growing,
+        })
+    }
+
+    /// It was written, as far as that could be.
+    pub(crate) fn grown(&mut self, growing: Option<Box<Growing>>) {
+        if self.growth.is_away() {
+            self.growth = growing.map_or(Growth::None, Growth::Here);
+        }
+    }
+
+    /// Where the clip in the making begins, and how long it will be.
+    fn may_grow(&self) -> Option<(Mark, Ticks)> {
+        let clips = &self.clips;
+        let Recording::On(mark) = clips.recording else {
+            return None;
+        };
+        let short = clips.interval <= self.target.max(Duration::from_millis(1)) * SHORT;
+        if clips.ending.is_some() || short {
+            return None;
+        }
+        let (_, asked) = mark.asked(self.line.timeline(), clips.interval)?;
+        Some((mark, asked - mark.ticks))
+    }
+}
+
+impl Writing {
+    /// Writes it. `None` when what is written is of no use.
+    pub(crate) fn write(mut self, shared: &Shared, app: &App) -> Option<Box<Growing>> {
         let growing = match self.growing.take() {
             Some(growing) => Ok(Some(growing)),
-            None => Growing::begin(self, mark, expected, shared, app),
+            None => self.begin(shared, app),
         };
         let grown = growing.and_then(|growing| {
             let Some(mut growing) = growing else {
                 return Ok(None);
             };
-            let whole = growing.advance(self, fresh.as_ref())?;
+            let whole = growing.advance(&self)?;
             Ok(whole.then_some(growing))
         });
-        self.growing = grown.unwrap_or_else(|error| {
+        grown.unwrap_or_else(|error| {
             tracing::debug!(app = app.name(), %error, "a clip cannot be written ahead");
             None
-        });
+        })
     }
 
-    /// Where the clip in the making begins, and how long it will be.
-    fn may_grow(&self) -> Option<(Mark, Ticks)> {
-        let Recording::On(mark) = self.recording else {
-            return None;
-        };
-        let short = self.interval <= self.target.max(Duration::from_millis(1)) * SHORT;
-        if self.ending.is_some() || short {
-            return None;
-        }
-        let (_, asked) = mark.asked(self.line.timeline(), self.interval)?;
-        Some((mark, asked - mark.ticks))
-    }
-}
-
-impl Growing {
-    fn begin(
-        session: &Session,
-        mark: Mark,
-        expected: Ticks,
-        shared: &Shared,
-        app: &App,
-    ) -> Result<Option<Self>, StorageError> {
-        // A sync sample may be a while behind the boundary.
-        let length = expected + ticks(session.target);
-        let timeline = session.line.timeline();
-        let from = session.clip_begins(mark);
-        let clip = GrowingClip::begin(timeline, from, Cut::Keyframe, length);
+    fn begin(&self, shared: &Shared, app: &App) -> Result<Option<Box<Growing>>, StorageError> {
+        let clip = GrowingClip::begin(&self.timeline, self.from, Cut::Keyframe, self.length);
         let Some(clip) = clip.map_err(StorageError::Clip)? else {
             return Ok(None);
         };
         let vod_id = vod_id();
-        let sub_folder = session.sub_folder.as_deref();
+        let sub_folder = self.sub_folder.as_deref();
         let file = shared.store.begin(&app.paths(), &vod_id, sub_folder)?;
-        Ok(Some(Self {
-            mark,
+        Ok(Some(Box::new(Growing {
+            mark: self.mark,
             kicked: clip.end(),
             clip,
             vod_id,
             file,
-        }))
+        })))
     }
+}
 
-    /// Writes the segments that have come; `fresh` is the newest. False when it is of no use any more.
-    fn advance(
-        &mut self,
-        session: &Session,
-        fresh: Option<&(u64, bytes::Bytes)>,
-    ) -> Result<bool, StorageError> {
-        let timeline = session.line.timeline();
+impl Growing {
+    /// Writes the segments that have come. False when it is of no use any more.
+    fn advance(&mut self, writing: &Writing) -> Result<bool, StorageError> {
+        let timeline = writing.timeline.as_ref();
+        let fresh = writing.fresh.as_ref();
         let source = FileSource::default();
         let mut block = Vec::new();
         let at = self.clip.end();

@@ -7,16 +7,16 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use clipmill::source::Reach;
-use clipmill::{
-    AnySource, AudioRendition, Composer, Limits, Location, ReadSegment, SegmentIndex, Ticks,
-};
+use clipmill::{AnySource, AudioRendition, Composer, Limits, ReadSegment, SegmentIndex, Ticks};
 use clipmill_playlist::{MediaPlaylist, Segment};
 
+use super::app::App;
+use super::feed::folder_of;
 use super::indexes::Indexes;
-use super::line::{Held, Line, Snapshot};
+use super::line::{Held, Line, Snapshot, ticks};
 use super::listing::read_media;
-use super::session::{locate, sound_source, ticks};
+use super::on_disk::locate;
+use super::reading::Reading;
 use crate::sources::playlists::Serving;
 use crate::sources::session::FileMark;
 use crate::spool::Label;
@@ -33,44 +33,35 @@ pub(crate) struct Span {
 
 /// Content of segments that is no file of the media server, for as long as a clip is made of it.
 #[derive(Debug)]
-pub(crate) struct Aside {
+struct Aside {
     folder: tempfile::TempDir,
     composer: Option<Composer>,
-    /// URLs in its playlists lead no further.
-    reach: Reach,
     written: u64,
 }
 
 impl Aside {
     /// For segments with sound that is listed in playlists of its own.
-    pub(crate) fn new(sound: Vec<AudioRendition>, reach: Reach) -> std::io::Result<Self> {
+    fn new(sound: Vec<AudioRendition>) -> std::io::Result<Self> {
         let composer = (!sound.is_empty()).then(|| Composer::new(sound, &Limits::default()));
         Ok(Self {
             folder: tempfile::tempdir()?,
             composer,
-            reach,
             written: 0,
         })
     }
 
-    /// What keeps the content.
-    pub(crate) fn into_folder(self) -> tempfile::TempDir {
-        self.folder
-    }
-
     fn put(
         &mut self,
-        root: &Path,
+        sounds: &AnySource,
         segment: &Segment,
         mut read: ReadSegment,
         after_gap: bool,
         last: bool,
     ) -> Result<(PathBuf, ReadSegment), String> {
         if let Some(composer) = &mut self.composer {
-            let source = sound_source(root, self.reach);
             let mut said = Vec::new();
             let waits = (false, last);
-            let composed = composer.compose(&source, segment, &read, after_gap, waits, &mut said);
+            let composed = composer.compose(sounds, segment, &read, after_gap, waits, &mut said);
             for what in said {
                 tracing::warn!("sound is lost: {what}");
             }
@@ -86,6 +77,86 @@ impl Aside {
     }
 }
 
+/// Puts segments that a playlist lists on a line.
+struct Gathering<'a> {
+    playlist: &'a Path,
+    root: PathBuf,
+    source: AnySource,
+    /// Sound lies anywhere in the streams folder.
+    sounds: AnySource,
+    reading: Reading,
+    line: Line,
+    aside: Option<Aside>,
+}
+
+impl<'a> Gathering<'a> {
+    fn new(playlist: &'a Path, line: Line, aside: Option<Aside>, app: &App) -> Self {
+        let root = app.root();
+        Self {
+            playlist,
+            source: app.source(&folder_of(playlist)),
+            sounds: app.source(&root),
+            root,
+            reading: Reading::default(),
+            line,
+            aside,
+        }
+    }
+
+    /// Has the reader see a segment that is not put on the line.
+    fn warm_up(&mut self, segment: &Segment) {
+        self.reading.warm_up(&self.source, segment, self.playlist);
+    }
+
+    /// Puts a segment on the line whose index is known.
+    fn push(&mut self, segment: &Segment, index: impl Into<Arc<SegmentIndex>>, held: Held) {
+        self.reading.known(segment.discontinuity);
+        let label = self.reading.label(label(segment));
+        self.reading.taken();
+        self.line.push(&label, index, held);
+    }
+
+    /// A segment cannot be had.
+    fn miss(&mut self, segment: &Segment) {
+        self.reading.miss(ticks(segment.duration));
+        self.line.miss(ticks(segment.duration));
+    }
+
+    /// Puts a segment on the line; what is not in a file as it is goes aside.
+    fn read(&mut self, segment: &Segment, last: bool) -> Result<(), String> {
+        if segment.gap {
+            return Err("it is marked as a gap (EXT-X-GAP)".to_owned());
+        }
+        let path = locate(self.playlist, segment, &self.root).map_err(|error| error.to_string())?;
+        let mut metadata = std::fs::metadata(&path).map_err(|error| error.to_string())?;
+        let read = self.reading.read(&self.source, segment, self.playlist);
+        let mut read = read.map_err(|error| error.to_string())?;
+        let (mut path, mut byte_range) = (path, segment.byte_range);
+        if let Some(aside) = &mut self.aside {
+            let after_gap = segment.discontinuity || self.reading.missing() > 0;
+            (path, read) = aside.put(&self.sounds, segment, read, after_gap, last)?;
+            metadata = std::fs::metadata(&path).map_err(|error| error.to_string())?;
+            byte_range = None;
+        }
+        let index = self.reading.index(&read, segment.discontinuity);
+        let index = index.map_err(|error| error.to_string())?;
+        let held = Held {
+            byte_range,
+            as_it_is: self.aside.is_none() && read.key.is_none(),
+            key: read.key,
+            ..Held::of(path, FileMark::of(&metadata))
+        };
+        self.push(segment, index, held);
+        Ok(())
+    }
+
+    /// What is on the line now, which keeps what went aside.
+    fn into_snapshot(self) -> Snapshot {
+        let aside = self.aside.map(|aside| aside.folder);
+        self.line.snapshot().with(aside)
+    }
+}
+
 /// Whether a playlist lists parts of the segment `next`, which is being written.
 pub(crate) fn has_parts(playlist: &Path, next: u64) -> bool {
     let listed = read_media(playlist);
@@ -96,7 +167,7 @@ pub(crate) fn has_parts(playlist: &Path, next: u64) -> bool {
 impl Snapshot {
     /// The same with the parts of the segment that is being written (`EXT-X-PART`), and with
     /// segments that were listed since: up to the live edge.
-    pub(crate) fn with_parts(self, playlist: &Path, root: &Path, reach: Reach, next: u64) -> Self {
+    pub(crate) fn with_parts(self, playlist: &Path, next: u64, app: &App) -> Self {
         let Some((listed, _)) = read_media(playlist) else {
             return self;
         };
@@ -107,21 +178,18 @@ impl Snapshot {
         if open.sequence != next {
             return self;
         }
-        let Ok(aside) = Aside::new(Vec::new(), reach) else {
+        let Ok(aside) = Aside::new(Vec::new()) else {
             return self;
         };
-        let source = AnySource::for_playlist(&Location::File(playlist.to_owned()), false);
-        let source = source.within_reach(reach);
-        let (mut line, mut aside) = (Line::of(&self), Some(aside));
+        let mut gathering = Gathering::new(playlist, Line::of(&self), Some(aside), app);
         let listed = listed.with_parts();
         for part in listed.segments.iter().filter(|one| one.part.is_some()) {
-            let read = read_one(&mut line, &source, playlist, root, part, &mut aside, false);
-            if let Err(reason) = read {
+            if let Err(reason) = gathering.read(part, false) {
                 tracing::debug!(part = part.uri, reason, "a part is not there");
                 break;
             }
         }
-        line.snapshot().with(aside)
+        gathering.into_snapshot()
     }
 }
 
@@ -187,10 +255,9 @@ impl Dated {
     pub(crate) fn read(
         &self,
         serving: &Serving,
-        root: &Path,
-        reach: Reach,
         span: Span,
         indexes: &Indexes,
+        app: &App,
     ) -> Snapshot {
         let ends_after =
             |segment: &Segment, instant| segment.end_time().is_none_or(|end| end > instant);
@@ -213,8 +280,8 @@ impl Dated {
         let mut back = 1;
         loop {
             let begin = first.saturating_sub(back);
-            let (line, aside, lost) = self.read_from(serving, root, reach, begin..past, indexes);
-            let timeline = line.timeline();
+            let (gathering, lost) = self.read_from(serving, begin..past, indexes, app);
+            let timeline = gathering.line.timeline();
             let asked = span.from.and_then(|from| timeline.at_time(from));
             let decodes = asked.is_none_or(|asked| {
                 timeline
@@ -222,7 +289,7 @@ impl Dated {
                     .is_some_and(|sync| sync <= asked)
             });
             if decodes || begin == 0 {
-                let mut snapshot = line.snapshot().with(aside);
+                let mut snapshot = gathering.into_snapshot();
                 snapshot.lost = lost;
                 return snapshot;
             }
@@ -230,25 +297,21 @@ impl Dated {
         }
     }
 
-    fn read_from(
+    fn read_from<'a>(
         &self,
-        serving: &Serving,
-        root: &Path,
-        reach: Reach,
+        serving: &'a Serving,
         wanted: Range<usize>,
         indexes: &Indexes,
-    ) -> (Line, Option<Aside>, Option<String>) {
+        app: &App,
+    ) -> (Gathering<'a>, Option<String>) {
         let from_the_first = wanted.start == 0;
-        let mut line = Line::default();
-        let playlist = serving.path.as_path();
-        let mut aside = match serving.sound.as_slice() {
+        let aside = match serving.sound.as_slice() {
             [] => None,
-            sound => Aside::new(sound.to_vec(), reach)
+            sound => Aside::new(sound.to_vec())
                 .inspect_err(|error| tracing::error!(%error, "there is no room for sound"))
                 .ok(),
         };
-        let source = AnySource::for_playlist(&Location::File(playlist.to_owned()), false);
-        let source = source.within_reach(reach);
+        let mut gathering = Gathering::new(&serving.path, Line::default(), aside, app);
         let wanted = wanted.start..wanted.end.max(wanted.start);
         let wanted = self.segments.get(wanted);
         let wanted = wanted.unwrap_or_default();
@@ -256,78 +319,38 @@ impl Dated {
         // How many segments in a row the reader has seen.
         let mut seen = 0;
         for (at, segment) in wanted.iter().enumerate() {
-            let known = aside
-                .is_none()
-                .then(|| find_known(indexes, playlist, root, segment));
+            let as_they_are = gathering.aside.is_none();
+            let known = as_they_are
+                .then(|| find_known(indexes, gathering.playlist, &gathering.root, segment));
             if let Some((path, mark, index)) = known.flatten() {
-                line.known(segment.discontinuity);
-                line.push(&label(segment), index, Held::of(path, mark));
+                gathering.push(segment, index, Held::of(path, mark));
                 seen = 0;
                 continue;
             }
             if seen == 0 {
                 let before = wanted.get(at.saturating_sub(WARM_UP)..at);
                 for before in before.unwrap_or_default() {
-                    line.warm_up(&source, before, playlist);
+                    gathering.warm_up(before);
                     seen += 1;
                 }
             }
             let next = wanted.get(at + 1);
             let last = next.is_none_or(|next| next.discontinuity);
-            let read = read_one(
-                &mut line, &source, playlist, root, segment, &mut aside, last,
-            );
-            if let Err(reason) = read {
+            if let Err(reason) = gathering.read(segment, last) {
                 tracing::warn!(segment = segment.uri, reason, "a segment cannot be read");
                 lost.get_or_insert_with(|| format!("segment {}: {reason}", segment.uri));
-                line.miss(ticks(segment.duration));
+                gathering.miss(segment);
                 seen = 0;
                 continue;
             }
             let sure = seen >= WARM_UP || (from_the_first && seen == at);
-            if aside.is_none() && sure {
-                line.share_last(indexes);
+            if as_they_are && sure {
+                gathering.line.share_last(indexes);
             }
             seen += 1;
         }
-        (line, aside, lost)
+        (gathering, lost)
     }
-}
-
-/// Puts a segment on the line; what is not in a file as it is goes `aside`.
-fn read_one(
-    line: &mut Line,
-    source: &AnySource,
-    playlist: &Path,
-    root: &Path,
-    segment: &Segment,
-    aside: &mut Option<Aside>,
-    last: bool,
-) -> Result<(), String> {
-    if segment.gap {
-        return Err("it is marked as a gap (EXT-X-GAP)".to_owned());
-    }
-    let path = locate(playlist, segment, root).map_err(|error| error.to_string())?;
-    let mut metadata = std::fs::metadata(&path).map_err(|error| error.to_string())?;
-    let read = line.read(source, segment, playlist);
-    let mut read = read.map_err(|error| error.to_string())?;
-    let (mut path, mut byte_range) = (path, segment.byte_range);
-    if let Some(aside) = aside {
-        let after_gap = segment.discontinuity || line.missing() > 0;
-        (path, read) = aside.put(root, segment, read, after_gap, last)?;
-        metadata = std::fs::metadata(&path).map_err(|error| error.to_string())?;
-        byte_range = None;
-    }
-    let index = line.index(&read, segment.discontinuity);
-    let index = index.map_err(|error| error.to_string())?;
-    let held = Held {
-        byte_range,
-        as_it_is: aside.is_none() && read.key.is_none(),
-        key: read.key,
-        ..Held::of(path, FileMark::of(&metadata))
-    };
-    line.push(&label(segment), index, held);
-    Ok(())
 }
 
 /// What is known of a segment that is a file of its own.

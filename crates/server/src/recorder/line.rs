@@ -4,17 +4,16 @@ use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-use bytes::Bytes;
+use chrono::TimeDelta;
 use clipmill::{
-    ByteRange, Clip, Limits, Location, ReadSegment, SegmentError, SegmentIndex, SegmentInfo,
-    SegmentKey, SegmentReader, SegmentSource, Ticks, Timeline, TrackKind,
+    ByteRange, Clip, Location, SegmentIndex, SegmentInfo, SegmentKey, Ticks, Timeline, TrackKind,
 };
-use clipmill_playlist::Segment;
 use tempfile::TempDir;
 
-use super::history::Aside;
 use super::indexes::Indexes;
+use super::keeper::is_intact;
 use crate::sources::session::FileMark;
 use crate::spool::{Kept, Label, Spool, SpoolError};
 
@@ -41,6 +40,11 @@ impl Holding {
         })
     }
 
+    /// What its file looks like.
+    pub(crate) fn mark(&self) -> FileMark {
+        self.kept.mark
+    }
+
     pub(crate) fn is_linked(&self) -> bool {
         self.linked.load(Ordering::Relaxed)
     }
@@ -51,7 +55,7 @@ impl Holding {
     }
 
     /// Makes it independent of the media server's file. False when it was too late.
-    pub(crate) fn harden(&self) -> Result<bool, SpoolError> {
+    fn harden(&self) -> Result<bool, SpoolError> {
         if !self.is_linked() {
             return Ok(true);
         }
@@ -72,6 +76,8 @@ impl Drop for Holding {
 /// The files of one segment on the line.
 #[derive(Debug, Clone)]
 pub(crate) struct Held {
+    /// Counts the segments of a session as they came.
+    pub(crate) id: u64,
     /// As the media server has it, if it was seen there.
     pub(crate) original: Option<PathBuf>,
     /// What that looks like.
@@ -84,31 +90,21 @@ pub(crate) struct Held {
     pub(crate) byte_range: Option<ByteRange>,
     /// What the media server's file is encrypted with; what is in the spool is not.
     pub(crate) key: Option<Arc<SegmentKey>>,
-    /// What it takes to keep it later, where that failed.
-    pub(crate) unkept: Option<Unkept>,
     /// The media server's file, byte for byte, is what was indexed.
     pub(crate) as_it_is: bool,
-}
-
-/// A segment that is in no spool yet, and whose content is all of the media server's file.
-#[derive(Debug, Clone)]
-pub(crate) struct Unkept {
-    pub(crate) label: Label,
-    /// Its `EXT-X-MAP`.
-    pub(crate) init: Option<Bytes>,
 }
 
 impl Held {
     /// A file of the media server, all of it and as it is, that is in no spool.
     pub(crate) fn of(path: PathBuf, mark: FileMark) -> Self {
         Self {
+            id: 0,
             original: Some(path),
             original_mark: mark,
             mark,
             holding: None,
             byte_range: None,
             key: None,
-            unkept: None,
             as_it_is: true,
         }
     }
@@ -129,13 +125,28 @@ impl Held {
         now.is_some_and(|now| one_of_many || FileMark::of(&now) == self.mark)
     }
 
+    /// Makes what is kept independent of the media server's file, as its name comes back.
+    pub(crate) fn harden(&self) {
+        let Some(holding) = &self.holding else {
+            return;
+        };
+        match holding.harden() {
+            Ok(true) => {}
+            Ok(false) => tracing::error!(
+                segment = self
+                    .original
+                    .as_ref()
+                    .map(|path| path.display().to_string()),
+                "a segment was overwritten before it could be copied"
+            ),
+            Err(error) => tracing::error!(%error, "a segment cannot be copied"),
+        }
+    }
+
     /// Whether the media server's file still is the one that was indexed.
     pub(crate) fn original_is_intact(&self) -> bool {
-        let now = self
-            .original
-            .as_ref()
-            .and_then(|path| std::fs::metadata(path).ok());
-        now.is_some_and(|now| FileMark::of(&now) == self.original_mark)
+        let original = self.original.as_deref();
+        original.is_some_and(|path| is_intact(path, self.original_mark))
     }
 }
 
@@ -152,7 +163,11 @@ pub(crate) struct Files {
 
 impl Files {
     /// Those of a clip that was made from this timeline, whose segments these are.
-    fn of<'a>(clip: &Clip, timeline: &Timeline, held: impl IntoIterator<Item = &'a Held>) -> Self {
+    fn of<'a>(
+        clip: &Clip,
+        timeline: &Timeline,
+        held: impl IntoIterator<Item = &'a Arc<Held>>,
+    ) -> Self {
         let first = clip.first_number();
         let past = first.saturating_add(clip.segments().len() as u64);
         let numbers = timeline.segments().iter().map(|segment| segment.number);
@@ -169,8 +184,8 @@ impl Files {
 /// A timeline that does not change while a clip is made from it, with the files that it needs.
 #[derive(Debug, Clone)]
 pub(crate) struct Snapshot {
-    pub(crate) timeline: Timeline,
-    held: Vec<Held>,
+    pub(crate) timeline: Arc<Timeline>,
+    held: VecDeque<Arc<Held>>,
     /// What some of these files are kept by.
     aside: Option<Arc<TempDir>>,
     /// The first segment that should be on it and is not, and why.
@@ -179,9 +194,9 @@ pub(crate) struct Snapshot {
 
 impl Snapshot {
     /// Keeps content that is in no file of the media server.
-    pub(crate) fn with(self, aside: Option<Aside>) -> Self {
+    pub(crate) fn with(self, aside: Option<TempDir>) -> Self {
         Self {
-            aside: aside.map(|aside| Arc::new(aside.into_folder())),
+            aside: aside.map(Arc::new),
             ..self
         }
     }
@@ -191,6 +206,15 @@ impl Snapshot {
         Files {
             aside: self.aside.clone(),
             ..Files::of(clip, &self.timeline, &self.held)
+        }
+    }
+
+    /// Has what was found in its segments known to those who cut from what is listed. The first ones
+    /// may lack what came before them.
+    pub(crate) fn share(&self, indexes: &Indexes) {
+        let all = self.timeline.segments().iter().zip(&self.held);
+        for (segment, held) in all.skip(MARGIN) {
+            share(indexes, &segment.index, held);
         }
     }
 
@@ -210,26 +234,18 @@ impl Snapshot {
 }
 
 /// The segments of a session that clips may still need.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Line {
-    reader: SegmentReader,
-    timeline: Timeline,
+    /// Shared with those who work with it: it is copied only when a segment comes meanwhile.
+    timeline: Arc<Timeline>,
     /// One for each segment on the timeline.
-    held: VecDeque<Held>,
+    held: VecDeque<Arc<Held>>,
+    /// Length of the segments that did not come since the last one.
     missing: Ticks,
-    discontinuity: bool,
-}
-
-impl Default for Line {
-    fn default() -> Self {
-        Self {
-            reader: SegmentReader::new(None, &Limits::default()),
-            timeline: Timeline::new(),
-            held: VecDeque::new(),
-            missing: 0,
-            discontinuity: false,
-        }
-    }
+    /// Length of those that came and were lost since.
+    lost: Ticks,
+    /// What follows does not go on where the last one ended.
+    broken: bool,
 }
 
 impl Line {
@@ -237,19 +253,18 @@ impl Line {
         &self.timeline
     }
 
-    pub(crate) fn held(&self) -> &VecDeque<Held> {
-        &self.held
+    pub(crate) fn shared_timeline(&self) -> Arc<Timeline> {
+        Arc::clone(&self.timeline)
     }
 
-    /// The files of a clip that was made from its timeline.
-    pub(crate) fn files(&self, clip: &Clip) -> Files {
-        Files::of(clip, &self.timeline, &self.held)
+    pub(crate) fn held(&self) -> &VecDeque<Arc<Held>> {
+        &self.held
     }
 
     pub(crate) fn snapshot(&self) -> Snapshot {
         Snapshot {
-            timeline: self.timeline.clone(),
-            held: self.held.iter().cloned().collect(),
+            timeline: self.shared_timeline(),
+            held: self.held.clone(),
             aside: None,
             lost: None,
         }
@@ -258,78 +273,32 @@ impl Line {
     /// A line that goes on where a snapshot ends.
     pub(crate) fn of(snapshot: &Snapshot) -> Self {
         Self {
-            timeline: snapshot.timeline.clone(),
-            held: snapshot.held.iter().cloned().collect(),
+            timeline: Arc::clone(&snapshot.timeline),
+            held: snapshot.held.clone(),
             ..Self::default()
         }
     }
 
     /// Length of the segments that are missing since the last one, in 90 kHz ticks.
     pub(crate) fn missing(&self) -> Ticks {
-        self.missing
+        self.missing.saturating_add(self.lost)
     }
 
-    /// Media that will not come.
+    /// Media that will not come. The label of the segment that follows says it too.
     pub(crate) fn miss(&mut self, duration: Ticks) {
         self.missing = self.missing.saturating_add(duration);
     }
 
-    /// Reads the next segment.
-    pub(crate) fn read(
-        &mut self,
-        source: &dyn SegmentSource,
-        segment: &Segment,
-        playlist: &Path,
-    ) -> Result<ReadSegment, SegmentError> {
-        let playlist = Location::File(playlist.to_owned());
-        self.reader.read(source, segment, &playlist)
-    }
-
-    /// Indexes the next segment.
-    pub(crate) fn index(
-        &mut self,
-        read: &ReadSegment,
-        discontinuity: bool,
-    ) -> Result<SegmentIndex, SegmentError> {
-        self.discontinuity |= discontinuity;
-        if self.discontinuity || self.missing > 0 {
-            self.reader.discontinuity();
-        }
-        self.reader.index(read)
-    }
-
-    /// What is to be written down of the segment that was indexed.
-    pub(crate) fn label(&self, label: Label) -> Label {
-        Label {
-            discontinuity: self.discontinuity,
-            missing_before: self.missing,
-            ..label
-        }
-    }
-
-    /// Feeds the reader a segment that is on the line already, so that it knows what comes before the
-    /// next one.
-    pub(crate) fn warm_up(
-        &mut self,
-        source: &dyn SegmentSource,
-        segment: &Segment,
-        playlist: &Path,
-    ) {
-        if let Ok(read) = self.read(source, segment, playlist) {
-            let _ = self.reader.index(&read);
-        }
-    }
-
-    /// What is added next is known without having been indexed.
-    pub(crate) fn known(&mut self, discontinuity: bool) {
-        self.discontinuity |= discontinuity;
-    }
-
-    /// Adds the segment that was indexed.
+    /// Adds a segment that was indexed.
     pub(crate) fn push(&mut self, label: &Label, index: impl Into<Arc<SegmentIndex>>, held: Held) {
         let Some(path) = held.path().map(Path::to_owned) else {
             return;
         };
+        let (lost, broken) = (
+            std::mem::take(&mut self.lost),
+            std::mem::take(&mut self.broken),
+        );
+        self.missing = 0;
         let info = SegmentInfo {
             location: Location::File(path),
             byte_range: held.byte_range.filter(|_| held.holding.is_none()),
@@ -338,58 +307,35 @@ impl Line {
             sequence: label.sequence,
             duration: label.duration,
             start_time: label.start_time,
-            discontinuity: std::mem::take(&mut self.discontinuity),
-            missing_before: std::mem::take(&mut self.missing),
+            discontinuity: label.discontinuity || broken,
+            missing_before: label.missing_before.saturating_add(lost),
         };
-        self.timeline.push(info, index.into());
-        self.held.push_back(held);
+        Arc::make_mut(&mut self.timeline).push(info, index.into());
+        self.held.push_back(Arc::new(held));
     }
 
-    /// Has what was found in its segments known to those who cut from what is listed. The first ones
-    /// may lack what came before them.
-    pub(crate) fn share(&self, indexes: &Indexes) {
-        let all = self.timeline.segments().iter().zip(&self.held);
-        for (segment, held) in all.skip(MARGIN) {
-            share(indexes, &segment.index, held);
+    /// A segment is in the spool now that could not be kept when it came. One that is not on the line
+    /// any more goes with the last clip that reads it.
+    pub(crate) fn keep(&mut self, id: u64, holding: Arc<Holding>) {
+        let at = self.held.iter().position(|held| held.id == id);
+        let Some((at, held)) = at.and_then(|at| Some((at, self.held.get_mut(at)?))) else {
+            holding.release();
+            return;
+        };
+        let timeline = Arc::make_mut(&mut self.timeline);
+        if let Some(number) = timeline.segments().get(at).map(|segment| segment.number) {
+            timeline.relocate(number, Location::File(holding.kept.path.clone()));
         }
+        let held = Arc::make_mut(held);
+        held.mark = holding.kept.mark;
+        held.holding = Some(holding);
     }
 
-    /// The same for its last segment alone.
+    /// Has what was found in its last segment known to those who cut from what is listed.
     pub(crate) fn share_last(&self, indexes: &Indexes) {
         let last = self.timeline.segments().back().zip(self.held.back());
         if let Some((segment, held)) = last {
             share(indexes, &segment.index, held);
-        }
-    }
-
-    /// Whether there are segments that may still be kept.
-    pub(crate) fn has_unkept(&self) -> bool {
-        self.held.iter().any(|held| held.unkept.is_some())
-    }
-
-    /// Has segments kept that could not be kept before, as far as `keep` can do it now.
-    pub(crate) fn keep_again(
-        &mut self,
-        mut keep: impl FnMut(&Held, &Unkept) -> Option<(Kept, Arc<Holding>)>,
-    ) {
-        let timeline = &mut self.timeline;
-        for (at, held) in self.held.iter_mut().enumerate() {
-            let Some(unkept) = held.unkept.take() else {
-                continue;
-            };
-            // What has gone or changed cannot be kept any more.
-            if !held.original_is_intact() {
-                continue;
-            }
-            let Some((kept, holding)) = keep(held, &unkept) else {
-                held.unkept = Some(unkept);
-                continue;
-            };
-            if let Some(number) = timeline.segments().get(at).map(|segment| segment.number) {
-                timeline.relocate(number, Location::File(kept.path));
-            }
-            held.mark = kept.mark;
-            held.holding = Some(holding);
         }
     }
 
@@ -403,31 +349,34 @@ impl Line {
 
     /// Lets go of what lies before `from`. Gives the files of the segments that no clip from there
     /// on holds a sample of, and that were not given before.
-    pub(crate) fn forget_before(&mut self, from: Ticks) -> Vec<Held> {
+    pub(crate) fn forget_before(&mut self, from: Ticks) -> Vec<Arc<Held>> {
         let Some(first) = self.first_needed(from) else {
             return Vec::new();
         };
         let segments = self.timeline.segments();
         let count = segments.iter().take_while(|s| s.number < first).count();
+        if count == 0 {
+            return Vec::new();
+        }
         let gone: Vec<_> = self.held.drain(..count.min(self.held.len())).collect();
         for held in &gone {
             if let Some(holding) = &held.holding {
                 holding.release();
             }
         }
-        self.timeline.forget_before(first);
+        Arc::make_mut(&mut self.timeline).forget_before(first);
         gone
     }
 
     /// Lets go of everything.
-    pub(crate) fn forget_all(&mut self) -> Vec<Held> {
+    pub(crate) fn forget_all(&mut self) -> Vec<Arc<Held>> {
         let gone: Vec<_> = self.held.drain(..).collect();
         for held in &gone {
             if let Some(holding) = &held.holding {
                 holding.release();
             }
         }
-        self.timeline.forget_before(u64::MAX);
+        self.timeline = Arc::default();
         gone
     }
 
@@ -453,12 +402,12 @@ impl Line {
                 ..segment.info.clone()
             };
             timeline.push(info, Arc::clone(&segment.index));
-            held.push_back(files.clone());
+            held.push_back(Arc::clone(files));
         }
-        self.timeline = timeline;
+        self.timeline = Arc::new(timeline);
         self.held = held;
-        self.missing += missing;
-        self.discontinuity |= discontinuity;
+        self.lost = self.lost.saturating_add(missing);
+        self.broken |= discontinuity;
     }
 }
 
@@ -480,4 +429,19 @@ pub(crate) fn first_timestamp(index: &SegmentIndex) -> Option<Ticks> {
     let first = track.samples().iter().map(|sample| sample.pts()).min()?;
     let clock = i128::from(track.timing().clock().max(1));
     Ticks::try_from(i128::from(first) * 90_000 / clock).ok()
+}
+
+/// The longest that a segment is taken to last, three years: as many of them as a playlist may list
+/// still add up.
+const LONGEST: Ticks = Ticks::MAX / 1_000_000;
+
+/// A duration in 90 kHz ticks.
+pub(crate) fn ticks(duration: Duration) -> Ticks {
+    let micros = i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
+    (micros.saturating_mul(9).saturating_add(50) / 100).min(LONGEST)
+}
+
+/// 90 kHz ticks as a duration.
+pub(crate) fn delta(ticks: Ticks) -> TimeDelta {
+    TimeDelta::microseconds(ticks.saturating_mul(100) / 9)
 }

@@ -8,9 +8,10 @@ use std::time::{Duration, SystemTime};
 use clipmill::Ticks;
 use clipmill_playlist::{Location, MediaPlaylist, Playlist, PlaylistLimits, Segment, candidates};
 
-use super::session::Session;
+use super::line::ticks;
 use crate::catalog::Boundary;
 use crate::sources::taken::{Files, Seen, Taken, TakenSegment};
+use crate::spool::Label;
 
 /// So much of what a playlist lists already is recorded when it is first seen, or an interval
 /// where that is longer: an event playlist may list days.
@@ -107,27 +108,23 @@ pub(crate) fn place_of(
 }
 
 /// How long the segments were that nobody saw: what the dates say, else as many as are missing of
-/// the usual length.
+/// the usual length. `before` is the last segment that was taken, and `unseen` the length of those that
+/// are missing since, in 90 kHz ticks.
 pub(crate) fn missing_length(
-    session: &Session,
+    before: Option<&Label>,
+    unseen: Ticks,
     listed: &[Segment],
     from: usize,
     missing: u64,
 ) -> Ticks {
-    let before = session
-        .line
-        .timeline()
-        .segments()
-        .back()
-        .map(|segment| &segment.info);
     let now = listed.get(from).and_then(|segment| segment.start_time);
     if let (Some(before), Some(now)) = (before, now)
         && let Some(then) = before.start_time
     {
         let elapsed = (now - then).num_microseconds().unwrap_or(0) * 9 / 100;
-        return (elapsed - before.duration - session.line.missing()).max(0);
+        return (elapsed - before.duration - unseen).max(0);
     }
     let total: Duration = listed.iter().map(|segment| segment.duration).sum();
-    let usual = super::session::ticks(total) / i64::try_from(listed.len().max(1)).unwrap_or(1);
+    let usual = ticks(total) / i64::try_from(listed.len().max(1)).unwrap_or(1);
     usual.saturating_mul(i64::try_from(missing).unwrap_or(i64::MAX))
 }

@@ -2,15 +2,15 @@
 //!
 //! ```text
 //! folder ──sources──▶ a playlist changed
-//! playlist ──stream──▶ segments that are new, a session that begins or ends
-//! segment ──session──▶ read and indexed once, kept in the spool
-//! line of segments ──boundary, periodic──▶ a clip is complete
+//! playlist ──intake──▶ segments that are new, a session that begins or ends
+//! segment ──feed──▶ read, decrypted, put together with its sound, indexed and kept in the spool, once
+//! line of segments ──task: boundary, periodic──▶ a clip is complete
 //! clip ──make──▶ file, catalog entry, webhook: all of them or none
 //! ```
 //!
-//! There is one task per app, which watches its folder, and a few threads for all that reads and
-//! writes ([`crate::schedule`]); a stream is a value behind a lock, not a thread. What is kept of a
-//! segment in memory is its index.
+//! There is one task per app, which watches its folder, one per stream, which alone has what is known of
+//! it and works in short steps ([`task`]), and a few threads for all that reads, writes and waits
+//! ([`crate::schedule`]). What is kept of a segment in memory is its index.
 //!
 //! **Sessions.** A stream's media from its first segment to its end is a session, on one timeline:
 //! that of `PROGRAM-DATE-TIME`, else one laid from the arrival of the segments. Clips never reach
@@ -27,20 +27,28 @@ mod app;
 mod asked;
 mod boundary;
 mod clipping;
+mod dated;
 mod delete;
+mod feed;
 mod growing;
 mod history;
 mod indexes;
+mod intake;
+mod keeper;
 mod line;
 mod listing;
 mod make;
+mod on_disk;
 mod periodic;
+mod reading;
 mod recover;
 mod request;
 mod session;
 mod shared;
+mod state;
 mod stream;
 mod switch;
+mod task;
 mod virtual_clip;
 mod window;
 
@@ -58,8 +66,8 @@ use self::asked::Asked;
 use self::indexes::Indexes;
 pub use self::request::{ClipWindow, MadeClip, OnDemandError, RecorderStatus};
 use self::shared::{Shared, Troubles, lock};
-use self::stream::Stream;
 pub use self::switch::{Switched, set_switch};
+use self::task::Command;
 pub use self::virtual_clip::VirtualClip;
 use self::virtual_clip::VirtualClips;
 use self::window::AskedWindow;
@@ -162,7 +170,7 @@ impl Recorders {
             apps.retain(|name, app| {
                 let stays = now.app(name).is_some();
                 if !stays {
-                    app.closed.notify_one();
+                    app.close();
                 }
                 stays
             });
@@ -284,15 +292,10 @@ impl Recorders {
 
     /// Turns the recording of a stream on or off, while it is live.
     pub async fn switch(&self, app: &str, stream: &str, on: bool) -> Switched {
-        let found = self
-            .app(app)
-            .and_then(|app| Some((app.stream(stream)?, app)));
-        let Some((stream, app)) = found else {
-            return Switched::NotLive;
-        };
-        let shared = Arc::clone(&self.inner.shared);
-        let turned = tokio::task::spawn_blocking(move || stream.switch(on, &shared, &app));
-        turned.await.unwrap_or(Switched::NotLive)
+        match self.app(app).and_then(|app| app.stream(stream)) {
+            Some(stream) => stream.switch(on).await,
+            None => Switched::NotLive,
+        }
     }
 
     /// Removes a stream's HLS files, as far as no clip to come needs them.
@@ -314,10 +317,9 @@ impl Recorders {
             return false;
         };
         let replaced = app.set_interval(Some(interval)).is_some();
-        self.each_stream(&app, move |stream, shared, app| {
-            stream.record(interval, shared, app);
-        })
-        .await;
+        for stream in app.streams() {
+            stream.tell(Command::Record(interval));
+        }
         replaced
     }
 
@@ -327,32 +329,17 @@ impl Recorders {
             return false;
         };
         let was_on = app.set_interval(None).is_some();
-        self.each_stream(&app, Stream::stop_recording).await;
-        was_on
-    }
-
-    /// Streams' locks may be held while a segment is read: no task waits for them.
-    async fn each_stream(
-        &self,
-        app: &Arc<App>,
-        each: impl Fn(&Arc<Stream>, &Arc<Shared>, &Arc<App>) + Send + 'static,
-    ) {
-        let (shared, app) = (Arc::clone(&self.inner.shared), Arc::clone(app));
-        let worked = tokio::task::spawn_blocking(move || {
-            for stream in app.streams() {
-                each(&stream, &shared, &app);
-            }
-        });
-        if let Err(error) = worked.await {
-            tracing::error!(%error, "not every stream was told");
+        for stream in app.streams() {
+            stream.tell(Command::StopRecording);
         }
+        was_on
     }
 
     /// The live edge of a stream and its target duration, in milliseconds.
     #[must_use]
     pub fn live_edge(&self, app: &str, stream: &str) -> Option<(i64, i64)> {
         let stream = self.app(app)?.stream(stream)?;
-        *lock(&stream.edge)
+        stream.shown().edge
     }
 
     /// How the recorders stand.
@@ -373,7 +360,7 @@ impl Recorders {
         let shared = &self.inner.shared;
         shared.draining.store(true, Ordering::SeqCst);
         for app in lock(&self.inner.apps).values() {
-            app.closed.notify_one();
+            app.close();
         }
         while shared.making.load(Ordering::SeqCst) > 0 {
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -383,25 +370,5 @@ impl Recorders {
         }
         let context = Arc::clone(shared);
         let _ = tokio::task::spawn_blocking(move || context.pool.close()).await;
-    }
-}
-
-impl Stream {
-    fn record(self: &Arc<Self>, interval: Duration, shared: &Arc<Shared>, app: &Arc<App>) {
-        let mut state = lock(&self.state);
-        if let Some(session) = &mut state.session {
-            session.record(interval);
-        }
-        drop(state);
-        self.queue_cut(shared, app);
-    }
-
-    fn stop_recording(self: &Arc<Self>, shared: &Arc<Shared>, app: &Arc<App>) {
-        let mut state = lock(&self.state);
-        if let Some(session) = &mut state.session {
-            session.stop_recording();
-        }
-        drop(state);
-        self.queue_look(shared, app, Duration::ZERO);
     }
 }

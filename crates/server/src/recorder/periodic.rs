@@ -1,4 +1,4 @@
-//! Periodic clips: decided under the stream's lock, made outside it.
+//! Periodic clips: decided by the stream's task in short steps, made by the workers.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,11 +9,12 @@ use clipmill::{Bounds, Clip, Cut, Ticks};
 use super::app::App;
 use super::boundary::{self, Mark};
 use super::growing::Growing;
-use super::line::{Held, Snapshot};
+use super::line::{Held, Snapshot, delta, ticks};
 use super::make::{Recipe, make, rfc3339};
-use super::session::{Ending, Recording, Session, delta, missing, ticks};
-use super::shared::{MakeError, Shared, lock};
-use super::stream::{State, Stream};
+use super::session::{Ending, Recording, Session, missing};
+use super::shared::{MakeError, Shared};
+use super::state::State;
+use super::task::Task;
 use crate::catalog::Boundary;
 use crate::model::VodGap;
 use crate::schedule::{Urgency, spread};
@@ -47,7 +48,7 @@ enum Step {
 
 /// A clip that is complete.
 #[derive(Debug, Clone, PartialEq)]
-struct Piece {
+pub(crate) struct Piece {
     from: Mark,
     /// `None`: to the end of the media.
     to: Option<Mark>,
@@ -60,35 +61,37 @@ struct Piece {
 impl Session {
     /// From the live edge on; what is in the making is ended before.
     pub(crate) fn record(&mut self, interval: Duration) {
-        match &self.recording {
+        match &self.clips.recording {
             Recording::Off => {
                 let edge = self.line.timeline().end();
-                self.recording = Recording::Waiting(edge.unwrap_or(Ticks::MIN));
-                self.interval = interval;
-                self.ending = None;
+                self.clips.recording = Recording::Waiting(edge.unwrap_or(Ticks::MIN));
+                self.clips.interval = interval;
+                self.clips.ending = None;
             }
-            Recording::Waiting(_) => self.interval = interval,
-            Recording::On(_) | Recording::Resuming(_) => {
-                self.ending = Some(Ending::Restart(interval));
-                self.goes_on = true;
+            Recording::Waiting(_) => self.clips.interval = interval,
+            Recording::On(_) | Recording::Resuming(_) | Recording::Beginning(..) => {
+                self.clips.ending = Some(Ending::Restart(interval));
+                self.clips.goes_on = true;
             }
         }
     }
 
     /// No further than to the live edge. What has come until now belongs to the last clip.
     pub(crate) fn stop_recording(&mut self) {
-        match &self.recording {
+        match &self.clips.recording {
             Recording::Off => {}
-            Recording::Waiting(_) => self.recording = Recording::Off,
-            Recording::On(_) | Recording::Resuming(_) => self.ending = Some(Ending::Listed),
+            Recording::Waiting(_) => self.clips.recording = Recording::Off,
+            Recording::On(_) | Recording::Resuming(_) | Recording::Beginning(..) => {
+                self.clips.ending = Some(Ending::Listed);
+            }
         }
     }
 
     /// Everything that was listed has been taken in.
     pub(crate) fn all_listed(&mut self) {
         self.tape_listed();
-        if self.ending == Some(Ending::Listed) {
-            self.ending = Some(Ending::Last);
+        if self.clips.ending == Some(Ending::Listed) {
+            self.clips.ending = Some(Ending::Last);
         }
     }
 
@@ -96,7 +99,7 @@ impl Session {
     fn begin_step(&mut self) -> Step {
         let step = self.step();
         if matches!(step, Step::Cut(_)) {
-            self.goes_on = false;
+            self.clips.goes_on = false;
         }
         step
     }
@@ -104,12 +107,13 @@ impl Session {
     /// What is to be done next.
     fn step(&self) -> Step {
         let timeline = self.line.timeline();
-        let nothing_more = || match self.ending {
+        let nothing_more = || match self.clips.ending {
             None | Some(Ending::Listed) => Step::Wait,
             Some(Ending::Last | Ending::Restart(_)) => Step::Over,
         };
-        let mark = match &self.recording {
+        let mark = match &self.clips.recording {
             Recording::Off => return Step::Over,
+            Recording::Beginning(..) => return Step::Wait,
             Recording::Waiting(from) => {
                 return Mark::first(timeline, *from).map_or_else(nothing_more, Step::Begin);
             }
@@ -126,10 +130,10 @@ impl Session {
             }
             Recording::On(mark) => *mark,
         };
-        if let Some(to) = mark.next(timeline, self.interval) {
+        if let Some(to) = mark.next(timeline, self.clips.interval) {
             return self.piece(mark, Some(to), None);
         }
-        match self.ending {
+        match self.clips.ending {
             None | Some(Ending::Listed) => Step::Wait,
             Some(Ending::Last) => self.piece(mark, None, None),
             Some(Ending::Restart(interval)) => match mark.latest(timeline) {
@@ -146,7 +150,7 @@ impl Session {
         };
         let boundary = Boundary {
             finished: to.is_none(),
-            ..self.written(end, self.ordinal + 1)
+            ..self.written(end, self.clips.ordinal + 1)
         };
         Step::Cut(Box::new(Piece {
             from,
@@ -159,46 +163,46 @@ impl Session {
     /// Goes on behind a piece, made from what was there until `known`. Gives what is done with
     /// until when.
     fn dealt_with(&mut self, piece: &Piece, known: Option<Ticks>, made: bool) -> Ticks {
-        self.ordinal = piece.boundary.ordinal;
+        self.clips.ordinal = piece.boundary.ordinal;
         if made {
-            self.hole = None;
-            self.has_clips = true;
+            self.clips.hole = None;
+            self.clips.any_made = true;
         }
         if let Some(interval) = piece.regrid {
-            self.interval = interval;
+            self.clips.interval = interval;
             self.restarted();
         }
-        self.from_the_start = false;
+        self.clips.from_the_start = false;
         if let Some(mark) = piece.to {
-            self.recording = Recording::On(mark);
+            self.clips.recording = Recording::On(mark);
             return mark.ticks;
         }
         // Since it was told to record on it may have been stopped anew, or be over: another last
         // clip is due then.
-        if let Some(end) = known.filter(|_| std::mem::take(&mut self.goes_on)) {
-            self.recording = Recording::Waiting(end);
-            if let Some(Ending::Restart(interval)) = self.ending {
-                self.interval = interval;
+        if let Some(end) = known.filter(|_| std::mem::take(&mut self.clips.goes_on)) {
+            self.clips.recording = Recording::Waiting(end);
+            if let Some(Ending::Restart(interval)) = self.clips.ending {
+                self.clips.interval = interval;
             }
             self.restarted();
             return end;
         }
-        self.recording = Recording::Off;
-        self.ending = None;
+        self.clips.recording = Recording::Off;
+        self.clips.ending = None;
         self.line.timeline().end().unwrap_or(Ticks::MAX)
     }
 
     /// A new grid has begun; it may have been told meanwhile to end for good.
     fn restarted(&mut self) {
-        if matches!(self.ending, Some(Ending::Restart(_))) {
-            self.ending = None;
+        if matches!(self.clips.ending, Some(Ending::Restart(_))) {
+            self.clips.ending = None;
         }
     }
 
     /// Where the clip begins whose first picture is at `mark`: sound ahead of the first picture of a
     /// session belongs to its first clip.
     pub(crate) fn clip_begins(&self, mark: Mark) -> Ticks {
-        if self.from_the_start {
+        if self.clips.from_the_start {
             Ticks::MIN
         } else {
             mark.ticks
@@ -209,12 +213,13 @@ impl Session {
     fn written(&self, mark: Mark, ordinal: u64) -> Boundary {
         let boundary = mark.to_boundary(self.line.timeline(), &self.id, ordinal);
         let segments = self.line.timeline().segments().iter().zip(self.line.held());
-        let mut named = segments.filter_map(|(segment, held)| {
+        let mut of_boundary = segments.filter(|(one, _)| one.info.sequence == boundary.sequence);
+        let name = of_boundary.find_map(|(_, held)| {
             let name = held.original.as_ref()?.file_name()?.to_str()?;
-            (segment.info.sequence == boundary.sequence).then(|| name.to_owned())
+            Some(name.to_owned())
         });
         Boundary {
-            segment: named.next().unwrap_or_default(),
+            segment: name.unwrap_or_default(),
             taken: self.taken.written(boundary.sequence),
             ..boundary
         }
@@ -223,176 +228,137 @@ impl Session {
 
 /// Lets go of what a session that records nothing keeps beyond the last interval, which somebody
 /// may ask for.
-pub(crate) fn trim(session: &mut Session, app: &App) {
-    if session.recording != Recording::Off {
-        return;
-    }
-    if let Some(end) = session.line.timeline().end() {
-        let gone = session.forget_before(end - ticks(session.interval));
-        app.forget_links(&gone);
+pub(crate) fn trim(session: &mut Session) -> Vec<Arc<Held>> {
+    let end = session.line.timeline().end();
+    match (&session.clips.recording, end) {
+        (Recording::Off, Some(end)) => session.forget_before(end - ticks(session.clips.interval)),
+        _ => Vec::new(),
     }
 }
 
-impl Stream {
-    /// Has periodic clips made that are complete.
-    pub(crate) fn queue_cut(self: &Arc<Self>, shared: &Arc<Shared>, app: &Arc<App>) {
-        let due = self.next_cut(&lock(&self.state), app);
-        if let Some(due) = due {
-            self.submit_cut(due, shared, app);
-        }
-    }
-
-    /// Has the next step towards a clip done.
-    pub(crate) fn submit_cut(self: &Arc<Self>, due: Instant, shared: &Arc<Shared>, app: &Arc<App>) {
-        if shared.is_draining() {
-            return;
-        }
-        {
-            let mut queued = lock(&self.cut_due);
-            if queued.is_some_and(|queued| queued <= due) {
-                return;
-            }
-            *queued = Some(due);
-        }
-        let (stream, app) = (Arc::clone(self), Arc::clone(app));
-        let context = Arc::downgrade(shared);
-        shared.pool.submit(Urgency::Periodic, due, move || {
-            let Some(shared) = context.upgrade() else {
-                return;
-            };
-            {
-                let mut queued = lock(&stream.cut_due);
-                if queued.is_none_or(|queued| queued > Instant::now()) {
-                    return;
-                }
-                *queued = None;
-            }
-            let again = {
-                let Ok(_alone) = stream.cutting.try_lock() else {
-                    return;
-                };
-                let _counted = shared.count_making();
-                stream.cut(&shared, &app)
-            };
-            // One at a time, so that a stream that has to catch up does not hold up the others.
-            if again {
-                stream.queue_cut(&shared, &app);
-            }
-        });
-    }
-
+impl State {
     /// When the next clip is to be made, if one is complete.
-    pub(crate) fn next_cut(&self, state: &State, app: &App) -> Option<Instant> {
+    pub(crate) fn next_cut(&self, app: &App, stream: &str) -> Option<Instant> {
         let now = Instant::now();
-        if let Some((at, _)) = state.retry
+        if let Some((at, _)) = self.retry
             && at > now
         {
-            return None;
+            return Some(at);
         }
-        if !state.closing.is_empty() {
+        if !self.closing.is_empty() {
             return Some(now);
         }
-        let session = state.session.as_ref()?;
+        let session = self.session.as_ref()?;
         if session.tape_is_due() {
             return Some(now);
         }
-        match session.step() {
+        let (step, clips) = (session.step(), &session.clips);
+        match step {
             Step::Wait => None,
-            Step::Over if session.ending.is_none() => None,
-            Step::Cut(piece) if session.ending.is_none() && piece.to.is_some() => {
-                Some(session.grown_at.max(now) + spread(app.name(), &self.id, session.interval))
+            Step::Over if clips.ending.is_none() => None,
+            Step::Cut(piece) if clips.ending.is_none() && piece.to.is_some() => {
+                Some(session.grown_at.max(now) + spread(app.name(), stream, clips.interval))
             }
             _ => Some(now),
         }
     }
 
-    /// Does one step; says whether there may be another.
-    fn cut(self: &Arc<Self>, shared: &Arc<Shared>, app: &Arc<App>) -> bool {
-        if shared.is_draining() {
-            return false;
+    /// Something failed. Gives how often it did, and says when to try again.
+    pub(crate) fn failed(&mut self, error: &MakeError, whom: &str, shared: &Shared) -> u32 {
+        let tries = self.retry.map_or(0, |(_, tries)| tries) + 1;
+        let full = matches!(error, MakeError::DiskFull);
+        let pause = match error {
+            MakeError::DiskFull => NO_ROOM,
+            _ => (Duration::from_millis(500) * 2_u32.pow(tries.min(8))).min(LONGEST_PAUSE),
+        };
+        self.retry = Some((Instant::now() + pause, tries));
+        shared.troubles.set(whom, full, &error.to_string());
+        tries
+    }
+
+    /// How often the next thing to be made has failed.
+    pub(crate) fn tries(&self) -> u32 {
+        self.retry.map_or(0, |(_, tries)| tries)
+    }
+}
+
+impl Task {
+    /// Does one step towards a clip: decides here what is to be made, and has it made elsewhere.
+    pub(crate) fn cut(&mut self) {
+        if let Some(tape) = self.state.cut_tape() {
+            return self.make_tape(tape);
         }
-        let mut state = lock(&self.state);
-        if let Some(tape) = self.cut_tape(&mut state) {
-            drop(state);
-            return self.make_tape(tape, shared, app);
-        }
-        let closing = !state.closing.is_empty();
-        let State {
-            closing: sessions,
-            session,
-            ..
-        } = &mut *state;
-        let Some(subject) = sessions.first_mut().or(session.as_mut()) else {
-            return false;
+        let closing = !self.state.closing.is_empty();
+        let Some(subject) = self.state.subject() else {
+            return;
         };
         match subject.begin_step() {
-            Step::Wait => false,
-            Step::Over if closing && subject.end_tape() => true,
+            Step::Wait => {}
+            Step::Over if closing && subject.end_tape() => {}
             Step::Over if closing => {
-                let mut over = state.closing.remove(0);
-                state.retry = None;
-                drop(state);
-                let gone = over.line.forget_all();
-                app.forget_links(&gone);
-                drop(gone);
-                let folder = over.folder.clone();
-                drop(over);
-                shared.spool.remove_empty(&folder);
-                true
+                let over = self.state.closing.remove(0);
+                self.state.retry = None;
+                self.forget_session(over);
             }
             Step::Over => {
-                subject.recording = Recording::Off;
-                subject.ending = None;
-                false
+                subject.clips.recording = Recording::Off;
+                subject.clips.ending = None;
             }
-            Step::Begin(mark) => self.begin_recording(&mut state, mark, shared, app),
+            Step::Begin(mark) => self.begin_recording(mark),
             Step::Regrid(interval) => {
-                if let (Recording::On(mark), timeline) =
-                    (&subject.recording, subject.line.timeline())
+                let clips = &mut subject.clips;
+                if let (Recording::On(mark), timeline) = (&clips.recording, subject.line.timeline())
                     && let Some(grid_ms) = boundary::time_ms(timeline, mark.ticks)
                 {
-                    subject.recording = Recording::On(Mark { grid_ms, ..*mark });
+                    clips.recording = Recording::On(Mark { grid_ms, ..*mark });
                 }
-                subject.interval = interval;
-                subject.ending = None;
-                true
+                clips.interval = interval;
+                clips.ending = None;
             }
             Step::Cut(piece) => {
                 let work = Work {
                     session: subject.id.clone(),
                     sub_folder: subject.sub_folder.clone(),
-                    hole: subject.hole.clone(),
+                    hole: subject.clips.hole.clone(),
                     complete: subject.grown_at,
                     snapshot: subject.line.snapshot(),
-                    growing: subject.growing.take().map(Box::new),
+                    growing: subject.growth.take(),
                     from: subject.clip_begins(piece.from),
                     missing: subject.line.missing(),
                     piece: *piece,
+                    tries: self.state.tries(),
                 };
-                drop(state);
-                self.cut_piece(work, shared, app)
+                self.cut_piece(work);
             }
         }
     }
 
-    fn begin_recording(&self, state: &mut State, mark: Mark, shared: &Shared, app: &App) -> bool {
-        let State {
-            closing,
-            session,
-            retry,
-            ..
-        } = state;
-        let Some(subject) = closing.first_mut().or(session.as_mut()) else {
-            return false;
+    /// All clips of a session are made.
+    fn forget_session(&self, mut over: Session) {
+        let gone = over.line.forget_all();
+        let (app, stream) = (Arc::clone(&self.app), Arc::clone(&self.stream));
+        self.submit(Urgency::Segments, move |shared| {
+            app.forget_links(&gone);
+            drop(gone);
+            let folder = shared.spool.session(app.name(), &stream, &over.id);
+            drop(over);
+            shared.spool.remove_empty(&folder);
+        });
+    }
+
+    fn begin_recording(&mut self, mark: Mark) {
+        let (app, stream) = (Arc::clone(&self.app), Arc::clone(&self.stream));
+        let Some(subject) = self.state.subject() else {
+            return;
         };
-        if let Recording::Resuming(left_off) = &subject.recording {
+        if let Recording::Resuming(left_off) = &subject.clips.recording {
             let timeline = subject.line.timeline();
             if boundary::find(timeline, left_off).is_some_and(|(_, exact)| exact) {
-                subject.recording = Recording::On(mark);
-                return true;
+                subject.clips.recording = Recording::On(mark);
+                return;
             }
             let from = left_off.cut_ms.or(left_off.time_ms);
-            if subject.hole.is_none() {
+            if subject.clips.hole.is_none() {
                 let gap = VodGap {
                     from: from.map(rfc3339),
                     to: boundary::time_ms(timeline, mark.ticks).map(rfc3339),
@@ -400,176 +366,200 @@ impl Stream {
                 };
                 tracing::error!(
                     app = app.name(),
-                    stream = self.id,
+                    stream = &*stream,
                     from = gap.from,
                     to = gap.to,
                     "segments are lost that no clip holds"
                 );
-                subject.hole = Some(gap);
+                subject.clips.hole = Some(gap);
             }
         }
-        subject.from_the_start = subject.recording == Recording::Waiting(Ticks::MIN);
-        if let Some(hole) = &mut subject.hole
+        let begins = boundary::time_ms(subject.line.timeline(), mark.ticks);
+        let clips = &mut subject.clips;
+        clips.from_the_start = clips.recording == Recording::Waiting(Ticks::MIN);
+        if let Some(hole) = &mut clips.hole
             && hole.to.is_none()
         {
-            let begins = boundary::time_ms(subject.line.timeline(), mark.ticks);
             hole.to = begins.map(rfc3339);
             // Clocks may say that it began before the one ahead of it was over.
             if hole.to <= hole.from {
-                subject.hole = None;
+                clips.hole = None;
             }
         }
         let written = Boundary {
-            gap: subject.hole.clone(),
-            from_the_start: subject.from_the_start,
-            ..subject.written(mark, subject.ordinal)
+            gap: subject.clips.hole.clone(),
+            from_the_start: subject.clips.from_the_start,
+            ..subject.written(mark, subject.clips.ordinal)
         };
-        if let Err(error) = shared
-            .catalog
-            .set_boundary(app.name(), &self.id, Some(&written))
-        {
-            self.failed(retry, &error.into(), shared, app);
-            return false;
-        }
-        subject.recording = Recording::On(mark);
-        true
-    }
-
-    fn cut_piece(self: &Arc<Self>, mut work: Work, shared: &Arc<Shared>, app: &Arc<App>) -> bool {
-        let damaged = work.damaged();
-        if !damaged.is_empty() {
-            tracing::error!(
-                app = app.name(),
-                stream = self.id,
-                segments = damaged.len(),
-                "segments were deleted or overwritten before their clip was made"
-            );
-            let mut state = lock(&self.state);
-            if let Some(session) = state.by_id(&work.session) {
-                session.lose(&damaged);
-            }
-            return true;
-        }
-        let bounds = Bounds {
-            from: Some(work.from),
-            to: work.piece.to.map(|to| to.ticks),
-        };
-        let Some(clip) = Clip::new(&work.snapshot.timeline, bounds, Cut::Keyframe) else {
-            return self.go_on(&work, false, shared, app);
-        };
-        let recipe = Recipe {
-            stream: &self.id,
-            sub_folder: work.sub_folder.as_deref(),
-            vod_id: None,
-            boundary: Some(&work.piece.boundary),
-            missing: work
-                .hole
-                .clone()
-                .into_iter()
-                .chain(work.gap_behind(&clip))
-                .collect(),
-            clip,
-            from_the_start: work.from == Ticks::MIN,
-            window: None,
-            complete: work.complete,
-            growing: work.growing.take().map(|growing| *growing),
-        };
-        match make(shared, app, recipe, |_, _| None) {
-            Ok(_) => {
-                shared.troubles.clear(&self.whom(app));
-                self.go_on(&work, true, shared, app)
-            }
-            Err(error) => {
-                let mut state = lock(&self.state);
-                let tries = self.failed(&mut state.retry, &error, shared, app);
-                drop(state);
-                if matches!(error, MakeError::Media(_)) && tries >= TRIES {
-                    tracing::error!(app = app.name(), stream = self.id, "the clip is given up");
-                    shared.troubles.clear(&self.whom(app));
-                    return self.go_on(&work, false, shared, app);
-                }
-                false
-            }
-        }
-    }
-
-    /// Notes a failure, and when to try again; gives how often it failed.
-    pub(super) fn failed(
-        &self,
-        retry: &mut Option<(Instant, u32)>,
-        error: &MakeError,
-        shared: &Shared,
-        app: &App,
-    ) -> u32 {
-        let tries = retry.map_or(0, |(_, tries)| tries) + 1;
-        let full = matches!(error, MakeError::DiskFull);
-        let pause = match error {
-            MakeError::DiskFull => NO_ROOM,
-            _ => (Duration::from_millis(500) * 2_u32.pow(tries.min(8))).min(LONGEST_PAUSE),
-        };
-        *retry = Some((Instant::now() + pause, tries));
-        shared
-            .troubles
-            .set(&self.whom(app), full, &error.to_string());
-        tries
-    }
-
-    /// The piece is dealt with: recording goes on behind it. Without a clip, because there is no
-    /// media in it, that is yet to be written down.
-    fn go_on(&self, work: &Work, made: bool, shared: &Shared, app: &App) -> bool {
-        let mut state = lock(&self.state);
-        let written = work.piece.boundary.clone();
-        if !made
-            && let Err(error) = shared
+        let clips = &mut subject.clips;
+        let origin = std::mem::replace(&mut clips.recording, Recording::Off);
+        clips.recording = Recording::Beginning(mark, Box::new(origin));
+        let session = subject.id.clone();
+        self.work(Urgency::Segments, move |shared| {
+            let stored = shared
                 .catalog
-                .set_boundary(app.name(), &self.id, Some(&written))
-        {
-            self.failed(&mut state.retry, &error.into(), shared, app);
-            return false;
+                .set_boundary(app.name(), &stream, Some(&written));
+            let result = stored.map_err(MakeError::from);
+            Made::Begun { session, result }
+        });
+    }
+
+    fn cut_piece(&mut self, mut work: Work) {
+        let (app, stream) = (Arc::clone(&self.app), Arc::clone(&self.stream));
+        self.work(Urgency::Periodic, move |shared| {
+            let _counted = shared.count_making();
+            let result = work.make(&stream, shared, &app);
+            let known = work.snapshot.timeline.end();
+            let Work { session, piece, .. } = work;
+            Made::Piece {
+                session,
+                piece: Box::new(piece),
+                known,
+                result,
+            }
+        });
+    }
+
+    /// What was to be made is made, or is not.
+    pub(crate) async fn made(&mut self, made: Made) {
+        let whom = self.whom();
+        match made {
+            Made::Begun { session, result } => {
+                let failed = result.as_ref().err();
+                if let Some(error) = failed {
+                    self.state.failed(error, &whom, &self.shared);
+                }
+                let failed = failed.is_some();
+                if let Some(session) = self.state.by_id(&session)
+                    && let Recording::Beginning(mark, origin) = &mut session.clips.recording
+                {
+                    let origin = std::mem::replace(origin.as_mut(), Recording::Off);
+                    let mark = *mark;
+                    session.clips.recording = if failed { origin } else { Recording::On(mark) };
+                }
+            }
+            Made::Piece {
+                session,
+                piece,
+                known,
+                result,
+            } => self.piece_made(&session, &piece, known, result),
+            Made::Panicked => {
+                let error = MakeError::Store("it ended in a panic".to_owned());
+                self.state.failed(&error, &whom, &self.shared);
+                if let Some(clips) = self.state.subject().map(|subject| &mut subject.clips)
+                    && let Recording::Beginning(_, origin) = &mut clips.recording
+                {
+                    clips.recording = std::mem::replace(origin.as_mut(), Recording::Off);
+                }
+            }
+            Made::Tape { session, result } => self.tape_made(&session, result).await,
         }
-        state.retry = None;
-        let Some(session) = state.by_id(&work.session) else {
-            return false;
+    }
+
+    fn piece_made(
+        &mut self,
+        session: &str,
+        piece: &Piece,
+        known: Option<Ticks>,
+        result: Result<PieceMade, NotMade>,
+    ) {
+        let whom = self.whom();
+        let made = match result {
+            Ok(made) => made == PieceMade::Stored,
+            Err(NotMade::Lost(lost)) => {
+                if let Some(session) = self.state.by_id(session) {
+                    session.lose(&lost);
+                }
+                return;
+            }
+            Err(NotMade::Failed(error)) => {
+                self.state.failed(&error, &whom, &self.shared);
+                return;
+            }
         };
-        let end = session.dealt_with(&work.piece, work.snapshot.timeline.end(), made);
+        self.shared.troubles.clear(&whom);
+        self.state.retry = None;
+        let Some(session) = self.state.by_id(session) else {
+            return;
+        };
+        let end = session.dealt_with(piece, known, made);
         let gone = session.forget_before(end);
-        app.forget_links(&gone);
-        let used_up = made && app.settings().delete_hls_after_clip;
-        if used_up {
-            session.delete_originals(end);
+        let mut used = Vec::new();
+        if made && self.app.settings().delete_hls_after_clip {
+            used = session.used_up(end);
+            used.extend(gone.iter().cloned());
         }
-        drop(state);
-        if used_up {
-            delete(&gone);
-        }
-        true
+        let app = Arc::clone(&self.app);
+        self.submit(Urgency::Segments, move |_| {
+            app.forget_links(&gone);
+            drop(gone);
+            delete(&used);
+        });
     }
 }
 
-impl State {
-    pub(super) fn by_id(&mut self, id: &str) -> Option<&mut Session> {
-        let all = self.closing.iter_mut().chain(self.session.as_mut());
-        all.into_iter().find(|session| session.id == id)
+/// What became of a clip.
+#[derive(Debug)]
+pub(crate) enum Made {
+    /// Where the first one begins was to be written down.
+    Begun {
+        session: String,
+        result: Result<(), MakeError>,
+    },
+    /// A worker fell over it.
+    Panicked,
+    /// A periodic clip, from what was there until `known`.
+    Piece {
+        session: String,
+        piece: Box<Piece>,
+        known: Option<Ticks>,
+        result: Result<PieceMade, NotMade>,
+    },
+    /// A recording. It is over also where nothing came of it.
+    Tape {
+        session: String,
+        result: Result<(), NotMade>,
+    },
+}
+
+/// What became of a periodic clip that is dealt with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PieceMade {
+    Stored,
+    /// Nothing was in it, or it was given up: only where it ends is written down.
+    Skipped,
+}
+
+/// Why there is no clip yet.
+#[derive(Debug)]
+pub(crate) enum NotMade {
+    /// The content of these segments, by their numbers on the line, is not what was indexed.
+    Lost(Vec<u64>),
+    Failed(MakeError),
+}
+
+impl From<MakeError> for NotMade {
+    fn from(error: MakeError) -> Self {
+        Self::Failed(error)
     }
 }
 
 impl Session {
-    /// Removes the media server's files of the segments that end before `end`: what is still
-    /// needed of them is in the spool.
-    fn delete_originals(&self, end: Ticks) {
+    /// The segments that end before `end`: what is still needed of them is in the spool.
+    fn used_up(&self, end: Ticks) -> Vec<Arc<Held>> {
         let segments = self.line.timeline().segments();
         let begins = segments.iter().map(|segment| segment.first_presented);
         let ends = begins.skip(1).chain([self.line.timeline().end()]);
         let used = self.line.held().iter().zip(ends);
-        for (held, _) in
-            used.filter(|(held, at)| at.is_some_and(|at| at <= end) && held.holding.is_some())
-        {
-            delete(std::slice::from_ref(held));
-        }
+        let used =
+            used.filter(|(held, at)| at.is_some_and(|at| at <= end) && held.holding.is_some());
+        used.map(|(held, _)| Arc::clone(held)).collect()
     }
 }
 
-fn delete(used: &[Held]) {
+/// Removes the media server's files.
+fn delete(used: &[Arc<Held>]) {
     for held in used {
         if let Some(path) = &held.original
             && held.original_is_intact()
@@ -588,6 +578,8 @@ struct Work {
     complete: Instant,
     snapshot: Snapshot,
     growing: Option<Box<Growing>>,
+    /// How often it failed.
+    tries: u32,
     /// Where it begins.
     from: Ticks,
     /// Length of the segments that are missing behind the last one, in 90 kHz ticks.
@@ -596,6 +588,51 @@ struct Work {
 }
 
 impl Work {
+    /// Makes the clip, or writes down that there is none.
+    fn make(&mut self, stream: &str, shared: &Shared, app: &App) -> Result<PieceMade, NotMade> {
+        let damaged = self.damaged();
+        if !damaged.is_empty() {
+            tracing::error!(
+                app = app.name(),
+                stream,
+                segments = damaged.len(),
+                "segments were deleted or overwritten before their clip was made"
+            );
+            return Err(NotMade::Lost(damaged));
+        }
+        let bounds = Bounds {
+            from: Some(self.from),
+            to: self.piece.to.map(|to| to.ticks),
+        };
+        if let Some(clip) = Clip::new(&self.snapshot.timeline, bounds, Cut::Keyframe) {
+            let missing = self.hole.clone().into_iter().chain(self.gap_behind(&clip));
+            let recipe = Recipe {
+                stream,
+                sub_folder: self.sub_folder.as_deref(),
+                vod_id: None,
+                boundary: Some(&self.piece.boundary),
+                missing: missing.collect(),
+                clip,
+                from_the_start: self.from == Ticks::MIN,
+                window: None,
+                complete: self.complete,
+                growing: self.growing.take().map(|growing| *growing),
+            };
+            match make(shared, app, recipe, |_, _| None) {
+                Ok(_) => return Ok(PieceMade::Stored),
+                Err(MakeError::Media(_)) if self.tries + 1 >= TRIES => {
+                    tracing::error!(app = app.name(), stream, "the clip is given up");
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let stored = shared
+            .catalog
+            .set_boundary(app.name(), stream, Some(&self.piece.boundary));
+        stored.map_err(MakeError::from)?;
+        Ok(PieceMade::Skipped)
+    }
+
     /// What is missing between the clip's last frame and where the next one begins.
     fn gap_behind(&self, clip: &Clip) -> Option<VodGap> {
         let timeline = &self.snapshot.timeline;
@@ -652,8 +689,7 @@ mod tests {
         fn new() -> Self {
             let mut session = Session::new(
                 "0-0".into(),
-                PathBuf::new(),
-                Path::new("cam.m3u8"),
+                PathBuf::from("cam.m3u8"),
                 None,
                 Duration::from_secs(2),
             );
@@ -705,7 +741,7 @@ mod tests {
             let Step::Begin(mark) = self.session.step() else {
                 panic!("{:?}", self.session.step());
             };
-            self.session.recording = Recording::On(mark);
+            self.session.clips.recording = Recording::On(mark);
         }
 
         /// The clip that is due, and what is known when it is begun to be made.
@@ -732,7 +768,7 @@ mod tests {
         assert_eq!(last.0.to, None);
         assert!(last.0.boundary.finished);
         demo.made(&last);
-        assert_eq!(demo.session.recording, Recording::Off);
+        assert_eq!(demo.session.clips.recording, Recording::Off);
     }
 
     #[test]
@@ -745,7 +781,7 @@ mod tests {
             demo.grow();
             // Neither its end nor another order takes back what came since.
             if over {
-                demo.session.ending = Some(Ending::Last);
+                demo.session.clips.ending = Some(Ending::Last);
             }
             let end = demo.made(&last);
             demo.begin();
@@ -756,7 +792,7 @@ mod tests {
             let rest = demo.due();
             assert_eq!(rest.0.from.ticks, end);
             demo.made(&rest);
-            assert_eq!(demo.session.recording, Recording::Off);
+            assert_eq!(demo.session.clips.recording, Recording::Off);
         }
     }
 
@@ -768,13 +804,13 @@ mod tests {
         demo.grow();
         let end = demo.made(&last);
         assert_eq!(Some(end), demo.session.line.timeline().end());
-        assert_eq!(demo.session.recording, Recording::Off);
+        assert_eq!(demo.session.clips.recording, Recording::Off);
         // A new order begins at the live edge.
         demo.session.record(INTERVAL);
         assert_eq!(demo.session.step(), Step::Wait);
         demo.grow();
         demo.begin();
-        let Recording::On(mark) = demo.session.recording else {
+        let Recording::On(mark) = demo.session.clips.recording else {
             panic!();
         };
         assert_eq!(mark.ticks, end);
@@ -791,8 +827,8 @@ mod tests {
         assert_eq!(early.0.regrid, Some(INTERVAL * 2));
         let end = demo.made(&early);
         assert_eq!(early.0.to.map(|to| to.ticks), Some(end));
-        assert_eq!(demo.session.ending, None);
-        assert_eq!(demo.session.interval, INTERVAL * 2);
+        assert_eq!(demo.session.clips.ending, None);
+        assert_eq!(demo.session.clips.interval, INTERVAL * 2);
         assert_eq!(demo.session.step(), Step::Wait);
     }
 }

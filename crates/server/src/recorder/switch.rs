@@ -12,11 +12,14 @@ use super::app::App;
 use super::boundary::{self, Mark};
 use super::line::{Held, Snapshot};
 use super::make::{Recipe, make};
+use super::periodic::{Made, NotMade};
 use super::session::{Ending, Session};
-use super::shared::{MakeError, Shared, lock};
-use super::stream::{State, Stream};
+use super::shared::{MakeError, Shared};
+use super::state::State;
+use super::task::Task;
 use crate::catalog::{Boundary, OpenRecording};
 use crate::model::{Broadcast, vod_id};
+use crate::schedule::Urgency;
 
 /// A recording that has not come to its end.
 #[derive(Debug)]
@@ -48,17 +51,6 @@ pub enum Switched {
 }
 
 impl Session {
-    /// Begins a recording where the session begins, if its broadcast wants all of it.
-    fn tape_all(&mut self) {
-        self.tape = Some(Tape::of(OpenRecording {
-            vod_id: vod_id(),
-            begins: Boundary {
-                session: self.id.clone(),
-                ..Boundary::default()
-            },
-        }));
-    }
-
     /// Goes on with a recording of it that an earlier run began.
     pub(crate) fn tape_on(&mut self, written: &mut Vec<OpenRecording>) {
         let own = |one: &mut OpenRecording| one.begins.session == self.id;
@@ -74,14 +66,18 @@ impl Session {
     }
 
     /// Lets go of what lies before `end`, but for what the recording needs.
-    pub(crate) fn forget_before(&mut self, end: Ticks) -> Vec<Held> {
+    pub(crate) fn forget_before(&mut self, end: Ticks) -> Vec<Arc<Held>> {
         let from = match &self.tape {
             // It begins with the segment to come.
             Some(_) => self.tape_begins().or(self.line.timeline().end()),
             None => None,
         };
-        self.line
-            .forget_before(from.map_or(end, |from| from.min(end)))
+        let from = from.map_or(end, |from| from.min(end));
+        let gone = self.line.forget_before(from);
+        if let Some(first) = self.line.timeline().segments().front() {
+            self.taken.forget_before(first.info.sequence);
+        }
+        gone
     }
 
     /// Everything that was listed has been taken in.
@@ -118,57 +114,67 @@ impl Tape {
             ending: None,
         }
     }
+
+    /// A recording of all of a session.
+    pub(crate) fn of_all(session: &str) -> Self {
+        Self::of(OpenRecording {
+            vod_id: vod_id(),
+            begins: Boundary {
+                session: session.to_owned(),
+                ..Boundary::default()
+            },
+        })
+    }
 }
 
-impl Stream {
-    /// A session begins: its broadcast may want all of it recorded.
-    pub(crate) fn begin_tape(&self, state: &mut State, shared: &Shared, app: &App) {
-        let known = shared.catalog.broadcast(app.name(), &self.id);
-        let wanted = known.is_ok_and(|known| known.is_some_and(|known| known.mp4_enabled == 1));
-        if wanted && let Some(session) = &mut state.session {
-            session.tape_all();
-            self.write_tapes(state, shared, app);
-        }
+impl State {
+    /// The recordings that run, as they are written down.
+    fn open_recordings(&self) -> Vec<OpenRecording> {
+        let tapes = self.sessions().filter_map(|session| session.tape.as_ref());
+        tapes.map(|tape| tape.written.clone()).collect()
     }
 
-    /// A session of which only the playlist was left goes on, and its recording with it.
-    pub(crate) fn resume_tape(&self, state: &mut State, shared: &Shared, app: &App) {
-        let mut written = std::mem::take(&mut state.tapes);
-        if let Some(session) = &mut state.session {
-            session.tape_on(&mut written);
-        }
-        self.write_tapes(state, shared, app);
+    /// The recording that is to be made a clip now.
+    pub(crate) fn cut_tape(&self) -> Option<TapeWork> {
+        let session = self.sessions().find(|session| session.tape_is_due())?;
+        let begins = session.tape_begins();
+        let from = begins.and_then(|from| session.line.timeline().next_sync(from).or(Some(from)));
+        Some(TapeWork {
+            session: session.id.clone(),
+            vod_id: session.tape.as_ref()?.written.vod_id.clone(),
+            sub_folder: session.sub_folder.clone(),
+            snapshot: session.line.snapshot(),
+            from,
+            complete: session.grown_at,
+            tries: self.tries(),
+        })
     }
+}
 
+impl Task {
     /// Writes down which recordings run; says whether that could be done.
-    fn write_tapes(&self, state: &State, shared: &Shared, app: &App) -> bool {
-        let all = state.closing.iter().chain(&state.session);
-        let tapes = all.filter_map(|session| session.tape.as_ref());
-        let written: Vec<_> = tapes.map(|tape| tape.written.clone()).collect();
-        let kept = shared
-            .catalog
-            .set_recordings(app.name(), &self.id, &written);
-        if let Err(error) = &kept {
-            let (app, stream) = (app.name(), &self.id);
-            tracing::error!(app, stream, %error, "which recordings run is not written down");
-        }
-        kept.is_ok()
+    pub(crate) async fn write_tapes(&mut self) -> bool {
+        let written = self.state.open_recordings();
+        let (app, stream) = (Arc::clone(&self.app), Arc::clone(&self.stream));
+        let kept = self.do_now(move |shared| {
+            let kept = shared.catalog.set_recordings(app.name(), &stream, &written);
+            if let Err(error) = &kept {
+                let (app, stream) = (app.name(), &*stream);
+                tracing::error!(app, stream, %error, "which recordings run is not written down");
+            }
+            kept.is_ok()
+        });
+        kept.await.unwrap_or(false)
     }
 
     /// Begins a recording at the live edge, or ends the one that runs with what is listed.
-    pub(crate) fn switch(
-        self: &Arc<Self>,
-        on: bool,
-        shared: &Arc<Shared>,
-        app: &Arc<App>,
-    ) -> Switched {
-        let mut state = lock(&self.state);
-        let Some(session) = &mut state.session else {
+    pub(crate) async fn switch(&mut self, on: bool) -> Switched {
+        let Some(session) = &mut self.state.session else {
             return Switched::NotLive;
         };
         let millis = session.tape_begins().zip(session.line.timeline().end());
         let millis = millis.map_or(0, |(from, to)| (to - from).max(0) / 90);
-        let switched = match (&mut session.tape, on) {
+        match (&mut session.tape, on) {
             (Some(tape), false) if tape.ending.is_none() => {
                 tape.ending = Some(Ending::Listed);
                 let vod_id = tape.written.vod_id.clone();
@@ -190,119 +196,57 @@ impl Stream {
                     vod_id: vod_id.clone(),
                     begins,
                 }));
-                if !self.write_tapes(&state, shared, app) {
-                    if let Some(session) = &mut state.session {
+                if !self.write_tapes().await {
+                    if let Some(session) = &mut self.state.session {
                         session.tape = None;
                     }
                     return Switched::Already;
                 }
                 tracing::info!(
-                    app = app.name(),
-                    stream = self.id,
+                    app = self.app.name(),
+                    stream = &*self.stream,
                     vod = vod_id,
                     "recording"
                 );
                 Switched::Started { vod_id }
             }
-        };
-        drop(state);
-        self.queue_look(shared, app, std::time::Duration::ZERO);
-        switched
-    }
-
-    /// Makes the recording of a session a clip; says whether there may be more to do.
-    pub(crate) fn cut_tape(
-        self: &Arc<Self>,
-        state: &mut std::sync::MutexGuard<'_, State>,
-    ) -> Option<TapeWork> {
-        let State {
-            closing, session, ..
-        } = &mut **state;
-        let mut all = closing.iter_mut().chain(session.as_mut());
-        let session = all.find(|session| session.tape_is_due())?;
-        let begins = session.tape_begins();
-        let from = begins.and_then(|from| session.line.timeline().next_sync(from).or(Some(from)));
-        Some(TapeWork {
-            session: session.id.clone(),
-            vod_id: session.tape.as_ref()?.written.vod_id.clone(),
-            sub_folder: session.sub_folder.clone(),
-            snapshot: session.line.snapshot(),
-            from,
-            complete: session.grown_at,
-        })
-    }
-
-    /// The part that takes long, without the stream's lock.
-    pub(crate) fn make_tape(
-        self: &Arc<Self>,
-        work: TapeWork,
-        shared: &Arc<Shared>,
-        app: &Arc<App>,
-    ) -> bool {
-        let damaged = work.snapshot.damaged(|_| true);
-        if !damaged.is_empty() && work.from.is_some() {
-            tracing::error!(
-                app = app.name(),
-                stream = self.id,
-                segments = damaged.len(),
-                "segments were deleted or overwritten before their recording was made"
-            );
-            let mut state = lock(&self.state);
-            if let Some(session) = state.by_id(&work.session) {
-                session.lose(&damaged);
-            }
-            return true;
         }
-        let bounds = Bounds {
-            from: work.from,
-            to: None,
-        };
-        let clip = work
-            .from
-            .and_then(|_| Clip::new(&work.snapshot.timeline, bounds, Cut::Keyframe));
-        let made = clip.map(|clip| {
-            let recipe = Recipe {
-                stream: &self.id,
-                sub_folder: work.sub_folder.as_deref(),
-                clip,
-                vod_id: Some(work.vod_id.clone()),
-                boundary: None,
-                missing: Vec::new(),
-                from_the_start: false,
-                window: None,
-                complete: work.complete,
-                growing: None,
-            };
-            make(shared, app, recipe, |_, _| None)
+    }
+
+    /// Has the recording of a session made a clip.
+    pub(crate) fn make_tape(&mut self, work: TapeWork) {
+        let (app, stream) = (Arc::clone(&self.app), Arc::clone(&self.stream));
+        self.work(Urgency::Periodic, move |shared| {
+            let _counted = shared.count_making();
+            let result = work.make(&stream, shared, &app);
+            let session = work.session;
+            Made::Tape { session, result }
         });
-        if let Some(Err(error)) = made {
-            let mut state = lock(&self.state);
-            let tries = self.failed(&mut state.retry, &error, shared, app);
-            let given_up = matches!(error, MakeError::Media(_)) && tries >= super::periodic::TRIES;
-            if !given_up {
-                return false;
+    }
+
+    /// The recording of a session is made a clip, or nothing came of it.
+    pub(crate) async fn tape_made(&mut self, session: &str, result: Result<(), NotMade>) {
+        let whom = self.whom();
+        match result {
+            Ok(()) => {}
+            Err(NotMade::Lost(lost)) => {
+                if let Some(session) = self.state.by_id(session) {
+                    session.lose(&lost);
+                }
+                return;
             }
-            tracing::error!(
-                app = app.name(),
-                stream = self.id,
-                "the recording is given up"
-            );
-        } else if made.is_none() {
-            tracing::warn!(
-                app = app.name(),
-                stream = self.id,
-                "a recording ends before anything came"
-            );
+            Err(NotMade::Failed(error)) => {
+                self.state.failed(&error, &whom, &self.shared);
+                return;
+            }
         }
-        shared.troubles.clear(&self.whom(app));
-        let mut state = lock(&self.state);
-        state.retry = None;
-        if let Some(session) = state.by_id(&work.session) {
+        self.shared.troubles.clear(&whom);
+        self.state.retry = None;
+        if let Some(session) = self.state.by_id(session) {
             session.tape = None;
         }
         // A crash before this finds the clip in the catalog.
-        self.write_tapes(&state, shared, app);
-        true
+        self.write_tapes().await;
     }
 }
 
@@ -314,13 +258,66 @@ pub(crate) struct TapeWork {
     snapshot: Snapshot,
     from: Option<Ticks>,
     complete: std::time::Instant,
+    /// How often it failed.
+    tries: u32,
+}
+
+impl TapeWork {
+    fn make(&self, stream: &str, shared: &Shared, app: &App) -> Result<(), NotMade> {
+        let damaged = self.snapshot.damaged(|_| true);
+        if !damaged.is_empty() && self.from.is_some() {
+            tracing::error!(
+                app = app.name(),
+                stream,
+                segments = damaged.len(),
+                "segments were deleted or overwritten before their recording was made"
+            );
+            return Err(NotMade::Lost(damaged));
+        }
+        let bounds = Bounds {
+            from: self.from,
+            to: None,
+        };
+        let timeline = &self.snapshot.timeline;
+        let clip = self
+            .from
+            .and_then(|_| Clip::new(timeline, bounds, Cut::Keyframe));
+        let Some(clip) = clip else {
+            tracing::warn!(
+                app = app.name(),
+                stream,
+                "a recording ends before anything came"
+            );
+            return Ok(());
+        };
+        let recipe = Recipe {
+            stream,
+            sub_folder: self.sub_folder.as_deref(),
+            clip,
+            vod_id: Some(self.vod_id.clone()),
+            boundary: None,
+            missing: Vec::new(),
+            from_the_start: false,
+            window: None,
+            complete: self.complete,
+            growing: None,
+        };
+        match make(shared, app, recipe, |_, _| None) {
+            Err(MakeError::Media(_)) if self.tries + 1 >= super::periodic::TRIES => {
+                tracing::error!(app = app.name(), stream, "the recording is given up");
+                Ok(())
+            }
+            Err(error) => Err(error.into()),
+            Ok(_) => Ok(()),
+        }
+    }
 }
 
 /// The recordings of a stream that an earlier run began, but for those whose clips were made.
-pub(crate) fn left_open(stream: &Stream, shared: &Shared, app: &App) -> Vec<OpenRecording> {
-    let written = shared.catalog.recordings(app.name(), &stream.id);
+pub(crate) fn left_open(stream: &str, shared: &Shared, app: &App) -> Vec<OpenRecording> {
+    let written = shared.catalog.recordings(app.name(), stream);
     let mut written = written.unwrap_or_else(|error| {
-        let (app, stream) = (app.name(), &stream.id);
+        let app = app.name();
         tracing::error!(app, stream, %error, "which recordings ran is not known");
         Vec::new()
     });

@@ -10,9 +10,9 @@ use super::app::App;
 use super::asked::Asked;
 use super::history::Dated;
 use super::make::rfc3339;
+use super::on_disk::locate;
 use super::request::{ClipWindow, OnDemandError};
-use super::session::locate;
-use super::shared::{Shared, lock};
+use super::shared::Shared;
 use crate::model::is_stream_id;
 use crate::sources::names::PlaylistName;
 
@@ -54,9 +54,8 @@ impl AskedWindow<'_> {
             Some((Playlist::Media(media), text)) => {
                 let modified = std::fs::metadata(&file).and_then(|found| found.modified());
                 let modified = modified.map_or_else(|_| Utc::now(), DateTime::from);
-                let edge = app
-                    .stream(&known.stream)
-                    .and_then(|stream| *lock(&stream.edge));
+                let edge = app.stream(&known.stream);
+                let edge = edge.and_then(|stream| stream.shown().edge);
                 let edge = edge.and_then(|(edge, _)| DateTime::from_timestamp_millis(edge));
                 let dates = Asked::known_dates(&known.stream, &media, &file, app);
                 let dated =

@@ -37,7 +37,7 @@ const BEFORE: usize = 10_000;
 
 /// So many are written down with a boundary: the last one tells where the list goes on, the others
 /// that it does where that one was written anew.
-const WRITTEN: usize = 8;
+pub(crate) const WRITTEN: usize = 8;
 
 /// So many files are looked at of a list that nobody takes.
 const LOOKED_AT: usize = 64;
@@ -121,6 +121,47 @@ pub(crate) struct Taken {
     shift: i64,
     run: u32,
     newest: Newest,
+}
+
+impl TakenSegment {
+    /// A segment that is taken, or never will be, with its number of before.
+    pub(crate) fn of(
+        segment: &Segment,
+        mark: Option<FileMark>,
+        date: Option<DateTime<Utc>>,
+    ) -> Self {
+        Self {
+            sequence: Some(segment.sequence),
+            date_us: date.map_or(0, |date| date.timestamp_micros()),
+            file: Taken::file(segment, mark),
+        }
+    }
+}
+
+/// The last segments that were taken, for boundaries that may still be written down.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct TakenTail(VecDeque<TakenSegment>);
+
+impl TakenTail {
+    /// One more.
+    pub(crate) fn push(&mut self, taken: TakenSegment) {
+        self.0.push_back(taken);
+    }
+
+    /// What is to be written down of what was taken up to the number `last`.
+    pub(crate) fn written(&self, last: u64) -> Vec<TakenSegment> {
+        let upto = |one: &&TakenSegment| one.sequence.is_none_or(|sequence| sequence <= last);
+        let mut written: Vec<_> = self.0.iter().rev().filter(upto).take(WRITTEN).collect();
+        written.reverse();
+        written.into_iter().copied().collect()
+    }
+
+    /// No boundary will lie before this number.
+    pub(crate) fn forget_before(&mut self, first: u64) {
+        let later = |one: &TakenSegment| one.sequence.is_some_and(|sequence| sequence >= first);
+        let past = self.0.iter().position(later).unwrap_or(self.0.len());
+        self.0.drain(..past.saturating_sub(WRITTEN));
+    }
 }
 
 /// What is known of the segment that was taken last.
@@ -351,25 +392,23 @@ impl Taken {
         self.before.drain(..over);
     }
 
-    /// What is to be written down of what was taken up to the number `last`.
-    pub(crate) fn written(&self, last: u64) -> Vec<TakenSegment> {
-        let upto = last.saturating_add(1).saturating_sub(self.base);
-        let upto = usize::try_from(upto).unwrap_or(usize::MAX);
-        let own = self.known.iter().enumerate().take(upto).rev();
+    /// The last `count` segments that were taken.
+    pub(crate) fn tail(&self, count: usize) -> TakenTail {
+        let own = self.known.iter().enumerate().rev();
         let own = own.map(|(at, known)| (known, Some(self.base.saturating_add(at as u64))));
         let before = self.before.iter().rev().map(|known| (known, None));
-        let mut written: Vec<_> = own
+        let mut tail: VecDeque<_> = own
             .chain(before)
             .filter(|(known, _)| known.name != 0)
-            .take(WRITTEN)
+            .take(count)
             .map(|(known, sequence)| TakenSegment {
                 sequence,
                 date_us: known.date_us,
                 file: (known.name, known.version),
             })
             .collect();
-        written.reverse();
-        written
+        tail.make_contiguous().reverse();
+        TakenTail(tail)
     }
 
     /// What was written down.

@@ -1,0 +1,148 @@
+//! What is known of a stream: its sessions, one behind the other. It does no I/O: it is told what came,
+//! and asked what is to be done.
+
+use std::time::Instant;
+
+use clipmill::Ticks;
+
+use super::announce::News;
+use super::app::App;
+use super::intake::{Begins, Begun, Came};
+use super::make::rfc3339;
+use super::session::{Recording, Session};
+use super::switch::Tape;
+use crate::catalog::{Boundary, OpenRecording};
+use crate::model::VodGap;
+
+/// What is known of a stream.
+#[derive(Debug, Default)]
+pub(crate) struct State {
+    /// The session that is live.
+    pub(crate) session: Option<Session>,
+    /// Sessions that are over and whose last clips are still to be made, oldest first.
+    pub(crate) closing: Vec<Session>,
+    /// When the last one ended, in milliseconds since 1970.
+    pub(crate) ended: Option<i64>,
+    /// The recordings that an earlier run began, and whose sessions were not found yet.
+    pub(crate) tapes: Vec<OpenRecording>,
+    /// When making a clip may be tried again, and how often it failed.
+    pub(crate) retry: Option<(Instant, u32)>,
+    pub(crate) news: News,
+}
+
+impl State {
+    /// The session that is live, else the one that was last.
+    pub(crate) fn latest(&self) -> Option<&Session> {
+        self.session.as_ref().or(self.closing.last())
+    }
+
+    /// All of them, oldest first.
+    pub(crate) fn sessions(&self) -> impl Iterator<Item = &Session> {
+        self.closing.iter().chain(&self.session)
+    }
+
+    /// The session whose clips are to be made before all others'.
+    pub(crate) fn subject(&mut self) -> Option<&mut Session> {
+        self.closing.first_mut().or(self.session.as_mut())
+    }
+
+    pub(crate) fn by_id(&mut self, id: &str) -> Option<&mut Session> {
+        let mut all = self.closing.iter_mut().chain(self.session.as_mut());
+        all.find(|session| session.id == id)
+    }
+
+    /// Something came. True when other recordings run now.
+    pub(crate) fn came(&mut self, came: Came, stream: &str, app: &App) -> bool {
+        match came {
+            Came::Began(begun) => return self.begin(*begun, stream, app),
+            Came::Ended => self.end(),
+            Came::WasOver(sub_folder) => self.news.was_over(stream, sub_folder),
+            of_session => {
+                if let Some(session) = &mut self.session {
+                    session.came(of_session);
+                }
+            }
+        }
+        false
+    }
+
+    fn begin(&mut self, begun: Begun, stream: &str, app: &App) -> bool {
+        let mut session = Session::new(
+            begun.session,
+            begun.playlist,
+            begun.sub_folder,
+            begun.target,
+        );
+        session.sound_beside = begun.sound_beside;
+        session.taken = begun.taken;
+        let clips = &mut session.clips;
+        clips.interval = app.usual_interval();
+        if app.interval().is_some() {
+            clips.recording = Recording::Waiting(Ticks::MIN);
+        }
+        let mut other_tapes = begun.recorded;
+        if begun.recorded {
+            session.tape = Some(Tape::of_all(&session.id));
+        }
+        match begun.begins {
+            Begins::Anew => {}
+            Begins::Behind => {
+                if let Some(ended) = self.ended
+                    && session.clips.recording != Recording::Off
+                {
+                    session.clips.hole = Some(paused(ended, stream, app));
+                }
+            }
+            Begins::Lost(lost) => session.clips.hole = Some(lost_since(&lost, stream, app)),
+            Begins::Resumed(lost) => {
+                let clips = &mut session.clips;
+                clips.ordinal = lost.ordinal;
+                clips.any_made = lost.ordinal > 0;
+                clips.recording = Recording::Resuming(lost);
+                session.tape_on(&mut std::mem::take(&mut self.tapes));
+                other_tapes = true;
+            }
+        }
+        self.session = Some(session);
+        other_tapes
+    }
+
+    /// The session is over; its last clip is made when its turn comes.
+    fn end(&mut self) {
+        let Some(mut session) = self.session.take() else {
+            return;
+        };
+        session.close();
+        self.ended = session.edge_ms();
+        self.news
+            .ended(session.seen_any, session.sub_folder.as_deref());
+        self.closing.push(session);
+    }
+}
+
+/// The session that has begun follows another in the same playlist: the pause between the two is said.
+fn paused(ended_ms: i64, stream: &str, app: &App) -> VodGap {
+    let from = rfc3339(ended_ms);
+    tracing::info!(app = app.name(), stream, from, "it paused");
+    VodGap {
+        from: Some(from),
+        to: None,
+        reason: "the stream paused".to_owned(),
+    }
+}
+
+/// What cannot be clipped any more.
+fn lost_since(lost: &Boundary, stream: &str, app: &App) -> VodGap {
+    let from = lost.cut_ms.or(lost.time_ms).map(rfc3339);
+    tracing::error!(
+        app = app.name(),
+        stream,
+        from,
+        "what came before the restart is lost: its segments are gone"
+    );
+    VodGap {
+        from,
+        to: None,
+        reason: "segments were deleted while the server was not running".to_owned(),
+    }
+}
