@@ -1,6 +1,5 @@
 //! Segments, one after the other: read, indexed, and told what lies between them.
 
-use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,18 +9,15 @@ use chrono::{DateTime, Utc};
 use clipmill_media::{Limits, SegmentIndex};
 use clipmill_playlist::{ByteRange, Key, Location, LocationError, Map, Segment};
 
-use crate::decrypt::{KeyPlace, KeyRing, NoKey, SegmentKey};
+use crate::decrypt::{KeyPlace, NoKey, SegmentKey};
 use crate::error::{ClipError, SegmentError};
-use crate::indexer::Indexer;
 use crate::named::locate;
-use crate::source::{SegmentSource, SourceError};
+use crate::reader::SegmentReader;
+use crate::source::SegmentSource;
 use crate::timeline::{SegmentInfo, Ticks};
 
-/// Initialization segments that are kept: playlists go back and forth between few.
-const MAPS: usize = 16;
-
-/// A part of a resource, or all of it.
-type Place = (Location, Option<ByteRange>);
+/// A part of what lies at a location, or all of it.
+pub(crate) type Resource = (Location, Option<ByteRange>);
 
 /// A segment that has not been read yet.
 #[derive(Debug, Clone)]
@@ -29,11 +25,11 @@ pub(crate) struct Item {
     pub(crate) location: Location,
     pub(crate) byte_range: Option<ByteRange>,
     /// What must be read before it (`EXT-X-MAP`).
-    pub(crate) map: Option<Place>,
+    pub(crate) map: Option<Resource>,
     /// What that is encrypted with.
-    map_key: Option<KeyPlace>,
+    pub(crate) map_key: Option<KeyPlace>,
     /// What it is encrypted with.
-    key: Option<KeyPlace>,
+    pub(crate) key: Option<KeyPlace>,
     pub(crate) sequence: u64,
     /// Whether `sequence` is a media sequence number that a person may know.
     pub(crate) in_playlist: bool,
@@ -126,14 +122,14 @@ impl Item {
 
     fn info(
         &self,
-        key: Option<SegmentKey>,
+        key: Option<Arc<SegmentKey>>,
         discontinuity: bool,
         missing_before: Ticks,
     ) -> SegmentInfo {
         SegmentInfo {
             location: self.location.clone(),
             byte_range: self.byte_range,
-            key: key.map(Arc::new),
+            key,
             sequence: self.sequence,
             in_playlist: self.in_playlist,
             duration: ticks(self.duration),
@@ -182,12 +178,7 @@ pub(crate) fn ticks(duration: Duration) -> Ticks {
 /// Reads and indexes segments in order, and keeps account of those that are missing.
 pub(crate) struct Feed<'a> {
     source: &'a dyn SegmentSource,
-    indexer: Indexer,
-    limits: Limits,
-    keys: KeyRing,
-    maps: HashMap<Place, Bytes>,
-    /// The one that was read last.
-    map: Option<Place>,
+    reader: SegmentReader,
     missing: Ticks,
     discontinuity: bool,
     bytes: Bytes,
@@ -197,28 +188,20 @@ pub(crate) struct Feed<'a> {
 pub(crate) type Fed = Result<(SegmentInfo, SegmentIndex), Option<SegmentError>>;
 
 impl<'a> Feed<'a> {
+    /// A feed that looks for keys in `keys` first.
     pub(crate) fn new(
         source: &'a dyn SegmentSource,
         program: Option<u16>,
         limits: &Limits,
+        keys: Option<&Path>,
     ) -> Self {
         Self {
             source,
-            indexer: Indexer::new(program, limits),
-            limits: limits.clone(),
-            keys: KeyRing::of(None, limits),
-            maps: HashMap::new(),
-            map: None,
+            reader: SegmentReader::new(program, limits).with_keys(keys),
             missing: 0,
             discontinuity: false,
             bytes: Bytes::new(),
         }
-    }
-
-    /// Looks for keys in a folder first.
-    pub(crate) fn with_keys(mut self, folder: Option<&Path>) -> Self {
-        self.keys = KeyRing::of(folder, &self.limits);
-        self
     }
 
     /// The segment that was indexed last.
@@ -235,106 +218,38 @@ impl<'a> Feed<'a> {
             return Err(None);
         }
         self.bytes = Bytes::new();
-        let (bytes, key) = match self.read(item) {
-            Ok(read) => read,
-            Err(error) => {
-                self.miss(item);
-                return Err(Some(error));
-            }
-        };
+        self.read_and_index(item).map_err(|error| {
+            self.miss(item);
+            Some(error)
+        })
+    }
+
+    fn read_and_index(&mut self, item: &Item) -> Result<(SegmentInfo, SegmentIndex), SegmentError> {
+        let read = self.reader.read_item(self.source, item)?;
         if self.discontinuity || self.missing > 0 {
-            self.indexer.discontinuity();
+            self.reader.interrupted();
         }
-        match self.index(item, &bytes) {
-            Ok(index) => {
-                self.bytes = bytes;
-                let info = item.info(
-                    key,
-                    std::mem::take(&mut self.discontinuity),
-                    std::mem::take(&mut self.missing),
-                );
-                Ok((info, index))
-            }
-            Err(error) => {
-                self.miss(item);
-                // Padding that is right by chance.
-                let wrong = key.filter(|_| error.is_no_container());
-                if let Some(place) = item.key.as_ref().filter(|_| wrong.is_some()) {
-                    self.keys.forget(place);
-                }
-                let error = wrong.map_or(error, |key| key.wrong().into());
-                Err(Some(error))
-            }
+        if item.last {
+            self.reader.end_of_stream();
         }
+        let index = self.reader.index(&read)?;
+        self.bytes = read.bytes;
+        let info = item.info(
+            read.key,
+            std::mem::take(&mut self.discontinuity),
+            std::mem::take(&mut self.missing),
+        );
+        Ok((info, index))
     }
 
     /// Reads a segment, and decrypts it.
-    pub(crate) fn read(
-        &mut self,
-        item: &Item,
-    ) -> Result<(Bytes, Option<SegmentKey>), SegmentError> {
-        if let Some(why) = &item.no_key {
-            return Err(why.clone().into());
-        }
-        let read = || {
-            let read = read(self.source, &item.location, item.byte_range, &self.limits);
-            read.map_err(SegmentError::from)
-        };
-        let Some(place) = &item.key else {
-            return Ok((read()?, None));
-        };
-        let (bytes, key) = self.keys.read_segment(self.source, place, read)?;
-        Ok((bytes, Some(key)))
-    }
-
-    fn index(&mut self, item: &Item, bytes: &[u8]) -> Result<SegmentIndex, SegmentError> {
-        if let Some(map) = &item.map
-            && self.map.as_ref() != Some(map)
-        {
-            self.map = None;
-            let init = self.read_map(map, item.map_key.as_ref())?;
-            let failed = |error| SegmentError::Map {
-                map: map.0.to_string(),
-                error: Box::new(error),
-            };
-            self.indexer.init(&init).map_err(failed)?;
-            self.map = Some(map.clone());
-        }
-        if item.last {
-            self.indexer.end_of_stream();
-        }
-        let file = item.byte_range.map(|range| range.offset);
-        self.indexer.index_at(bytes, file)
-    }
-
-    fn read_map(&mut self, map: &Place, key: Option<&KeyPlace>) -> Result<Bytes, SegmentError> {
-        if let Some(known) = self.maps.get(map) {
-            return Ok(known.clone());
-        }
-        let read = self.source.read(&map.0, map.1, self.limits.init_bytes);
-        let mut bytes = read.map_err(SegmentError::NoMap)?;
-        if let Some(key) = key {
-            bytes = self.keys.get(self.source, key)?.decrypt(bytes)?;
-        }
-        if self.maps.len() >= MAPS {
-            self.maps.clear();
-        }
-        self.maps.insert(map.clone(), bytes.clone());
-        Ok(bytes)
+    pub(crate) fn read(&mut self, item: &Item) -> Result<Bytes, SegmentError> {
+        Ok(self.reader.read_item(self.source, item)?.bytes)
     }
 
     fn miss(&mut self, item: &Item) {
         self.missing = self.missing.saturating_add(ticks(item.duration));
     }
-}
-
-fn read(
-    source: &dyn SegmentSource,
-    location: &Location,
-    range: Option<ByteRange>,
-    limits: &Limits,
-) -> Result<Bytes, SourceError> {
-    source.read(location, range, limits.segment_bytes)
 }
 
 impl SegmentInfo {
@@ -349,8 +264,8 @@ impl SegmentInfo {
     /// # Errors
     /// When it can no longer be read.
     pub fn read(&self, source: &dyn SegmentSource) -> Result<Bytes, ClipError> {
-        let limits = Limits::default();
-        let bytes = read(source, &self.location, self.byte_range, &limits)?;
+        let limit = Limits::default().segment_bytes;
+        let bytes = source.read(&self.location, self.byte_range, limit)?;
         match &self.key {
             None => Ok(bytes),
             Some(key) => key.decrypt(bytes).map_err(|error| ClipError::Segment {

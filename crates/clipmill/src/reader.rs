@@ -1,19 +1,20 @@
 //! Segments read one by one as a live playlist lists them.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use clipmill_media::{Limits, SegmentIndex};
-use clipmill_playlist::{ByteRange, Key, Location, Segment};
+use clipmill_playlist::{Location, Segment};
 
 use crate::decrypt::{KeyPlace, KeyRing, SegmentKey};
 use crate::error::SegmentError;
+use crate::feed::{Item, Resource};
 use crate::indexer::Indexer;
-use crate::named::locate;
 use crate::source::SegmentSource;
 
-/// `EXT-X-MAP`s kept at once.
+/// `EXT-X-MAP`s that are kept at once: playlists go back and forth between few.
 const MAPS: usize = 64;
 
 /// The content of a segment.
@@ -38,7 +39,9 @@ pub struct SegmentReader {
     keys: KeyRing,
     /// Where the key of the segment last read is.
     last_key: Option<KeyPlace>,
-    maps: HashMap<(Location, Option<ByteRange>), Bytes>,
+    /// Where the `EXT-X-MAP` of the segment last read is.
+    last_map: Option<Location>,
+    maps: HashMap<Resource, Bytes>,
     /// What the indexer was given last.
     init: Option<Bytes>,
 }
@@ -53,14 +56,21 @@ impl SegmentReader {
             limits: limits.clone(),
             keys: KeyRing::of(None, limits),
             last_key: None,
+            last_map: None,
             maps: HashMap::new(),
             init: None,
         }
     }
 
+    /// Looks for keys in a folder first.
+    pub(crate) fn with_keys(mut self, folder: Option<&Path>) -> Self {
+        self.keys = KeyRing::of(folder, &self.limits);
+        self
+    }
+
     /// Reads a segment that the playlist at `playlist` lists, and what belongs to it: its key and
-    /// its `EXT-X-MAP`, each of which is read once; a key that does not fit is read again. A playlist on disk may name files of its own
-    /// folder and below.
+    /// its `EXT-X-MAP`, each of which is read once; a key that does not fit is read again. A playlist
+    /// on disk may name files of its own folder and below.
     ///
     /// # Errors
     /// When something cannot be read, or is of a kind that is not supported.
@@ -70,53 +80,75 @@ impl SegmentReader {
         segment: &Segment,
         playlist: &Location,
     ) -> Result<ReadSegment, SegmentError> {
-        let place = key_place(segment.key.as_ref(), segment.sequence, playlist)?;
+        let item = Item::from_segment(segment, playlist, false, false)?;
+        self.read_item(source, &item)
+    }
+
+    /// The same for what has been looked up already.
+    pub(crate) fn read_item(
+        &mut self,
+        source: &dyn SegmentSource,
+        item: &Item,
+    ) -> Result<ReadSegment, SegmentError> {
+        if let Some(why) = &item.no_key {
+            return Err(why.clone().into());
+        }
         let limit = self.limits.segment_bytes;
-        let location = locate(playlist, &segment.uri, false)?;
         let read = || {
-            let read = source.read(&location, segment.byte_range, limit);
+            let read = source.read(&item.location, item.byte_range, limit);
             read.map_err(SegmentError::from)
         };
-        let (bytes, key) = match &place {
+        let (bytes, key) = match &item.key {
             Some(place) => {
                 let (bytes, key) = self.keys.read_segment(source, place, read)?;
                 (bytes, Some(key))
             }
             None => (read()?, None),
         };
-        self.last_key = place;
-        let init = self.init(source, segment, playlist)?;
+        self.last_key.clone_from(&item.key);
+        self.last_map = item.map.as_ref().map(|(location, _)| location.clone());
+        let init = match &item.map {
+            Some(map) => Some(self.read_map(source, map, item.map_key.as_ref())?),
+            None => None,
+        };
         Ok(ReadSegment {
-            file: segment.byte_range.map(|range| range.offset),
+            file: item.byte_range.map(|range| range.offset),
             bytes,
             key: key.map(Arc::new),
             init,
         })
     }
 
-    fn init(
+    fn read_map(
         &mut self,
         source: &dyn SegmentSource,
-        segment: &Segment,
-        playlist: &Location,
-    ) -> Result<Option<Bytes>, SegmentError> {
-        let Some(map) = &segment.map else {
-            return Ok(None);
-        };
-        let place = (locate(playlist, &map.uri, false)?, map.byte_range);
-        if let Some(known) = self.maps.get(&place) {
-            return Ok(Some(known.clone()));
+        map: &Resource,
+        key: Option<&KeyPlace>,
+    ) -> Result<Bytes, SegmentError> {
+        if let Some(known) = self.maps.get(map) {
+            return Ok(known.clone());
         }
-        let read = source.read(&place.0, place.1, self.limits.init_bytes);
+        let read = source.read(&map.0, map.1, self.limits.init_bytes);
         let mut bytes = read.map_err(SegmentError::NoMap)?;
-        if let Some(key) = key_place(map.key.as_ref(), segment.sequence, playlist)? {
-            bytes = self.keys.get(source, &key)?.decrypt(bytes)?;
+        if let Some(key) = key {
+            bytes = self.keys.get(source, key)?.decrypt(bytes)?;
         }
         if self.maps.len() >= MAPS {
             self.maps.clear();
         }
-        self.maps.insert(place, bytes.clone());
-        Ok(Some(bytes))
+        self.maps.insert(map.clone(), bytes.clone());
+        Ok(bytes)
+    }
+
+    /// Tells that the next segment does not follow the last one, in a playlist of which no name is
+    /// used again.
+    pub(crate) fn interrupted(&mut self) {
+        self.indexer.discontinuity();
+    }
+
+    /// Tells that nothing follows the next segment.
+    pub(crate) fn end_of_stream(&mut self) {
+        self.indexer.end_of_stream();
     }
 
     /// Tells that the next segment does not follow the last one: a segment is missing, or the
@@ -136,7 +168,15 @@ impl SegmentReader {
             && self.init.as_ref() != Some(init)
         {
             self.init = None;
-            self.indexer.init(init)?;
+            self.indexer
+                .init(init)
+                .map_err(|error| match &self.last_map {
+                    Some(map) => SegmentError::Map {
+                        map: map.to_string(),
+                        error: Box::new(error),
+                    },
+                    None => error,
+                })?;
             self.init = Some(init.clone());
         }
         self.indexer
@@ -150,15 +190,4 @@ impl SegmentReader {
                 wrong.map_or(error, |key| key.wrong().into())
             })
     }
-}
-
-fn key_place(
-    key: Option<&Arc<Key>>,
-    sequence: u64,
-    playlist: &Location,
-) -> Result<Option<KeyPlace>, SegmentError> {
-    let Some(key) = key else {
-        return Ok(None);
-    };
-    Ok(Some(KeyPlace::new(key, sequence, playlist, false)?))
 }

@@ -412,8 +412,12 @@ impl<'a> Loader<'a> {
             window,
             asked_from: window_begins(&request.window),
             request,
-            feed: Feed::new(source, request.program, &request.limits)
-                .with_keys(request.keys.as_deref()),
+            feed: Feed::new(
+                source,
+                request.program,
+                &request.limits,
+                request.keys.as_deref(),
+            ),
             renditions,
             subtitles: Vec::new(),
             beside: Vec::new(),
@@ -435,10 +439,9 @@ impl<'a> Loader<'a> {
 
     /// Begins anew.
     pub(crate) fn restart(&mut self) {
-        let feed = || {
-            let feed = Feed::new(self.source, self.request.program, &self.request.limits);
-            feed.with_keys(self.request.keys.as_deref())
-        };
+        let request = self.request;
+        let keys = request.keys.as_deref();
+        let feed = || Feed::new(self.source, request.program, &request.limits, keys);
         self.feed = feed();
         let labels = self.renditions.iter().map(OpenedRendition::label);
         self.timeline = Timeline::with_labels(labels.collect());
@@ -777,8 +780,8 @@ impl<'a> Loader<'a> {
         let (span, limits) = ((clip.start, clip.end), &self.request.limits);
         for opened in &self.subtitles {
             let mut said = Vec::new();
-            let feed = Feed::new(self.source, None, limits);
-            let feed = feed.with_keys(self.request.keys.as_deref());
+            let keys = self.request.keys.as_deref();
+            let feed = Feed::new(self.source, None, limits, keys);
             let read = read_subtitles(opened, &anchors, span, feed, limits, &mut said);
             clip.warnings.append(&mut said);
             if self.request.subtitles == SubtitleChoice::Track {

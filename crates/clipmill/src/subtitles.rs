@@ -128,7 +128,7 @@ pub(crate) fn read(
         }
         let read = feed
             .read(item)
-            .and_then(|(bytes, _)| WebVtt::parse(&bytes, limits).map_err(SegmentError::from));
+            .and_then(|bytes| WebVtt::parse(&bytes, limits).map_err(SegmentError::from));
         match read {
             Ok(vtt) => {
                 if subtitles.header == "WEBVTT" {

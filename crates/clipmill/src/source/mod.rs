@@ -110,7 +110,10 @@ impl AnySource {
         let folder = playlist.folder().filter(|_| !allow_outside);
         Self {
             file: folder.map_or_else(FileSource::default, FileSource::within),
-            ..Self::default()
+            #[cfg(feature = "http")]
+            http: HttpSource::default(),
+            #[cfg(feature = "http")]
+            spool: spool::Spool::default(),
         }
     }
 
