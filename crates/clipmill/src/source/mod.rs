@@ -111,7 +111,7 @@ impl AnySource {
         Self {
             file: folder.map_or_else(FileSource::default, FileSource::within),
             #[cfg(feature = "http")]
-            http: HttpSource::default(),
+            http: Arc::default(),
             #[cfg(feature = "http")]
             spool: spool::Spool::default(),
         }
