@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
+use super::event::LostMedia;
 use super::memory::TakenSegment;
 use crate::timeline::{Ticks, Timeline};
 
@@ -42,7 +43,17 @@ pub struct Boundary {
     pub finished: bool,
     /// The last segments that were taken up to there: what a playlist lists of them, and before them,
     /// is never taken again.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub taken: Vec<TakenSegment>,
+    /// What is lost before the clip that begins there.
+    #[cfg_attr(
+        feature = "serde",
+        serde(rename = "gap", skip_serializing_if = "Option::is_none")
+    )]
+    pub lost: Option<LostMedia>,
+    /// That clip is the first of its session: sound ahead of its first picture belongs to it.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "std::ops::Not::not"))]
+    pub from_the_start: bool,
 }
 
 /// A boundary as it lies on a timeline: where one clip ends and the next begins.
@@ -56,7 +67,8 @@ pub struct Mark {
 
 impl Mark {
     /// Where the first clip begins: the first sync sample at or after `from`.
-    pub(super) fn first(timeline: &Timeline, from: Ticks) -> Option<Self> {
+    #[must_use]
+    pub fn first(timeline: &Timeline, from: Ticks) -> Option<Self> {
         let ticks = timeline.next_sync(from)?;
         let grid_ms = time_ms(timeline, ticks)?;
         Some(Self { ticks, grid_ms })
@@ -64,7 +76,8 @@ impl Mark {
 
     /// Where the clip that begins here ends. `None` while that is not known, or something that
     /// belongs to it may still come.
-    pub(super) fn next(&self, timeline: &Timeline, interval: Duration) -> Option<Self> {
+    #[must_use]
+    pub fn next(&self, timeline: &Timeline, interval: Duration) -> Option<Self> {
         let (grid_ms, asked) = self.asked(timeline, interval)?;
         let ticks = timeline.next_sync(asked)?;
         let complete = timeline.complete_until()? >= ticks;
@@ -73,7 +86,8 @@ impl Mark {
 
     /// The next boundary on the grid, and where on the line it lies: the clip that begins here ends
     /// with the first sync sample from there on.
-    pub(super) fn asked(&self, timeline: &Timeline, interval: Duration) -> Option<(i64, Ticks)> {
+    #[must_use]
+    pub fn asked(&self, timeline: &Timeline, interval: Duration) -> Option<(i64, Ticks)> {
         let interval = i64::try_from(interval.as_millis()).ok()?.max(1);
         // Where pictures that decode alone are rarer than boundaries, or the stream paused,
         // boundaries without media between them are passed over.
@@ -87,7 +101,8 @@ impl Mark {
 
     /// The last sync sample up to which everything is there, if it is not this one: where a clip can
     /// be ended early without losing a frame.
-    pub(super) fn latest(&self, timeline: &Timeline) -> Option<Self> {
+    #[must_use]
+    pub fn latest(&self, timeline: &Timeline) -> Option<Self> {
         let complete = timeline.complete_until()?;
         let mut latest = None;
         let mut from = self.ticks + NEXT;
@@ -101,14 +116,16 @@ impl Mark {
     }
 
     /// The end of the timeline.
-    pub(super) fn end(timeline: &Timeline) -> Option<Self> {
+    #[must_use]
+    pub fn end(timeline: &Timeline) -> Option<Self> {
         let ticks = timeline.end()?;
         let grid_ms = time_ms(timeline, ticks)?;
         Some(Self { ticks, grid_ms })
     }
 
     /// As it is written down.
-    pub(super) fn to_boundary(self, timeline: &Timeline, session: &str, ordinal: u64) -> Boundary {
+    #[must_use]
+    pub fn to_boundary(self, timeline: &Timeline, session: &str, ordinal: u64) -> Boundary {
         let anchor = Anchor::of(timeline, self.ticks);
         Boundary {
             ordinal,
@@ -118,8 +135,7 @@ impl Mark {
             sequence: anchor.sequence,
             segment: String::new(),
             offset: anchor.offset,
-            finished: false,
-            taken: Vec::new(),
+            ..Boundary::default()
         }
     }
 }
@@ -127,7 +143,8 @@ impl Mark {
 impl Boundary {
     /// Finds what was written down again. The second is false when its segment is not there: then the
     /// mark is where the next one begins.
-    pub(super) fn find(&self, timeline: &Timeline) -> Option<(Mark, bool)> {
+    #[must_use]
+    pub fn find(&self, timeline: &Timeline) -> Option<(Mark, bool)> {
         let anchor = Anchor {
             sequence: self.sequence,
             offset: self.offset,
@@ -138,7 +155,8 @@ impl Boundary {
     }
 
     /// The instant from which on nothing has been cut.
-    pub(super) fn instant(&self) -> Option<DateTime<Utc>> {
+    #[must_use]
+    pub fn instant(&self) -> Option<DateTime<Utc>> {
         DateTime::from_timestamp_millis(self.cut_ms.or(self.time_ms)?)
     }
 }
@@ -194,6 +212,7 @@ mod tests {
     use super::*;
     use crate::clip::Clip;
     use crate::cut::{Bounds, Cut};
+    use crate::live::LossReason;
     use crate::testing::{FRAME, info, segment, video};
     use crate::timeline::SegmentInfo;
 
@@ -306,6 +325,17 @@ mod tests {
         });
         let text = serde_json::to_string(&boundary).unwrap();
         assert_eq!(serde_json::from_str::<Boundary>(&text).unwrap(), boundary);
+        assert!(!text.contains("gap") && !text.contains("from_the_start"));
+        boundary.lost = Some(LostMedia {
+            from: Some(begin()),
+            to: None,
+            reason: LossReason::Paused,
+        });
+        boundary.from_the_start = true;
+        let text = serde_json::to_string(&boundary).unwrap();
+        assert_eq!(serde_json::from_str::<Boundary>(&text).unwrap(), boundary);
+        let gap = r#""gap":{"from":"2026-11-22T14:00:00Z","to":null,"reason":"the stream paused"}"#;
+        assert!(text.contains(gap), "{text}");
         let early: Boundary = serde_json::from_str(r#"{"ordinal":7,"session":"s"}"#).unwrap();
         assert_eq!((early.ordinal, early.taken.len()), (7, 0));
     }

@@ -30,9 +30,15 @@ impl Recorder {
             session.lost = Some(super::LostMedia {
                 from: left_off.instant(),
                 to: session.timeline().time_at(mark.ticks),
+                reason: super::LossReason::Missing,
             });
         }
-        let boundary = session.written(mark, ordinal);
+        session.from_the_start = session.state == State::Waiting(Ticks::MIN);
+        let boundary = Boundary {
+            lost: session.lost,
+            from_the_start: session.from_the_start,
+            ..session.written(mark, ordinal)
+        };
         let boundary = with_taken_before(self.boundary.as_ref(), boundary);
         let origin = std::mem::replace(&mut session.state, State::Off);
         let begin = Beginning {
@@ -56,12 +62,12 @@ impl Recorder {
     pub(super) fn cut(&mut self, at: usize, mut clip: PeriodicClip) {
         clip.boundary.ordinal = self.ordinal() + 1;
         clip.boundary = with_taken_before(self.boundary.as_ref(), clip.boundary);
-        let bounds = Bounds {
-            from: Some(clip.from.ticks),
-            to: clip.to.map(|to| to.ticks),
-        };
         let Some(session) = self.sessions.get_mut(at) else {
             return;
+        };
+        let bounds = Bounds {
+            from: Some(session.clip_begins(clip.from)),
+            to: clip.to.map(|to| to.ticks),
         };
         let purpose = Purpose::Periodic {
             boundary: clip.boundary.clone(),
@@ -216,6 +222,8 @@ impl Recorder {
         // It is no clip, and counts as none.
         clip.boundary.ordinal = self.ordinal();
         let action = self.new_action(Job::Persist);
+        let lost = self.sessions.get(at).and_then(|session| session.lost);
+        clip.boundary.lost = lost;
         let boundary = clip.boundary.clone();
         if let Some(session) = self.sessions.get_mut(at) {
             session.go(State::Skipping(clip, action));

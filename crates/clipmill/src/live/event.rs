@@ -46,7 +46,8 @@ impl SessionId {
 
     /// A session that begins now with this sequence number, later than the `latest` one even when the
     /// clock was set back since.
-    pub(super) fn new(first_sequence: u64, latest: Option<&Self>, now: DateTime<Utc>) -> Self {
+    #[must_use]
+    pub fn new(first_sequence: u64, latest: Option<&Self>, now: DateTime<Utc>) -> Self {
         let began = |id: &Self| id.0.split('-').next()?.parse::<i64>().ok();
         let after = latest
             .and_then(began)
@@ -357,11 +358,43 @@ pub enum Purpose {
 
 /// Media that no clip holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct LostMedia {
     /// The first instant that is lost.
     pub from: Option<DateTime<Utc>>,
-    /// The first that is there again.
+    /// The first that is there again; `None` while that is not known.
     pub to: Option<DateTime<Utc>>,
+    /// Why.
+    pub reason: LossReason,
+}
+
+/// Why no clip holds media.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
+pub enum LossReason {
+    /// Segments were never there, or are lost.
+    #[cfg_attr(feature = "serde", serde(rename = "segments are missing"))]
+    Missing,
+    /// The stream paused.
+    #[cfg_attr(feature = "serde", serde(rename = "the stream paused"))]
+    Paused,
+    /// Nobody recorded, and it cannot be had any more.
+    #[cfg_attr(
+        feature = "serde",
+        serde(rename = "segments were deleted while the server was not running")
+    )]
+    WhileAway,
+}
+
+impl std::fmt::Display for LossReason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Missing => "segments are missing",
+            Self::Paused => "the stream paused",
+            Self::WhileAway => "segments were deleted while the server was not running",
+        })
+    }
 }
 
 /// Why a session is over.

@@ -106,7 +106,11 @@ impl Recorder {
                         self.begin(listing, now);
                         let from = lost.instant();
                         if let Some(session) = self.live_mut() {
-                            session.lost = Some(super::LostMedia { from, to: None });
+                            session.lost = Some(super::LostMedia {
+                                from,
+                                to: None,
+                                reason: super::LossReason::WhileAway,
+                            });
                         }
                     }
                     None => self.begin(listing, now),
@@ -178,6 +182,8 @@ impl Recorder {
         self.tell_unbelieved(true);
         let session = self.begin_as(id, listing, now);
         session.has_clips = lost.ordinal > 0;
+        session.lost = lost.lost;
+        session.from_the_start = lost.from_the_start;
         session.announced = believed.is_some();
         session.go(State::Resuming(Box::new(lost.clone())));
         if is_off {

@@ -33,6 +33,7 @@ const FEW: usize = 8;
 #[cfg_attr(feature = "serde", serde(default))]
 pub struct TakenSegment {
     /// Media sequence number; `None` where numbers have begun anew since.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
     pub sequence: Option<u64>,
     /// When it begins, in microseconds since the Unix epoch; 0 when that is not known.
     pub date_us: i64,

@@ -111,7 +111,7 @@ mod state;
 pub use boundary::{Boundary, Mark};
 pub use event::{
     Action, ActionId, Command, CutJob, EndReason, Event, Failure, Fetch, FetchFrom, Grow, Indexed,
-    Keep, Label, LostMedia, Moment, Purpose, SegmentId, SessionId,
+    Keep, Label, LossReason, LostMedia, Moment, Purpose, SegmentId, SessionId,
 };
 pub use listing::{Listed, Listing, Version};
 pub use memory::TakenSegment;

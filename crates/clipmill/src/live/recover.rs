@@ -102,6 +102,8 @@ impl Recorder {
             let mut session = Session::new(id, playlist, target, interval, now);
             session.announced = left.live.as_ref() == Some(&session.id);
             session.has_clips = own.is_some_and(|boundary| boundary.ordinal > 0);
+            session.lost = own.and_then(|boundary| boundary.lost);
+            session.from_the_start = own.is_some_and(|boundary| boundary.from_the_start);
             if present
                 .take()
                 .is_some_and(|present| present != session.id.as_str())

@@ -176,6 +176,9 @@ pub(super) struct Session {
     pub(super) has_clips: bool,
     /// What was lost before the next clip's media begins.
     pub(super) lost: Option<LostMedia>,
+    /// The clip in the making is the first of the session: sound ahead of its first picture belongs to
+    /// it.
+    pub(super) from_the_start: bool,
     /// How often what is to be done now has failed.
     pub(super) tries: u32,
     /// When the last segment came.
@@ -216,6 +219,7 @@ impl Session {
             interval,
             has_clips: false,
             lost: None,
+            from_the_start: false,
             tries: 0,
             grown: now.elapsed,
             announced: false,
@@ -435,6 +439,15 @@ impl Session {
             segment: last.map(|held| held.name.to_string()).unwrap_or_default(),
             taken,
             ..boundary
+        }
+    }
+
+    /// Where the clip begins whose first picture is at `mark`.
+    pub(super) fn clip_begins(&self, mark: Mark) -> Ticks {
+        if self.from_the_start {
+            Ticks::MIN
+        } else {
+            mark.ticks
         }
     }
 

@@ -305,6 +305,7 @@ impl Session {
             self.lost = None;
             self.has_clips = true;
         }
+        self.from_the_start = false;
         if let Some(interval) = clip.regrid {
             self.interval = interval;
             if matches!(self.orders.front(), Some(Order::On(..))) {
@@ -343,6 +344,6 @@ impl Session {
         let (_, asked) = mark.asked(self.timeline(), self.interval)?;
         let reached = self.timeline().latest_end()?;
         let expected = asked - mark.ticks + ticks(self.target);
-        (reached <= asked - EDGE).then_some((mark.ticks, expected))
+        (reached <= asked - EDGE).then_some((self.clip_begins(mark), expected))
     }
 }

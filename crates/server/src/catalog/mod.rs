@@ -13,9 +13,9 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
 use crate::config::AppSettings;
-use crate::model::{Broadcast, QueuedHook, Vod, VodGap};
-pub use crate::sources::taken::TakenSegment;
+use crate::model::{Broadcast, QueuedHook, Vod};
 use crate::storage::ClipRecord;
+pub use clipmill::live::{Boundary, TakenSegment};
 
 pub(crate) use self::rebuild::bury_doomed;
 pub use self::rebuild::{Rebuilt, ReconcileError, Reconciled, rebuild, reconcile};
@@ -50,40 +50,6 @@ pub enum CatalogError {
         /// Why.
         error: serde_json::Error,
     },
-}
-
-/// Where a stream's last periodic clip ended.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Boundary {
-    /// Counts the periodic clips of the stream: of two boundaries, the later one has the greater.
-    pub ordinal: u64,
-    /// The session of the stream.
-    pub session: String,
-    /// The boundary on the grid of intervals, in milliseconds since the Unix epoch, on the
-    /// stream's own clock.
-    pub time_ms: Option<i64>,
-    /// The instant of the sync sample at which the clip really ended.
-    pub cut_ms: Option<i64>,
-    /// Media sequence number of the segment that it lies in; that of the segment to come, at the
-    /// end of a stream.
-    pub sequence: u64,
-    /// Name of that segment.
-    pub segment: String,
-    /// Ticks of 90 kHz from that segment's first presented frame.
-    pub offset: i64,
-    /// Nothing of the session is left to be cut: it ended, or recording was turned off.
-    pub finished: bool,
-    /// The last segments that were taken up to there: what a playlist lists of them, and before them,
-    /// is never taken again.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub taken: Vec<TakenSegment>,
-    /// What is missing before the clip that begins there.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub gap: Option<VodGap>,
-    /// That clip is the first of its session: sound ahead of its first picture belongs to it.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub from_the_start: bool,
 }
 
 /// A recording that has not come to its end.

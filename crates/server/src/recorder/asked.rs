@@ -13,9 +13,8 @@ use clipmill_playlist::MediaPlaylist;
 use tokio::sync::oneshot;
 
 use super::app::App;
-use super::boundary::{self, time_ms};
 use super::history::{Dated, Span, has_parts};
-use super::line::{Files, Snapshot, ticks};
+use super::line::{Files, Snapshot, ticks, time_ms};
 use super::listing::read_media;
 use super::make::{Recipe, make, rfc3339};
 use super::on_disk::OnDisk;
@@ -310,7 +309,7 @@ impl Asked {
                     Recording::On(mark) | Recording::Beginning(mark, _) => Some(mark.ticks),
                     // After a restart, until the first step towards the next clip is done.
                     Recording::Resuming(left_off) => {
-                        boundary::find(timeline, left_off).map(|(mark, _)| mark.ticks)
+                        left_off.find(timeline).map(|(mark, _)| mark.ticks)
                     }
                     Recording::Off | Recording::Waiting(_) => None,
                 };

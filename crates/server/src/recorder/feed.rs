@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use clipmill::live::TakenSegment;
 use clipmill::{AudioRendition, Composer, Limits, ReadSegment, SegmentError, SegmentIndex, Ticks};
 use clipmill_playlist::Segment;
 
@@ -18,7 +19,7 @@ use super::on_disk::{HEAD, locate, mark_of};
 use super::reading::Reading;
 use super::shared::Shared;
 use crate::sources::session::{FileMark, Pulse, silence};
-use crate::sources::taken::{Taken, TakenSegment, head_of};
+use crate::sources::taken::{Taken, head_of, taken_of};
 use crate::spool::{Content, Kept, Label, SpoolError};
 
 /// A file that was written to this recently may still be written to, while it is the last one
@@ -286,7 +287,7 @@ impl Feed {
         }
         let arrived = Arrived {
             label,
-            taken: TakenSegment::of(segment, own, start_time),
+            taken: taken_of(segment, own, start_time),
             index: Arc::new(index),
             held,
             bytes: found.read.bytes,
@@ -484,7 +485,7 @@ impl Feed {
         taken.saw(segment, mark, None, None);
         self.reading.miss(duration);
         self.grew();
-        let segment = TakenSegment::of(segment, mark, None);
+        let segment = taken_of(segment, mark, None);
         (place.tell)(Came::Missed(duration, Some(segment)));
     }
 

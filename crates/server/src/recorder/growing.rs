@@ -10,11 +10,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use clipmill::live::Mark;
 use clipmill::source::FileSource;
 use clipmill::{Clip, ClipError, ClipLayout, ClipReader, Cut, GrowingClip, Ticks, Timeline};
 
 use super::app::App;
-use super::boundary::Mark;
 use super::line::ticks;
 use super::session::{Recording, Session};
 use super::shared::Shared;

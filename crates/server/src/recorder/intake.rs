@@ -10,6 +10,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use chrono::Utc;
+use clipmill::live::{SessionId, TakenSegment};
 use clipmill::{SegmentIndex, Ticks};
 use clipmill_playlist::{MediaPlaylist, Segment};
 use metrics::counter;
@@ -21,10 +23,9 @@ use super::listing::{Read, first_new, history, missing_length, place_of, read};
 use super::on_disk::OnDisk;
 use crate::catalog::Boundary;
 use crate::metrics::SEGMENTS_INDEXED;
-use crate::model::now_ms;
 use crate::sources::playlists::Serving;
 use crate::sources::session::silence;
-use crate::sources::taken::{Seen, Taken, TakenSegment, TakenTail, WRITTEN};
+use crate::sources::taken::{Seen, Taken, TakenTail, WRITTEN};
 use crate::spool::Label;
 
 /// A playlist that is not there may be being replaced: it is gone when it is still not there
@@ -310,15 +311,6 @@ impl Intake {
         }
     }
 
-    /// A name for a session that begins now with this sequence number. Later ones sort later,
-    /// even when the clock was set back since the `latest`.
-    fn new_id(&self, first_sequence: u64) -> String {
-        let began = |id: &str| id.split('-').next()?.parse::<i64>().ok();
-        let after = self.latest.as_deref().and_then(began);
-        let after = after.map_or(0, |then| then.saturating_add(1));
-        format!("{:013}-{first_sequence}", now_ms().max(after))
-    }
-
     /// Begins a session at a position of what is listed.
     fn begin(
         &mut self,
@@ -330,7 +322,11 @@ impl Intake {
     ) {
         let id = match &begins {
             Begins::Resumed(lost) => lost.session.clone(),
-            _ => self.new_id(listed.first().map_or(0, |segment| segment.sequence)),
+            _ => {
+                let first = listed.first().map_or(0, |segment| segment.sequence);
+                let latest = self.latest.as_deref().map(SessionId::from);
+                SessionId::new(first, latest.as_ref(), Utc::now()).to_string()
+            }
         };
         self.latest = self.latest.take().max(Some(id.clone()));
         let (app, stream) = (place.app.name(), place.stream);

@@ -445,3 +445,8 @@ pub(crate) fn ticks(duration: Duration) -> Ticks {
 pub(crate) fn delta(ticks: Ticks) -> TimeDelta {
     TimeDelta::microseconds(ticks.saturating_mul(100) / 9)
 }
+
+/// The instant of a place on the timeline, in milliseconds since 1970.
+pub(crate) fn time_ms(timeline: &Timeline, ticks: Ticks) -> Option<i64> {
+    Some(timeline.time_at(ticks)?.timestamp_millis())
+}

@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use clipmill::Ticks;
+use clipmill::live::TakenSegment;
 use clipmill_playlist::{Location, MediaPlaylist, Playlist, PlaylistLimits, Segment, candidates};
 
 use super::line::ticks;
 use crate::catalog::Boundary;
-use crate::sources::taken::{Files, Seen, Taken, TakenSegment};
+use crate::sources::taken::{Files, Seen, Taken};
 use crate::spool::Label;
 
 /// So much of what a playlist lists already is recorded when it is first seen, or an interval

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use chrono::{DateTime, SecondsFormat, Utc};
+use clipmill::live::LostMedia;
 use clipmill::source::FileSource;
 use clipmill::{Clip, Format, TrackKind};
 use metrics::{counter, histogram};
@@ -274,6 +275,17 @@ pub(crate) fn all_gaps(
     }
     all.sort_by(|a, b| a.from.cmp(&b.from));
     all
+}
+
+impl From<LostMedia> for VodGap {
+    fn from(lost: LostMedia) -> Self {
+        let shown = |time: DateTime<Utc>| rfc3339(time.timestamp_millis());
+        Self {
+            from: lost.from.map(shown),
+            to: lost.to.map(shown),
+            reason: lost.reason.to_string(),
+        }
+    }
 }
 
 fn gaps(clip: &Clip) -> impl Iterator<Item = VodGap> + '_ {

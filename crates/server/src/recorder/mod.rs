@@ -4,7 +4,7 @@
 //! folder ──sources──▶ a playlist changed
 //! playlist ──intake──▶ segments that are new, a session that begins or ends
 //! segment ──feed──▶ read, decrypted, put together with its sound, indexed and kept in the spool, once
-//! line of segments ──task: boundary, periodic──▶ a clip is complete
+//! line of segments ──task: periodic──▶ a clip is complete
 //! clip ──make──▶ file, catalog entry, webhook: all of them or none
 //! ```
 //!
@@ -25,7 +25,6 @@
 mod announce;
 mod app;
 mod asked;
-mod boundary;
 mod clipping;
 mod dated;
 mod delete;

@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::TimeDelta;
+use clipmill::live::{LossReason, LostMedia, Mark};
 use clipmill::{Bounds, Clip, Cut, Ticks};
 
 use super::app::App;
-use super::boundary::{self, Mark};
 use super::growing::Growing;
-use super::line::{Held, Snapshot, delta, ticks};
-use super::make::{Recipe, make, rfc3339};
+use super::line::{Held, Snapshot, delta, ticks, time_ms};
+use super::make::{Recipe, make};
 use super::session::{Ending, Recording, Session, missing};
 use super::shared::{MakeError, Shared};
 use super::state::State;
@@ -118,7 +118,7 @@ impl Session {
                 return Mark::first(timeline, *from).map_or_else(nothing_more, Step::Begin);
             }
             Recording::Resuming(left_off) => {
-                return match boundary::find(timeline, left_off) {
+                return match left_off.find(timeline) {
                     Some((mark, true)) => Step::Begin(mark),
                     // Its segment is lost: on with the next sync sample.
                     Some((mark, false)) => match timeline.next_sync(mark.ticks) {
@@ -308,7 +308,7 @@ impl Task {
             Step::Regrid(interval) => {
                 let clips = &mut subject.clips;
                 if let (Recording::On(mark), timeline) = (&clips.recording, subject.line.timeline())
-                    && let Some(grid_ms) = boundary::time_ms(timeline, mark.ticks)
+                    && let Some(grid_ms) = time_ms(timeline, mark.ticks)
                 {
                     clips.recording = Recording::On(Mark { grid_ms, ..*mark });
                 }
@@ -319,7 +319,7 @@ impl Task {
                 let work = Work {
                     session: subject.id.clone(),
                     sub_folder: subject.sub_folder.clone(),
-                    hole: subject.clips.hole.clone(),
+                    hole: subject.clips.hole,
                     complete: subject.grown_at,
                     snapshot: subject.line.snapshot(),
                     growing: subject.growth.take(),
@@ -353,41 +353,41 @@ impl Task {
         };
         if let Recording::Resuming(left_off) = &subject.clips.recording {
             let timeline = subject.line.timeline();
-            if boundary::find(timeline, left_off).is_some_and(|(_, exact)| exact) {
+            if left_off.find(timeline).is_some_and(|(_, exact)| exact) {
                 subject.clips.recording = Recording::On(mark);
                 return;
             }
-            let from = left_off.cut_ms.or(left_off.time_ms);
             if subject.clips.hole.is_none() {
-                let gap = VodGap {
-                    from: from.map(rfc3339),
-                    to: boundary::time_ms(timeline, mark.ticks).map(rfc3339),
-                    reason: "segments are missing".to_owned(),
+                let lost = LostMedia {
+                    from: left_off.instant(),
+                    to: timeline.time_at(mark.ticks),
+                    reason: LossReason::Missing,
                 };
+                let shown = VodGap::from(lost);
                 tracing::error!(
                     app = app.name(),
                     stream = &*stream,
-                    from = gap.from,
-                    to = gap.to,
+                    from = shown.from,
+                    to = shown.to,
                     "segments are lost that no clip holds"
                 );
-                subject.clips.hole = Some(gap);
+                subject.clips.hole = Some(lost);
             }
         }
-        let begins = boundary::time_ms(subject.line.timeline(), mark.ticks);
+        let begins = subject.line.timeline().time_at(mark.ticks);
         let clips = &mut subject.clips;
         clips.from_the_start = clips.recording == Recording::Waiting(Ticks::MIN);
         if let Some(hole) = &mut clips.hole
             && hole.to.is_none()
         {
-            hole.to = begins.map(rfc3339);
+            hole.to = begins;
             // Clocks may say that it began before the one ahead of it was over.
             if hole.to <= hole.from {
                 clips.hole = None;
             }
         }
         let written = Boundary {
-            gap: subject.clips.hole.clone(),
+            lost: subject.clips.hole,
             from_the_start: subject.clips.from_the_start,
             ..subject.written(mark, subject.clips.ordinal)
         };
@@ -574,7 +574,7 @@ fn delete(used: &[Arc<Held>]) {
 struct Work {
     session: String,
     sub_folder: Option<String>,
-    hole: Option<VodGap>,
+    hole: Option<LostMedia>,
     complete: Instant,
     snapshot: Snapshot,
     growing: Option<Box<Growing>>,
@@ -605,13 +605,13 @@ impl Work {
             to: self.piece.to.map(|to| to.ticks),
         };
         if let Some(clip) = Clip::new(&self.snapshot.timeline, bounds, Cut::Keyframe) {
-            let missing = self.hole.clone().into_iter().chain(self.gap_behind(&clip));
+            let missing = self.hole.into_iter().chain(self.gap_behind(&clip));
             let recipe = Recipe {
                 stream,
                 sub_folder: self.sub_folder.as_deref(),
                 vod_id: None,
                 boundary: Some(&self.piece.boundary),
-                missing: missing.collect(),
+                missing: missing.map(VodGap::from).collect(),
                 clip,
                 from_the_start: self.from == Ticks::MIN,
                 window: None,
@@ -634,7 +634,7 @@ impl Work {
     }
 
     /// What is missing between the clip's last frame and where the next one begins.
-    fn gap_behind(&self, clip: &Clip) -> Option<VodGap> {
+    fn gap_behind(&self, clip: &Clip) -> Option<LostMedia> {
         let timeline = &self.snapshot.timeline;
         let from = clip.end_time?;
         let Some(to) = self.piece.to else {
@@ -645,12 +645,8 @@ impl Work {
         let mut after = after.filter(|s| s.first_presented.is_some_and(|at| at <= to.ticks));
         let lost = after.next_back().is_some_and(|s| s.info.missing_before > 0);
         let gap = missing(from, to_time);
-        let reason = if lost {
-            gap.reason
-        } else {
-            "the stream paused".to_owned()
-        };
-        (to_time - from > SHORT_GAP).then_some(VodGap { reason, ..gap })
+        let reason = if lost { gap.reason } else { LossReason::Paused };
+        (to_time - from > SHORT_GAP).then_some(LostMedia { reason, ..gap })
     }
 
     /// The segments of the clip whose files are not what was indexed.

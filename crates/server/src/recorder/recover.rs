@@ -265,7 +265,7 @@ impl Session {
         clips.recording = match boundary {
             Some(boundary) if !boundary.finished => {
                 clips.any_made = boundary.ordinal > 0;
-                clips.hole.clone_from(&boundary.gap);
+                clips.hole = boundary.lost;
                 clips.from_the_start = boundary.from_the_start;
                 // Recording was turned off, and its last clip was not made any more.
                 if app.interval().is_none() {

@@ -7,16 +7,15 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use clipmill::Ticks;
+use clipmill::live::{LossReason, LostMedia, Mark, TakenSegment};
 
-use super::boundary::{self, Mark};
 use super::growing::Growth;
 use super::intake::{Arrived, Came};
-use super::line::{Line, delta};
+use super::line::{Line, delta, time_ms};
 use super::make::rfc3339;
 use super::switch::Tape;
 use crate::catalog::Boundary;
-use crate::model::VodGap;
-use crate::sources::taken::{TakenSegment, TakenTail};
+use crate::sources::taken::TakenTail;
 
 /// How far the periodic clips of a session have come.
 #[derive(Debug, Clone, PartialEq)]
@@ -90,7 +89,7 @@ pub(crate) struct PeriodicClips {
     /// Whether one of them was made in this session.
     pub(crate) any_made: bool,
     /// What is missing before the first one that is made.
-    pub(crate) hole: Option<VodGap>,
+    pub(crate) hole: Option<LostMedia>,
     /// The one in the making is the first of the session: sound ahead of its first picture belongs
     /// to it.
     pub(crate) from_the_start: bool,
@@ -210,7 +209,7 @@ impl Session {
         let timeline = self.line.timeline();
         let mut segments = timeline.segments().iter();
         let first = segments.find_map(|segment| segment.first_presented)?;
-        let at = |ticks| Some(rfc3339(boundary::time_ms(timeline, ticks)?));
+        let at = |ticks| Some(rfc3339(time_ms(timeline, ticks)?));
         let (from, to) = (at(first)?, at(timeline.end()?)?);
         Some(format!("what is kept of it lies from {from} to {to}"))
     }
@@ -234,15 +233,15 @@ impl Session {
     /// The instant of the live edge, in milliseconds since 1970.
     pub(crate) fn edge_ms(&self) -> Option<i64> {
         let timeline = self.line.timeline();
-        boundary::time_ms(timeline, timeline.end()?)
+        time_ms(timeline, timeline.end()?)
     }
 }
 
 /// What is said of segments that never came.
-pub(crate) fn missing(from: DateTime<Utc>, to: DateTime<Utc>) -> VodGap {
-    VodGap {
-        from: Some(rfc3339(from.timestamp_millis())),
-        to: Some(rfc3339(to.timestamp_millis())),
-        reason: "segments are missing".to_owned(),
+pub(crate) fn missing(from: DateTime<Utc>, to: DateTime<Utc>) -> LostMedia {
+    LostMedia {
+        from: Some(from),
+        to: Some(to),
+        reason: LossReason::Missing,
     }
 }

@@ -3,7 +3,9 @@
 
 use std::time::Instant;
 
+use chrono::DateTime;
 use clipmill::Ticks;
+use clipmill::live::{LossReason, LostMedia};
 
 use super::announce::News;
 use super::app::App;
@@ -12,7 +14,6 @@ use super::make::rfc3339;
 use super::session::{Recording, Session};
 use super::switch::Tape;
 use crate::catalog::{Boundary, OpenRecording};
-use crate::model::VodGap;
 
 /// What is known of a stream.
 #[derive(Debug, Default)]
@@ -121,28 +122,28 @@ impl State {
 }
 
 /// The session that has begun follows another in the same playlist: the pause between the two is said.
-fn paused(ended_ms: i64, stream: &str, app: &App) -> VodGap {
+fn paused(ended_ms: i64, stream: &str, app: &App) -> LostMedia {
     let from = rfc3339(ended_ms);
     tracing::info!(app = app.name(), stream, from, "it paused");
-    VodGap {
-        from: Some(from),
+    LostMedia {
+        from: DateTime::from_timestamp_millis(ended_ms),
         to: None,
-        reason: "the stream paused".to_owned(),
+        reason: LossReason::Paused,
     }
 }
 
 /// What cannot be clipped any more.
-fn lost_since(lost: &Boundary, stream: &str, app: &App) -> VodGap {
-    let from = lost.cut_ms.or(lost.time_ms).map(rfc3339);
+fn lost_since(lost: &Boundary, stream: &str, app: &App) -> LostMedia {
+    let from = lost.instant();
     tracing::error!(
         app = app.name(),
         stream,
-        from,
+        from = from.map(|from| rfc3339(from.timestamp_millis())),
         "what came before the restart is lost: its segments are gone"
     );
-    VodGap {
+    LostMedia {
         from,
         to: None,
-        reason: "segments were deleted while the server was not running".to_owned(),
+        reason: LossReason::WhileAway,
     }
 }

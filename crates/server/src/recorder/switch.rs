@@ -6,10 +6,10 @@
 
 use std::sync::Arc;
 
+use clipmill::live::Mark;
 use clipmill::{Bounds, Clip, Cut, Ticks};
 
 use super::app::App;
-use super::boundary::{self, Mark};
 use super::line::{Held, Snapshot};
 use super::make::{Recipe, make};
 use super::periodic::{Made, NotMade};
@@ -62,7 +62,9 @@ impl Session {
     /// Where the recording begins.
     fn tape_begins(&self) -> Option<Ticks> {
         let begins = &self.tape.as_ref()?.written.begins;
-        boundary::find(self.line.timeline(), begins).map(|(mark, _)| mark.ticks)
+        begins
+            .find(self.line.timeline())
+            .map(|(mark, _)| mark.ticks)
     }
 
     /// Lets go of what lies before `end`, but for what the recording needs.

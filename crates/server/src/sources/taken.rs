@@ -23,8 +23,8 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use chrono::{DateTime, TimeDelta, Utc};
+use clipmill::live::TakenSegment;
 use clipmill_playlist::Segment;
-use serde::{Deserialize, Serialize};
 
 use super::session::FileMark;
 
@@ -95,20 +95,6 @@ struct Known {
     run: u32,
 }
 
-/// A segment that was taken, as it is written down.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct TakenSegment {
-    /// Media sequence number; `None` where numbers have begun anew since.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub sequence: Option<u64>,
-    /// When it begins, in microseconds since the Unix epoch; 0 when that is not known.
-    pub date_us: i64,
-    /// Which file it is: a digest of its URI and byte range, and one of its length and the time of
-    /// its last change. 0 where that is not known.
-    pub file: (u32, u32),
-}
-
 /// What was taken of a stream.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Taken {
@@ -123,18 +109,16 @@ pub(crate) struct Taken {
     newest: Newest,
 }
 
-impl TakenSegment {
-    /// A segment that is taken, or never will be, with its number of before.
-    pub(crate) fn of(
-        segment: &Segment,
-        mark: Option<FileMark>,
-        date: Option<DateTime<Utc>>,
-    ) -> Self {
-        Self {
-            sequence: Some(segment.sequence),
-            date_us: date.map_or(0, |date| date.timestamp_micros()),
-            file: Taken::file(segment, mark),
-        }
+/// A segment that is taken, or never will be, with its number of before, as it is written down.
+pub(crate) fn taken_of(
+    segment: &Segment,
+    mark: Option<FileMark>,
+    date: Option<DateTime<Utc>>,
+) -> TakenSegment {
+    TakenSegment {
+        sequence: Some(segment.sequence),
+        date_us: date.map_or(0, |date| date.timestamp_micros()),
+        file: Taken::file(segment, mark),
     }
 }
 

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use super::super::*;
 use super::driver::{Driver, Unit, Verdict};
-use crate::cut::select;
+use crate::cut::{Bounds, select};
+use crate::timeline::Ticks;
 
 impl Driver {
     pub(super) fn cut(&mut self, job: CutJob, failure: Option<Failure>) -> Verdict {
@@ -37,6 +38,9 @@ impl Driver {
                     self.tell(Event::Done(action))
                 }
             };
+        }
+        if let Purpose::Periodic { boundary, lost, .. } = &purpose {
+            self.goes_on_as_written(&boundary.session, bounds, *lost)?;
         }
         let spoiled = self.spoiled > 0;
         self.spoiled = self.spoiled.saturating_sub(1);
@@ -82,6 +86,26 @@ impl Driver {
         self.failures = 0;
         self.store(boundary)?;
         self.tell(Event::Done(action))
+    }
+
+    /// What is lost before a periodic clip, and whether it is the first of its session, is what is written
+    /// down: a crash changes neither.
+    fn goes_on_as_written(
+        &self,
+        session: &str,
+        bounds: Bounds,
+        lost: Option<LostMedia>,
+    ) -> Verdict {
+        let written = self.disk.boundary.as_ref();
+        let written = written.filter(|written| written.session == session);
+        let is_first = written.is_some_and(|written| written.from_the_start);
+        if (bounds.from == Some(Ticks::MIN)) != is_first {
+            return Err(format!("{bounds:?} of {written:?}"));
+        }
+        if written.and_then(|written| written.lost) != lost {
+            return Err(format!("{lost:?} is lost, and not as in {written:?}"));
+        }
+        Ok(())
     }
 
     /// Whether the bytes of a content are at hand.
