@@ -290,7 +290,7 @@ impl Feed {
             taken: taken_of(segment, own, start_time),
             index: Arc::new(index),
             held,
-            bytes: found.read.bytes,
+            bytes: Some(found.read.bytes),
             first: self.last.replace(label).is_none(),
             target: self.target,
             next_listed: taken.next_listed(),
@@ -425,11 +425,10 @@ impl Feed {
                 init,
             };
             let index = self.reading.index(&read, label.discontinuity);
-            let index = index.map_err(|error| error.to_string())?;
-            Ok((index, read.bytes))
+            index.map_err(|error| error.to_string())
         });
         match indexed {
-            Ok((index, bytes)) => {
+            Ok(index) => {
                 self.dated = LastDated::of(&index, label.start_time);
                 if let Some(composer) = &mut self.composer {
                     composer.resume(&index);
@@ -452,7 +451,7 @@ impl Feed {
                     taken: segment,
                     index: Arc::new(index),
                     held,
-                    bytes,
+                    bytes: None,
                     first: self.last.replace(label).is_none(),
                     target: self.target,
                     next_listed: taken.next_listed(),

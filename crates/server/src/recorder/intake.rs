@@ -90,7 +90,8 @@ pub(crate) struct Arrived {
     pub(crate) taken: TakenSegment,
     pub(crate) index: Arc<SegmentIndex>,
     pub(crate) held: Held,
-    pub(crate) bytes: Bytes,
+    /// Its content, where nobody has to keep it in mind for long.
+    pub(crate) bytes: Option<Bytes>,
     /// It is the first of its session.
     pub(crate) first: bool,
     pub(crate) target: Duration,

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::app::App;
 use super::feed::{Feed, Place, Took, label_of};
-use super::intake::Intake;
+use super::intake::{Came, Intake};
 use super::line::ticks;
 use super::listing::read_media;
 use super::on_disk::{OnDisk, locate};
@@ -213,7 +213,13 @@ impl Left<'_> {
             "goes on after a restart"
         );
         let came = RefCell::new(Vec::new());
-        let tell = |one| came.borrow_mut().push(one);
+        let tell = |mut one| {
+            // All that was kept may be hours.
+            if let Came::Segment(arrived) = &mut one {
+                arrived.bytes = None;
+            }
+            came.borrow_mut().push(one);
+        };
         let place = Place {
             // What is not there is passed over here, with what its successor says of it.
             patience: Duration::MAX,

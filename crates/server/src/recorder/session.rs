@@ -169,7 +169,7 @@ impl Session {
         self.line.push(&label, index, held);
         self.taken.push(taken);
         let newest = self.line.timeline().segments().back();
-        self.fresh = newest.map(|newest| (newest.number, bytes));
+        self.fresh = newest.map(|newest| newest.number).zip(bytes);
         self.target = target;
         self.next_listed = next_listed;
         self.useless = None;

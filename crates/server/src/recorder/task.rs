@@ -14,6 +14,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot, watch};
@@ -32,6 +33,10 @@ use crate::schedule::Urgency;
 
 /// What could not be told, or did not end a look, is tried again after this.
 const AGAIN: Duration = Duration::from_millis(500);
+
+/// The content of so many segments is on its way to a task at once. What comes with more is read again by
+/// whoever writes it to a clip.
+const AFLOAT: usize = 2;
 
 /// So many steps are done without a look at what came meanwhile.
 const STEPS: usize = 16;
@@ -89,6 +94,8 @@ pub(crate) struct Task {
     show: watch::Sender<Shown>,
     intake: AtHome,
     looks: Looks,
+    /// How many segments are on their way from the intake.
+    afloat: Arc<AtomicUsize>,
     /// When the next step towards a clip is due.
     cut_due: Option<Instant>,
     /// Something is being made.
@@ -144,6 +151,7 @@ impl Task {
             show,
             intake: AtHome::Unknown,
             looks: Looks::default(),
+            afloat: Arc::default(),
             cut_due: None,
             busy: false,
             tell_due: None,
@@ -204,6 +212,9 @@ impl Task {
             Message::Command(command) => self.command(command).await,
             Message::Came(came) => {
                 let is_segment = matches!(came, Came::Segment(_));
+                if is_segment {
+                    self.afloat.fetch_sub(1, Ordering::Relaxed);
+                }
                 if self.state.came(came, &self.stream, &self.app) {
                     self.write_tapes().await;
                 }
@@ -332,6 +343,7 @@ impl Task {
             intake.oldest = oldest.map_or(0, |held| held.id);
         }
         let questions = std::mem::take(&mut self.looks.questions);
+        let afloat = Arc::clone(&self.afloat);
         let (app, stream, inbox) = (
             Arc::clone(&self.app),
             Arc::clone(&self.stream),
@@ -345,7 +357,12 @@ impl Task {
                 if !looks {
                     return Look::Done;
                 }
-                let tell = |came| {
+                let tell = |mut came| {
+                    if let Came::Segment(arrived) = &mut came
+                        && afloat.fetch_add(1, Ordering::Relaxed) >= AFLOAT
+                    {
+                        arrived.bytes = None;
+                    }
                     let _ = inbox.send(Message::Came(came));
                 };
                 intake.look(&Place::new(&app, shared, &stream, &tell))
