@@ -22,6 +22,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 use ::sled::transaction::{
     ConflictableTransactionError, TransactionError, TransactionalTree, UnabortableTransactionError,
@@ -108,6 +109,9 @@ struct Entry<'a> {
 }
 
 type Abort = ConflictableTransactionError<CatalogError>;
+
+/// A store that has failed is read from for no longer than this.
+const STILL_READ: Duration = Duration::from_millis(200);
 
 impl SledCatalog {
     /// Opens the store in `folder`. One that cannot be read is set aside, and what can still be
@@ -251,9 +255,21 @@ impl SledCatalog {
         if let Some(store) = &*place {
             return Ok(Arc::clone(store));
         }
-        let opened = std::panic::catch_unwind(|| open_db(&self.folder));
-        let damaged = || CatalogError::Store("the store is damaged".to_owned());
-        let db = opened.map_err(|_| damaged())??;
+        let open = || {
+            let opened = std::panic::catch_unwind(|| open_db(&self.folder));
+            let damaged = || CatalogError::Store("the store is damaged".to_owned());
+            opened.map_or_else(|_| Err(damaged()), |db| Ok(db?))
+        };
+        // Whoever still reads from the one that failed has its lock for a moment.
+        let begun = Instant::now();
+        let db = loop {
+            match open() {
+                Err(CatalogError::Store(_)) if begun.elapsed() < STILL_READ => {
+                    std::thread::sleep(STILL_READ / 40);
+                }
+                opened => break opened?,
+            }
+        };
         let store = Arc::new(Store::new(db, &self.folder));
         tracing::warn!("the catalog was opened again, as it is on the disk");
         *place = Some(Arc::clone(&store));
