@@ -690,3 +690,6 @@ enum Trouble {
     NotThere(String, Duration),
     Unsupported(String),
 }
+
+#[cfg(test)]
+mod tests;
