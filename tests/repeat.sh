@@ -12,8 +12,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 times=${1:-10}
 shift || true
 
-built=$(cargo test -p clipmill-tests --no-run --message-format=json 2> /dev/null |
-  grep -o '"executable":"[^"]*/deps/[^"]*"' | cut -d '"' -f 4)
+built=$(cargo test --workspace --no-run --message-format=json 2> /dev/null |
+  grep '#clipmill-tests@' | grep -o '"executable":"[^"]*/deps/[^"]*"' | cut -d '"' -f 4)
 pick() { [ $# -eq 0 ] && cat || grep -E "/($(IFS='|'; echo "$*"))-[0-9a-f]+$"; }
 mapfile -t tests < <(pick "$@" <<< "$built")
 on=()

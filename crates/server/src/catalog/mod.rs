@@ -3,6 +3,9 @@
 //! The catalog is an index. The files are the truth: beside each clip lies the record that makes its
 //! entry, so that a catalog that is lost can be made again ([`rebuild`]).
 
+mod broadcasts;
+#[cfg(test)]
+mod conformance;
 mod rebuild;
 mod sled;
 
@@ -17,6 +20,7 @@ use crate::model::{Broadcast, QueuedHook, Vod};
 use crate::storage::ClipRecord;
 pub use clipmill::live::{Boundary, TakenSegment};
 
+pub use self::broadcasts::{announce, change_broadcast};
 pub(crate) use self::rebuild::bury_doomed;
 pub use self::rebuild::{Rebuilt, ReconcileError, Reconciled, rebuild, reconcile};
 #[cfg(feature = "fuzzing")]
@@ -101,10 +105,6 @@ pub struct VodQuery {
     pub search: Option<String>,
 }
 
-/// What becomes of a broadcast, and the webhook that tells of it.
-pub type Announcement<'a> =
-    dyn Fn(Option<Broadcast>) -> Option<(Broadcast, Option<QueuedHook>)> + 'a;
-
 /// A webhook with its place in the queue: a later one has the greater.
 pub type Ticket = (u64, QueuedHook);
 
@@ -157,20 +157,16 @@ pub trait Catalog: Send + Sync {
 
     /// A broadcast.
     fn broadcast(&self, app: &str, stream_id: &str) -> Result<Option<Broadcast>>;
-    /// Adds a broadcast, unless there is one of this id: then false.
-    fn create_broadcast(&self, app: &str, broadcast: &Broadcast) -> Result<bool>;
-    /// Changes a broadcast, while nobody else does; gives what it is then. `None` when there is
-    /// none.
-    fn change_broadcast(
+    /// Puts a broadcast where `known` is what there is under its id (`None`: nothing), and queues the
+    /// webhook that tells of it: both of them or neither. Gives false, and changes nothing, where
+    /// there is something else by now. See [`change_broadcast`] and [`announce`].
+    fn replace_broadcast(
         &self,
         app: &str,
-        stream_id: &str,
-        change: &mut dyn FnMut(&mut Broadcast),
-    ) -> Result<Option<Broadcast>>;
-    /// Changes or makes a broadcast and queues the webhook that tells of it, both of them or
-    /// neither. `change` is given what there is and may be called several times; when it gives
-    /// `None`, nothing is done.
-    fn announce(&self, app: &str, stream_id: &str, change: &Announcement<'_>) -> Result<()>;
+        known: Option<&Broadcast>,
+        new: &Broadcast,
+        hook: Option<&QueuedHook>,
+    ) -> Result<bool>;
     /// Some broadcasts, in the order of their ids.
     fn broadcasts(&self, app: &str, offset: usize, size: usize) -> Result<Vec<Broadcast>>;
     /// How many broadcasts there are.

@@ -33,8 +33,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
 use super::{
-    Announcement, Boundary, Catalog, CatalogError, OpenRecording, PeriodicState, Result, SortBy,
-    Ticket, VodQuery,
+    Boundary, Catalog, CatalogError, OpenRecording, PeriodicState, Result, SortBy, Ticket, VodQuery,
 };
 use crate::model::{Broadcast, QueuedHook, Vod};
 use crate::storage::ClipRecord;
@@ -566,53 +565,28 @@ impl Catalog for SledCatalog {
         self.get(&key(b'b', app, stream_id.as_bytes()))
     }
 
-    fn create_broadcast(&self, app: &str, broadcast: &Broadcast) -> Result<bool> {
-        let key = key(b'b', app, broadcast.stream_id.as_bytes());
-        self.transaction(|tree| {
-            if tree.get(key.as_slice())?.is_some() {
-                return Ok(false);
-            }
-            put(tree, key.clone(), broadcast)?;
-            Ok(true)
-        })
-    }
-
-    fn change_broadcast(
+    fn replace_broadcast(
         &self,
         app: &str,
-        stream_id: &str,
-        change: &mut dyn FnMut(&mut Broadcast),
-    ) -> Result<Option<Broadcast>> {
-        let key = key(b'b', app, stream_id.as_bytes());
-        // A transaction may be tried several times, each time from what is there then.
-        let change = std::cell::RefCell::new(change);
-        self.transaction(|tree| {
-            let Some(value) = tree.get(key.as_slice())? else {
-                return Ok(None);
-            };
-            let mut broadcast: Broadcast = decode(&key, &value).map_err(Abort::Abort)?;
-            (change.borrow_mut())(&mut broadcast);
-            put(tree, key.clone(), &broadcast)?;
-            Ok(Some(broadcast))
-        })
-    }
-
-    fn announce(&self, app: &str, stream_id: &str, change: &Announcement<'_>) -> Result<()> {
-        let key = key(b'b', app, stream_id.as_bytes());
-        let told = self.transaction(|tree| {
-            let known = tree.get(key.as_slice())?;
-            let known = known.map(|value| decode::<Broadcast>(&key, &value));
-            let Some((broadcast, hook)) = change(known.transpose().map_err(Abort::Abort)?) else {
+        known: Option<&Broadcast>,
+        new: &Broadcast,
+        hook: Option<&QueuedHook>,
+    ) -> Result<bool> {
+        let key = key(b'b', app, new.stream_id.as_bytes());
+        let replaced = self.transaction(|tree| {
+            let found = tree.get(key.as_slice())?;
+            let found = found.map(|value| decode::<Broadcast>(&key, &value));
+            if found.transpose().map_err(Abort::Abort)?.as_ref() != known {
                 return Ok(false);
-            };
-            put(tree, key.clone(), &broadcast)?;
-            add_hooks(tree, hook.as_slice())?;
-            Ok(hook.is_some())
+            }
+            put(tree, key.clone(), new)?;
+            add_hooks(tree, hook.map_or(&[], std::slice::from_ref))?;
+            Ok(true)
         })?;
-        if told {
+        if replaced && hook.is_some() {
             self.added.notify_one();
         }
-        Ok(())
+        Ok(replaced)
     }
 
     fn broadcasts(&self, app: &str, offset: usize, size: usize) -> Result<Vec<Broadcast>> {

@@ -8,6 +8,7 @@ use url::Url;
 use super::answer::{Fault, Json, Path, body};
 use super::vods::page;
 use super::{App, Shared};
+use crate::catalog::change_broadcast;
 use crate::config::AppSettings;
 use crate::model::{ApiResult, Broadcast, BroadcastStatus, Count, is_stream_id, now_ms, vod_id};
 
@@ -47,7 +48,8 @@ pub(super) async fn create(
     check(&app, &broadcast)?;
     broadcast.date = now_ms();
     let added = broadcast.clone();
-    let added = web.catalog(move |catalog| catalog.create_broadcast(&app.name, &added));
+    let added =
+        web.catalog(move |catalog| catalog.replace_broadcast(&app.name, None, &added, None));
     if added.await? {
         Ok(Json(broadcast))
     } else {
@@ -99,7 +101,7 @@ pub(super) async fn change(
     check(&app, &with(&Broadcast::default(), &fields)?)?;
     let unknown = format!("There is no broadcast with the id {id}");
     let changed = web.catalog(move |catalog| {
-        catalog.change_broadcast(&app.name, &id, &mut |broadcast| {
+        change_broadcast(catalog, &app.name, &id, |broadcast| {
             if let Ok(changed) = with(broadcast, &fields) {
                 *broadcast = changed;
             }

@@ -10,6 +10,7 @@ use clipmill::Cut;
 use super::answer::{Fault, Head, Json, Path, Query, attachment};
 use super::clips::VOD_ID;
 use super::{App, Shared, files};
+use crate::catalog::change_broadcast;
 use crate::model::ApiResult;
 use crate::recorder::{ClipWindow, OnDemandError, Switched, set_switch};
 use crate::sources::names::PlaylistName;
@@ -56,7 +57,9 @@ pub(super) async fn switch(
     }
     let (name, stream) = (app.name.clone(), id.clone());
     let set = web.catalog(move |catalog| {
-        catalog.change_broadcast(&name, &stream, &mut |broadcast| set_switch(broadcast, on))
+        change_broadcast(catalog, &name, &stream, |broadcast| {
+            set_switch(broadcast, on);
+        })
     });
     if set.await?.is_none() {
         return Ok(Json(ApiResult::refused(format!(

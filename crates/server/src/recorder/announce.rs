@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use super::app::App;
 use super::shared::Shared;
+use crate::catalog::announce;
 use crate::model::{Broadcast, BroadcastStatus, now_ms};
 use crate::webhooks;
 
@@ -68,7 +69,7 @@ impl News {
         if let Some(broadcast) = &self.to_know {
             told = shared
                 .catalog
-                .create_broadcast(app.name(), broadcast)
+                .replace_broadcast(app.name(), None, broadcast, None)
                 .map(drop);
             if told.is_ok() {
                 self.to_know = None;
@@ -115,7 +116,7 @@ fn announce_begin(
         let hook = webhooks::stream_started(&settings, &broadcast);
         Some((broadcast, hook))
     };
-    shared.catalog.announce(app.name(), stream, &go_live)
+    announce(&*shared.catalog, app.name(), stream, go_live)
 }
 
 fn announce_end(stream: &str, shared: &Shared, app: &App) -> crate::catalog::Result<()> {
@@ -126,5 +127,5 @@ fn announce_end(stream: &str, shared: &Shared, app: &App) -> crate::catalog::Res
         let hook = webhooks::stream_ended(&settings, &broadcast);
         Some((broadcast, hook))
     };
-    shared.catalog.announce(app.name(), stream, &finish)
+    announce(&*shared.catalog, app.name(), stream, finish)
 }

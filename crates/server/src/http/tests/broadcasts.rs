@@ -1,6 +1,7 @@
 //! Entries of streams.
 
 use super::*;
+use crate::catalog::change_broadcast;
 
 #[tokio::test]
 async fn broadcasts_are_made_changed_and_forgotten() {
@@ -64,8 +65,8 @@ async fn broadcasts_are_made_changed_and_forgotten() {
         (200, &json!(false))
     );
 
-    let live = &mut |b: &mut Broadcast| b.status = crate::model::BroadcastStatus::Broadcasting;
-    site.catalog.change_broadcast("live", "cam", live).unwrap();
+    let live = |b: &mut Broadcast| b.status = crate::model::BroadcastStatus::Broadcasting;
+    change_broadcast(&*site.catalog, "live", "cam", live).unwrap();
     let get = async |rest: &str| site.get(&format!("/live/rest/v2/broadcasts/{rest}")).await;
     assert_eq!(get("count").await.json(), json!({"number": 2}));
     assert_eq!(
