@@ -163,17 +163,22 @@ impl Shared {
             let now = Instant::now();
             if let Some((urgency, job)) = state.take(now, self) {
                 state.running[urgency] += 1;
+                let more = state.has_more();
                 drop(state);
-                // Somebody else has to see what is due next.
-                self.changed.notify_one();
+                if more {
+                    // Somebody else has to see what is due next.
+                    self.changed.notify_one();
+                }
                 // One job that fails must not take a worker away from all others.
                 if std::panic::catch_unwind(AssertUnwindSafe(job)).is_err() {
                     tracing::error!("a job ended in a panic; its worker goes on");
                 }
                 state = self.lock();
                 state.running[urgency] -= 1;
-                // A limit may have stood in the way of a job for which no one else woke up.
-                self.changed.notify_one();
+                if state.has_more() {
+                    // A limit may have stood in the way of a job for which no one else woke up.
+                    self.changed.notify_one();
+                }
                 continue;
             }
             let due = state.next_due().filter(|due| *due > now);
@@ -200,6 +205,10 @@ impl Shared {
 }
 
 impl State {
+    fn has_more(&self) -> bool {
+        self.queues.iter().any(|queue| !queue.is_empty())
+    }
+
     fn take(&mut self, now: Instant, shared: &Shared) -> Option<(usize, Job)> {
         for (urgency, limit) in shared.limits.into_iter().enumerate() {
             let (running, queue) = (self.running[urgency], &mut self.queues[urgency]);
