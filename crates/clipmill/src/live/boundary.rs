@@ -212,7 +212,6 @@ mod tests {
     use super::*;
     use crate::clip::Clip;
     use crate::cut::{Bounds, Cut};
-    use crate::live::LossReason;
     use crate::testing::{FRAME, info, segment, video};
     use crate::timeline::SegmentInfo;
 
@@ -329,7 +328,7 @@ mod tests {
         boundary.lost = Some(LostMedia {
             from: Some(begin()),
             to: None,
-            reason: LossReason::Paused,
+            reason: crate::live::LossReason::Paused,
         });
         boundary.from_the_start = true;
         let text = serde_json::to_string(&boundary).unwrap();

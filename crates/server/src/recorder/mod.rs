@@ -9,7 +9,7 @@
 //! ```
 //!
 //! There is one task per app, which watches its folder, one per stream, which alone has what is known of
-//! it and works in short steps ([`task`]), and a few threads for all that reads, writes and waits
+//! it and works in short steps (`task`), and a few threads for all that reads, writes and waits
 //! ([`crate::schedule`]). What is kept of a segment in memory is its index.
 //!
 //! **Sessions.** A stream's media from its first segment to its end is a session, on one timeline:
