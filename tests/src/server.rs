@@ -421,6 +421,12 @@ impl Receiver {
         Self { address, seen }
     }
 
+    /// The settings of an application that tells it of its clips, and these.
+    #[must_use]
+    pub fn told_by(&self, settings: &str) -> String {
+        format!("{settings}\nlistener_hook_url = \"{}\"", self.url())
+    }
+
     /// Its address.
     #[must_use]
     pub fn url(&self) -> String {

@@ -133,10 +133,7 @@ fn black_hole() -> String {
 fn a_receiver_that_hangs_delays_nobody() {
     let folder = tempfile::tempdir().unwrap();
     let good = Receiver::new(Vec::new(), None);
-    let app = format!(
-        "interval_seconds = 1\nlistener_hook_url = \"{}\"\nwebhook_timeout = \"10m\"",
-        good.url()
-    );
+    let app = good.told_by("interval_seconds = 1\nwebhook_timeout = \"10m\"");
     let server = Server::start(folder.path(), &app);
     let hall = json!({"streamId": "hall", "listenerHookURL": black_hole()}).to_string();
     let made = server.send("POST", "/live/rest/v2/broadcasts/create", &[], &hall);
@@ -679,10 +676,9 @@ fn forms_are_sent_as_forms_and_what_nobody_takes_is_given_up_aloud() {
     let folder = tempfile::tempdir().unwrap();
     let receiver = Receiver::new(Vec::new(), None);
     let nobody = free_address();
-    let app = format!(
-        "enabled = false\nlistener_hook_url = \"{}\"\nwebhook_max_age = \"2s\"\n\
+    let app = receiver.told_by(
+        "enabled = false\nwebhook_max_age = \"2s\"\n\
          webhook_content_type = \"application/x-www-form-urlencoded\"",
-        receiver.url()
     );
     let server = Server::start(folder.path(), &app);
     for (id, hook) in [

@@ -61,10 +61,7 @@ fn entry(server: &Server, id: &str) -> Value {
 fn a_file_from_outside_is_a_clip_like_any_other() {
     let folder = tempfile::tempdir().unwrap();
     let receiver = Receiver::new(Vec::new(), None);
-    let app = format!(
-        "enabled = false\nlistener_hook_url = \"{}\"",
-        receiver.url()
-    );
+    let app = receiver.told_by("enabled = false");
     let server = Server::start(folder.path(), &app);
     let mut made = Vec::new();
     for (format, name) in [("mp4", "H%C3%A4lfte.mp4"), ("fmp4", "a%20b.MP4")] {
