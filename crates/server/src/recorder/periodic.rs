@@ -457,6 +457,29 @@ impl Task {
         }
     }
 
+    /// What came of a clip or a recording of a session. `None` when it is tried again: later, or without
+    /// the segments that are lost.
+    pub(crate) fn settle<T>(&mut self, session: &str, result: Result<T, NotMade>) -> Option<T> {
+        let whom = self.whom();
+        match result {
+            Ok(made) => {
+                self.shared.troubles.clear(&whom);
+                self.state.retry = None;
+                Some(made)
+            }
+            Err(NotMade::Lost(lost)) => {
+                if let Some(session) = self.state.by_id(session) {
+                    session.lose(&lost);
+                }
+                None
+            }
+            Err(NotMade::Failed(error)) => {
+                self.state.failed(&error, &whom, &self.shared);
+                None
+            }
+        }
+    }
+
     fn piece_made(
         &mut self,
         session: &str,
@@ -464,22 +487,10 @@ impl Task {
         known: Option<Ticks>,
         result: Result<PieceMade, NotMade>,
     ) {
-        let whom = self.whom();
-        let made = match result {
-            Ok(made) => made == PieceMade::Stored,
-            Err(NotMade::Lost(lost)) => {
-                if let Some(session) = self.state.by_id(session) {
-                    session.lose(&lost);
-                }
-                return;
-            }
-            Err(NotMade::Failed(error)) => {
-                self.state.failed(&error, &whom, &self.shared);
-                return;
-            }
+        let Some(made) = self.settle(session, result) else {
+            return;
         };
-        self.shared.troubles.clear(&whom);
-        self.state.retry = None;
+        let made = made == PieceMade::Stored;
         let Some(session) = self.state.by_id(session) else {
             return;
         };

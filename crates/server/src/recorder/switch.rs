@@ -228,22 +228,9 @@ impl Task {
 
     /// The recording of a session is made a clip, or nothing came of it.
     pub(crate) async fn tape_made(&mut self, session: &str, result: Result<(), NotMade>) {
-        let whom = self.whom();
-        match result {
-            Ok(()) => {}
-            Err(NotMade::Lost(lost)) => {
-                if let Some(session) = self.state.by_id(session) {
-                    session.lose(&lost);
-                }
-                return;
-            }
-            Err(NotMade::Failed(error)) => {
-                self.state.failed(&error, &whom, &self.shared);
-                return;
-            }
+        if self.settle(session, result).is_none() {
+            return;
         }
-        self.shared.troubles.clear(&whom);
-        self.state.retry = None;
         if let Some(session) = self.state.by_id(session) {
             session.tape = None;
         }
