@@ -71,7 +71,8 @@ impl<S: SegmentSource> ClipReader<S> {
     pub fn within(mut self, range: Range<u64>) -> Self {
         let end = range.end.min(self.layout.len());
         self.whole = range.start.min(end)..end;
-        self.go_to(self.whole.start);
+        self.range = self.whole.clone();
+        self.block = Bytes::new();
         self
     }
 
@@ -222,6 +223,24 @@ mod tests {
         assert_eq!(within.seek(SeekFrom::Current(-1)).unwrap(), len - 2);
         // What `Read` has gathered is not lost to those who take blocks.
         assert_eq!(within.next_block(1).unwrap(), last[3..]);
+    }
+
+    #[test]
+    fn a_range_ends_where_it_ends_wherever_the_reader_stood() {
+        let layout = Arc::new(clip(Cut::Keyframe).layout(Format::Mp4).unwrap());
+        let source = FileSource::default();
+        let reader = || ClipReader::new(Arc::clone(&layout), &source);
+        let mut file = Vec::new();
+        reader().read_to_end(&mut file).unwrap();
+        for (stood, range) in [(0, 0..5), (3, 3..9), (3, 5..9), (9, 0..5)] {
+            let mut before = reader();
+            before.read_exact(&mut vec![0; stood]).unwrap();
+            let mut within = before.within(range.start as u64..range.end as u64);
+            assert_eq!(within.remaining(), range.len() as u64);
+            let mut part = Vec::new();
+            within.read_to_end(&mut part).unwrap();
+            assert_eq!(part, file[range.clone()], "{range:?} from {stood}");
+        }
     }
 
     proptest! {
