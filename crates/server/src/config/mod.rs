@@ -4,8 +4,9 @@
 //! where ([`ConfigError`]).
 
 mod error;
-mod file;
+mod overlay;
 mod units;
+mod values;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -15,10 +16,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clipmill::source::Reach;
+use serde::{Deserialize, Deserializer};
 use url::Url;
 
 pub use self::error::ConfigError;
-use self::file::{File, Retained};
+use self::overlay::{Overlay, Text};
 pub use self::units::{parse_age, parse_size};
 use crate::scripts::FinishScript;
 use crate::storage::AppPaths;
@@ -27,35 +29,41 @@ use crate::storage::AppPaths;
 /// behind a `#`.
 pub const SAMPLE: &str = include_str!("sample.toml");
 
-/// How long a program may take that is run after a clip.
-const SCRIPT_TIMEOUT: Duration = Duration::from_secs(300);
-
 /// First path segments that are not applications.
 const RESERVED: [&str; 4] = ["healthz", "readyz", "metrics", "openapi.json"];
 
-/// What the server was told.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What the server was told: the keys of the top level of the file.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default)]
 pub struct Settings {
     /// Where it listens: `HOST:PORT`.
+    #[serde(deserialize_with = "values::address")]
     pub listen: String,
     /// The catalog, queued webhooks, and segments that are kept from deletion.
     pub data_dir: PathBuf,
     /// How the world reaches it, without a slash at the end.
+    #[serde(deserialize_with = "base_url")]
     pub public_base_url: String,
     /// Connections open at once.
+    #[serde(deserialize_with = "values::at_least_one")]
     pub max_connections: usize,
     /// How long a client may take over the head of a request.
+    #[serde(deserialize_with = "values::age")]
     pub header_timeout: Duration,
     /// Clips that are cut at once; `None`: one for each core.
+    #[serde(deserialize_with = "values::some_at_least_one")]
     pub workers: Option<usize>,
     /// Bytes of segments that are kept from deletion for clips to come, over all streams.
+    #[serde(deserialize_with = "values::size")]
     pub spool_max_bytes: u64,
     /// The applications.
+    #[serde(rename = "app", deserialize_with = "apps")]
     pub apps: Vec<Arc<AppSettings>>,
 }
 
-/// What the server was told about one application.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What the server was told about one application: the keys of `[[app]]`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default)]
 pub struct AppSettings {
     /// Its name: the first segment of its URLs.
     pub name: String,
@@ -64,33 +72,50 @@ pub struct AppSettings {
     /// Where clips go; `None`: beside the playlist.
     pub clips_dir: Option<PathBuf>,
     /// Periodic clips from the start.
+    #[serde(deserialize_with = "values::truth")]
     pub enabled: bool,
     /// How long a periodic clip is.
+    #[serde(rename = "interval_seconds", deserialize_with = "values::seconds")]
     pub interval: Duration,
     /// Remove segments that no later clip needs.
+    #[serde(deserialize_with = "values::truth")]
     pub delete_hls_after_clip: bool,
     /// The longest clip that may be asked for by range.
+    #[serde(rename = "max_clip_seconds", deserialize_with = "values::seconds")]
     pub max_clip: Duration,
     /// Whom to tell, where a broadcast names nobody else.
+    #[serde(deserialize_with = "values::web_address")]
     pub listener_hook_url: Option<String>,
     /// How webhooks are written.
+    #[serde(deserialize_with = "values::content_type")]
     pub webhook_content_type: WebhookContentType,
     /// Signs webhooks.
+    #[serde(deserialize_with = "values::text")]
     pub webhook_secret: Option<String>,
     /// How long a receiver may take.
+    #[serde(deserialize_with = "values::age")]
     pub webhook_timeout: Duration,
     /// How long a webhook is tried.
+    #[serde(deserialize_with = "values::age")]
     pub webhook_max_age: Duration,
     /// REST calls carry a token signed with it.
+    #[serde(deserialize_with = "values::text")]
     pub jwt_secret: Option<String>,
     /// Where URLs may lead that clients of the REST interface or playlists name.
+    #[serde(rename = "allow_private_addresses", deserialize_with = "values::reach")]
     pub reach: Reach,
     /// How long a segment is waited for that is listed and not there.
+    #[serde(deserialize_with = "values::age")]
     pub segment_patience: Duration,
     /// The longest file that may be uploaded, in bytes; 0: none may.
+    #[serde(deserialize_with = "values::size")]
     pub upload_max_bytes: u64,
-    /// What is run after each clip.
-    pub finish_script: Option<FinishScript>,
+    /// The program that is run after each clip.
+    #[serde(deserialize_with = "values::program")]
+    pub muxer_finish_script: Option<PathBuf>,
+    /// How long it may take.
+    #[serde(deserialize_with = "values::age")]
+    pub muxer_finish_timeout: Duration,
     /// How long clips are kept.
     pub retention: Retention,
 }
@@ -106,11 +131,14 @@ pub enum WebhookContentType {
 }
 
 /// How long clips are kept. Nothing said: for ever.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(default)]
 pub struct Retention {
     /// No longer than this.
+    #[serde(deserialize_with = "values::some_age")]
     pub max_age: Option<Duration>,
     /// No more bytes than this, over all clips of the application.
+    #[serde(deserialize_with = "values::some_size")]
     pub max_bytes: Option<u64>,
 }
 
@@ -161,10 +189,10 @@ impl Settings {
     pub fn load(flags: &Flags, variables: &Variables) -> Result<Self, ConfigError> {
         let named = variables.get("CLIPMILL_CONFIG").map(PathBuf::from);
         let file = match flags.config.clone().or(named) {
-            Some(path) => File::read(&path)?,
-            None => File::default(),
+            Some(path) => Text::read(&path)?,
+            None => Text::default(),
         };
-        Self::merge(file, flags, variables)
+        Self::merge(&file, flags, variables)
     }
 
     /// Reads the settings from a text.
@@ -172,8 +200,8 @@ impl Settings {
     /// # Errors
     /// As [`load`](Self::load).
     pub fn from_toml(text: &str) -> Result<Self, ConfigError> {
-        let file = File::parse(Path::new("clipmill.toml"), text)?;
-        Self::merge(file, &Flags::default(), &Variables::new())
+        let file = Text::new(Path::new("clipmill.toml"), text.to_owned());
+        Self::merge(&file, &Flags::default(), &Variables::new())
     }
 
     /// An application.
@@ -182,73 +210,113 @@ impl Settings {
         self.apps.iter().find(|app| app.name == name)
     }
 
-    fn merge(file: File, flags: &Flags, variables: &Variables) -> Result<Self, ConfigError> {
-        let mut file = file;
-        file.override_with(variables)?;
+    fn merge(file: &Text, flags: &Flags, variables: &Variables) -> Result<Self, ConfigError> {
+        let mut overlay = Overlay::new(file)?;
+        // Applications first, as what follows holds for each of them.
+        let named = variables.get("CLIPMILL_APP").map_or("", String::as_str);
+        for text in named.split(',').filter(|one| !one.trim().is_empty()) {
+            overlay.add_app("CLIPMILL_APP", text.trim())?;
+        }
         for text in &flags.apps {
-            file.add_app("--app", text)?;
+            overlay.add_app("--app", text)?;
         }
-        if let Some(listen) = &flags.listen {
-            file::parse_listen(listen).map_err(|fault| ConfigError::of("--listen", fault))?;
-        }
-        if let Some(base) = &flags.public_base_url {
-            file::parse_web_address(base)
-                .map_err(|fault| ConfigError::of("--public-base-url", fault))?;
-        }
-        let listen = flags.listen.clone().or(file.listen);
-        let listen = listen.unwrap_or_else(|| "127.0.0.1:5080".to_owned());
-        let base = flags.public_base_url.clone().or(file.public_base_url);
-        let base = base.unwrap_or_else(|| format!("http://{listen}"));
-        let mut apps = Vec::<Arc<AppSettings>>::new();
-        for mut app in file.app {
-            if let Some(interval) = flags.interval {
-                app.interval_seconds = Some(interval.as_secs().max(1));
+        overlay.apply(variables);
+        let interval = flags
+            .interval
+            .map(|interval| format!("{}ms", interval.as_millis()));
+        let data_dir = flags
+            .data_dir
+            .as_ref()
+            .map(|folder| folder.to_string_lossy().into_owned());
+        let said = [
+            ("--listen", "listen", flags.listen.clone()),
+            ("--data-dir", "data_dir", data_dir),
+            (
+                "--public-base-url",
+                "public_base_url",
+                flags.public_base_url.clone(),
+            ),
+            ("--interval", "interval", interval),
+        ];
+        for (flag, key, value) in said {
+            if let Some(value) = value {
+                overlay.set(flag, key, &value);
             }
-            let (line, mut app) = (app.line, AppSettings::from(app));
+        }
+        let (mut settings, places) = overlay.read()?;
+        if let Some(folder) = &flags.data_dir {
+            // Its name need not be UTF-8.
+            settings.data_dir.clone_from(folder);
+        }
+        if settings.public_base_url.is_empty() {
+            settings.public_base_url = format!("http://{}", settings.listen);
+        }
+        let all = std::mem::take(&mut settings.apps);
+        for (app, place) in all.into_iter().zip(places) {
+            let mut app = Arc::unwrap_or_clone(app);
             // Whoever can call us then is on this machine already.
-            if app.reach == Reach::PublicAndLoopback && !is_loopback(&listen) {
+            if app.reach == Reach::PublicAndLoopback && !is_loopback(&settings.listen) {
                 app.reach = Reach::Public;
             }
-            let misnamed = if apps.iter().any(|other| other.name == app.name) {
-                Some("is named twice")
-            } else if !crate::model::is_app_name(&app.name) {
-                Some("may have letters, digits, `.`, `_` and `-` in its name, and no dot first")
-            } else if RESERVED.contains(&app.name.as_str()) {
-                Some("has a name that means something else in a URL")
-            } else {
-                None
-            };
-            let fault = |what: &str| {
-                let message = format!("application `{}` {what}", app.name);
-                Err(ConfigError::at(file.path.as_deref(), line, message))
-            };
-            if let Some(misnamed) = misnamed {
-                return fault(misnamed);
-            }
-            if let Some(other) = apps.iter().find(|other| other.overlaps(&app)) {
-                return fault(&format!("shares a folder with `{}`", other.name));
-            }
-            apps.push(Arc::new(app));
+            settings.check(&app).map_err(|fault| place.fault(fault))?;
+            settings.apps.push(Arc::new(app));
         }
-        if apps.is_empty() {
+        if settings.apps.is_empty() {
             let message = "no application: name one with --app NAME=STREAMS_DIR, or [[app]]";
             return Err(ConfigError::at(file.path.as_deref(), None, message));
         }
-        Ok(Self {
-            listen,
-            data_dir: flags
-                .data_dir
-                .clone()
-                .or(file.data_dir)
-                .unwrap_or_else(|| PathBuf::from("clipmill-data")),
-            public_base_url: base.trim_end_matches('/').to_owned(),
-            max_connections: file.max_connections.unwrap_or(4096),
-            header_timeout: file.header_timeout.unwrap_or(Duration::from_secs(10)),
-            workers: file.workers,
-            spool_max_bytes: file.spool_max_bytes.unwrap_or(20_000_000_000),
-            apps,
-        })
+        Ok(settings)
     }
+
+    /// Whether an application can stand beside those that are there already.
+    fn check(&self, app: &AppSettings) -> Result<(), String> {
+        if app.streams_dir.as_os_str().is_empty() {
+            return Err(format!("application `{}` has no streams_dir", app.name));
+        }
+        let misnamed = if self.app(&app.name).is_some() {
+            "is named twice"
+        } else if !crate::model::is_app_name(&app.name) {
+            "may have letters, digits, `.`, `_` and `-` in its name, and no dot first"
+        } else if RESERVED.contains(&app.name.as_str()) {
+            "has a name that means something else in a URL"
+        } else {
+            let other = self.apps.iter().find(|other| other.overlaps(app));
+            return other.map_or(Ok(()), |other| {
+                let (name, other) = (&app.name, &other.name);
+                Err(format!(
+                    "application `{name}` shares a folder with `{other}`"
+                ))
+            });
+        };
+        Err(format!("application `{}` {misnamed}", app.name))
+    }
+}
+
+/// What holds where nothing is said. There is no application then, and the address by which the world
+/// reaches the server follows from `listen`.
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            listen: "127.0.0.1:5080".to_owned(),
+            data_dir: PathBuf::from("clipmill-data"),
+            public_base_url: String::new(),
+            max_connections: 4096,
+            header_timeout: Duration::from_secs(10),
+            workers: None,
+            spool_max_bytes: 20_000_000_000,
+            apps: Vec::new(),
+        }
+    }
+}
+
+fn base_url<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    let base = values::web_address(from)?.unwrap_or_default();
+    Ok(base.trim_end_matches('/').to_owned())
+}
+
+fn apps<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Arc<AppSettings>>, D::Error> {
+    let apps = Vec::<AppSettings>::deserialize(from)?;
+    Ok(apps.into_iter().map(Arc::new).collect())
 }
 
 /// Whether `HOST:PORT` can be reached from this machine alone.
@@ -282,9 +350,19 @@ impl AppSettings {
             reach: Reach::PublicAndLoopback,
             segment_patience: Duration::from_secs(2),
             upload_max_bytes: 10_000_000_000,
-            finish_script: None,
+            muxer_finish_script: None,
+            muxer_finish_timeout: Duration::from_secs(300),
             retention: Retention::default(),
         }
+    }
+
+    /// What is run after each clip.
+    #[must_use]
+    pub fn finish_script(&self) -> Option<FinishScript> {
+        Some(FinishScript {
+            program: self.muxer_finish_script.clone()?,
+            timeout: self.muxer_finish_timeout,
+        })
     }
 
     /// Whether a folder of one application is, or lies in, a folder of the other: each would take
@@ -321,45 +399,10 @@ impl AppSettings {
     }
 }
 
-impl From<file::App> for AppSettings {
-    fn from(app: file::App) -> Self {
-        let usual = Self::new(&app.name, &app.streams_dir);
-        let secret = |text: Option<String>| text.filter(|text| !text.is_empty());
-        let Retained { max_age, max_bytes } = app.retention.unwrap_or_default();
-        Self {
-            clips_dir: app.clips_dir,
-            enabled: app.enabled.unwrap_or(usual.enabled),
-            interval: app
-                .interval_seconds
-                .map_or(usual.interval, Duration::from_secs),
-            delete_hls_after_clip: app
-                .delete_hls_after_clip
-                .unwrap_or(usual.delete_hls_after_clip),
-            max_clip: app
-                .max_clip_seconds
-                .map_or(usual.max_clip, Duration::from_secs),
-            listener_hook_url: secret(app.listener_hook_url),
-            webhook_content_type: app.webhook_content_type.unwrap_or_default(),
-            webhook_secret: secret(app.webhook_secret),
-            webhook_timeout: app.webhook_timeout.unwrap_or(usual.webhook_timeout),
-            webhook_max_age: app.webhook_max_age.unwrap_or(usual.webhook_max_age),
-            jwt_secret: secret(app.jwt_secret),
-            reach: match app.allow_private_addresses {
-                Some(true) => Reach::Anywhere,
-                _ => usual.reach,
-            },
-            segment_patience: app.segment_patience.unwrap_or(usual.segment_patience),
-            upload_max_bytes: app.upload_max_bytes.unwrap_or(usual.upload_max_bytes),
-            finish_script: app
-                .muxer_finish_script
-                .filter(|program| !program.as_os_str().is_empty())
-                .map(|program| FinishScript {
-                    program: std::path::absolute(&program).unwrap_or(program),
-                    timeout: app.muxer_finish_timeout.unwrap_or(SCRIPT_TIMEOUT),
-                }),
-            retention: Retention { max_age, max_bytes },
-            ..usual
-        }
+impl Default for AppSettings {
+    /// Without the name and the folder that each application has.
+    fn default() -> Self {
+        Self::new("", Path::new(""))
     }
 }
 

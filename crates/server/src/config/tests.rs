@@ -90,6 +90,89 @@ fn flags_win_over_variables_and_variables_over_the_file() {
 }
 
 #[test]
+fn variables_and_flags_hold_for_every_application_however_it_is_named() {
+    let variables: Variables = [
+        ("CLIPMILL_APP", "one=/1, two=/2"),
+        ("CLIPMILL_JWT_SECRET", "secret"),
+        ("CLIPMILL_ENABLED", "no"),
+        ("CLIPMILL_RETENTION_MAX_AGE", "7d"),
+        ("CLIPMILL_RETENTION_MAX_BYTES", "1GB"),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .into();
+    let flags = Flags {
+        apps: vec!["three=/3".into()],
+        interval: Some(Duration::from_secs(90)),
+        ..Flags::default()
+    };
+    let settings = Settings::load(&flags, &variables).unwrap();
+    let names: Vec<_> = settings.apps.iter().map(|app| app.name.as_str()).collect();
+    assert_eq!(names, ["one", "two", "three"]);
+    for app in &settings.apps {
+        assert_eq!(app.jwt_secret.as_deref(), Some("secret"));
+        assert_eq!(app.interval, Duration::from_secs(90));
+        assert_eq!(app.retention.max_age, Some(Duration::from_secs(604_800)));
+        assert_eq!(app.retention.max_bytes, Some(1_000_000_000));
+        assert!(!app.enabled);
+    }
+}
+
+#[test]
+fn a_fault_names_the_variable_or_the_flag_that_it_comes_from() {
+    let found = |flags: Flags, variable: Option<(&str, &str)>| {
+        let flags = Flags {
+            apps: vec!["live=/a".into()],
+            ..flags
+        };
+        let variables = variable.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let variables = variables.into_iter().collect();
+        let fault = Settings::load(&flags, &variables).unwrap_err();
+        fault.to_string()
+    };
+    for (name, value, expected) in [
+        ("CLIPMILL_LISTEN", "here", "`here` is not HOST:PORT"),
+        (
+            "CLIPMILL_ENABLED",
+            "maybe",
+            "`maybe` is neither true nor false",
+        ),
+        (
+            "CLIPMILL_INTERVAL",
+            "0",
+            "`0` is not a whole number from 1 up",
+        ),
+        (
+            "CLIPMILL_RETENTION_MAX_AGE",
+            "soon",
+            "`soon` is not a length of time such as 30d, 24h, 1h30m or 500ms",
+        ),
+        ("CLIPMILL_APP", "live", "`live` is not NAME=STREAMS_DIR"),
+    ] {
+        let found = found(Flags::default(), Some((name, value)));
+        assert_eq!(found, format!("{name}: {expected}"));
+    }
+    let flags = Flags {
+        public_base_url: Some("ftp://x".into()),
+        ..Flags::default()
+    };
+    assert_eq!(
+        found(flags, None),
+        "--public-base-url: `ftp://x` is not an http(s) address"
+    );
+    let reserved = Flags {
+        apps: vec!["metrics=/a".into()],
+        ..Flags::default()
+    };
+    let found = Settings::load(&reserved, &Variables::new()).unwrap_err();
+    assert!(
+        found
+            .to_string()
+            .starts_with("--app: application `metrics`"),
+        "{found}"
+    );
+}
+
+#[test]
 fn faults_are_one_line_that_says_where() {
     let app = "[[app]]\nname = \"live\"\nstreams_dir = \"/a\"\n";
     let found = fault(&format!("lisen = \"x\"\n{app}"));
@@ -196,7 +279,7 @@ fn the_sample_has_every_key_and_says_what_holds_without_it() {
     assert_eq!(sample, Settings::load(&flags, &Variables::new()).unwrap());
     let all = SAMPLE.replace("\n# ", "\n");
     Settings::from_toml(&all).unwrap();
-    let keys = file::keys().filter(|key| *key != "app");
+    let keys = overlay::keys().filter(|key| *key != "app");
     for key in keys {
         let line = |text: &str| text.starts_with(&format!("{key} = "));
         let nested = || all.contains(&format!("{key} = \""));

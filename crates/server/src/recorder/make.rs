@@ -192,8 +192,8 @@ fn make_one(
     let moved = boundary.map(|boundary| (stream, boundary));
     match shared.catalog.commit_clip(app.name(), &vod, moved, &hooks) {
         Ok(()) => {
-            if let Some(script) = &settings.finish_script {
-                shared.scripts.run(script, &stored.path, app.name());
+            if let Some(script) = settings.finish_script() {
+                shared.scripts.run(&script, &stored.path, app.name());
             }
             stored.keep();
             Ok((vod, samples))
