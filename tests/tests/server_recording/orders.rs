@@ -123,6 +123,45 @@ fn the_best_rendition_of_an_adaptive_stream_is_recorded() {
     }
 }
 
+/// Encoders that are slow to begin list the renditions long after the first of them has media: until then
+/// it looks like a stream of its own.
+#[test]
+fn a_rendition_that_is_listed_late_leaves_no_clip_of_its_own() {
+    is_listed_late(false);
+    is_listed_late(true);
+}
+
+/// The list comes while the server runs, or while it does not.
+fn is_listed_late(killed: bool) {
+    let mut server = Server::start("interval_seconds = 3\n");
+    let folder = server.streams();
+    let pieces = pieces(&short(30), &[1]);
+    let mut live = Live::new(&folder, "show_0", Kind::Sliding(12), Some(DATE));
+    let (before, behind) = pieces.split_at(2);
+    play(&server, &mut live, before);
+    server.wait("live", || server.told("show_0", "liveStreamStarted") == 1);
+    let master = "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=800000\nshow_0.m3u8\n";
+    if killed {
+        server.keep_up();
+        server.kill();
+    }
+    std::fs::write(folder.join("show.m3u8"), master).unwrap();
+    if killed {
+        server.run();
+    }
+    server.wait("taken over", || {
+        server.told("show", "liveStreamStarted") == 1
+    });
+    play(&server, &mut live, behind);
+    live.end();
+    wait_for_end(&server, "show");
+    assert_tiles(&server.clips("show"), &[&pieces]);
+    server.wait("over", || server.told("show_0", "liveStreamEnded") == 1);
+    server.wait("nothing kept", || server.kept() == 0);
+    let of_rendition = server.clips("show_0");
+    assert!(of_rendition.is_empty(), "{} clips", of_rendition.len());
+}
+
 /// One playlist falls silent without a word, and another one goes on with the stream.
 fn moves_on(from: (&str, &str), to: (&str, &str)) {
     let server = Server::start("interval_seconds = 3\n");

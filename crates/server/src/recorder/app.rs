@@ -267,7 +267,7 @@ impl App {
     fn told(&self, changes: &Changes) -> BTreeSet<String> {
         let mut playlists = self.playlists();
         let paths = changes.playlists.iter();
-        paths.filter_map(|path| playlists.update(path)).collect()
+        paths.flat_map(|path| playlists.update(path)).collect()
     }
 
     /// Looks at the whole folder.

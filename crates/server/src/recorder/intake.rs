@@ -49,6 +49,8 @@ pub(crate) enum Came {
     Useless(String),
     /// A segment ([`Held::id`]) is kept that could not be kept when it came.
     Kept(u64, Arc<Holding>),
+    /// The session is a rendition of another stream, which has all that is listed from this segment on.
+    Disowned(u64),
     /// The session is over.
     Ended,
     /// The stream was over when it was seen first. Its playlist lies in this sub-folder.
@@ -152,7 +154,12 @@ impl Intake {
 
     /// There is no playlist.
     fn look_for(&mut self, place: &Place<'_>) -> Look {
-        if self.feed.is_none() {
+        let Some(feed) = &self.feed else {
+            return Look::Done;
+        };
+        let playlist = feed.playlist.clone();
+        if place.app.playlists().is_of_another(&playlist, place.stream) {
+            self.leave(&playlist, place);
             return Look::Done;
         }
         let since = *self.gone_since.get_or_insert_with(Instant::now);
@@ -161,6 +168,17 @@ impl Intake {
         }
         self.end("its playlist was removed", place);
         Look::Done
+    }
+
+    /// What was taken for a stream is a rendition of another one.
+    pub(crate) fn leave(&mut self, playlist: &Path, place: &Place<'_>) {
+        if let Read::Media(mut listed, _) = read(playlist) {
+            self.taken.renumber_as_before(&mut listed.segments);
+            if let Some(first) = listed.segments.first() {
+                (place.tell)(Came::Disowned(first.sequence));
+            }
+        }
+        self.end("it is a rendition of another stream", place);
     }
 
     fn look_at(&mut self, serving: &Serving, place: &Place<'_>) -> Look {

@@ -138,10 +138,15 @@ pub(crate) fn recover(stream: &str, shared: &Arc<Shared>, app: &App) -> Option<(
             boundary.session == session.id && boundary.finished && app.interval().is_some()
         });
         if !goes_on || finished {
+            let playlist = session.playlist.clone();
             let came = RefCell::new(Vec::new());
             let tell = |one| came.borrow_mut().push(one);
             let place = Place::new(app, shared, stream, &tell);
-            intake.end("it did so while the server was not running", &place);
+            if !finished && app.playlists().is_of_another(&playlist, stream) {
+                intake.leave(&playlist, &place);
+            } else {
+                intake.end("it did so while the server was not running", &place);
+            }
             for one in came.take() {
                 state.came(one, stream, app);
             }

@@ -145,6 +145,7 @@ impl Session {
             Came::Missed(duration, taken) => self.miss(duration, taken),
             Came::Useless(reason) => self.useless = Some(reason),
             Came::Kept(id, holding) => self.line.keep(id, holding),
+            Came::Disowned(listed_from) => self.disown(listed_from),
             Came::Began(_) | Came::Ended | Came::WasOver(_) => {}
         }
     }
@@ -191,6 +192,17 @@ impl Session {
     fn grew(&mut self) {
         self.seen_any = true;
         self.grown_at = Instant::now();
+    }
+
+    /// It is a rendition of another stream, which has all that is listed from this segment on. Where that
+    /// is all that came, no clip of it is made; else nobody but its own clips has the media.
+    fn disown(&mut self, listed_from: u64) {
+        let first = self.line.timeline().segments().front();
+        let has_all = first.is_none_or(|first| first.info.sequence >= listed_from);
+        if has_all && !self.clips.any_made {
+            self.clips.recording = Recording::Off;
+            self.growth = Growth::None;
+        }
     }
 
     /// Nothing more will come.

@@ -150,48 +150,59 @@ impl Playlists {
             .collect();
         let mut overdue = false;
         for (path, metadata) in found {
-            let Some(stream) = self.look(&path, &metadata) else {
+            let streams = self.look(&path, &metadata);
+            if streams.is_empty() {
                 continue;
-            };
+            }
             let age = metadata
                 .modified()
                 .ok()
                 .and_then(|time| time.elapsed().ok());
             overdue |= age.is_some_and(|age| age > OVERDUE);
-            changed.insert(stream);
+            changed.extend(streams);
         }
         Ok((changed, overdue))
     }
 
-    /// Looks at one path; gives the stream whose playlist it is, if it changed.
-    pub(crate) fn update(&mut self, path: &Path) -> Option<String> {
+    /// Looks at one path; gives the streams that its change concerns, if it changed.
+    pub(crate) fn update(&mut self, path: &Path) -> Vec<String> {
         match fs::symlink_metadata(path) {
             Ok(metadata) if metadata.is_file() => self.look(path, &metadata),
-            _ => self.remove(path).map(|known| known.name.stream),
+            _ => Vec::from_iter(self.remove(path).map(|known| known.name.stream)),
         }
     }
 
-    fn look(&mut self, path: &Path, metadata: &fs::Metadata) -> Option<String> {
+    fn look(&mut self, path: &Path, metadata: &fs::Metadata) -> Vec<String> {
         let modified = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
         let len = metadata.len();
         let before = self.known.get(path);
         if before.is_some_and(|known| known.modified == modified && known.len == len) {
-            return None;
+            return Vec::new();
         }
-        let name = match before {
-            Some(known) => known.name.clone(),
-            None => match PlaylistName::of(path.strip_prefix(&self.root).ok()?) {
+        let name = match (before, path.strip_prefix(&self.root)) {
+            (Some(known), _) => known.name.clone(),
+            (None, Ok(below)) => match PlaylistName::of(below) {
                 Some(name) => name,
                 None => {
                     self.refuse(path);
-                    return None;
+                    return Vec::new();
                 }
             },
+            (None, Err(_)) => return Vec::new(),
         };
         // One that lists segments goes on to do so; there is no need to read it again and again.
         let lists = match before.map(|known| &known.lists) {
             Some(Lists::Media) => Lists::Media,
             _ => read_head(path),
+        };
+        let before = before.map(|known| &known.lists);
+        // What was taken for streams of their own belongs to this one from now on.
+        let renditions = if before == Some(&lists) {
+            Vec::new()
+        } else {
+            let all = lists.all().iter().filter_map(|path| self.known.get(path));
+            let others = all.filter(|known| known.name.stream != name.stream);
+            others.map(|known| known.name.stream.clone()).collect()
         };
         let stream = name.stream.clone();
         let known = Known {
@@ -202,10 +213,9 @@ impl Playlists {
         };
         self.insert(path, known);
         // What it lists belongs to it; whose stream a rendition was taken for is told.
-        Some(
-            self.owner(path)
-                .map_or(stream, |owner| owner.name.stream.clone()),
-        )
+        let owner = self.owner(path);
+        let concerned = owner.map_or(stream, |owner| owner.name.stream.clone());
+        std::iter::once(concerned).chain(renditions).collect()
     }
 
     /// Says once of a playlist that nobody will record it.
@@ -244,6 +254,12 @@ impl Playlists {
     /// The multivariant playlist that lists `path`.
     fn owner(&self, path: &Path) -> Option<&Known> {
         self.known.get(self.owners.get(path)?.first()?)
+    }
+
+    /// Whether a playlist is a rendition of another stream than this.
+    pub(crate) fn is_of_another(&self, path: &Path, stream: &str) -> bool {
+        let owner = self.owner(path);
+        owner.is_some_and(|owner| owner.name.stream != stream)
     }
 
     /// Every stream that has a playlist.
@@ -479,9 +495,28 @@ mod tests {
         assert_eq!(folder.scan(), ["a"]);
         assert_eq!(folder.serving("a", None), None);
         let path = folder.path("a.m3u8");
-        assert_eq!(folder.playlists.update(&path), None);
+        assert!(folder.playlists.update(&path).is_empty());
         folder.write("a.m3u8", MEDIA, 0);
-        assert_eq!(folder.playlists.update(&path).as_deref(), Some("a"));
+        assert_eq!(folder.playlists.update(&path), ["a"]);
+    }
+
+    #[test]
+    fn a_list_that_comes_late_concerns_what_it_lists() {
+        let mut folder = Folder::new();
+        folder.write("show_0.m3u8", MEDIA, 1);
+        assert_eq!(folder.scan(), ["show_0"]);
+        let of_another = |folder: &Folder| {
+            let path = folder.path("show_0.m3u8");
+            folder.playlists.is_of_another(&path, "show_0")
+        };
+        assert!(!of_another(&folder));
+        folder.write("show.m3u8", &multivariant(&[("show_0.m3u8", 1)]), 1);
+        let update = folder.playlists.update(&folder.path("show.m3u8"));
+        assert_eq!(update, ["show", "show_0"]);
+        assert!(of_another(&folder));
+        folder.write("show_0.m3u8", MEDIA, 0);
+        let update = folder.playlists.update(&folder.path("show_0.m3u8"));
+        assert_eq!(update, ["show"]);
     }
 
     #[test]
@@ -565,6 +600,6 @@ mod tests {
         std::os::unix::fs::symlink(target, folder.path("out.m3u8")).unwrap();
         assert!(folder.scan().is_empty());
         let path = folder.path("out.m3u8");
-        assert_eq!(folder.playlists.update(&path), None);
+        assert!(folder.playlists.update(&path).is_empty());
     }
 }
