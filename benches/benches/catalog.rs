@@ -10,26 +10,26 @@
 use std::cell::Cell;
 
 use clipmill_bench::media;
-use clipmill_server::catalog::{Catalog, SledCatalog, SortBy, VodQuery};
-use clipmill_server::model::Vod;
+use clipmill_server::catalog::{Catalog, ClipQuery, SledCatalog, SortBy};
+use clipmill_server::domain::ClipEntry;
 use clipmill_server::storage::ClipRecord;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 
 const CLIPS: u32 = 100_000;
 
-fn vod(number: u32) -> Vod {
-    let vod_id = format!("{number:024}");
-    Vod {
-        stream_name: format!("camera {} (1080p)", number % 200),
-        vod_name: format!("{vod_id}.mp4"),
+fn clip(number: u32) -> ClipEntry {
+    let clip_id = format!("{number:024}");
+    ClipEntry {
+        title: format!("camera {} (1080p)", number % 200),
+        file_name: format!("{clip_id}.mp4"),
         stream_id: format!("camera{}", number % 200),
-        file_path: format!("streams/{vod_id}.mp4"),
-        creation_date: 1_795_356_000_000 + i64::from(number) * 500,
-        start_time: 1_795_355_940_000 + i64::from(number) * 500,
-        duration: 60_000,
-        file_size: 11_250_000,
-        vod_id,
-        ..Vod::default()
+        key: format!("{clip_id}.mp4"),
+        created_ms: 1_795_356_000_000 + i64::from(number) * 500,
+        start_ms: 1_795_355_940_000 + i64::from(number) * 500,
+        duration_ms: 60_000,
+        bytes: 11_250_000,
+        id: clip_id,
+        ..ClipEntry::default()
     }
 }
 
@@ -39,7 +39,7 @@ fn benches(criterion: &mut Criterion) {
     std::fs::create_dir_all(&folder).unwrap();
     let home = tempfile::tempdir_in(&folder).unwrap();
     let records: Vec<_> = (0..CLIPS)
-        .map(|number| ClipRecord::new("live", &vod(number), None))
+        .map(|number| ClipRecord::new("live", &clip(number), None))
         .collect();
 
     let mut group = criterion.benchmark_group("catalog");
@@ -72,26 +72,26 @@ fn benches(criterion: &mut Criterion) {
         bencher.iter(|| {
             let number = next.replace(next.get() + 1);
             catalog
-                .commit_clip("live", &vod(number), None, &[])
+                .commit_clip("live", &clip(number), None, &[])
                 .unwrap();
         });
     });
-    let page = |offset: usize, query: VodQuery| VodQuery {
+    let page = |offset: usize, query: ClipQuery| ClipQuery {
         offset,
         size: 50,
         ..query
     };
     let queries = [
-        ("list the first 50", page(0, VodQuery::default())),
-        ("list 50 in the middle", page(50_000, VodQuery::default())),
+        ("list the first 50", page(0, ClipQuery::default())),
+        ("list 50 in the middle", page(50_000, ClipQuery::default())),
         (
             "list the latest 50 by date",
             page(
                 0,
-                VodQuery {
+                ClipQuery {
                     sort_by: SortBy::Date,
                     descending: true,
-                    ..VodQuery::default()
+                    ..ClipQuery::default()
                 },
             ),
         ),
@@ -99,9 +99,9 @@ fn benches(criterion: &mut Criterion) {
             "list 50 of a stream",
             page(
                 0,
-                VodQuery {
+                ClipQuery {
                     stream_id: Some("camera7".to_owned()),
-                    ..VodQuery::default()
+                    ..ClipQuery::default()
                 },
             ),
         ),
@@ -109,20 +109,20 @@ fn benches(criterion: &mut Criterion) {
             "search",
             page(
                 0,
-                VodQuery {
+                ClipQuery {
                     search: Some("camera 117".to_owned()),
-                    ..VodQuery::default()
+                    ..ClipQuery::default()
                 },
             ),
         ),
     ];
     for (name, query) in queries {
         group.bench_function(name, |bencher| {
-            bencher.iter(|| catalog.vods("live", &query).unwrap());
+            bencher.iter(|| catalog.clips("live", &query).unwrap());
         });
     }
     group.bench_function("count", |bencher| {
-        bencher.iter(|| catalog.count_vods("live", None).unwrap());
+        bencher.iter(|| catalog.count_clips("live", None).unwrap());
     });
     group.finish();
 }

@@ -10,9 +10,9 @@ use axum::body::Body;
 use axum::http::{HeaderName, HeaderValue, Method, Request, StatusCode, Uri, header};
 use clipmill_server::catalog::{Catalog, SledCatalog};
 use clipmill_server::config::{AppSettings, Settings};
+use clipmill_server::domain::is_stream_id;
 use clipmill_server::fuzzing;
 use clipmill_server::http::{Clipping, Pending, Web, router};
-use clipmill_server::model::is_stream_id;
 use clipmill_server::recorder::{
     ClipWindow, MadeClip, OnDemandError, RecorderStatus, Switched, VirtualClip, WindowPlaylist,
 };

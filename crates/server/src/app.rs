@@ -13,8 +13,8 @@ use tokio::task::JoinHandle;
 
 use crate::catalog::{Catalog, CatalogError, Opened, SledCatalog, reconcile};
 use crate::config::{AppSettings, Settings};
+use crate::domain::ClipEntry;
 use crate::http::{Clipping, Gate, HttpServer, Web, router, self_test};
-use crate::model::Vod;
 use crate::recorder::Recorders;
 use crate::storage::ClipStore;
 use crate::webhooks::{Deliveries, vod_ready};
@@ -190,9 +190,9 @@ async fn agree(
 ) -> Result<(), String> {
     let (catalog, store, settings) = (Arc::clone(catalog), store.clone(), Arc::clone(app));
     let agreed = tokio::task::spawn_blocking(move || {
-        let hooks = |vod: &Vod| {
-            let broadcast = catalog.broadcast(&settings.name, &vod.stream_id);
-            let hook = vod_ready(&settings, broadcast.ok().flatten().as_ref(), vod);
+        let hooks = |entry: &ClipEntry| {
+            let stream = catalog.stream(&settings.name, &entry.stream_id);
+            let hook = vod_ready(&settings, stream.ok().flatten().as_ref(), entry);
             hook.into_iter().collect()
         };
         // One that is not there may be on a disk that is not there yet.

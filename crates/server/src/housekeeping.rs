@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use crate::catalog::{Catalog, CatalogError, ReconcileError, VodQuery, bury_doomed};
+use crate::catalog::{Catalog, CatalogError, ClipQuery, ReconcileError, bury_doomed};
 use crate::config::{AppSettings, Retention};
-use crate::model::now_ms;
+use crate::domain::now_ms;
 use crate::storage::{self, AppPaths, ClipStore, FoundKind, find_clips};
 
 /// Entries looked at together.
@@ -17,14 +17,14 @@ const PAGE: usize = 500;
 pub fn delete_clip(
     catalog: &dyn Catalog,
     app: &AppPaths,
-    vod_id: &str,
+    clip_id: &str,
 ) -> Result<bool, CatalogError> {
-    let Some(vod) = catalog.delete_vod(&app.app, vod_id)? else {
+    let Some(entry) = catalog.delete_clip(&app.app, clip_id)? else {
         return Ok(false);
     };
-    let path = app.clip_path(&vod);
+    let path = app.clip_path(&entry);
     match storage::remove_clip(&path) {
-        Ok(_) => catalog.bury(&app.app, vod_id)?,
+        Ok(_) => catalog.bury(&app.app, clip_id)?,
         Err(error) => {
             tracing::error!(path = %path.display(), %error, "cannot remove a clip yet");
         }
@@ -61,11 +61,11 @@ pub fn remove_unlisted(
             continue;
         }
         // In this order: a clip that is no longer in the making has its entry by now.
-        if found.kind != FoundKind::Clip || store.in_making(&found.vod_id) {
+        if found.kind != FoundKind::Clip || store.in_making(&found.clip_id) {
             continue;
         }
-        let entry = catalog.vod(&app.app, &found.vod_id)?;
-        if entry.is_some_and(|vod| vod.file_path == found.file_path) {
+        let entry = catalog.clip(&app.app, &found.clip_id)?;
+        if entry.is_some_and(|entry| entry.key == found.key) {
             continue;
         }
         let record = (found.path.with_extension("json"), ".json");
@@ -77,7 +77,7 @@ pub fn remove_unlisted(
                 }
                 Ok(_) => {}
                 Err(error) => {
-                    let name = found.file_path.trim_end_matches(".mp4");
+                    let name = found.key.trim_end_matches(".mp4");
                     swept.failed.push(format!("{name}{kind}"));
                     let path = path.display();
                     tracing::error!(%path, %error, "cannot remove what no entry points to");
@@ -107,12 +107,12 @@ pub fn retain(
     }
     let mut clips = Vec::new();
     loop {
-        let query = VodQuery {
+        let query = ClipQuery {
             offset: clips.len(),
             size: PAGE,
-            ..VodQuery::default()
+            ..ClipQuery::default()
         };
-        let page = catalog.vods(&app.name, &query)?;
+        let page = catalog.clips(&app.name, &query)?;
         let last = page.len() < PAGE;
         clips.extend(page);
         if last {
@@ -120,11 +120,10 @@ pub fn retain(
         }
     }
     let oldest_kept = max_age.map(|age| now_ms().saturating_sub(millis(age)));
-    let size = |bytes: i64| u64::try_from(bytes).unwrap_or_default();
-    let mut total: u64 = clips.iter().map(|clip| size(clip.file_size)).sum();
+    let mut total: u64 = clips.iter().map(|clip| clip.bytes).sum();
     let mut removed = 0;
     for clip in clips {
-        let too_old = oldest_kept.is_some_and(|oldest| clip.creation_date < oldest);
+        let too_old = oldest_kept.is_some_and(|oldest| clip.created_ms < oldest);
         let too_much = max_bytes.is_some_and(|most| total > most);
         if !too_old && !too_much {
             // Later clips are neither, but for a clock that was set back.
@@ -136,12 +135,12 @@ pub fn retain(
         if store.in_use(&paths.clip_path(&clip)) {
             continue;
         }
-        if delete_clip(catalog, &paths, &clip.vod_id)? {
+        if delete_clip(catalog, &paths, &clip.id)? {
             removed += 1;
-            total = total.saturating_sub(size(clip.file_size));
+            total = total.saturating_sub(clip.bytes);
             tracing::info!(
                 app = app.name,
-                vod = clip.vod_id,
+                vod = clip.id,
                 too_old,
                 "retention removed a clip"
             );

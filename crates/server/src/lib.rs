@@ -5,12 +5,12 @@ mod app;
 pub mod catalog;
 pub mod config;
 pub mod demo;
+pub mod domain;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
 pub mod housekeeping;
 pub mod http;
 pub mod metrics;
-pub mod model;
 pub mod recorder;
 pub mod schedule;
 pub mod scripts;

@@ -2,13 +2,13 @@
 //!
 //! A clip is written into a file without a name (`O_TMPFILE`), which the system takes away with the
 //! process; where there are no such files, under a dot-name. When it is whole and synced, the
-//! [`ClipRecord`] that makes its catalog entry is put beside it, `{vodId}.json`, whole and synced
+//! [`ClipRecord`] that makes its catalog entry is put beside it, `{clipId}.json`, whole and synced
 //! too, so that the catalog can be made again from the files alone. Then the clip gets its name:
 //! that is the moment from which it exists. Last the folder is synced.
 //!
 //! ```text
-//! {vodId}.json    named first, removed last: alone it is what a crash left, and is swept
-//! {vodId}.mp4     there with its record, or not there
+//! {clipId}.json    named first, removed last: alone it is what a crash left, and is swept
+//! {clipId}.mp4     there with its record, or not there
 //! ```
 //!
 //! So the bytes of a clip depend on its media and its title alone, not on when it was stored.
@@ -33,7 +33,7 @@ pub(crate) use self::record::parse as parse_record;
 pub use self::record::{ClipRecord, read_record};
 use self::record::{record_path, write_record};
 use self::unnamed::Unnamed;
-use crate::model::{Vod, is_vod_id};
+use crate::domain::{ClipEntry, is_clip_id};
 
 /// How deep below an application's folder clips are looked for.
 const DEEPEST: usize = 8;
@@ -120,12 +120,10 @@ impl AppPaths {
 
     /// The file of an entry: where it would be written today, else where it lies.
     #[must_use]
-    pub fn clip_path(&self, vod: &Vod) -> PathBuf {
-        let relative = vod.file_path.strip_prefix("streams/");
-        let relative = relative.unwrap_or(&vod.vod_name);
-        let mut all = self.roots().map(|root| root.join(relative));
+    pub fn clip_path(&self, entry: &ClipEntry) -> PathBuf {
+        let mut all = self.roots().map(|root| root.join(&entry.key));
         let found = all.find(|path| path.is_file());
-        found.unwrap_or_else(|| self.clip_root().join(relative))
+        found.unwrap_or_else(|| self.clip_root().join(&entry.key))
     }
 }
 
@@ -218,13 +216,13 @@ pub struct ClipStore {
 /// A clip in the making.
 #[derive(Debug)]
 struct Making {
-    vod_id: String,
+    clip_id: String,
     all: Arc<Mutex<HashSet<String>>>,
 }
 
 impl Drop for Making {
     fn drop(&mut self) {
-        lock(&self.all).remove(&self.vod_id);
+        lock(&self.all).remove(&self.clip_id);
     }
 }
 
@@ -241,15 +239,15 @@ impl ClipStore {
     pub fn begin(
         &self,
         app: &AppPaths,
-        vod_id: &str,
+        clip_id: &str,
         sub_folder: Option<&str>,
     ) -> Result<NewClip, StorageError> {
         let folder = app.clip_folder(sub_folder);
-        let path = folder.join(format!("{vod_id}.mp4"));
+        let path = folder.join(format!("{clip_id}.mp4"));
         let io = |error| StorageError::of(&path, error);
-        let making = self.make(vod_id);
+        let making = self.make(clip_id);
         create_folder(&folder).map_err(io)?;
-        let file = Unnamed::new(&folder, &format!(".{vod_id}.mp4.part")).map_err(io)?;
+        let file = Unnamed::new(&folder, &format!(".{clip_id}.mp4.part")).map_err(io)?;
         Ok(NewClip { path, file, making })
     }
 
@@ -265,8 +263,8 @@ impl ClipStore {
         source: &dyn SegmentSource,
         tee: Option<BodySender>,
     ) -> Result<StoredClip, StorageError> {
-        let vod = &record.vod;
-        let clip = self.begin(app, &vod.vod_id, vod.sub_folder())?;
+        let entry = &record.entry;
+        let clip = self.begin(app, &entry.id, entry.sub_folder())?;
         // A disk without room for it says so before anything is written.
         let reserved = reserve(clip.file(), layout.len());
         reserved.map_err(|error| StorageError::of(clip.path(), error))?;
@@ -289,8 +287,8 @@ impl ClipStore {
 
     /// Whether the entry of a clip is still to come.
     #[must_use]
-    pub fn in_making(&self, vod_id: &str) -> bool {
-        lock(&self.making).contains(vod_id)
+    pub fn in_making(&self, clip_id: &str) -> bool {
+        lock(&self.making).contains(clip_id)
     }
 
     /// Says that a file is being read: it is not swept while the lease lives.
@@ -305,10 +303,10 @@ impl ClipStore {
         self.leases.holds(path)
     }
 
-    fn make(&self, vod_id: &str) -> Making {
-        lock(&self.making).insert(vod_id.to_owned());
+    fn make(&self, clip_id: &str) -> Making {
+        lock(&self.making).insert(clip_id.to_owned());
         Making {
-            vod_id: vod_id.to_owned(),
+            clip_id: clip_id.to_owned(),
             all: Arc::clone(&self.making),
         }
     }
@@ -331,9 +329,9 @@ pub struct FoundClip {
     /// Where it lies.
     pub path: PathBuf,
     /// Its identifier, from its name.
-    pub vod_id: String,
-    /// `streams/…`, as an entry that points to it has it.
-    pub file_path: String,
+    pub clip_id: String,
+    /// Its place, as an entry that points to it has it.
+    pub key: String,
     /// What it is, by its name.
     pub kind: FoundKind,
 }
@@ -345,10 +343,10 @@ impl FoundClip {
     pub fn is_stray_record(&self, app: &AppPaths, store: &ClipStore) -> bool {
         // In this order: a clip that is no longer in the making has its name by now.
         self.kind == FoundKind::Record
-            && !store.in_making(&self.vod_id)
+            && !store.in_making(&self.clip_id)
             && !self.path.with_extension("mp4").exists()
             && record::read(&self.path)
-                .is_ok_and(|record| record.is_some_and(|r| r.is_of(&app.app, &self.vod_id)))
+                .is_ok_and(|record| record.is_some_and(|r| r.is_of(&app.app, &self.clip_id)))
     }
 }
 
@@ -360,14 +358,14 @@ impl FoundClip {
 pub fn find_clips(app: &AppPaths) -> io::Result<Vec<FoundClip>> {
     let mut found = Vec::new();
     for root in app.roots() {
-        match walk(root, "streams/", DEEPEST, &mut found) {
+        match walk(root, "", DEEPEST, &mut found) {
             // It is made with the first clip.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             other => other?,
         }
     }
     // One root may lie in the other; the file is then known by its shorter path.
-    found.sort_by(|a, b| (&a.path, a.file_path.len()).cmp(&(&b.path, b.file_path.len())));
+    found.sort_by(|a, b| (&a.path, a.key.len()).cmp(&(&b.path, b.key.len())));
     found.dedup_by(|a, b| a.path == b.path);
     Ok(found)
 }
@@ -392,13 +390,13 @@ fn walk(folder: &Path, relative: &str, depth: usize, found: &mut Vec<FoundClip>)
         if !kind.is_file() {
             continue;
         }
-        let Some((vod_id, kind)) = kind_of(name) else {
+        let Some((clip_id, kind)) = kind_of(name) else {
             continue;
         };
         found.push(FoundClip {
             path: entry.path(),
-            vod_id: vod_id.to_owned(),
-            file_path: format!("{relative}{name}"),
+            clip_id: clip_id.to_owned(),
+            key: format!("{relative}{name}"),
             kind,
         });
     }
@@ -414,7 +412,7 @@ fn kind_of(name: &str) -> Option<(&str, FoundKind)> {
         None => (bare.strip_suffix(".json")?, FoundKind::Record),
     };
     let kind = hidden.map_or(kind, |_| FoundKind::Unfinished);
-    is_vod_id(id).then_some((id, kind))
+    is_clip_id(id).then_some((id, kind))
 }
 
 /// Removes a clip that may be gone already, and then its record; says whether the clip was there.

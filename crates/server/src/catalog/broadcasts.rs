@@ -2,26 +2,26 @@
 //! changed it meanwhile.
 
 use super::{Catalog, Result};
-use crate::model::{Broadcast, QueuedHook};
+use crate::domain::{Delivery, StreamEntry};
 
 /// Changes a broadcast; gives what it is then, or `None` when there is none. `change` is called again
 /// where somebody else came in between.
 ///
 /// # Errors
 /// When the catalog does not answer.
-pub fn change_broadcast(
+pub fn change_stream(
     catalog: &dyn Catalog,
     app: &str,
     stream_id: &str,
-    mut change: impl FnMut(&mut Broadcast),
-) -> Result<Option<Broadcast>> {
+    mut change: impl FnMut(&mut StreamEntry),
+) -> Result<Option<StreamEntry>> {
     loop {
-        let Some(known) = catalog.broadcast(app, stream_id)? else {
+        let Some(known) = catalog.stream(app, stream_id)? else {
             return Ok(None);
         };
         let mut new = known.clone();
         change(&mut new);
-        if catalog.replace_broadcast(app, Some(&known), &new, None)? {
+        if catalog.replace_stream(app, Some(&known), &new, None)? {
             return Ok(Some(new));
         }
     }
@@ -37,14 +37,14 @@ pub fn announce(
     catalog: &dyn Catalog,
     app: &str,
     stream_id: &str,
-    change: impl Fn(Option<Broadcast>) -> Option<(Broadcast, Option<QueuedHook>)>,
+    change: impl Fn(Option<StreamEntry>) -> Option<(StreamEntry, Option<Delivery>)>,
 ) -> Result<()> {
     loop {
-        let known = catalog.broadcast(app, stream_id)?;
+        let known = catalog.stream(app, stream_id)?;
         let Some((new, hook)) = change(known.clone()) else {
             return Ok(());
         };
-        if catalog.replace_broadcast(app, known.as_ref(), &new, hook.as_ref())? {
+        if catalog.replace_stream(app, known.as_ref(), &new, hook.as_ref())? {
             return Ok(());
         }
     }

@@ -16,11 +16,11 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
 use crate::config::AppSettings;
-use crate::model::{Broadcast, QueuedHook, Vod};
+use crate::domain::{ClipEntry, Delivery, StreamEntry};
 use crate::storage::ClipRecord;
 pub use clipmill::live::{Boundary, TakenSegment};
 
-pub use self::broadcasts::{announce, change_broadcast};
+pub use self::broadcasts::{announce, change_stream};
 pub(crate) use self::rebuild::bury_doomed;
 pub use self::rebuild::{Rebuilt, ReconcileError, Reconciled, rebuild, reconcile};
 #[cfg(feature = "fuzzing")]
@@ -82,15 +82,15 @@ pub enum SortBy {
     /// As they were made.
     #[default]
     Creation,
-    /// By `vodName`, in whatever case.
+    /// By file name, in whatever case.
     Name,
-    /// By `creationDate`.
+    /// By the time at which they were made.
     Date,
 }
 
 /// Which entries are listed.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct VodQuery {
+pub struct ClipQuery {
     /// How many to skip.
     pub offset: usize,
     /// How many at most.
@@ -106,7 +106,7 @@ pub struct VodQuery {
 }
 
 /// A webhook with its place in the queue: a later one has the greater.
-pub type Ticket = (u64, QueuedHook);
+pub type Ticket = (u64, Delivery);
 
 impl PeriodicState {
     /// Whether an application records periodically, and at which interval: as REST said, unless
@@ -131,48 +131,48 @@ pub trait Catalog: Send + Sync {
     fn commit_clip(
         &self,
         app: &str,
-        vod: &Vod,
+        clip: &ClipEntry,
         boundary: Option<(&str, &Boundary)>,
-        hooks: &[QueuedHook],
+        hooks: &[Delivery],
     ) -> Result<()>;
 
     /// An entry.
-    fn vod(&self, app: &str, vod_id: &str) -> Result<Option<Vod>>;
+    fn clip(&self, app: &str, clip_id: &str) -> Result<Option<ClipEntry>>;
     /// Some entries.
-    fn vods(&self, app: &str, query: &VodQuery) -> Result<Vec<Vod>>;
+    fn clips(&self, app: &str, query: &ClipQuery) -> Result<Vec<ClipEntry>>;
     /// How many entries match.
-    fn count_vods(&self, app: &str, search: Option<&str>) -> Result<u64>;
+    fn count_clips(&self, app: &str, search: Option<&str>) -> Result<u64>;
     /// Removes an entry; gives what it was. Its file is doomed from then on: whatever happens, it
     /// is removed sooner or later.
-    fn delete_vod(&self, app: &str, vod_id: &str) -> Result<Option<Vod>>;
+    fn delete_clip(&self, app: &str, clip_id: &str) -> Result<Option<ClipEntry>>;
     /// The entries that were removed and whose files may still be there.
-    fn doomed(&self, app: &str) -> Result<Vec<Vod>>;
+    fn doomed(&self, app: &str) -> Result<Vec<ClipEntry>>;
     /// The file of a removed entry is gone.
-    fn bury(&self, app: &str, vod_id: &str) -> Result<()>;
+    fn bury(&self, app: &str, clip_id: &str) -> Result<()>;
     /// Makes entries of clips that were found, in this order, unless they have one. A boundary
     /// counts only where it is later than the one that is known.
     fn import(&self, clips: &[ClipRecord]) -> Result<()>;
     /// Forgets all entries of an application, and nothing else.
-    fn clear_vods(&self, app: &str) -> Result<()>;
+    fn clear_clips(&self, app: &str) -> Result<()>;
 
     /// A broadcast.
-    fn broadcast(&self, app: &str, stream_id: &str) -> Result<Option<Broadcast>>;
+    fn stream(&self, app: &str, stream_id: &str) -> Result<Option<StreamEntry>>;
     /// Puts a broadcast where `known` is what there is under its id (`None`: nothing), and queues the
     /// webhook that tells of it: both of them or neither. Gives false, and changes nothing, where
-    /// there is something else by now. See [`change_broadcast`] and [`announce`].
-    fn replace_broadcast(
+    /// there is something else by now. See [`change_stream`] and [`announce`].
+    fn replace_stream(
         &self,
         app: &str,
-        known: Option<&Broadcast>,
-        new: &Broadcast,
-        hook: Option<&QueuedHook>,
+        known: Option<&StreamEntry>,
+        new: &StreamEntry,
+        hook: Option<&Delivery>,
     ) -> Result<bool>;
     /// Some broadcasts, in the order of their ids.
-    fn broadcasts(&self, app: &str, offset: usize, size: usize) -> Result<Vec<Broadcast>>;
+    fn streams(&self, app: &str, offset: usize, size: usize) -> Result<Vec<StreamEntry>>;
     /// How many broadcasts there are.
-    fn count_broadcasts(&self, app: &str) -> Result<u64>;
+    fn count_streams(&self, app: &str) -> Result<u64>;
     /// Removes a broadcast; false when there is none.
-    fn delete_broadcast(&self, app: &str, stream_id: &str) -> Result<bool>;
+    fn delete_stream(&self, app: &str, stream_id: &str) -> Result<bool>;
 
     /// Where a stream's last periodic clip ended.
     fn boundary(&self, app: &str, stream_id: &str) -> Result<Option<Boundary>>;
@@ -193,21 +193,21 @@ pub trait Catalog: Send + Sync {
     fn set_periodic(&self, app: &str, state: Option<&PeriodicState>) -> Result<()>;
 
     /// Adds webhooks to the queue.
-    fn enqueue_hooks(&self, hooks: &[QueuedHook]) -> Result<()>;
+    fn enqueue(&self, hooks: &[Delivery]) -> Result<()>;
     /// Queued webhooks whose place is greater than `after`, at most `limit` of them.
-    fn hooks_after(&self, after: u64, limit: usize) -> Result<Vec<Ticket>>;
+    fn deliveries_after(&self, after: u64, limit: usize) -> Result<Vec<Ticket>>;
     /// A queued webhook.
-    fn hook(&self, place: u64) -> Result<Option<QueuedHook>>;
+    fn delivery(&self, place: u64) -> Result<Option<Delivery>>;
     /// Keeps a webhook for another try.
-    fn retry_hook(&self, place: u64, hook: &QueuedHook) -> Result<()>;
+    fn retry_delivery(&self, place: u64, hook: &Delivery) -> Result<()>;
     /// Forgets a webhook that was delivered.
-    fn finish_hook(&self, place: u64) -> Result<()>;
+    fn finish_delivery(&self, place: u64) -> Result<()>;
     /// Lists a webhook as failed.
-    fn fail_hook(&self, place: u64, hook: &QueuedHook) -> Result<()>;
+    fn fail_delivery(&self, place: u64, hook: &Delivery) -> Result<()>;
     /// The webhooks that were given up, the latest last.
-    fn failed_hooks(&self) -> Result<Vec<QueuedHook>>;
+    fn failed_deliveries(&self) -> Result<Vec<Delivery>>;
     /// Brings to the disk what was not worth a wait when it was changed.
     fn flush(&self) -> Result<()>;
     /// Is notified when webhooks were added.
-    fn hooks_added(&self) -> Arc<Notify>;
+    fn deliveries_added(&self) -> Arc<Notify>;
 }

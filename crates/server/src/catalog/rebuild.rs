@@ -3,7 +3,7 @@
 use std::io;
 
 use super::{Catalog, CatalogError};
-use crate::model::{QueuedHook, Vod};
+use crate::domain::{ClipEntry, Delivery};
 use crate::storage::{self, AppPaths, ClipRecord, ClipStore, FoundKind, find_clips, read_record};
 
 /// A crash leaves no more clips without an entry than were being made; where there are more, the
@@ -55,7 +55,7 @@ pub fn reconcile(
     store: &ClipStore,
     app: &AppPaths,
     fresh: bool,
-    hooks: &dyn Fn(&Vod) -> Vec<QueuedHook>,
+    hooks: &dyn Fn(&ClipEntry) -> Vec<Delivery>,
 ) -> Result<Reconciled, ReconcileError> {
     let mut done = Reconciled {
         buried: bury_doomed(catalog, app)?,
@@ -63,7 +63,7 @@ pub fn reconcile(
     };
     let mut orphans = Vec::new();
     for found in find_clips(app)? {
-        if store.in_making(&found.vod_id) {
+        if store.in_making(&found.clip_id) {
             continue;
         }
         match found.kind {
@@ -74,7 +74,7 @@ pub fn reconcile(
                 done.unfinished += usize::from(storage::remove(&found.path)?);
             }
             FoundKind::Record => {}
-            FoundKind::Clip if catalog.vod(&app.app, &found.vod_id)?.is_none() => {
+            FoundKind::Clip if catalog.clip(&app.app, &found.clip_id)?.is_none() => {
                 orphans.extend(record_of(app, &found)?);
             }
             FoundKind::Clip => {}
@@ -82,22 +82,25 @@ pub fn reconcile(
     }
     // What could not be removed is not to come back.
     let doomed = catalog.doomed(&app.app)?;
-    orphans.retain(|orphan| doomed.iter().all(|vod| vod.vod_id != orphan.vod.vod_id));
+    orphans.retain(|orphan| doomed.iter().all(|entry| entry.id != orphan.entry.id));
     orphans.sort_by_key(order);
     done.adopted = orphans.len();
     if fresh || orphans.len() > IN_FLIGHT {
         catalog.import(&orphans)?;
         return Ok(done);
     }
-    for ClipRecord { vod, boundary, .. } in &orphans {
-        let known = catalog.boundary(&app.app, &vod.stream_id)?;
+    for ClipRecord {
+        entry, boundary, ..
+    } in &orphans
+    {
+        let known = catalog.boundary(&app.app, &entry.stream_id)?;
         let boundary = boundary.as_ref().filter(|boundary| {
             known
                 .as_ref()
                 .is_none_or(|known| known.ordinal < boundary.ordinal)
         });
-        let moved = boundary.map(|boundary| (vod.stream_id.as_str(), boundary));
-        catalog.commit_clip(&app.app, vod, moved, &hooks(vod))?;
+        let moved = boundary.map(|boundary| (entry.stream_id.as_str(), boundary));
+        catalog.commit_clip(&app.app, entry, moved, &hooks(entry))?;
     }
     Ok(done)
 }
@@ -123,7 +126,7 @@ pub fn rebuild(catalog: &dyn Catalog, app: &AppPaths) -> Result<Rebuilt, Reconci
         }
     }
     clips.sort_by_key(order);
-    catalog.clear_vods(&app.app)?;
+    catalog.clear_clips(&app.app)?;
     catalog.import(&clips)?;
     Ok(Rebuilt {
         clips: clips.len(),
@@ -134,11 +137,11 @@ pub fn rebuild(catalog: &dyn Catalog, app: &AppPaths) -> Result<Rebuilt, Reconci
 /// Removes the files of removed entries. Says how many were still there.
 pub(crate) fn bury_doomed(catalog: &dyn Catalog, app: &AppPaths) -> Result<usize, CatalogError> {
     let mut buried = 0;
-    for vod in catalog.doomed(&app.app)? {
-        let path = app.clip_path(&vod);
+    for entry in catalog.doomed(&app.app)? {
+        let path = app.clip_path(&entry);
         match storage::remove_clip(&path) {
             Ok(was_there) => {
-                catalog.bury(&app.app, &vod.vod_id)?;
+                catalog.bury(&app.app, &entry.id)?;
                 buried += usize::from(was_there);
             }
             Err(error) => {
@@ -158,9 +161,9 @@ fn record_of(app: &AppPaths, found: &storage::FoundClip) -> io::Result<Option<Cl
         }
         Ok(record) => record,
     };
-    let ours = record.filter(|record| record.is_of(&app.app, &found.vod_id));
+    let ours = record.filter(|record| record.is_of(&app.app, &found.clip_id));
     Ok(ours.map(|mut record| {
-        record.vod.file_path.clone_from(&found.file_path);
+        record.entry.key.clone_from(&found.key);
         record
     }))
 }
@@ -168,5 +171,5 @@ fn record_of(app: &AppPaths, found: &storage::FoundClip) -> io::Result<Option<Cl
 /// The order in which clips were made.
 fn order(record: &ClipRecord) -> (i64, Option<u64>, i64) {
     let ordinal = record.boundary.as_ref().map(|boundary| boundary.ordinal);
-    (record.vod.creation_date, ordinal, record.vod.start_time)
+    (record.entry.created_ms, ordinal, record.entry.start_ms)
 }

@@ -6,9 +6,9 @@
 //!
 //! | key | value |
 //! | --- | --- |
-//! | `v app 0 vodId` | [`Entry`]: the VoD and its place in the order of creation |
-//! | `o app 0 place` | the vodId at that place |
-//! | `d app 0 vodId` | the VoD of a file that is to be removed |
+//! | `v app 0 clipId` | [`Entry`]: the clip entry and its place in the order of creation |
+//! | `o app 0 place` | the clipId at that place |
+//! | `d app 0 clipId` | the clip entry of a file that is to be removed |
 //! | `b app 0 streamId` | the broadcast |
 //! | `m app 0 streamId` | the boundary |
 //! | `r app 0 streamId` | the recordings that have not come to their ends |
@@ -33,9 +33,10 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
 use super::{
-    Boundary, Catalog, CatalogError, OpenRecording, PeriodicState, Result, SortBy, Ticket, VodQuery,
+    Boundary, Catalog, CatalogError, ClipQuery, OpenRecording, PeriodicState, Result, SortBy,
+    Ticket,
 };
-use crate::model::{Broadcast, QueuedHook, Vod};
+use crate::domain::{ClipEntry, Delivery, StreamEntry};
 use crate::storage::ClipRecord;
 
 /// The version of the values.
@@ -76,8 +77,8 @@ struct Store {
 /// A clip that was refused, and what its stream's boundary was before.
 #[derive(Debug)]
 struct Doubtful {
-    vod_key: Vec<u8>,
-    vod_id: String,
+    clip_key: Vec<u8>,
+    clip_id: String,
     app: String,
     boundary: Option<(Vec<u8>, Option<IVec>)>,
 }
@@ -100,11 +101,12 @@ struct Versioned<T> {
     value: T,
 }
 
-/// A VoD and its place in the order of creation.
+/// A clip entry and its place in the order of creation.
 #[derive(Serialize, Deserialize)]
 struct Entry<'a> {
     place: u64,
-    vod: Cow<'a, Vod>,
+    #[serde(rename = "vod")]
+    clip: Cow<'a, ClipEntry>,
 }
 
 type Abort = ConflictableTransactionError<CatalogError>;
@@ -298,10 +300,10 @@ impl SledCatalog {
             return Ok(());
         }
         for refused in doubtful.iter() {
-            let Some(value) = store.db.remove(&refused.vod_key)? else {
+            let Some(value) = store.db.remove(&refused.clip_key)? else {
                 continue;
             };
-            let entry: Entry<'_> = decode(&refused.vod_key, &value)?;
+            let entry: Entry<'_> = decode(&refused.clip_key, &value)?;
             let place = key(b'o', &refused.app, &entry.place.to_be_bytes());
             store.db.remove(place)?;
             match &refused.boundary {
@@ -311,11 +313,11 @@ impl SledCatalog {
             };
             for hook in store.db.scan_prefix(b"h") {
                 let (key, value) = hook?;
-                let hook: QueuedHook = decode(&key, &value)?;
+                let hook: Delivery = decode(&key, &value)?;
                 if hook
                     .payload
                     .get("vodId")
-                    .is_some_and(|id| *id == refused.vod_id)
+                    .is_some_and(|id| *id == refused.clip_id)
                 {
                     store.db.remove(key)?;
                 }
@@ -361,14 +363,14 @@ impl SledCatalog {
     fn try_commit_clip(
         &self,
         app: &str,
-        vod: &Vod,
+        clip: &ClipEntry,
         boundary: Option<(&str, &Boundary)>,
-        hooks: &[QueuedHook],
+        hooks: &[Delivery],
     ) -> Result<()> {
         let store = self.store()?;
         let moved = boundary.map(|(stream, to)| (key(b'm', app, stream.as_bytes()), to));
         let before = transaction(&store.db, &|tree| {
-            add_vod(tree, app, vod)?;
+            add_clip(tree, app, clip)?;
             add_hooks(tree, hooks)?;
             let Some((key, to)) = &moved else {
                 return Ok(None);
@@ -381,8 +383,8 @@ impl SledCatalog {
         if let Err(error) = store.settle() {
             let mut doubtful = self.doubtful.lock().unwrap_or_else(PoisonError::into_inner);
             doubtful.push(Doubtful {
-                vod_key: key(b'v', app, vod.vod_id.as_bytes()),
-                vod_id: vod.vod_id.clone(),
+                clip_key: key(b'v', app, clip.id.as_bytes()),
+                clip_id: clip.id.clone(),
                 app: app.to_owned(),
                 boundary: moved.map(|(key, _)| (key, before)),
             });
@@ -413,24 +415,24 @@ impl SledCatalog {
         Ok(count)
     }
 
-    fn entries_in_order(&self, app: &str, query: &VodQuery) -> Result<Vec<Vod>> {
-        let mut vods = Vec::new();
+    fn entries_in_order(&self, app: &str, query: &ClipQuery) -> Result<Vec<ClipEntry>> {
+        let mut clips = Vec::new();
         let places = self.store()?.db.scan_prefix(key(b'o', app, b""));
         for place in places.values().skip(query.offset).take(query.size) {
             let id = place?;
             // It may have been removed since the place was read.
-            vods.extend(
+            clips.extend(
                 self.get::<Entry<'_>>(&key(b'v', app, &id))?
-                    .map(Entry::into_vod),
+                    .map(Entry::into_clip),
             );
         }
-        Ok(vods)
+        Ok(clips)
     }
 }
 
 impl Entry<'_> {
-    fn into_vod(self) -> Vod {
-        self.vod.into_owned()
+    fn into_clip(self) -> ClipEntry {
+        self.clip.into_owned()
     }
 }
 
@@ -442,23 +444,23 @@ impl Catalog for SledCatalog {
     fn commit_clip(
         &self,
         app: &str,
-        vod: &Vod,
+        clip: &ClipEntry,
         boundary: Option<(&str, &Boundary)>,
-        hooks: &[QueuedHook],
+        hooks: &[Delivery],
     ) -> Result<()> {
-        Self::insist(|| self.try_commit_clip(app, vod, boundary, hooks))?;
+        Self::insist(|| self.try_commit_clip(app, clip, boundary, hooks))?;
         if !hooks.is_empty() {
             self.added.notify_one();
         }
         Ok(())
     }
 
-    fn vod(&self, app: &str, vod_id: &str) -> Result<Option<Vod>> {
-        let found = self.get::<Entry<'_>>(&key(b'v', app, vod_id.as_bytes()))?;
-        Ok(found.map(Entry::into_vod))
+    fn clip(&self, app: &str, clip_id: &str) -> Result<Option<ClipEntry>> {
+        let found = self.get::<Entry<'_>>(&key(b'v', app, clip_id.as_bytes()))?;
+        Ok(found.map(Entry::into_clip))
     }
 
-    fn vods(&self, app: &str, query: &VodQuery) -> Result<Vec<Vod>> {
+    fn clips(&self, app: &str, query: &ClipQuery) -> Result<Vec<ClipEntry>> {
         let search = query.search.as_deref().map(str::to_lowercase);
         let everything = search.is_none() && query.stream_id.is_none();
         if everything && query.sort_by == SortBy::Creation && !query.descending {
@@ -470,8 +472,8 @@ impl Catalog for SledCatalog {
             let of_stream = query
                 .stream_id
                 .as_ref()
-                .is_none_or(|id| *id == entry.vod.stream_id);
-            let matches = search.as_ref().is_none_or(|text| entry.vod.matches(text));
+                .is_none_or(|id| *id == entry.clip.stream_id);
+            let matches = search.as_ref().is_none_or(|text| entry.clip.matches(text));
             if of_stream && matches {
                 found.push(entry);
             }
@@ -479,8 +481,10 @@ impl Catalog for SledCatalog {
         found.sort_by(|a, b| {
             let asked = match query.sort_by {
                 SortBy::Creation => std::cmp::Ordering::Equal,
-                SortBy::Name => in_lower_case(&a.vod.vod_name).cmp(in_lower_case(&b.vod.vod_name)),
-                SortBy::Date => a.vod.creation_date.cmp(&b.vod.creation_date),
+                SortBy::Name => {
+                    in_lower_case(&a.clip.file_name).cmp(in_lower_case(&b.clip.file_name))
+                }
+                SortBy::Date => a.clip.created_ms.cmp(&b.clip.created_ms),
             };
             asked.then(a.place.cmp(&b.place))
         });
@@ -488,56 +492,59 @@ impl Catalog for SledCatalog {
             found.reverse();
         }
         let page = found.into_iter().skip(query.offset).take(query.size);
-        Ok(page.map(Entry::into_vod).collect())
+        Ok(page.map(Entry::into_clip).collect())
     }
 
-    fn count_vods(&self, app: &str, search: Option<&str>) -> Result<u64> {
+    fn count_clips(&self, app: &str, search: Option<&str>) -> Result<u64> {
         let Some(search) = search.map(str::to_lowercase) else {
             return self.count(&key(b'v', app, b""));
         };
         let mut count = 0;
         for entry in self.scan::<Entry<'_>>(&key(b'v', app, b""))? {
-            count += u64::from(entry?.vod.matches(&search));
+            count += u64::from(entry?.clip.matches(&search));
         }
         Ok(count)
     }
 
-    fn delete_vod(&self, app: &str, vod_id: &str) -> Result<Option<Vod>> {
-        let vod_key = key(b'v', app, vod_id.as_bytes());
+    fn delete_clip(&self, app: &str, clip_id: &str) -> Result<Option<ClipEntry>> {
+        let clip_key = key(b'v', app, clip_id.as_bytes());
         self.transaction(|tree| {
-            let Some(value) = tree.remove(vod_key.as_slice())? else {
+            let Some(value) = tree.remove(clip_key.as_slice())? else {
                 return Ok(None);
             };
-            let entry: Entry<'_> = decode(&vod_key, &value).map_err(Abort::Abort)?;
+            let entry: Entry<'_> = decode(&clip_key, &value).map_err(Abort::Abort)?;
             tree.remove(key(b'o', app, &entry.place.to_be_bytes()))?;
-            let vod = entry.into_vod();
-            put(tree, key(b'd', app, vod_id.as_bytes()), &vod)?;
-            Ok(Some(vod))
+            let clip = entry.into_clip();
+            put(tree, key(b'd', app, clip_id.as_bytes()), &clip)?;
+            Ok(Some(clip))
         })
     }
 
-    fn doomed(&self, app: &str) -> Result<Vec<Vod>> {
+    fn doomed(&self, app: &str) -> Result<Vec<ClipEntry>> {
         self.scan(&key(b'd', app, b""))?.collect()
     }
 
-    fn bury(&self, app: &str, vod_id: &str) -> Result<()> {
+    fn bury(&self, app: &str, clip_id: &str) -> Result<()> {
         // Not worth a wait for the disk: at worst the file is looked for once more.
-        self.change_lightly(|db| Ok(db.remove(key(b'd', app, vod_id.as_bytes())).map(drop)?))
+        self.change_lightly(|db| Ok(db.remove(key(b'd', app, clip_id.as_bytes())).map(drop)?))
     }
 
     fn import(&self, clips: &[ClipRecord]) -> Result<()> {
         for some in clips.chunks(IMPORTED_AT_ONCE) {
             self.transaction(|tree| {
                 for ClipRecord {
-                    app, vod, boundary, ..
+                    app,
+                    entry: clip,
+                    boundary,
+                    ..
                 } in some
                 {
-                    let vod_key = key(b'v', app, vod.vod_id.as_bytes());
-                    if tree.get(vod_key)?.is_none() {
-                        add_vod(tree, app, vod)?;
+                    let clip_key = key(b'v', app, clip.id.as_bytes());
+                    if tree.get(clip_key)?.is_none() {
+                        add_clip(tree, app, clip)?;
                     }
                     let Some(boundary) = boundary else { continue };
-                    let boundary_key = key(b'm', app, vod.stream_id.as_bytes());
+                    let boundary_key = key(b'm', app, clip.stream_id.as_bytes());
                     let known = tree.get(boundary_key.as_slice())?;
                     let known = known.and_then(|v| decode::<Boundary>(&boundary_key, &v).ok());
                     if known.is_none_or(|known| known.ordinal < boundary.ordinal) {
@@ -550,7 +557,7 @@ impl Catalog for SledCatalog {
         Ok(())
     }
 
-    fn clear_vods(&self, app: &str) -> Result<()> {
+    fn clear_clips(&self, app: &str) -> Result<()> {
         self.change(|db| {
             for kind in [b'v', b'o'] {
                 for found in db.scan_prefix(key(kind, app, b"")).keys() {
@@ -561,21 +568,21 @@ impl Catalog for SledCatalog {
         })
     }
 
-    fn broadcast(&self, app: &str, stream_id: &str) -> Result<Option<Broadcast>> {
+    fn stream(&self, app: &str, stream_id: &str) -> Result<Option<StreamEntry>> {
         self.get(&key(b'b', app, stream_id.as_bytes()))
     }
 
-    fn replace_broadcast(
+    fn replace_stream(
         &self,
         app: &str,
-        known: Option<&Broadcast>,
-        new: &Broadcast,
-        hook: Option<&QueuedHook>,
+        known: Option<&StreamEntry>,
+        new: &StreamEntry,
+        hook: Option<&Delivery>,
     ) -> Result<bool> {
-        let key = key(b'b', app, new.stream_id.as_bytes());
+        let key = key(b'b', app, new.id.as_bytes());
         let replaced = self.transaction(|tree| {
             let found = tree.get(key.as_slice())?;
-            let found = found.map(|value| decode::<Broadcast>(&key, &value));
+            let found = found.map(|value| decode::<StreamEntry>(&key, &value));
             if found.transpose().map_err(Abort::Abort)?.as_ref() != known {
                 return Ok(false);
             }
@@ -589,16 +596,16 @@ impl Catalog for SledCatalog {
         Ok(replaced)
     }
 
-    fn broadcasts(&self, app: &str, offset: usize, size: usize) -> Result<Vec<Broadcast>> {
+    fn streams(&self, app: &str, offset: usize, size: usize) -> Result<Vec<StreamEntry>> {
         let all = self.scan(&key(b'b', app, b""))?;
         all.skip(offset).take(size).collect()
     }
 
-    fn count_broadcasts(&self, app: &str) -> Result<u64> {
+    fn count_streams(&self, app: &str) -> Result<u64> {
         self.count(&key(b'b', app, b""))
     }
 
-    fn delete_broadcast(&self, app: &str, stream_id: &str) -> Result<bool> {
+    fn delete_stream(&self, app: &str, stream_id: &str) -> Result<bool> {
         let key = key(b'b', app, stream_id.as_bytes());
         self.change(|db| Ok(db.remove(&key)?.is_some()))
     }
@@ -634,7 +641,7 @@ impl Catalog for SledCatalog {
         self.set(key(b'p', app, b""), state)
     }
 
-    fn enqueue_hooks(&self, hooks: &[QueuedHook]) -> Result<()> {
+    fn enqueue(&self, hooks: &[Delivery]) -> Result<()> {
         if !hooks.is_empty() {
             self.transaction(|tree| add_hooks(tree, hooks))?;
             self.added.notify_one();
@@ -642,7 +649,7 @@ impl Catalog for SledCatalog {
         Ok(())
     }
 
-    fn hooks_after(&self, after: u64, limit: usize) -> Result<Vec<Ticket>> {
+    fn deliveries_after(&self, after: u64, limit: usize) -> Result<Vec<Ticket>> {
         let from = numbered(b'h', after.saturating_add(1));
         let to = numbered(b'h', u64::MAX);
         let found = self.store()?.db.range(from..to).take(limit);
@@ -654,23 +661,23 @@ impl Catalog for SledCatalog {
             .collect()
     }
 
-    fn hook(&self, place: u64) -> Result<Option<QueuedHook>> {
+    fn delivery(&self, place: u64) -> Result<Option<Delivery>> {
         self.get(&numbered(b'h', place))
     }
 
-    fn retry_hook(&self, place: u64, hook: &QueuedHook) -> Result<()> {
+    fn retry_delivery(&self, place: u64, hook: &Delivery) -> Result<()> {
         // Not worth a wait for the disk: what is lost is the count of the tries.
         let value = encode(hook)?;
         let key = numbered(b'h', place);
         self.change_lightly(|db| Ok(db.insert(&key, value.as_slice()).map(drop)?))
     }
 
-    fn finish_hook(&self, place: u64) -> Result<()> {
+    fn finish_delivery(&self, place: u64) -> Result<()> {
         // Nor is this: at worst the event is delivered once more, under the same id.
         self.change_lightly(|db| Ok(db.remove(numbered(b'h', place)).map(drop)?))
     }
 
-    fn fail_hook(&self, place: u64, hook: &QueuedHook) -> Result<()> {
+    fn fail_delivery(&self, place: u64, hook: &Delivery) -> Result<()> {
         self.transaction(|tree| {
             tree.remove(numbered(b'h', place))?;
             put(tree, numbered(b'f', place), hook)
@@ -684,7 +691,7 @@ impl Catalog for SledCatalog {
         })
     }
 
-    fn failed_hooks(&self) -> Result<Vec<QueuedHook>> {
+    fn failed_deliveries(&self) -> Result<Vec<Delivery>> {
         self.scan(b"f")?.collect()
     }
 
@@ -692,7 +699,7 @@ impl Catalog for SledCatalog {
         self.change(|_| Ok(()))
     }
 
-    fn hooks_added(&self) -> Arc<Notify> {
+    fn deliveries_added(&self) -> Arc<Notify> {
         Arc::clone(&self.added)
     }
 }
@@ -767,19 +774,19 @@ fn read<T>(lock: &RwLock<T>) -> std::sync::RwLockReadGuard<'_, T> {
     lock.read().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn add_vod(tree: &TransactionalTree, app: &str, vod: &Vod) -> Result<(), Abort> {
+fn add_clip(tree: &TransactionalTree, app: &str, clip: &ClipEntry) -> Result<(), Abort> {
     let place = count_up(tree, b"cvod")?;
-    let id = vod.vod_id.as_bytes();
+    let id = clip.id.as_bytes();
     let entry = Entry {
         place,
-        vod: Cow::Borrowed(vod),
+        clip: Cow::Borrowed(clip),
     };
     put(tree, key(b'v', app, id), &entry)?;
     tree.insert(key(b'o', app, &place.to_be_bytes()), id)?;
     Ok(())
 }
 
-fn add_hooks(tree: &TransactionalTree, hooks: &[QueuedHook]) -> Result<(), Abort> {
+fn add_hooks(tree: &TransactionalTree, hooks: &[Delivery]) -> Result<(), Abort> {
     for hook in hooks {
         // Counted inside the transaction, so that places become visible in their order.
         let place = count_up(tree, b"chook")?;
@@ -855,10 +862,10 @@ pub(crate) fn is_readable(key: &[u8], value: &[u8]) -> bool {
 fn check(key: &[u8], value: &IVec) -> Result<()> {
     match key {
         [b'v', ..] => decode::<Entry<'_>>(key, value).map(drop),
-        [b'd', ..] => decode::<Vod>(key, value).map(drop),
+        [b'd', ..] => decode::<ClipEntry>(key, value).map(drop),
         b"!format" => Ok(()),
-        [b'f' | b'h', ..] => decode::<QueuedHook>(key, value).map(drop),
-        [b'b', ..] => decode::<Broadcast>(key, value).map(drop),
+        [b'f' | b'h', ..] => decode::<Delivery>(key, value).map(drop),
+        [b'b', ..] => decode::<StreamEntry>(key, value).map(drop),
         [b'm', ..] => decode::<Boundary>(key, value).map(drop),
         [b'r', ..] => decode::<Vec<OpenRecording>>(key, value).map(drop),
         [b'p', ..] => decode::<PeriodicState>(key, value).map(drop),

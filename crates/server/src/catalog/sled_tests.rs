@@ -1,4 +1,4 @@
-use super::super::conformance::{conformance, hook, vod};
+use super::super::conformance::{clip, conformance, hook};
 use super::*;
 use crate::storage::{AppPaths, ClipRecord};
 
@@ -14,7 +14,7 @@ fn a_store_with_an_unreadable_entry_is_set_aside_and_the_rest_taken_over() {
     {
         let catalog = open(folder.path()).catalog;
         catalog
-            .commit_clip("live", &vod(1), None, &[hook(1)])
+            .commit_clip("live", &clip(1), None, &[hook(1)])
             .unwrap();
         let store = catalog.store().unwrap();
         store.db.insert(key(b'v', "live", b"x"), b"{oops").unwrap();
@@ -22,8 +22,8 @@ fn a_store_with_an_unreadable_entry_is_set_aside_and_the_rest_taken_over() {
     }
     let opened = open(folder.path());
     assert!(opened.fresh && opened.set_aside.unwrap().is_dir());
-    assert_eq!(opened.catalog.count_vods("live", None).unwrap(), 0);
-    assert_eq!(opened.catalog.hooks_after(0, 10).unwrap().len(), 1);
+    assert_eq!(opened.catalog.count_clips("live", None).unwrap(), 0);
+    assert_eq!(opened.catalog.deliveries_after(0, 10).unwrap().len(), 1);
 }
 
 #[test]
@@ -33,16 +33,16 @@ fn whatever_lies_in_the_folder_the_catalog_opens() {
             let folder = tempfile::tempdir().unwrap();
             {
                 let catalog = open(folder.path()).catalog;
-                catalog.commit_clip("live", &vod(1), None, &[]).unwrap();
+                catalog.commit_clip("live", &clip(1), None, &[]).unwrap();
             }
             fs::write(folder.path().join("catalog").join(damage), content).unwrap();
             let opened = SledCatalog::open(folder.path());
             let opened = opened.unwrap_or_else(|error| panic!("{damage} {content:?}: {error}"));
-            let known = opened.catalog.count_vods("live", None).unwrap();
+            let known = opened.catalog.count_clips("live", None).unwrap();
             assert!(opened.fresh || known == 1, "{damage}: {known}");
             opened
                 .catalog
-                .commit_clip("live", &vod(2), None, &[])
+                .commit_clip("live", &clip(2), None, &[])
                 .unwrap();
         }
     }
@@ -68,7 +68,7 @@ fn a_store_cut_short_or_flipped_anywhere_opens() {
             let catalog = open(folder.path()).catalog;
             for number in 1..=20 {
                 catalog
-                    .commit_clip("live", &vod(number), None, &[hook(1)])
+                    .commit_clip("live", &clip(number), None, &[hook(1)])
                     .unwrap();
             }
         }
@@ -94,23 +94,23 @@ fn a_store_cut_short_or_flipped_anywhere_opens() {
         fs::write(file, &bytes).unwrap();
         let opened = SledCatalog::open(folder.path());
         let opened = opened.unwrap_or_else(|error| panic!("{attempt} {}: {error}", file.display()));
-        let all = VodQuery {
+        let all = ClipQuery {
             size: 100,
-            ..VodQuery::default()
+            ..ClipQuery::default()
         };
-        let known = opened.catalog.vods("live", &all).unwrap();
+        let known = opened.catalog.clips("live", &all).unwrap();
         assert!(
             known
                 .iter()
-                .all(|found| *found == vod(found.vod_id.parse().unwrap()))
+                .all(|found| *found == clip(found.id.parse().unwrap()))
         );
         opened
             .catalog
-            .commit_clip("live", &vod(21), None, &[])
+            .commit_clip("live", &clip(21), None, &[])
             .unwrap();
         assert_eq!(
-            opened.catalog.vod("live", &vod(21).vod_id).unwrap(),
-            Some(vod(21))
+            opened.catalog.clip("live", &clip(21).id).unwrap(),
+            Some(clip(21))
         );
     }
 }
@@ -127,7 +127,7 @@ fn a_store_that_is_in_use_is_left_alone() {
 
 /// A clip, and its record beside it.
 fn write_clip(folder: &Path, record: &ClipRecord) {
-    let path = folder.join(&record.vod.vod_name);
+    let path = folder.join(&record.entry.file_name);
     fs::write(&path, b"clip").unwrap();
     let record = serde_json::to_vec(record).unwrap();
     fs::write(path.with_extension("json"), record).unwrap();
@@ -149,18 +149,18 @@ fn clips_that_a_crash_left_without_entry_get_all_of_it() {
     };
     write_clip(
         streams.path(),
-        &ClipRecord::new("live", &vod(1), Some(&boundary)),
+        &ClipRecord::new("live", &clip(1), Some(&boundary)),
     );
-    write_clip(streams.path(), &ClipRecord::new("other", &vod(2), None));
-    write_clip(streams.path(), &ClipRecord::new("live", &vod(3), None));
+    write_clip(streams.path(), &ClipRecord::new("other", &clip(2), None));
+    write_clip(streams.path(), &ClipRecord::new("live", &clip(3), None));
     fs::write(
         streams.path().join(format!("{}.mp4", "n".repeat(24))),
         b"no record",
     )
     .unwrap();
     // A record that was written before its clip got its name, and a file of somebody else's.
-    write_clip(streams.path(), &ClipRecord::new("live", &vod(4), None));
-    fs::remove_file(streams.path().join(vod(4).vod_name)).unwrap();
+    write_clip(streams.path(), &ClipRecord::new("live", &clip(4), None));
+    fs::remove_file(streams.path().join(clip(4).file_name)).unwrap();
     let theirs = streams.path().join(format!("{}.json", "t".repeat(24)));
     fs::write(&theirs, b"{}").unwrap();
     fs::write(
@@ -169,22 +169,22 @@ fn clips_that_a_crash_left_without_entry_get_all_of_it() {
     )
     .unwrap();
     // Its entry was removed, its file not yet.
-    catalog.commit_clip("live", &vod(3), None, &[]).unwrap();
-    catalog.delete_vod("live", &vod(3).vod_id).unwrap();
+    catalog.commit_clip("live", &clip(3), None, &[]).unwrap();
+    catalog.delete_clip("live", &clip(3).id).unwrap();
 
     let store = crate::storage::ClipStore::default();
-    let hooks = |vod: &Vod| vec![hook(vod.vod_id.parse().unwrap())];
+    let hooks = |entry: &ClipEntry| vec![hook(entry.id.parse().unwrap())];
     let done = super::super::reconcile(&catalog, &store, &app, false, &hooks).unwrap();
     assert_eq!((done.adopted, done.buried, done.unfinished), (1, 1, 2));
     assert!(theirs.exists());
-    let adopted = catalog.vod("live", &vod(1).vod_id).unwrap().unwrap();
-    assert_eq!(adopted.file_size, 4);
+    let adopted = catalog.clip("live", &clip(1).id).unwrap().unwrap();
+    assert_eq!(adopted.bytes, 4);
     assert_eq!(catalog.boundary("live", "cam1").unwrap(), Some(boundary));
-    assert_eq!(catalog.hooks_after(0, 10).unwrap().len(), 1);
-    assert!(!streams.path().join(vod(3).vod_name).exists());
+    assert_eq!(catalog.deliveries_after(0, 10).unwrap().len(), 1);
+    assert!(!streams.path().join(clip(3).file_name).exists());
     let again = super::super::reconcile(&catalog, &store, &app, false, &hooks).unwrap();
     assert_eq!(again, super::super::Reconciled::default());
     let rebuilt = super::super::rebuild(&catalog, &app).unwrap();
     assert_eq!((rebuilt.clips, rebuilt.unknown), (1, 2));
-    assert_eq!(catalog.vod("live", &vod(1).vod_id).unwrap(), Some(adopted));
+    assert_eq!(catalog.clip("live", &clip(1).id).unwrap(), Some(adopted));
 }

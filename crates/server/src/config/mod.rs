@@ -275,7 +275,7 @@ impl Settings {
         }
         let misnamed = if self.app(&app.name).is_some() {
             "is named twice"
-        } else if !crate::model::is_app_name(&app.name) {
+        } else if !crate::domain::is_app_name(&app.name) {
             "may have letters, digits, `.`, `_` and `-` in its name, and no dot first"
         } else if RESERVED.contains(&app.name.as_str()) {
             "has a name that means something else in a URL"

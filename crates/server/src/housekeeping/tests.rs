@@ -3,21 +3,21 @@ use std::path::Path;
 
 use super::*;
 use crate::catalog::SledCatalog;
-use crate::model::Vod;
+use crate::domain::ClipEntry;
 
-fn clip(catalog: &dyn Catalog, folder: &Path, number: i64, age_ms: i64) -> Vod {
-    let vod_id = format!("{number:024}");
-    let vod = Vod {
-        vod_name: format!("{vod_id}.mp4"),
-        file_path: format!("streams/{vod_id}.mp4"),
-        vod_id,
-        creation_date: now_ms() - age_ms,
-        file_size: 10,
-        ..Vod::default()
+fn clip(catalog: &dyn Catalog, folder: &Path, number: i64, age_ms: i64) -> ClipEntry {
+    let clip_id = format!("{number:024}");
+    let entry = ClipEntry {
+        file_name: format!("{clip_id}.mp4"),
+        key: format!("{clip_id}.mp4"),
+        id: clip_id,
+        created_ms: now_ms() - age_ms,
+        bytes: 10,
+        ..ClipEntry::default()
     };
-    fs::write(folder.join(&vod.vod_name), [0; 10]).unwrap();
-    catalog.commit_clip("live", &vod, None, &[]).unwrap();
-    vod
+    fs::write(folder.join(&entry.file_name), [0; 10]).unwrap();
+    catalog.commit_clip("live", &entry, None, &[]).unwrap();
+    entry
 }
 
 #[test]
@@ -33,9 +33,9 @@ fn the_oldest_go_first_and_none_that_is_read() {
     assert_eq!(retain(&catalog, &store, &app).unwrap(), 0);
 
     app.retention.max_bytes = Some(30);
-    let lease = store.lease(&streams.path().join(&clips[0].vod_name));
+    let lease = store.lease(&streams.path().join(&clips[0].file_name));
     assert_eq!(retain(&catalog, &store, &app).unwrap(), 2);
-    let left = |n: usize| streams.path().join(&clips[n].vod_name).exists();
+    let left = |n: usize| streams.path().join(&clips[n].file_name).exists();
     assert_eq!([0, 1, 2, 3, 4].map(left), [true, false, false, true, true]);
     drop(lease);
     app.retention = Retention {
@@ -47,7 +47,7 @@ fn the_oldest_go_first_and_none_that_is_read() {
         [0, 1, 2, 3, 4].map(left),
         [false, false, false, false, true]
     );
-    assert_eq!(catalog.count_vods("live", None).unwrap(), 1);
+    assert_eq!(catalog.count_clips("live", None).unwrap(), 1);
     assert!(catalog.doomed("live").unwrap().is_empty());
 }
 
@@ -73,11 +73,11 @@ fn only_clips_that_nothing_points_to_are_cleaned_up() {
     };
     assert_eq!(remove_unlisted(&catalog, &store, &app).unwrap(), swept(2));
     assert_eq!(remove_unlisted(&catalog, &store, &app).unwrap(), swept(0));
-    assert!(streams.path().join(&known.vod_name).exists());
+    assert!(streams.path().join(&known.file_name).exists());
     for name in [&part, "recording.mp4", "cam.m3u8"] {
         assert!(streams.path().join(name).exists() && sub.join(name).exists());
     }
-    assert!(delete_clip(&catalog, &app, &known.vod_id).unwrap());
-    assert!(!streams.path().join(&known.vod_name).exists());
-    assert!(!delete_clip(&catalog, &app, &known.vod_id).unwrap());
+    assert!(delete_clip(&catalog, &app, &known.id).unwrap());
+    assert!(!streams.path().join(&known.file_name).exists());
+    assert!(!delete_clip(&catalog, &app, &known.id).unwrap());
 }

@@ -9,8 +9,8 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
 use serde::Serialize;
 
+use super::ant_media::json::ApiResult;
 use crate::catalog::{CatalogError, ReconcileError};
-use crate::model::ApiResult;
 
 /// The longest body of a request.
 const LONGEST_BODY: usize = 256 << 10;

@@ -164,7 +164,7 @@ mod tests {
 
     #[test]
     fn only_tokens_with_our_secret_and_of_this_hour_pass() {
-        let now = crate::model::now_ms() / 1000;
+        let now = crate::domain::now_ms() / 1000;
         assert!(is_valid(&signed(&json!({}), "s"), "s"));
         assert!(is_valid(
             &signed(&json!({"exp": now + 60, "nbf": now - 1}), "s"),

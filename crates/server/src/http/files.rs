@@ -25,10 +25,10 @@ use http_body_util::channel::{Channel, Sender};
 use self::conditions::{Verdict, Version, range, verdict};
 pub(super) use self::uris::encoded;
 use super::answer::{Fault, Head, Path, Query};
-use super::clips::gaps_header;
+use super::ant_media::clips::gaps_header;
+use super::ant_media::json::ApiResult;
 use super::virtual_clips::{PlaylistQuery, WindowQuery};
 use super::{Shared, blocking};
-use crate::model::ApiResult;
 use crate::recorder::{VirtualClip, WindowPlaylist};
 use crate::storage::{AppPaths, ClipBody, ClipStore, Lease};
 
@@ -135,16 +135,12 @@ pub(super) async fn get(
 pub(super) async fn stored(
     web: &super::Web,
     app: &crate::config::AppSettings,
-    vod: &crate::model::Vod,
+    entry: &crate::domain::ClipEntry,
     method: &Method,
     headers: &HeaderMap,
 ) -> Result<Response, Fault> {
     let (paths, store) = (app.paths(), web.store.clone());
-    let path = vod
-        .file_path
-        .strip_prefix("streams/")
-        .unwrap_or(&vod.vod_name)
-        .to_owned();
+    let path = entry.key.clone();
     let found = blocking(move || Ok::<_, Fault>(open(&paths, &store, &path))).await?;
     let found = found.ok_or_else(|| Fault::missing("There is no such file"))?;
     Ok(answer(found, "video/mp4", method, headers))

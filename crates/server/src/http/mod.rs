@@ -2,22 +2,18 @@
 //!
 //! - `server`: connections, their limits, and how they end;
 //! - `auth`: who may call;
-//! - `clips`, `vods`, `uploads`, `broadcasts`, `recordings`: the calls; `form`: what an upload comes in;
+//! - `ant_media`: Ant Media Server's calls and its JSON; `form`: what an upload comes in;
 //! - `files`: clips, playlists and segments; `virtual_clips`: clips that exist nowhere;
 //! - `status`: health, metrics, and the description of all this.
 
 mod answer;
+mod ant_media;
 mod auth;
-mod broadcasts;
-mod clips;
 mod files;
 mod form;
-mod recordings;
 mod server;
 mod status;
-mod uploads;
 mod virtual_clips;
-mod vods;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -136,7 +132,7 @@ async fn blocking<T: Send + 'static, E: Into<Fault> + Send + 'static>(
         description = "Cuts MP4 clips out of live HLS, periodically and on demand.",
         license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0")
     ),
-    components(schemas(crate::model::ApiResult))
+    components(schemas(ant_media::json::ApiResult))
 )]
 struct Api;
 
@@ -149,28 +145,28 @@ pub fn router(web: Web) -> (Router, Description) {
 /// The routes, and their description.
 fn described(web: Web) -> (Router, Description) {
     let rest = OpenApiRouter::new()
-        .routes(routes!(clips::start_periodic))
-        .routes(routes!(clips::stop_periodic))
-        .routes(routes!(clips::on_demand))
-        .routes(routes!(clips::by_range))
-        .routes(routes!(clips::clean_up))
-        .routes(routes!(vods::get, vods::delete))
-        .routes(routes!(uploads::create))
-        .routes(routes!(vods::list))
-        .routes(routes!(vods::count))
-        .routes(routes!(vods::count_matching))
-        .routes(routes!(vods::delete_many))
-        .routes(routes!(broadcasts::create))
+        .routes(routes!(ant_media::clips::start_periodic))
+        .routes(routes!(ant_media::clips::stop_periodic))
+        .routes(routes!(ant_media::clips::on_demand))
+        .routes(routes!(ant_media::clips::by_range))
+        .routes(routes!(ant_media::clips::clean_up))
+        .routes(routes!(ant_media::vods::get, ant_media::vods::delete))
+        .routes(routes!(ant_media::uploads::create))
+        .routes(routes!(ant_media::vods::list))
+        .routes(routes!(ant_media::vods::count))
+        .routes(routes!(ant_media::vods::count_matching))
+        .routes(routes!(ant_media::vods::delete_many))
+        .routes(routes!(ant_media::broadcasts::create))
         .routes(routes!(
-            broadcasts::get,
-            broadcasts::change,
-            broadcasts::delete
+            ant_media::broadcasts::get,
+            ant_media::broadcasts::change,
+            ant_media::broadcasts::delete
         ))
-        .routes(routes!(broadcasts::list))
-        .routes(routes!(broadcasts::count))
-        .routes(routes!(broadcasts::count_live))
-        .routes(routes!(recordings::switch))
-        .routes(routes!(recordings::hls_to_mp4))
+        .routes(routes!(ant_media::broadcasts::list))
+        .routes(routes!(ant_media::broadcasts::count))
+        .routes(routes!(ant_media::broadcasts::count_live))
+        .routes(routes!(ant_media::recordings::switch))
+        .routes(routes!(ant_media::recordings::hls_to_mp4))
         .route_layer(middleware::from_fn_with_state(web.clone(), auth::check));
     let open = OpenApiRouter::with_openapi(Api::openapi())
         .routes(routes!(files::get))
@@ -219,7 +215,7 @@ fn around(router: Router) -> Router {
             header::CONTENT_RANGE,
             header::ETAG,
             header::LAST_MODIFIED,
-            clips::VOD_ID,
+            ant_media::clips::VOD_ID,
         ])
         .max_age(Duration::from_secs(86_400));
     let router = router

@@ -60,7 +60,7 @@ fn reasons(web: &Web) -> Vec<String> {
             }
         }
     }
-    if let Err(error) = web.catalog.hooks_after(u64::MAX, 1) {
+    if let Err(error) = web.catalog.deliveries_after(u64::MAX, 1) {
         reasons.push(error.to_string());
     }
     reasons.extend(web.clipping.status().trouble);

@@ -18,7 +18,7 @@ use tower::ServiceExt;
 use super::*;
 use crate::catalog::SledCatalog;
 use crate::config::AppSettings;
-use crate::model::{Broadcast, Vod};
+use crate::domain::{ClipEntry, StreamEntry};
 use crate::recorder::VirtualClip;
 use crate::storage::{self, BodySender};
 
@@ -61,16 +61,16 @@ impl Clipping for Stub {
                 "cam" | "slow" => {}
                 _ => return Err(OnDemandError::NoBroadcast(id)),
             }
-            let vod = Vod {
-                vod_id: "v".repeat(24),
-                ..Vod::default()
+            let entry = ClipEntry {
+                id: "v".repeat(24),
+                ..ClipEntry::default()
             };
             let body = (id == "slow").then(|| {
                 let (sender, body) = storage::body(10);
                 *self.slow.lock().unwrap() = Some(sender);
                 body
             });
-            Ok(MadeClip { vod, body })
+            Ok(MadeClip { entry, body })
         })
     }
 
@@ -114,7 +114,7 @@ impl Clipping for Stub {
     }
 
     fn live_edge(&self, _: &str, stream: &str) -> Option<(i64, i64)> {
-        let ahead = crate::model::now_ms() + 10_000;
+        let ahead = crate::domain::now_ms() + 10_000;
         (stream == "cam").then_some((ahead, 2000))
     }
 
@@ -219,17 +219,17 @@ impl Site {
         (answer.status, answer.json())
     }
 
-    fn clip(&self, number: u32, stream: &str, description: &str) -> Vod {
-        let broadcast = Broadcast {
-            stream_id: stream.into(),
+    fn clip(&self, number: u32, stream: &str, description: &str) -> ClipEntry {
+        let stream = StreamEntry {
+            id: stream.into(),
             description: Some(description.into()),
-            ..Broadcast::default()
+            ..StreamEntry::default()
         };
-        let mut vod = Vod::new(&format!("{number:024}"), &broadcast, None, None);
-        vod.creation_date = 10_000 - i64::from(number);
-        fs::write(self.streams.path().join(&vod.vod_name), b"0123456789").unwrap();
-        self.catalog.commit_clip("live", &vod, None, &[]).unwrap();
-        vod
+        let mut entry = ClipEntry::of_stream(&format!("{number:024}"), &stream, None, None);
+        entry.created_ms = 10_000 - i64::from(number);
+        fs::write(self.streams.path().join(&entry.file_name), b"0123456789").unwrap();
+        self.catalog.commit_clip("live", &entry, None, &[]).unwrap();
+        entry
     }
 }
 

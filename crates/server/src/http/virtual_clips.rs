@@ -8,9 +8,9 @@ use clipmill::{Cut, TimeSpec, parse_duration};
 
 use super::Web;
 use super::answer::{Fault, Query};
-use super::clips::{CUTS, check_length, check_range, refused};
+use super::ant_media::clips::{CUTS, check_length, check_range, refused};
 use crate::config::AppSettings;
-use crate::model::is_stream_id;
+use crate::domain::is_stream_id;
 use crate::recorder::{ClipWindow, OnDemandError, VirtualClip, WindowPlaylist};
 
 /// A window of a stream, as a query names it.

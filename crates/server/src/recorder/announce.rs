@@ -5,14 +5,14 @@ use std::collections::VecDeque;
 use super::app::App;
 use super::shared::Shared;
 use crate::catalog::announce;
-use crate::model::{Broadcast, BroadcastStatus, now_ms};
+use crate::domain::{StreamEntry, StreamStatus, now_ms};
 use crate::webhooks;
 
 /// What the world has still to be told of a stream.
 #[derive(Debug, Default)]
 pub(crate) struct News {
     /// A stream that was over before anybody was told of it has still to get its entry.
-    to_know: Option<Box<Broadcast>>,
+    to_know: Option<Box<StreamEntry>>,
     /// In this order.
     to_tell: VecDeque<Event>,
     /// With that, the world believes that it is live.
@@ -49,12 +49,12 @@ impl News {
     /// A stream is over when it is seen for the first time: it can be clipped all the same.
     pub(crate) fn was_over(&mut self, stream: &str, sub_folder: Option<String>) {
         self.ended(false, None);
-        self.to_know = Some(Box::new(Broadcast {
-            stream_id: stream.to_owned(),
-            status: BroadcastStatus::Finished,
-            date: now_ms(),
+        self.to_know = Some(Box::new(StreamEntry {
+            id: stream.to_owned(),
+            status: StreamStatus::Ended,
+            known_since_ms: now_ms(),
             sub_folder,
-            ..Broadcast::default()
+            ..StreamEntry::default()
         }));
     }
 
@@ -66,10 +66,10 @@ impl News {
     pub(crate) fn tell(&mut self, stream: &str, shared: &Shared, app: &App) {
         let whom = format!("{}/{stream}", app.name());
         let mut told = Ok(());
-        if let Some(broadcast) = &self.to_know {
+        if let Some(entry) = &self.to_know {
             told = shared
                 .catalog
-                .replace_broadcast(app.name(), None, broadcast, None)
+                .replace_stream(app.name(), None, entry, None)
                 .map(drop);
             if told.is_ok() {
                 self.to_know = None;
@@ -102,30 +102,30 @@ fn announce_begin(
 ) -> crate::catalog::Result<()> {
     let now = now_ms();
     let settings = app.settings();
-    let go_live = |known: Option<Broadcast>| {
-        let mut broadcast = known.unwrap_or_else(|| Broadcast {
-            stream_id: stream.to_owned(),
-            ..Broadcast::default()
+    let go_live = |known: Option<StreamEntry>| {
+        let mut entry = known.unwrap_or_else(|| StreamEntry {
+            id: stream.to_owned(),
+            ..StreamEntry::default()
         });
-        broadcast.status = BroadcastStatus::Broadcasting;
-        broadcast.start_time = now;
-        broadcast.sub_folder = sub_folder.map(str::to_owned);
-        if broadcast.date == 0 {
-            broadcast.date = now;
+        entry.status = StreamStatus::Live;
+        entry.started_ms = now;
+        entry.sub_folder = sub_folder.map(str::to_owned);
+        if entry.known_since_ms == 0 {
+            entry.known_since_ms = now;
         }
-        let hook = webhooks::stream_started(&settings, &broadcast);
-        Some((broadcast, hook))
+        let hook = webhooks::stream_started(&settings, &entry);
+        Some((entry, hook))
     };
     announce(&*shared.catalog, app.name(), stream, go_live)
 }
 
 fn announce_end(stream: &str, shared: &Shared, app: &App) -> crate::catalog::Result<()> {
     let settings = app.settings();
-    let finish = |known: Option<Broadcast>| {
-        let mut broadcast = known?;
-        broadcast.status = BroadcastStatus::Finished;
-        let hook = webhooks::stream_ended(&settings, &broadcast);
-        Some((broadcast, hook))
+    let finish = |known: Option<StreamEntry>| {
+        let mut entry = known?;
+        entry.status = StreamStatus::Ended;
+        let hook = webhooks::stream_ended(&settings, &entry);
+        Some((entry, hook))
     };
     announce(&*shared.catalog, app.name(), stream, finish)
 }

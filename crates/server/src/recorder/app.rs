@@ -337,11 +337,11 @@ impl App {
         const PAGE: usize = 500;
         let mut left = shared.spool.streams(&self.name);
         let mut offset = 0;
-        while let Ok(page) = shared.catalog.broadcasts(&self.name, offset, PAGE) {
-            let live = page.iter().filter(|broadcast| {
-                broadcast.status == crate::model::BroadcastStatus::Broadcasting
-            });
-            left.extend(live.map(|broadcast| broadcast.stream_id.clone()));
+        while let Ok(page) = shared.catalog.streams(&self.name, offset, PAGE) {
+            let live = page
+                .iter()
+                .filter(|entry| entry.status == crate::domain::StreamStatus::Live);
+            left.extend(live.map(|entry| entry.id.clone()));
             if page.len() < PAGE {
                 break;
             }

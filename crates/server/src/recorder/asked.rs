@@ -23,7 +23,7 @@ use super::session::{Recording, Session};
 use super::shared::{MakeError, Shared};
 use super::stream::Stream;
 use crate::catalog::Boundary;
-use crate::model::{Broadcast, VodGap};
+use crate::domain::{Gap, StreamEntry};
 use crate::storage;
 
 /// What was asked for.
@@ -39,12 +39,12 @@ pub(crate) struct Planned {
     pub(crate) clip: Clip,
     /// What it is read from.
     pub(crate) files: Files,
-    pub(crate) broadcast: Broadcast,
+    pub(crate) stream_entry: StreamEntry,
     pub(crate) sub_folder: Option<String>,
     /// Whether nothing that belongs to it can still come.
     pub(crate) settled: bool,
     /// What the window has no media for at its edges.
-    pub(crate) missing: Vec<VodGap>,
+    pub(crate) missing: Vec<Gap>,
     /// The window, in milliseconds since 1970, where it was named.
     pub(crate) window: Option<(i64, i64)>,
 }
@@ -54,7 +54,7 @@ struct Found {
     /// `None` when there is nothing in the window.
     clip: Option<(Files, Clip)>,
     /// What the window has no media for at its edges.
-    missing: Vec<VodGap>,
+    missing: Vec<Gap>,
     sub_folder: Option<String>,
     /// The window, in milliseconds since 1970, for the message when there is nothing in it.
     shown: (i64, i64),
@@ -105,20 +105,20 @@ impl Asked {
             complete: Instant::now(),
             growing: None,
         };
-        let made = make(shared, app, recipe, |vod, len| {
+        let made = make(shared, app, recipe, |entry, len| {
             if !return_file {
                 return None;
             }
             let (sender, body) = storage::body(len);
             let early = MadeClip {
-                vod: vod.clone(),
+                entry: entry.clone(),
                 body: Some(body),
             };
             let answer = answer.take()?;
             answer.send(Ok(early)).is_ok().then_some(sender)
         });
         match made {
-            Ok(vod) => Ok(MadeClip { vod, body: None }),
+            Ok(entry) => Ok(MadeClip { entry, body: None }),
             Err(MakeError::DiskFull) => Err(OnDemandError::DiskFull),
             Err(error) => Err(OnDemandError::Failed(error.to_string())),
         }
@@ -126,14 +126,14 @@ impl Asked {
 
     /// Finds the media of the window, and chooses the samples.
     pub(crate) fn plan(&self, shared: &Shared, app: &App) -> Result<Planned, OnDemandError> {
-        let known = shared.catalog.broadcast(app.name(), &self.stream);
+        let known = shared.catalog.stream(app.name(), &self.stream);
         let known = known.map_err(|error| OnDemandError::Failed(error.to_string()))?;
-        let broadcast = match known {
-            Some(broadcast) => broadcast,
-            // What lies on the disk can be had after its broadcast was deleted.
-            None if self.window == ClipWindow::Listed => Broadcast {
-                stream_id: self.stream.clone(),
-                ..Broadcast::default()
+        let stream_entry = match known {
+            Some(entry) => entry,
+            // What lies on the disk can be had after its entry was deleted.
+            None if self.window == ClipWindow::Listed => StreamEntry {
+                id: self.stream.clone(),
+                ..StreamEntry::default()
             },
             None => return Err(OnDemandError::NoBroadcast(self.stream.clone())),
         };
@@ -154,7 +154,7 @@ impl Asked {
         Ok(Planned {
             clip,
             files,
-            broadcast,
+            stream_entry,
             sub_folder: found.sub_folder,
             settled: found.settled,
             missing: found.missing,
@@ -270,7 +270,7 @@ impl Asked {
     }
 
     /// What a window has no media for at its edges.
-    fn missing(&self, timeline: &Timeline, (from_ms, to_ms): (i64, i64)) -> Vec<VodGap> {
+    fn missing(&self, timeline: &Timeline, (from_ms, to_ms): (i64, i64)) -> Vec<Gap> {
         if self.window == ClipWindow::SinceBoundary {
             return Vec::new();
         }
@@ -289,9 +289,9 @@ impl Asked {
         let gaps = [(first, "no media before"), (last, "no media after")];
         let gaps = gaps.into_iter().filter_map(|(gap, reason)| {
             let (from, to) = gap.filter(|(from, to)| to - from > SHORT_MS)?;
-            Some(VodGap {
-                from: Some(rfc3339(from)),
-                to: Some(rfc3339(to)),
+            Some(Gap {
+                from_ms: Some(from),
+                to_ms: Some(to),
                 reason: reason.to_owned(),
             })
         });
@@ -401,7 +401,7 @@ impl Asked {
             why,
         };
         let nothing_at_all = || {
-            let now = crate::model::now_ms();
+            let now = crate::domain::now_ms();
             let interval = i64::try_from(app.usual_interval().as_millis()).unwrap_or(i64::MAX);
             let window = self.range(now);
             let (from_ms, to_ms) = window.unwrap_or((now.saturating_sub(interval), now));
@@ -504,7 +504,7 @@ impl Placed {
         !self.any_begin && recorded.is_none_or(|begin| begin > self.shown.0)
     }
 
-    fn found(self, clip: Option<(Files, Clip)>, missing: Vec<VodGap>) -> OnLine {
+    fn found(self, clip: Option<(Files, Clip)>, missing: Vec<Gap>) -> OnLine {
         let (begin, earlier) = (self.begin, self.begins_earlier());
         let found = Box::new(Found {
             clip,

@@ -18,7 +18,7 @@ use super::app::App;
 use super::line::ticks;
 use super::session::{Recording, Session};
 use super::shared::Shared;
-use crate::model::vod_id;
+use crate::domain::clip_id;
 use crate::storage::{NewClip, StorageError};
 
 /// Media that ends nearer to the boundary than this waits for it, in 90 kHz ticks: what belongs to
@@ -169,7 +169,7 @@ impl Writing {
         let Some(clip) = clip.map_err(StorageError::Clip)? else {
             return Ok(None);
         };
-        let vod_id = vod_id();
+        let vod_id = clip_id();
         let sub_folder = self.sub_folder.as_deref();
         let file = shared.store.begin(&app.paths(), &vod_id, sub_folder)?;
         Ok(Some(Box::new(Growing {

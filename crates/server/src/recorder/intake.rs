@@ -369,8 +369,9 @@ impl Intake {
         let before = self.dated.take().map(LastDated::of_before);
         feed.dated = before.filter(|_| matches!(begins, Begins::Behind));
         self.pass(&serving.path, listed.get(..from).unwrap_or_default(), place);
-        let known = place.shared.catalog.broadcast(app, stream);
-        let recorded = known.is_ok_and(|known| known.is_some_and(|known| known.mp4_enabled == 1));
+        let known = place.shared.catalog.stream(app, stream);
+        let recorded =
+            known.is_ok_and(|known| known.is_some_and(|known| known.recorded == Some(true)));
         (place.tell)(Came::Began(Box::new(Begun {
             session: feed.session.clone(),
             playlist: feed.playlist.clone(),

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Utc};
 use clipmill::live::LostMedia;
 use clipmill::source::FileSource;
 use clipmill::{Clip, Format, TrackKind};
@@ -12,11 +12,11 @@ use super::app::App;
 use super::growing::{Growing, Grown};
 use super::shared::{MakeError, Shared};
 use crate::catalog::Boundary;
+use crate::domain::{ClipEntry, Gap, StreamEntry, clip_id, now_ms};
 use crate::metrics::{
     CLIP_BYTES, CLIP_DURATION, CLIP_LATENESS, CLIP_SECONDS, CLIPS_AHEAD, CLIPS_ANEW, CLIPS_FAILED,
     CLIPS_MADE,
 };
-use crate::model::{Broadcast, Vod, VodGap, now_ms, vod_id};
 use crate::storage::{BodySender, ClipRecord};
 use crate::webhooks;
 
@@ -30,7 +30,7 @@ pub(crate) struct Recipe<'a> {
     /// Where the stream's periodic clips go on, where this is one of them.
     pub(crate) boundary: Option<&'a Boundary>,
     /// What is missing at its edges.
-    pub(crate) missing: Vec<VodGap>,
+    pub(crate) missing: Vec<Gap>,
     /// The window that was asked for, in milliseconds since 1970.
     pub(crate) window: Option<(i64, i64)>,
     /// It is the first of its session, with all that came before its first picture.
@@ -59,8 +59,8 @@ pub(crate) fn make(
     shared: &Shared,
     app: &App,
     recipe: Recipe<'_>,
-    begun: impl FnOnce(&Vod, u64) -> Option<BodySender>,
-) -> Result<Vod, MakeError> {
+    begun: impl FnOnce(&ClipEntry, u64) -> Option<BodySender>,
+) -> Result<ClipEntry, MakeError> {
     let started = Instant::now();
     let kind = recipe.kind();
     let labels = [("app", app.name().to_owned()), ("kind", kind.to_owned())];
@@ -68,27 +68,26 @@ pub(crate) fn make(
     let made = make_one(shared, app, recipe, begun);
     let took = started.elapsed();
     match &made {
-        Ok((vod, samples)) => {
+        Ok((entry, samples)) => {
             counter!(CLIPS_MADE, &labels).increment(1);
-            counter!(CLIP_BYTES, "app" => app.name().to_owned())
-                .increment(u64::try_from(vod.file_size).unwrap_or_default());
+            counter!(CLIP_BYTES, "app" => app.name().to_owned()).increment(entry.bytes);
             histogram!(CLIP_SECONDS, &labels).record(took);
-            histogram!(CLIP_DURATION, &labels).record(vod.duration as f64 / 1000.0);
+            histogram!(CLIP_DURATION, &labels).record(entry.duration_ms as f64 / 1000.0);
             if kind == "periodic" {
                 histogram!(CLIP_LATENESS, "app" => app.name().to_owned())
                     .record(complete.elapsed());
             }
-            let end_time = vod.start_time.saturating_add(vod.duration);
+            let end_time = entry.start_ms.saturating_add(entry.duration_ms);
             tracing::info!(
                 app = app.name(),
                 stream,
                 kind,
-                vod = vod.vod_id,
-                from = rfc3339(vod.start_time),
+                vod = entry.id,
+                from = rfc3339(entry.start_ms),
                 to = rfc3339(end_time),
                 samples,
-                bytes = vod.file_size,
-                gaps = vod.gaps.len(),
+                bytes = entry.bytes,
+                gaps = entry.gaps.len(),
                 took_ms = took.as_millis() as u64,
                 late_ms = complete.elapsed().as_millis() as u64,
                 "clip"
@@ -104,15 +103,15 @@ pub(crate) fn make(
             }
         }
     }
-    made.map(|(vod, _)| vod)
+    made.map(|(entry, _)| entry)
 }
 
 fn make_one(
     shared: &Shared,
     app: &App,
     recipe: Recipe<'_>,
-    begun: impl FnOnce(&Vod, u64) -> Option<BodySender>,
-) -> Result<(Vod, u64), MakeError> {
+    begun: impl FnOnce(&ClipEntry, u64) -> Option<BodySender>,
+) -> Result<(ClipEntry, u64), MakeError> {
     let begun_ms = now_ms();
     let Recipe {
         stream,
@@ -126,77 +125,80 @@ fn make_one(
         growing,
         ..
     } = recipe;
-    let known = shared.catalog.broadcast(app.name(), stream)?;
-    let broadcast = known.unwrap_or_else(|| Broadcast {
-        stream_id: stream.to_owned(),
-        ..Broadcast::default()
+    let known = shared.catalog.stream(app.name(), stream)?;
+    let stream_entry = known.unwrap_or_else(|| StreamEntry {
+        id: stream.to_owned(),
+        ..StreamEntry::default()
     });
     let samples = clip.tracks.iter().map(|track| track.samples).sum();
     let height = clip.tracks.iter().find_map(|track| track.config.video());
     let height = height.map(|video| video.height);
     let id = growing.as_ref().map(|growing| growing.vod_id.clone());
-    let id = id.or(named).unwrap_or_else(vod_id);
-    let mut vod = Vod::new(&id, &broadcast, height, sub_folder);
-    vod.duration = i64::try_from(clip.duration_ms).unwrap_or(i64::MAX);
-    vod.start_time = match clip.start_time {
+    let id = id.or(named).unwrap_or_else(clip_id);
+    let mut entry = ClipEntry::of_stream(&id, &stream_entry, height, sub_folder);
+    entry.duration_ms = i64::try_from(clip.duration_ms).unwrap_or(i64::MAX);
+    entry.start_ms = match clip.start_time {
         // What is heard ahead of the first picture is presented first.
         Some(time) if from_the_start => time.timestamp_millis().saturating_sub(ahead_ms(&clip)),
         Some(time) => time.timestamp_millis(),
-        None => begun_ms.saturating_sub(vod.duration),
+        None => begun_ms.saturating_sub(entry.duration_ms),
     };
-    vod.creation_date = begun_ms;
-    vod.process_start_time = begun_ms;
-    let begins = Some(rfc3339(vod.start_time));
+    entry.created_ms = begun_ms;
+    entry.making_began_ms = begun_ms;
+    let begins = Some(entry.start_ms);
     for gap in &mut missing {
-        if gap.from < begins && gap.to > begins {
-            gap.to.clone_from(&begins);
+        if gap.from_ms < begins && gap.to_ms > begins {
+            gap.to_ms = begins;
         }
     }
-    vod.gaps = all_gaps(missing, &clip, window);
-    for gap in &vod.gaps {
+    entry.gaps = all_gaps(missing, &clip, window);
+    for gap in &entry.gaps {
         tracing::warn!(
             app = app.name(),
             stream,
-            vod = vod.vod_id,
-            from = gap.from,
-            to = gap.to,
+            vod = entry.id,
+            from = gap.from_text(),
+            to = gap.to_text(),
             reason = gap.reason,
             "a clip has a gap"
         );
     }
-    clip.set_title(title(&broadcast, height));
+    clip.set_title(title(&stream_entry, height));
     let grown = growing.and_then(|growing| finish(growing, &clip, app));
     // The end of its making is told as well as it can be known before it.
-    vod.process_end_time = now_ms();
+    entry.making_ended_ms = now_ms();
     let stored = match grown {
         Some(grown) => {
-            vod.file_size = i64::try_from(grown.len()).unwrap_or(i64::MAX);
+            entry.bytes = grown.len();
             grown
                 .complete()?
-                .publish(&ClipRecord::new(app.name(), &vod, boundary))?
+                .publish(&ClipRecord::new(app.name(), &entry, boundary))?
         }
         None => {
             let layout = clip.layout(Format::Mp4);
             let layout = layout.map_err(|error| MakeError::Media(error.to_string()))?;
-            vod.file_size = i64::try_from(layout.len()).unwrap_or(i64::MAX);
-            let tee = begun(&vod, layout.len());
-            let record = ClipRecord::new(app.name(), &vod, boundary);
+            entry.bytes = layout.len();
+            let tee = begun(&entry, layout.len());
+            let record = ClipRecord::new(app.name(), &entry, boundary);
             let (paths, source) = (app.paths(), FileSource::default());
             shared.store.store(&paths, &record, &layout, &source, tee)?
         }
     };
     let settings = app.settings();
-    let hooks: Vec<_> = webhooks::vod_ready(&settings, Some(&broadcast), &vod)
+    let hooks: Vec<_> = webhooks::vod_ready(&settings, Some(&stream_entry), &entry)
         .into_iter()
         .collect();
     let moved = boundary.map(|boundary| (stream, boundary));
-    match shared.catalog.commit_clip(app.name(), &vod, moved, &hooks) {
+    match shared
+        .catalog
+        .commit_clip(app.name(), &entry, moved, &hooks)
+    {
         Ok(()) => {
             if let Some(script) = settings.finish_script() {
                 shared.scripts.run(&script, &stored.path, app.name());
             }
             stored.keep();
-            Ok((vod, samples))
+            Ok((entry, samples))
         }
         Err(error) => {
             stored.discard();
@@ -222,11 +224,11 @@ fn finish(growing: Growing, clip: &Clip, app: &App) -> Option<Grown> {
 
 /// What players show as a clip's title: it is part of the file, and so says nothing of when and as
 /// what the clip was stored.
-pub(crate) fn title(broadcast: &Broadcast, height: Option<u32>) -> String {
-    let name = broadcast.name.as_deref().map(str::trim);
+pub(crate) fn title(stream_entry: &StreamEntry, height: Option<u32>) -> String {
+    let name = stream_entry.name.as_deref().map(str::trim);
     let name = name
         .filter(|name| !name.is_empty())
-        .unwrap_or(&broadcast.stream_id);
+        .unwrap_or(&stream_entry.id);
     match height {
         Some(height) => format!("{name} ({height}p)"),
         None => name.to_owned(),
@@ -247,13 +249,9 @@ fn ahead_ms(clip: &Clip) -> i64 {
 }
 
 /// What a clip has no media for: at the edges of its window, and inside.
-pub(crate) fn all_gaps(
-    missing: Vec<VodGap>,
-    clip: &Clip,
-    window: Option<(i64, i64)>,
-) -> Vec<VodGap> {
+pub(crate) fn all_gaps(missing: Vec<Gap>, clip: &Clip, window: Option<(i64, i64)>) -> Vec<Gap> {
     let mut all: Vec<_> = gaps(clip).collect();
-    let covers = |gap: &VodGap, other: &VodGap| gap.from <= other.from && gap.to >= other.to;
+    let covers = |gap: &Gap, other: &Gap| gap.from_ms <= other.from_ms && gap.to_ms >= other.to_ms;
     for gap in missing {
         // Of two that are the same, one.
         if all.iter().any(|known| covers(known, &gap)) {
@@ -263,43 +261,37 @@ pub(crate) fn all_gaps(
         all.push(gap);
     }
     if let Some((from, to)) = window {
-        let (from, to) = (Some(rfc3339(from)), Some(rfc3339(to)));
-        for gap in all.iter_mut().filter(|gap| gap.from.is_some()) {
-            gap.from = gap.from.take().max(from.clone());
-            gap.to = gap
-                .to
-                .take()
-                .map(|end| end.min(to.clone().unwrap_or_default()));
+        for gap in all.iter_mut().filter(|gap| gap.from_ms.is_some()) {
+            gap.from_ms = gap.from_ms.max(Some(from));
+            gap.to_ms = gap.to_ms.map(|end| end.min(to));
         }
-        all.retain(|gap| gap.to.is_none() || gap.from < gap.to);
+        all.retain(|gap| gap.to_ms.is_none() || gap.from_ms < gap.to_ms);
     }
-    all.sort_by(|a, b| a.from.cmp(&b.from));
+    all.sort_by_key(|gap| gap.from_ms);
     all
 }
 
-impl From<LostMedia> for VodGap {
+impl From<LostMedia> for Gap {
     fn from(lost: LostMedia) -> Self {
-        let shown = |time: DateTime<Utc>| rfc3339(time.timestamp_millis());
+        let ms = |time: DateTime<Utc>| time.timestamp_millis();
         Self {
-            from: lost.from.map(shown),
-            to: lost.to.map(shown),
+            from_ms: lost.from.map(ms),
+            to_ms: lost.to.map(ms),
             reason: lost.reason.to_string(),
         }
     }
 }
 
-fn gaps(clip: &Clip) -> impl Iterator<Item = VodGap> + '_ {
-    let shown = |time: Option<DateTime<Utc>>| {
-        time.map(|time| time.to_rfc3339_opts(SecondsFormat::Millis, true))
-    };
-    clip.gaps.iter().map(move |gap| VodGap {
-        from: shown(gap.from),
-        to: shown(gap.to),
+fn gaps(clip: &Clip) -> impl Iterator<Item = Gap> + '_ {
+    let ms = |time: DateTime<Utc>| time.timestamp_millis();
+    clip.gaps.iter().map(move |gap| Gap {
+        from_ms: gap.from.map(ms),
+        to_ms: gap.to.map(ms),
         reason: gap.reason.clone(),
     })
 }
 
 /// An instant in milliseconds since 1970, as people read it.
 pub(crate) fn rfc3339(ms: i64) -> String {
-    crate::model::Instant(ms).to_string()
+    crate::domain::Instant(ms).to_string()
 }

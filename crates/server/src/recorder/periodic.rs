@@ -16,7 +16,7 @@ use super::shared::{MakeError, Shared};
 use super::state::State;
 use super::task::Task;
 use crate::catalog::Boundary;
-use crate::model::VodGap;
+use crate::domain::Gap;
 use crate::schedule::{Urgency, spread};
 
 /// How soon a clip is tried again for which there was no room.
@@ -363,12 +363,12 @@ impl Task {
                     to: timeline.time_at(mark.ticks),
                     reason: LossReason::Missing,
                 };
-                let shown = VodGap::from(lost);
+                let shown = Gap::from(lost);
                 tracing::error!(
                     app = app.name(),
                     stream = &*stream,
-                    from = shown.from,
-                    to = shown.to,
+                    from = shown.from_text(),
+                    to = shown.to_text(),
                     "segments are lost that no clip holds"
                 );
                 subject.clips.hole = Some(lost);
@@ -622,7 +622,7 @@ impl Work {
                 sub_folder: self.sub_folder.as_deref(),
                 vod_id: None,
                 boundary: Some(&self.piece.boundary),
-                missing: missing.map(VodGap::from).collect(),
+                missing: missing.map(Gap::from).collect(),
                 clip,
                 from_the_start: self.from == Ticks::MIN,
                 window: None,

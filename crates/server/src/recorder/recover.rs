@@ -20,7 +20,7 @@ use super::session::{Ending, Recording, Session};
 use super::shared::Shared;
 use super::state::State;
 use crate::catalog::Boundary;
-use crate::model::BroadcastStatus;
+use crate::domain::StreamStatus;
 use crate::sources::playlists::Serving;
 use crate::sources::taken::{Seen, Taken, WRITTEN};
 use crate::spool::Kept;
@@ -68,7 +68,7 @@ fn description(folder: &Path) -> Option<Description> {
 pub(crate) fn recover(stream: &str, shared: &Arc<Shared>, app: &App) -> Option<(Intake, State)> {
     let whom = format!("{}/{stream}", app.name());
     let known = shared.catalog.boundary(app.name(), stream);
-    let broadcast = shared.catalog.broadcast(app.name(), stream);
+    let broadcast = shared.catalog.stream(app.name(), stream);
     let (boundary, broadcast) = match (known, broadcast) {
         (Ok(boundary), Ok(broadcast)) => (boundary, broadcast),
         (Err(error), _) | (_, Err(error)) => {
@@ -79,7 +79,7 @@ pub(crate) fn recover(stream: &str, shared: &Arc<Shared>, app: &App) -> Option<(
     shared.troubles.clear(&whom);
     let (mut intake, mut state) = (Intake::default(), State::default());
     state.news.told_live =
-        broadcast.is_some_and(|broadcast| broadcast.status == BroadcastStatus::Broadcasting);
+        broadcast.is_some_and(|broadcast| broadcast.status == StreamStatus::Live);
     let serving = app.playlists().serving(stream, None);
     let mut found = false;
     state.tapes = super::switch::left_open(stream, shared, app);

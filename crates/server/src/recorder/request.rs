@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::model::{Instant, Vod};
+use crate::domain::{ClipEntry, Instant};
 use crate::storage::ClipBody;
 
 /// Which part of a stream is wanted.
@@ -28,7 +28,7 @@ pub enum ClipWindow {
 #[derive(Debug)]
 pub struct MadeClip {
     /// Its entry. Where there is a body, it may still be on its way into the catalog.
-    pub vod: Vod,
+    pub entry: ClipEntry,
     /// Its bytes, where they were asked for.
     pub body: Option<ClipBody>,
 }

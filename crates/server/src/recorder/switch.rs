@@ -18,7 +18,7 @@ use super::shared::{MakeError, Shared};
 use super::state::State;
 use super::task::Task;
 use crate::catalog::{Boundary, OpenRecording};
-use crate::model::{Broadcast, vod_id};
+use crate::domain::{StreamEntry, clip_id};
 use crate::schedule::Urgency;
 
 /// A recording that has not come to its end.
@@ -120,7 +120,7 @@ impl Tape {
     /// A recording of all of a session.
     pub(crate) fn of_all(session: &str) -> Self {
         Self::of(OpenRecording {
-            vod_id: vod_id(),
+            vod_id: clip_id(),
             begins: Boundary {
                 session: session.to_owned(),
                 ..Boundary::default()
@@ -193,7 +193,7 @@ impl Task {
                         ..Boundary::default()
                     },
                 };
-                let vod_id = vod_id();
+                let vod_id = clip_id();
                 session.tape = Some(Tape::of(OpenRecording {
                     vod_id: vod_id.clone(),
                     begins,
@@ -311,13 +311,13 @@ pub(crate) fn left_open(stream: &str, shared: &Shared, app: &App) -> Vec<OpenRec
         Vec::new()
     });
     written.retain(|one| {
-        let made = shared.catalog.vod(app.name(), &one.vod_id);
+        let made = shared.catalog.clip(app.name(), &one.vod_id);
         !made.is_ok_and(|made| made.is_some())
     });
     written
 }
 
-/// What the switch of a broadcast says, where it is turned while the stream is not live.
-pub fn set_switch(broadcast: &mut Broadcast, on: bool) {
-    broadcast.mp4_enabled = if on { 1 } else { -1 };
+/// What the switch of a stream says, where it is turned while the stream is not live.
+pub fn set_switch(stream: &mut StreamEntry, on: bool) {
+    stream.recorded = Some(on);
 }

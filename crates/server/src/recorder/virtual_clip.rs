@@ -20,7 +20,7 @@ use super::line::Files;
 use super::make::{all_gaps, title};
 use super::request::OnDemandError;
 use super::shared::{Shared, lock};
-use crate::model::VodGap;
+use crate::domain::Gap;
 
 /// A clip that nobody asks for any more is forgotten after this.
 const KEPT_FOR: Duration = Duration::from_secs(60);
@@ -38,7 +38,7 @@ pub struct VirtualClip {
     etag: String,
     source: Arc<FileSource>,
     samples: u64,
-    gaps: Vec<VodGap>,
+    gaps: Vec<Gap>,
     #[expect(dead_code, reason = "it is what keeps the files")]
     files: Files,
 }
@@ -48,14 +48,14 @@ impl VirtualClip {
         let Planned {
             mut clip,
             files,
-            broadcast,
+            stream_entry,
             missing,
             window,
             ..
         } = planned;
         let gaps = all_gaps(missing, &clip, window);
         let height = clip.tracks.iter().find_map(|track| track.config.video());
-        clip.set_title(title(&broadcast, height.map(|video| video.height)));
+        clip.set_title(title(&stream_entry, height.map(|video| video.height)));
         let samples = clip.tracks.iter().map(|track| track.samples).sum();
         let layout = clip.layout(Format::Mp4);
         let layout = layout.map_err(|error| OnDemandError::Failed(error.to_string()))?;
@@ -84,7 +84,7 @@ impl VirtualClip {
 
     /// Stretches of the window for which there is no media.
     #[must_use]
-    pub fn gaps(&self) -> &[VodGap] {
+    pub fn gaps(&self) -> &[Gap] {
         &self.gaps
     }
 
@@ -158,7 +158,7 @@ impl VirtualClips {
         let known = all
             .iter_mut()
             .find(|known| known.asked == *asked && known.app == app)?;
-        // A broadcast may have another name by now, and a new clip has it as its title: but a window
+        // A stream may have another name by now, and a new clip has it as its title: but a window
         // that is settled is asked for again mostly by those who go on.
         (goes_on || known.settled).then(|| {
             known.used = Instant::now();

@@ -13,7 +13,7 @@ use super::make::rfc3339;
 use super::on_disk::locate;
 use super::request::{ClipWindow, OnDemandError};
 use super::shared::Shared;
-use crate::model::is_stream_id;
+use crate::domain::is_stream_id;
 use crate::sources::names::PlaylistName;
 
 /// A window of a stream, for players.
@@ -93,7 +93,7 @@ impl AskedWindow<'_> {
         {
             return Ok(WindowPlaylist::At(relative.to_owned()));
         }
-        let known = shared.catalog.broadcast(app.name(), self.path);
+        let known = shared.catalog.stream(app.name(), self.path);
         let known = known.map_err(|error| OnDemandError::Failed(error.to_string()))?;
         Err(match known {
             Some(_) => OnDemandError::NoPlaylist(name()),

@@ -8,7 +8,7 @@
 
 use std::path::{Component, Path};
 
-use crate::model::is_stream_id;
+use crate::domain::is_stream_id;
 
 /// Playlists that nested layouts name alike for every stream: the folder has the stream's name.
 const COMMON_NAMES: [&str; 3] = ["index", "master", "playlist"];

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::unnamed::Unnamed;
 use crate::catalog::Boundary;
-use crate::model::Vod;
+use crate::domain::ClipEntry;
 
 /// The version that is written.
 const VERSION: u32 = 1;
@@ -20,14 +20,15 @@ const FIRST: u64 = 16 << 10;
 /// A record is not longer than this.
 const LONGEST: u64 = 4 << 20;
 
-/// What makes a clip's catalog entry, kept beside the clip as `{vodId}.json`.
+/// What makes a clip's catalog entry, kept beside the clip as `{clipId}.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ClipRecord {
     version: u32,
     /// The application.
     pub app: String,
     /// The entry.
-    pub vod: Vod,
+    #[serde(rename = "vod")]
+    pub entry: ClipEntry,
     /// Where the stream's periodic clips went on, where this is one of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub boundary: Option<Boundary>,
@@ -36,11 +37,11 @@ pub struct ClipRecord {
 impl ClipRecord {
     /// A record.
     #[must_use]
-    pub fn new(app: &str, vod: &Vod, boundary: Option<&Boundary>) -> Self {
+    pub fn new(app: &str, entry: &ClipEntry, boundary: Option<&Boundary>) -> Self {
         Self {
             version: VERSION,
             app: app.to_owned(),
-            vod: vod.clone(),
+            entry: entry.clone(),
             boundary: boundary.cloned(),
         }
     }
@@ -48,8 +49,8 @@ impl ClipRecord {
     /// Whether it is that of a certain clip. A copy under another name, or another application's, is
     /// nobody's.
     #[must_use]
-    pub fn is_of(&self, app: &str, vod_id: &str) -> bool {
-        self.app == app && self.vod.vod_id == vod_id
+    pub fn is_of(&self, app: &str, clip_id: &str) -> bool {
+        self.app == app && self.entry.id == clip_id
     }
 }
 
@@ -100,7 +101,7 @@ pub fn read_record(path: &Path) -> io::Result<Option<ClipRecord>> {
         None => inside(&mut file, len)?,
     };
     Ok(record.map(|mut record| {
-        record.vod.file_size = i64::try_from(len).unwrap_or(i64::MAX);
+        record.entry.bytes = len;
         record
     }))
 }

@@ -35,16 +35,16 @@ fn only_files_with_the_names_of_clips_are_found() {
     std::os::unix::fs::symlink(elsewhere.path(), folder.path().join("link")).unwrap();
 
     let found = find_clips(&app(folder.path())).unwrap();
-    let mut names: Vec<_> = found.iter().map(|clip| clip.file_path.as_str()).collect();
+    let mut names: Vec<_> = found.iter().map(|clip| clip.key.as_str()).collect();
     names.sort_unstable();
-    let b = format!("streams/sub/{}.mp4", "b".repeat(24));
+    let b = format!("sub/{}.mp4", "b".repeat(24));
     assert_eq!(
         names,
         [
-            format!("streams/.{id}.json.part"),
-            format!("streams/.{id}.mp4.part"),
-            format!("streams/{id}.json"),
-            format!("streams/{id}.mp4"),
+            format!(".{id}.json.part"),
+            format!(".{id}.mp4.part"),
+            format!("{id}.json"),
+            format!("{id}.mp4"),
             b
         ]
     );
@@ -66,12 +66,12 @@ fn a_lease_lasts_as_long_as_its_longest_reader() {
 }
 
 fn record(metadata: &str) -> ClipRecord {
-    let vod = Vod {
-        vod_id: "x".repeat(24),
+    let entry = ClipEntry {
+        id: "x".repeat(24),
         metadata: Some(metadata.to_owned()),
-        ..Vod::default()
+        ..ClipEntry::default()
     };
-    ClipRecord::new("live", &vod, None)
+    ClipRecord::new("live", &entry, None)
 }
 
 #[test]
@@ -80,17 +80,17 @@ fn a_record_is_found_beside_its_clip() {
     let app = app(folder.path());
     let store = ClipStore::default();
     let record = record("m");
-    let clip = store.begin(&app, &record.vod.vod_id, None).unwrap();
+    let clip = store.begin(&app, &record.entry.id, None).unwrap();
     clip.file().as_ref().write_all(b"0123456789").unwrap();
-    assert!(store.in_making(&record.vod.vod_id));
+    assert!(store.in_making(&record.entry.id));
     let stored = clip.publish(&record).unwrap();
     assert_eq!(
         (stored.bytes, fs::read(&stored.path).unwrap().len()),
         (10, 10)
     );
     let read = read_record(&stored.path).unwrap().unwrap();
-    assert_eq!(read.vod.file_size, 10);
-    assert_eq!(read.vod.metadata, record.vod.metadata);
+    assert_eq!(read.entry.bytes, 10);
+    assert_eq!(read.entry.metadata, record.entry.metadata);
     let path = stored.path.clone();
     drop(stored);
 
@@ -142,8 +142,8 @@ fn a_record_of_the_first_versions_is_found_in_the_clip() {
     bytes.extend(&content);
     fs::write(&path, &bytes).unwrap();
     let read = read_record(&path).unwrap().unwrap();
-    assert_eq!(read.vod.file_size, bytes.len() as i64);
-    assert_eq!(read.vod.metadata, record.vod.metadata);
+    assert_eq!(read.entry.bytes, bytes.len() as u64);
+    assert_eq!(read.entry.metadata, record.entry.metadata);
     fs::write(&path, &bytes[..bytes.len() - 1]).unwrap();
     assert_eq!(read_record(&path).unwrap(), None);
     fs::write(&path, b"nothing of ours").unwrap();

@@ -23,8 +23,8 @@ use url::Url;
 use super::request::{body, signature};
 use crate::catalog::{Catalog, CatalogError};
 use crate::config::{AppSettings, Settings};
+use crate::domain::{Delivery, now_ms};
 use crate::metrics;
-use crate::model::{QueuedHook, now_ms};
 
 /// Tries of one receiver at the same time.
 const AT_ONCE: usize = 4;
@@ -75,12 +75,12 @@ impl Deliveries {
 
     /// Delivers until `stop` changes; tries that are under way come to their end.
     pub async fn run(self, mut stop: watch::Receiver<bool>) {
-        let added = self.catalog.hooks_added();
+        let added = self.catalog.deliveries_added();
         let mut receivers: HashMap<String, mpsc::UnboundedSender<Due>> = HashMap::new();
         let mut tasks = JoinSet::new();
         let mut last = 0;
         while !*stop.borrow() {
-            let page = match self.blocking(move |c| c.hooks_after(last, PAGE)).await {
+            let page = match self.blocking(move |c| c.deliveries_after(last, PAGE)).await {
                 Ok(page) => page,
                 Err(error) => {
                     tracing::error!(%error, "cannot read the webhook queue");
@@ -160,7 +160,7 @@ impl Deliveries {
 
     /// Tries once; gives when to try again.
     async fn attempt(self, place: u64) -> Option<Due> {
-        let hook = match self.blocking(move |c| c.hook(place)).await {
+        let hook = match self.blocking(move |c| c.delivery(place)).await {
             Ok(Some(hook)) => hook,
             Ok(None) => {
                 self.count(-1);
@@ -184,11 +184,11 @@ impl Deliveries {
                 app = hook.app,
                 url = hook.url,
                 action,
-                delivery = hook.delivery,
+                delivery = hook.id,
                 attempts = hook.attempts + 1,
                 "webhook delivered"
             );
-            self.settle(place, move |c| c.finish_hook(place)).await;
+            self.settle(place, move |c| c.finish_delivery(place)).await;
             return None;
         };
         let mut hook = hook;
@@ -203,12 +203,13 @@ impl Deliveries {
                 app = hook.app,
                 url = hook.url,
                 action,
-                delivery = hook.delivery,
+                delivery = hook.id,
                 attempts = hook.attempts,
                 error,
                 "webhook given up"
             );
-            self.settle(place, move |c| c.fail_hook(place, &hook)).await;
+            self.settle(place, move |c| c.fail_delivery(place, &hook))
+                .await;
             return None;
         }
         let mut pause = pause(hook.attempts);
@@ -222,19 +223,19 @@ impl Deliveries {
             app = hook.app,
             url = hook.url,
             action,
-            delivery = hook.delivery,
+            delivery = hook.id,
             attempts = hook.attempts,
             error,
             "webhook not delivered yet"
         );
         let due = (Instant::now() + pause, place);
-        if let Err(error) = self.blocking(move |c| c.retry_hook(place, &hook)).await {
+        if let Err(error) = self.blocking(move |c| c.retry_delivery(place, &hook)).await {
             tracing::error!(%error, "cannot keep a webhook's tries");
         }
         Some(due)
     }
 
-    async fn send(&self, hook: &QueuedHook, app: Option<&AppSettings>) -> Result<(), String> {
+    async fn send(&self, hook: &Delivery, app: Option<&AppSettings>) -> Result<(), String> {
         let kind = app.map(|app| app.webhook_content_type).unwrap_or_default();
         let timeout = app.map_or(Duration::from_secs(5), |app| app.webhook_timeout);
         let (body, content_type) = body(hook, kind);
@@ -245,7 +246,7 @@ impl Deliveries {
                 headers.insert(name, value);
             }
         };
-        own("x-clipmill-delivery", hook.delivery.clone());
+        own("x-clipmill-delivery", hook.id.clone());
         if let Some(signature) = signature(app, now_ms() / 1000, &body) {
             own("x-clipmill-signature", signature);
         }
@@ -345,12 +346,12 @@ fn receiver(url: &str) -> String {
 }
 
 /// How long a webhook of an earlier run still has to wait.
-fn rest(hook: &QueuedHook, now_ms: i64) -> Duration {
+fn rest(hook: &Delivery, now_ms: i64) -> Duration {
     between(now_ms, hook.next_ms).min(longest_pause(hook.attempts))
 }
 
 /// By the clock.
-fn age(hook: &QueuedHook, now_ms: i64) -> Duration {
+fn age(hook: &Delivery, now_ms: i64) -> Duration {
     between(hook.created_ms, now_ms)
 }
 
@@ -361,7 +362,7 @@ fn between(from_ms: i64, to_ms: i64) -> Duration {
 
 /// Whether a webhook has been tried for long enough. The clock alone does not decide, as it may have
 /// been set, or the server not have run: pauses of that length must have been made too.
-fn is_given_up(hook: &QueuedHook, max_age: Duration, now_ms: i64) -> bool {
+fn is_given_up(hook: &Delivery, max_age: Duration, now_ms: i64) -> bool {
     let pauses: Duration = (1..=hook.attempts).map(longest_pause).sum();
     pauses >= max_age && (age(hook, now_ms) >= max_age || pauses >= max_age * 2)
 }

@@ -3,46 +3,49 @@
 use serde_json::{Map, Value};
 
 use crate::config::AppSettings;
-use crate::model::{Broadcast, QueuedHook, Vod, now_ms};
+use crate::domain::{ClipEntry, ClipOrigin, Delivery, StreamEntry, now_ms};
 
 /// A clip can be fetched. `None` where nobody wants to know, and of what was uploaded: whoever did that
 /// has the answer.
 #[must_use]
 pub fn vod_ready(
     app: &AppSettings,
-    broadcast: Option<&Broadcast>,
-    vod: &Vod,
-) -> Option<QueuedHook> {
-    if vod.is_upload() {
+    stream: Option<&StreamEntry>,
+    entry: &ClipEntry,
+) -> Option<Delivery> {
+    if entry.origin == ClipOrigin::Upload {
         return None;
     }
-    let name = vod.vod_name.strip_suffix(".mp4").unwrap_or(&vod.vod_name);
-    let mut payload = event(app, &vod.stream_id, "vodReady", vod.metadata.as_deref());
+    let name = entry
+        .file_name
+        .strip_suffix(".mp4")
+        .unwrap_or(&entry.file_name);
+    let mut payload = event(app, &entry.stream_id, "vodReady", entry.metadata.as_deref());
     payload.insert("vodName".to_owned(), name.into());
-    payload.insert("vodId".to_owned(), vod.vod_id.as_str().into());
-    payload.insert("duration".to_owned(), vod.duration.to_string().into());
-    queued(app, broadcast, payload)
+    payload.insert("vodId".to_owned(), entry.id.as_str().into());
+    payload.insert("duration".to_owned(), entry.duration_ms.to_string().into());
+    queued(app, stream, payload)
 }
 
 /// A stream went live. `None` where nobody wants to know.
 #[must_use]
-pub fn stream_started(app: &AppSettings, broadcast: &Broadcast) -> Option<QueuedHook> {
-    of_stream(app, broadcast, "liveStreamStarted")
+pub fn stream_started(app: &AppSettings, stream: &StreamEntry) -> Option<Delivery> {
+    of_stream(app, stream, "liveStreamStarted")
 }
 
 /// A stream ended. `None` where nobody wants to know.
 #[must_use]
-pub fn stream_ended(app: &AppSettings, broadcast: &Broadcast) -> Option<QueuedHook> {
-    of_stream(app, broadcast, "liveStreamEnded")
+pub fn stream_ended(app: &AppSettings, stream: &StreamEntry) -> Option<Delivery> {
+    of_stream(app, stream, "liveStreamEnded")
 }
 
-fn of_stream(app: &AppSettings, broadcast: &Broadcast, action: &str) -> Option<QueuedHook> {
-    let metadata = broadcast.meta_data.as_deref();
-    let mut payload = event(app, &broadcast.stream_id, action, metadata);
-    if let Some(name) = broadcast.name.as_deref().filter(|name| !name.is_empty()) {
+fn of_stream(app: &AppSettings, stream: &StreamEntry, action: &str) -> Option<Delivery> {
+    let metadata = stream.metadata.as_deref();
+    let mut payload = event(app, &stream.id, action, metadata);
+    if let Some(name) = stream.name.as_deref().filter(|name| !name.is_empty()) {
         payload.insert("streamName".to_owned(), name.into());
     }
-    queued(app, Some(broadcast), payload)
+    queued(app, Some(stream), payload)
 }
 
 fn event(
@@ -66,15 +69,15 @@ fn event(
 
 fn queued(
     app: &AppSettings,
-    broadcast: Option<&Broadcast>,
+    stream: Option<&StreamEntry>,
     payload: Map<String, Value>,
-) -> Option<QueuedHook> {
-    let own = broadcast.and_then(|broadcast| broadcast.listener_hook_url.as_deref());
+) -> Option<Delivery> {
+    let own = stream.and_then(|stream| stream.webhook_url.as_deref());
     let own = own.filter(|url| !url.trim().is_empty());
     let url = own.or(app.listener_hook_url.as_deref())?;
     let now = now_ms();
-    Some(QueuedHook {
-        delivery: uuid::Uuid::new_v4().to_string(),
+    Some(Delivery {
+        id: uuid::Uuid::new_v4().to_string(),
         app: app.name.clone(),
         url: url.to_owned(),
         payload,
@@ -100,16 +103,16 @@ mod tests {
 
     #[test]
     fn a_clip_is_told_as_the_contract_has_it() {
-        let vod = Vod {
-            vod_id: "v".repeat(24),
-            vod_name: format!("{}.mp4", "v".repeat(24)),
+        let entry = ClipEntry {
+            id: "v".repeat(24),
+            file_name: format!("{}.mp4", "v".repeat(24)),
             stream_id: "cam".into(),
-            stream_name: "Hall (720p)".into(),
-            duration: 1234,
+            title: "Hall (720p)".into(),
+            duration_ms: 1234,
             metadata: Some(r#"{"a":[1]}"#.into()),
-            ..Vod::default()
+            ..ClipEntry::default()
         };
-        let hook = vod_ready(&app(), None, &vod).unwrap();
+        let hook = vod_ready(&app(), None, &entry).unwrap();
         assert_eq!(hook.url, "http://app.example/");
         let mut payload = hook.payload;
         assert!(payload.remove("timestamp").unwrap().is_string());
@@ -122,21 +125,21 @@ mod tests {
 
     #[test]
     fn a_broadcast_may_name_its_own_receiver_and_plain_metadata_stays_plain() {
-        let mut broadcast = Broadcast {
-            stream_id: "cam".into(),
-            listener_hook_url: Some("http://own.example/".into()),
-            meta_data: Some("[1]".into()),
-            ..Broadcast::default()
+        let mut stream = StreamEntry {
+            id: "cam".into(),
+            webhook_url: Some("http://own.example/".into()),
+            metadata: Some("[1]".into()),
+            ..StreamEntry::default()
         };
-        let hook = stream_started(&app(), &broadcast).unwrap();
+        let hook = stream_started(&app(), &stream).unwrap();
         assert_eq!(hook.url, "http://own.example/");
         assert_eq!(hook.payload["metadata"], "[1]");
-        broadcast.listener_hook_url = Some(" ".into());
-        broadcast.meta_data = Some(String::new());
-        let hook = stream_ended(&app(), &broadcast).unwrap();
+        stream.webhook_url = Some(" ".into());
+        stream.metadata = Some(String::new());
+        let hook = stream_ended(&app(), &stream).unwrap();
         assert_eq!(hook.url, "http://app.example/");
         assert!(!hook.payload.contains_key("metadata"));
         let silent = AppSettings::new("live", Path::new("/s"));
-        assert_eq!(stream_ended(&silent, &broadcast), None);
+        assert_eq!(stream_ended(&silent, &stream), None);
     }
 }

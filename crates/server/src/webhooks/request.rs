@@ -6,10 +6,10 @@ use sha2::Sha256;
 use url::form_urlencoded::Serializer;
 
 use crate::config::{AppSettings, WebhookContentType};
-use crate::model::QueuedHook;
+use crate::domain::Delivery;
 
 /// The body, and its content type.
-pub(super) fn body(hook: &QueuedHook, kind: WebhookContentType) -> (Vec<u8>, &'static str) {
+pub(super) fn body(hook: &Delivery, kind: WebhookContentType) -> (Vec<u8>, &'static str) {
     match kind {
         WebhookContentType::Json => (
             // Strings, numbers and objects always have a JSON form.
@@ -68,8 +68,8 @@ mod tests {
     #[test]
     fn forms_hold_objects_as_their_json() {
         let payload = serde_json::json!({"id": "a b", "metadata": {"k": 1}});
-        let hook = QueuedHook {
-            delivery: String::new(),
+        let hook = Delivery {
+            id: String::new(),
             app: String::new(),
             url: String::new(),
             payload: payload.as_object().unwrap().clone(),

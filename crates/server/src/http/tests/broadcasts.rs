@@ -1,7 +1,7 @@
 //! Entries of streams.
 
 use super::*;
-use crate::catalog::change_broadcast;
+use crate::catalog::change_stream;
 
 #[tokio::test]
 async fn broadcasts_are_made_changed_and_forgotten() {
@@ -36,7 +36,7 @@ async fn broadcasts_are_made_changed_and_forgotten() {
     );
     let (status, made) = create("").await;
     assert_eq!(status, 200);
-    assert!(crate::model::is_stream_id(
+    assert!(crate::domain::is_stream_id(
         made["streamId"].as_str().unwrap()
     ));
 
@@ -65,8 +65,8 @@ async fn broadcasts_are_made_changed_and_forgotten() {
         (200, &json!(false))
     );
 
-    let live = |b: &mut Broadcast| b.status = crate::model::BroadcastStatus::Broadcasting;
-    change_broadcast(&*site.catalog, "live", "cam", live).unwrap();
+    let live = |b: &mut StreamEntry| b.status = crate::domain::StreamStatus::Live;
+    change_stream(&*site.catalog, "live", "cam", live).unwrap();
     let get = async |rest: &str| site.get(&format!("/live/rest/v2/broadcasts/{rest}")).await;
     assert_eq!(get("count").await.json(), json!({"number": 2}));
     assert_eq!(

@@ -97,7 +97,7 @@ async fn a_clip_on_demand_answers_as_the_contract_words_it() {
 #[tokio::test]
 async fn a_range_is_checked_before_its_stream_is_looked_up() {
     let site = Site::new();
-    let now = crate::model::now_ms();
+    let now = crate::domain::now_ms();
     let range = |stream: &str, from: i64, to: i64| {
         format!("mp4/{stream}/range?startTimestamp={from}&endTimestamp={to}")
     };

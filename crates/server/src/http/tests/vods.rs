@@ -5,7 +5,7 @@ use super::*;
 #[tokio::test]
 async fn files_that_nothing_points_to_are_cleaned_up() {
     let site = Site::new();
-    let vod = site.clip(1, "cam", "");
+    let clip = site.clip(1, "cam", "");
     let mut synced = done("MP4 files and database is in synch");
     synced["dataId"] = json!("0");
     assert_eq!(site.call("DELETE", "mp4-not-in-db").await, (200, synced));
@@ -16,7 +16,7 @@ async fn files_that_nothing_points_to_are_cleaned_up() {
     let message = "All files - not in the database - in the streams directory are deleted \
                    successfully for app:live deleted file count:1";
     assert_eq!(result["message"], message);
-    assert!(!stray.exists() && site.streams.path().join(vod.vod_name).exists());
+    assert!(!stray.exists() && site.streams.path().join(clip.file_name).exists());
 }
 
 #[tokio::test]
@@ -60,7 +60,7 @@ async fn vods_are_listed_counted_and_deleted() {
         .await;
     assert_eq!(found.json(), json!({"number": 1}));
 
-    let id = &clips[0].vod_id;
+    let id = &clips[0].id;
     let answer = site.get(&format!("/live/rest/v2/vods/{id}")).await;
     assert_eq!(answer.status, 200);
     let vod = answer.json();
@@ -102,14 +102,14 @@ async fn vods_are_listed_counted_and_deleted() {
     assert_eq!(delete("/?ids=").await, no(blank));
     assert_eq!(delete("?ids=,%20,").await, no(blank));
     assert_eq!(delete(&format!("/{id}")).await, done("vod deleted"));
-    assert!(!site.streams.path().join(&clips[0].vod_name).exists());
+    assert!(!site.streams.path().join(&clips[0].file_name).exists());
     assert_eq!(delete(&format!("/{id}")).await["success"], false);
     // The first that fails is the last that is tried.
-    let ids = format!("{},none,{}", clips[1].vod_id, clips[2].vod_id);
+    let ids = format!("{},none,{}", clips[1].id, clips[2].id);
     assert_eq!(delete(&format!("?ids={ids}")).await["success"], false);
     assert_eq!(list("0/50").await, [2]);
     assert_eq!(
-        delete(&format!("/?ids={}", clips[2].vod_id)).await,
+        delete(&format!("/?ids={}", clips[2].id)).await,
         done("vod deleted")
     );
 }

@@ -78,8 +78,8 @@ impl Post {
     }
 
     fn queue(&self, url: &str, name: &str) {
-        let hook = QueuedHook {
-            delivery: name.to_owned(),
+        let hook = Delivery {
+            id: name.to_owned(),
             app: "live".into(),
             url: url.to_owned(),
             payload: json!({"action": "vodReady", "id": name})
@@ -91,7 +91,7 @@ impl Post {
             next_ms: now_ms(),
             last_error: None,
         };
-        self.catalog.enqueue_hooks(&[hook]).unwrap();
+        self.catalog.enqueue(&[hook]).unwrap();
     }
 
     fn start(&self) -> (watch::Sender<bool>, tokio::task::JoinHandle<()>) {
@@ -102,7 +102,7 @@ impl Post {
     }
 
     fn left(&self) -> usize {
-        self.catalog.hooks_after(0, 100).unwrap().len()
+        self.catalog.deliveries_after(0, 100).unwrap().len()
     }
 }
 
@@ -177,11 +177,11 @@ async fn what_is_too_old_is_listed_as_failed() {
     post.queue(&url, "lost");
     let (_stop, _running) = post.start();
     until("given up", || {
-        !post.catalog.failed_hooks().unwrap().is_empty()
+        !post.catalog.failed_deliveries().unwrap().is_empty()
     })
     .await;
-    let failed = post.catalog.failed_hooks().unwrap().remove(0);
-    assert_eq!(failed.delivery, "lost");
+    let failed = post.catalog.failed_deliveries().unwrap().remove(0);
+    assert_eq!(failed.id, "lost");
     assert!(
         failed.attempts >= 2 && failed.last_error.is_some(),
         "{failed:?}"
@@ -229,8 +229,8 @@ fn pauses_grow_and_end_at_five_minutes() {
 fn a_clock_that_is_set_neither_ends_tries_nor_delays_them() {
     const DAY: i64 = 86_400_000;
     let day = Duration::from_secs(86_400);
-    let hook = |attempts: u32, created_ms: i64, next_ms: i64| QueuedHook {
-        delivery: String::new(),
+    let hook = |attempts: u32, created_ms: i64, next_ms: i64| Delivery {
+        id: String::new(),
         app: "live".into(),
         url: "http://a/".into(),
         payload: serde_json::Map::new(),

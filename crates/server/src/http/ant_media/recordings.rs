@@ -7,11 +7,11 @@ use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use clipmill::Cut;
 
-use super::answer::{Fault, Head, Json, Path, Query, attachment};
 use super::clips::VOD_ID;
-use super::{App, Shared, files};
-use crate::catalog::change_broadcast;
-use crate::model::ApiResult;
+use super::json::ApiResult;
+use crate::catalog::change_stream;
+use crate::http::answer::{Fault, Head, Json, Path, Query, attachment};
+use crate::http::{App, Shared, files};
 use crate::recorder::{ClipWindow, OnDemandError, Switched, set_switch};
 use crate::sources::names::PlaylistName;
 
@@ -31,7 +31,7 @@ use crate::sources::names::PlaylistName;
         (status = 403, body = String), (status = 404, body = ApiResult)
     )
 )]
-pub(super) async fn switch(
+pub(in crate::http) async fn switch(
     State(web): Shared,
     Extension(app): App,
     Path((_, id, status)): Path<(String, String, String)>,
@@ -57,8 +57,8 @@ pub(super) async fn switch(
     }
     let (name, stream) = (app.name.clone(), id.clone());
     let set = web.catalog(move |catalog| {
-        change_broadcast(catalog, &name, &stream, |broadcast| {
-            set_switch(broadcast, on);
+        change_stream(catalog, &name, &stream, |stream| {
+            set_switch(stream, on);
         })
     });
     if set.await?.is_none() {
@@ -92,7 +92,7 @@ pub(super) async fn switch(
         (status = 404, body = ApiResult), (status = 507, body = ApiResult)
     )
 )]
-pub(super) async fn hls_to_mp4(
+pub(in crate::http) async fn hls_to_mp4(
     State(web): Shared,
     Extension(app): App,
     Path((_, id)): Path<(String, String)>,
@@ -109,8 +109,8 @@ pub(super) async fn hls_to_mp4(
         .clipping
         .on_demand(&app.name, &stream, window, Some(Cut::Segment), false)
         .await;
-    let vod = match made {
-        Ok(made) => made.vod,
+    let entry = match made {
+        Ok(made) => made.entry,
         Err(error @ (OnDemandError::Draining | OnDemandError::DiskFull)) => {
             return Err(super::clips::refused(error, window));
         }
@@ -123,11 +123,11 @@ pub(super) async fn hls_to_mp4(
         web.clipping.delete_hls(&app.name, &stream).await;
     }
     if !download {
-        return Ok(Json(ApiResult::plain().with_data(vod.vod_id)).into_response());
+        return Ok(Json(ApiResult::plain().with_data(entry.id)).into_response());
     }
-    let mut answer = files::stored(&web, &app, &vod, &method, &headers).await?;
+    let mut answer = files::stored(&web, &app, &entry, &method, &headers).await?;
     let text = |text: String| HeaderValue::try_from(text).map_err(Fault::internal);
-    let (disposition, id) = (text(attachment(&format!("{name}.mp4")))?, text(vod.vod_id)?);
+    let (disposition, id) = (text(attachment(&format!("{name}.mp4")))?, text(entry.id)?);
     answer
         .headers_mut()
         .insert(header::CONTENT_DISPOSITION, disposition);

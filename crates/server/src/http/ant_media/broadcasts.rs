@@ -5,12 +5,13 @@ use axum::extract::{Request, State};
 use serde_json::{Map, Value};
 use url::Url;
 
-use super::answer::{Fault, Json, Path, body};
+use super::json::{ApiResult, Broadcast, Count};
 use super::vods::page;
-use super::{App, Shared};
-use crate::catalog::change_broadcast;
+use crate::catalog::change_stream;
 use crate::config::AppSettings;
-use crate::model::{ApiResult, Broadcast, BroadcastStatus, Count, is_stream_id, now_ms, vod_id};
+use crate::domain::{StreamStatus, clip_id, is_stream_id, now_ms};
+use crate::http::answer::{Fault, Json, Path, body};
+use crate::http::{App, Shared};
 
 /// Fields that only what happens on the disk can say.
 const OURS_ALONE: [&str; 3] = ["status", "startTime", "date"];
@@ -27,7 +28,7 @@ const OURS: [&str; 5] = ["streamId", "status", "startTime", "date", "subFolder"]
         (status = 403, body = String), (status = 404, body = ApiResult)
     )
 )]
-pub(super) async fn create(
+pub(in crate::http) async fn create(
     State(web): Shared,
     Extension(app): App,
     request: Request,
@@ -38,7 +39,7 @@ pub(super) async fn create(
     }
     let mut broadcast = with(&Broadcast::default(), &fields)?;
     let given = broadcast.stream_id.trim().to_owned();
-    broadcast.stream_id = if given.is_empty() { vod_id() } else { given };
+    broadcast.stream_id = if given.is_empty() { clip_id() } else { given };
     if !is_stream_id(&broadcast.stream_id) {
         return Err(Fault::bad(
             "A streamId has 1 to 128 bytes, no dot first, and no slash, backslash, control character \
@@ -47,9 +48,8 @@ pub(super) async fn create(
     }
     check(&app, &broadcast)?;
     broadcast.date = now_ms();
-    let added = broadcast.clone();
-    let added =
-        web.catalog(move |catalog| catalog.replace_broadcast(&app.name, None, &added, None));
+    let added = broadcast.clone().into();
+    let added = web.catalog(move |catalog| catalog.replace_stream(&app.name, None, &added, None));
     if added.await? {
         Ok(Json(broadcast))
     } else {
@@ -66,15 +66,15 @@ pub(super) async fn create(
     params(("app" = String, Path), ("id" = String, Path)),
     responses((status = 200, body = Broadcast), (status = 403, body = String), (status = 404, body = ApiResult))
 )]
-pub(super) async fn get(
+pub(in crate::http) async fn get(
     State(web): Shared,
     Extension(app): App,
     Path((_, id)): Path<(String, String)>,
 ) -> Result<Json<Broadcast>, Fault> {
-    let found = web.catalog(move |catalog| catalog.broadcast(&app.name, &id));
+    let found = web.catalog(move |catalog| catalog.stream(&app.name, &id));
     let found = found.await?;
     found
-        .map(Json)
+        .map(|entry| Json(entry.into()))
         .ok_or_else(|| Fault::missing("There is no such broadcast"))
 }
 
@@ -87,7 +87,7 @@ pub(super) async fn get(
         (status = 403, body = String), (status = 404, body = ApiResult)
     )
 )]
-pub(super) async fn change(
+pub(in crate::http) async fn change(
     State(web): Shared,
     Extension(app): App,
     Path((_, id)): Path<(String, String)>,
@@ -101,9 +101,9 @@ pub(super) async fn change(
     check(&app, &with(&Broadcast::default(), &fields)?)?;
     let unknown = format!("There is no broadcast with the id {id}");
     let changed = web.catalog(move |catalog| {
-        change_broadcast(catalog, &app.name, &id, |broadcast| {
-            if let Ok(changed) = with(broadcast, &fields) {
-                *broadcast = changed;
+        change_stream(catalog, &app.name, &id, |stream| {
+            if let Ok(changed) = with(&stream.clone().into(), &fields) {
+                *stream = changed.into();
             }
         })
     });
@@ -119,13 +119,13 @@ pub(super) async fn change(
     params(("app" = String, Path), ("id" = String, Path)),
     responses((status = 200, body = ApiResult), (status = 403, body = String), (status = 404, body = ApiResult))
 )]
-pub(super) async fn delete(
+pub(in crate::http) async fn delete(
     State(web): Shared,
     Extension(app): App,
     Path((_, id)): Path<(String, String)>,
 ) -> Result<Json<ApiResult>, Fault> {
     let unknown = format!("There is no broadcast with the id {id}");
-    let removed = web.catalog(move |catalog| catalog.delete_broadcast(&app.name, &id));
+    let removed = web.catalog(move |catalog| catalog.delete_stream(&app.name, &id));
     Ok(Json(if removed.await? {
         ApiResult::done("broadcast deleted")
     } else {
@@ -139,14 +139,15 @@ pub(super) async fn delete(
     params(("app" = String, Path), ("offset" = i64, Path), ("size" = i64, Path, description = "250 at most")),
     responses((status = 200, body = Vec<Broadcast>), (status = 403, body = String), (status = 404, body = ApiResult))
 )]
-pub(super) async fn list(
+pub(in crate::http) async fn list(
     State(web): Shared,
     Extension(app): App,
     Path((_, offset, size)): Path<(String, i64, i64)>,
 ) -> Result<Json<Vec<Broadcast>>, Fault> {
     let (offset, size) = page(offset, size);
-    let found = web.catalog(move |catalog| catalog.broadcasts(&app.name, offset, size));
-    found.await.map(Json)
+    let found = web.catalog(move |catalog| catalog.streams(&app.name, offset, size));
+    let found = found.await?;
+    Ok(Json(found.into_iter().map(Broadcast::from).collect()))
 }
 
 /// How many streams are known.
@@ -154,8 +155,11 @@ pub(super) async fn list(
     get, path = "/{app}/rest/v2/broadcasts/count", tag = "broadcasts", params(("app" = String, Path)),
     responses((status = 200, body = Count), (status = 403, body = String), (status = 404, body = ApiResult))
 )]
-pub(super) async fn count(State(web): Shared, Extension(app): App) -> Result<Json<Count>, Fault> {
-    let number = web.catalog(move |catalog| catalog.count_broadcasts(&app.name));
+pub(in crate::http) async fn count(
+    State(web): Shared,
+    Extension(app): App,
+) -> Result<Json<Count>, Fault> {
+    let number = web.catalog(move |catalog| catalog.count_streams(&app.name));
     Ok(Json(Count {
         number: number.await?,
     }))
@@ -167,13 +171,15 @@ pub(super) async fn count(State(web): Shared, Extension(app): App) -> Result<Jso
     params(("app" = String, Path)),
     responses((status = 200, body = Count), (status = 403, body = String), (status = 404, body = ApiResult))
 )]
-pub(super) async fn count_live(
+pub(in crate::http) async fn count_live(
     State(web): Shared,
     Extension(app): App,
 ) -> Result<Json<Count>, Fault> {
-    let all = web.catalog(move |catalog| catalog.broadcasts(&app.name, 0, usize::MAX));
-    let live = |broadcast: &&Broadcast| broadcast.status == BroadcastStatus::Broadcasting;
-    let number = all.await?.iter().filter(live).count();
+    let all = web.catalog(move |catalog| catalog.streams(&app.name, 0, usize::MAX));
+    let all = all.await?.into_iter();
+    let number = all
+        .filter(|stream| stream.status == StreamStatus::Live)
+        .count();
     Ok(Json(Count {
         number: number as u64,
     }))

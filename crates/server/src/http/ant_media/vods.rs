@@ -3,15 +3,15 @@
 use axum::Extension;
 use axum::extract::State;
 
-use super::answer::{Fault, Json, Path, Query};
-use super::{App, Shared, Web, blocking};
-use crate::catalog::{SortBy, VodQuery};
+use super::json::{ApiResult, Count, Vod};
+use crate::catalog::{ClipQuery, SortBy};
 use crate::config::AppSettings;
 use crate::housekeeping::delete_clip;
-use crate::model::{ApiResult, Count, Vod};
+use crate::http::answer::{Fault, Json, Path, Query};
+use crate::http::{App, Shared, Web, blocking};
 
 /// Entries in one answer.
-pub(super) const LONGEST_LIST: usize = 250;
+pub(in crate::http) const LONGEST_LIST: usize = 250;
 
 /// A finished clip.
 #[utoipa::path(
@@ -19,16 +19,16 @@ pub(super) const LONGEST_LIST: usize = 250;
     params(("app" = String, Path), ("vodId" = String, Path)),
     responses((status = 200, body = Vod), (status = 403, body = String), (status = 404, body = ApiResult))
 )]
-pub(super) async fn get(
+pub(in crate::http) async fn get(
     State(web): Shared,
     Extension(app): App,
     Path((_, id)): Path<(String, String)>,
 ) -> Result<Json<Vod>, Fault> {
     let found = web
-        .catalog(move |catalog| catalog.vod(&app.name, &id))
+        .catalog(move |catalog| catalog.clip(&app.name, &id))
         .await?;
     found
-        .map(Json)
+        .map(|entry| Json(entry.into()))
         .ok_or_else(|| Fault::missing("There is no such vod"))
 }
 
@@ -47,7 +47,7 @@ pub(super) async fn get(
         (status = 403, body = String), (status = 404, body = ApiResult)
     )
 )]
-pub(super) async fn list(
+pub(in crate::http) async fn list(
     State(web): Shared,
     Extension(app): App,
     Path((_, offset, size)): Path<(String, i64, i64)>,
@@ -56,7 +56,7 @@ pub(super) async fn list(
     let sort_by = query.choice("sort_by", &[("name", SortBy::Name), ("date", SortBy::Date)])?;
     let descending = query.choice("order_by", &[("asc", false), ("desc", true)])?;
     let (offset, size) = page(offset, size);
-    let query = VodQuery {
+    let query = ClipQuery {
         offset,
         size,
         sort_by: sort_by.unwrap_or_default(),
@@ -65,12 +65,13 @@ pub(super) async fn list(
         stream_id: query.text("streamId").map(str::to_owned),
         search: query.text("search").map(str::to_owned),
     };
-    let found = web.catalog(move |catalog| catalog.vods(&app.name, &query));
-    found.await.map(Json)
+    let found = web.catalog(move |catalog| catalog.clips(&app.name, &query));
+    let found = found.await?;
+    Ok(Json(found.into_iter().map(Vod::from).collect()))
 }
 
 /// Which entries a list holds.
-pub(super) fn page(offset: i64, size: i64) -> (usize, usize) {
+pub(in crate::http) fn page(offset: i64, size: i64) -> (usize, usize) {
     let number = |number: i64| usize::try_from(number.max(0)).unwrap_or(usize::MAX);
     (number(offset), number(size).min(LONGEST_LIST))
 }
@@ -80,8 +81,11 @@ pub(super) fn page(offset: i64, size: i64) -> (usize, usize) {
     get, path = "/{app}/rest/v2/vods/count", tag = "vods", params(("app" = String, Path)),
     responses((status = 200, body = Count), (status = 403, body = String), (status = 404, body = ApiResult))
 )]
-pub(super) async fn count(State(web): Shared, Extension(app): App) -> Result<Json<Count>, Fault> {
-    let number = web.catalog(move |catalog| catalog.count_vods(&app.name, None));
+pub(in crate::http) async fn count(
+    State(web): Shared,
+    Extension(app): App,
+) -> Result<Json<Count>, Fault> {
+    let number = web.catalog(move |catalog| catalog.count_clips(&app.name, None));
     Ok(Json(Count {
         number: number.await?,
     }))
@@ -93,14 +97,14 @@ pub(super) async fn count(State(web): Shared, Extension(app): App) -> Result<Jso
     params(("app" = String, Path), ("search" = String, Path)),
     responses((status = 200, body = Count), (status = 403, body = String), (status = 404, body = ApiResult))
 )]
-pub(super) async fn count_matching(
+pub(in crate::http) async fn count_matching(
     State(web): Shared,
     Extension(app): App,
     Path((_, search)): Path<(String, String)>,
 ) -> Result<Json<Count>, Fault> {
     let number = web.catalog(move |catalog| {
         let search = Some(search.as_str()).filter(|search| !search.trim().is_empty());
-        catalog.count_vods(&app.name, search)
+        catalog.count_clips(&app.name, search)
     });
     Ok(Json(Count {
         number: number.await?,
@@ -113,7 +117,7 @@ pub(super) async fn count_matching(
     params(("app" = String, Path), ("vodId" = String, Path)),
     responses((status = 200, body = ApiResult), (status = 403, body = String), (status = 404, body = ApiResult))
 )]
-pub(super) async fn delete(
+pub(in crate::http) async fn delete(
     State(web): Shared,
     Extension(app): App,
     Path((_, id)): Path<(String, String)>,
@@ -127,7 +131,7 @@ pub(super) async fn delete(
     params(("app" = String, Path), ("ids" = String, Query, description = "Parted by commas")),
     responses((status = 200, body = ApiResult), (status = 403, body = String), (status = 404, body = ApiResult))
 )]
-pub(super) async fn delete_many(
+pub(in crate::http) async fn delete_many(
     State(web): Shared,
     Extension(app): App,
     query: Query,

@@ -9,26 +9,38 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use clipmill::Cut;
 
-use super::answer::{Fault, Json, Path, Query};
-use super::{App, Shared, Web, blocking, files};
+use super::json::{self, ApiResult, VodGap};
 use crate::catalog::PeriodicState;
 use crate::config::AppSettings;
+use crate::domain::{Gap, now_ms};
 use crate::housekeeping::remove_unlisted;
-use crate::model::{ApiResult, VodGap, now_ms};
+use crate::http::answer::{Fault, Json, Path, Query};
+use crate::http::{App, Shared, Web, blocking, files};
 use crate::recorder::{ClipWindow, MadeClip, OnDemandError};
 
 /// Names the clip of an answer that is the clip itself.
-pub(super) const VOD_ID: HeaderName = HeaderName::from_static("x-vodid");
+pub(in crate::http) const VOD_ID: HeaderName = HeaderName::from_static("x-vodid");
 
 /// What the window lacks, in an answer that is the clip itself.
-pub(super) fn gaps_header(gaps: &[VodGap]) -> HeaderMap {
-    let text = VodGap::header(gaps).and_then(|text| HeaderValue::try_from(text).ok());
+pub(in crate::http) fn gaps_header(gaps: &[Gap]) -> HeaderMap {
+    let text = gaps_text(gaps).and_then(|text| HeaderValue::try_from(text).ok());
     let name = HeaderName::from_static("x-clipmill-gaps");
     text.map(|text| (name, text)).into_iter().collect()
 }
 
+/// Gaps as the header `X-Clipmill-Gaps` has them: `from/to`, separated by commas, at most 32 of
+/// them. `None` where there are none.
+fn gaps_text(gaps: &[Gap]) -> Option<String> {
+    let edge = |edge: Option<String>| edge.unwrap_or_else(|| "..".to_owned());
+    let shown = gaps.iter().take(32);
+    let shown: Vec<_> = shown
+        .map(|gap| format!("{}/{}", edge(gap.from_text()), edge(gap.to_text())))
+        .collect();
+    (!shown.is_empty()).then(|| shown.join(", "))
+}
+
 /// The words for where a clip may begin and end.
-pub(super) const CUTS: [(&str, Cut); 3] = [
+pub(in crate::http) const CUTS: [(&str, Cut); 3] = [
     ("exact", Cut::Exact),
     ("keyframe", Cut::Keyframe),
     ("segment", Cut::Segment),
@@ -43,7 +55,7 @@ pub(super) const CUTS: [(&str, Cut); 3] = [
         (status = 403, body = String), (status = 404, body = ApiResult)
     )
 )]
-pub(super) async fn start_periodic(
+pub(in crate::http) async fn start_periodic(
     State(web): Shared,
     Extension(app): App,
     Path((_, period)): Path<(String, String)>,
@@ -74,7 +86,7 @@ pub(super) async fn start_periodic(
     params(("app" = String, Path)),
     responses((status = 200, body = ApiResult), (status = 403, body = String), (status = 404, body = ApiResult))
 )]
-pub(super) async fn stop_periodic(
+pub(in crate::http) async fn stop_periodic(
     State(web): Shared,
     Extension(app): App,
 ) -> Result<Json<ApiResult>, Fault> {
@@ -127,7 +139,7 @@ async fn remember(
         (status = 404, body = ApiResult), (status = 417, body = ApiResult)
     )
 )]
-pub(super) async fn on_demand(
+pub(in crate::http) async fn on_demand(
     State(web): Shared,
     Extension(app): App,
     Path((_, stream)): Path<(String, String)>,
@@ -152,7 +164,7 @@ pub(super) async fn on_demand(
         (status = 404, body = ApiResult), (status = 417, body = ApiResult)
     )
 )]
-pub(super) async fn by_range(
+pub(in crate::http) async fn by_range(
     State(web): Shared,
     Extension(app): App,
     Path((_, stream)): Path<(String, String)>,
@@ -173,7 +185,7 @@ pub(super) async fn by_range(
 }
 
 /// Whether a range makes sense, whatever the stream; `names` are those of the parameters.
-pub(super) fn check_range(
+pub(in crate::http) fn check_range(
     web: &Web,
     app: &AppSettings,
     stream: &str,
@@ -193,7 +205,7 @@ pub(super) fn check_range(
 }
 
 /// Whether a clip may be so many milliseconds long.
-pub(super) fn check_length(app: &AppSettings, millis: i64) -> Result<(), Fault> {
+pub(in crate::http) fn check_length(app: &AppSettings, millis: i64) -> Result<(), Fault> {
     let seconds = millis / 1000;
     let most = app.max_clip.as_secs();
     if u64::try_from(seconds).unwrap_or_default() > most {
@@ -214,7 +226,7 @@ async fn cut(
 ) -> Result<Response, Fault> {
     let return_file = query.flag("returnFile")?;
     let cut = query.choice("cut", &CUTS)?;
-    if !crate::model::is_stream_id(stream) {
+    if !crate::domain::is_stream_id(stream) {
         return Err(refused(
             OnDemandError::NoBroadcast(stream.to_owned()),
             window,
@@ -224,27 +236,30 @@ async fn cut(
         .clipping
         .on_demand(&app.name, stream, window, cut, return_file)
         .await;
-    let MadeClip { vod, body } = made.map_err(|error| refused(error, window))?;
+    let MadeClip { entry, body } = made.map_err(|error| refused(error, window))?;
     let Some(body) = body else {
         let message = format!("MP4 created successfully for stream {stream}");
-        let done = ApiResult::done(message).with_data(vod.vod_id);
-        return Ok(Json(done.with_gaps(vod.gaps)).into_response());
+        let done = ApiResult::done(message).with_data(entry.id);
+        return Ok(
+            Json(done.with_gaps(entry.gaps.into_iter().map(VodGap::from).collect()))
+                .into_response(),
+        );
     };
-    let gaps = gaps_header(&vod.gaps);
-    let lease = web.store.lease(&app.paths().clip_path(&vod));
+    let gaps = gaps_header(&entry.gaps);
+    let lease = web.store.lease(&app.paths().clip_path(&entry));
     let text = |text: String| HeaderValue::try_from(text).map_err(Fault::internal);
-    let name = text(format!("attachment; filename=\"{}.mp4\"", vod.vod_id))?;
+    let name = text(format!("attachment; filename=\"{}.mp4\"", entry.id))?;
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static("video/mp4")),
         (header::CONTENT_LENGTH, HeaderValue::from(body.len)),
         (header::CONTENT_DISPOSITION, name),
-        (VOD_ID, text(vod.vod_id)?),
+        (VOD_ID, text(entry.id)?),
     ];
     Ok((headers, gaps, files::stream(body, lease)).into_response())
 }
 
 /// A refusal as the contract words it.
-pub(super) fn refused(error: OnDemandError, window: ClipWindow) -> Fault {
+pub(in crate::http) fn refused(error: OnDemandError, window: ClipWindow) -> Fault {
     let message = error.to_string();
     let why = match &error {
         OnDemandError::NoSegment { why, .. } => why.clone(),
@@ -277,14 +292,15 @@ pub(super) fn refused(error: OnDemandError, window: ClipWindow) -> Fault {
     params(("app" = String, Path)),
     responses((status = 200, body = ApiResult), (status = 403, body = String), (status = 404, body = ApiResult))
 )]
-pub(super) async fn clean_up(
+pub(in crate::http) async fn clean_up(
     State(web): Shared,
     Extension(app): App,
 ) -> Result<Json<ApiResult>, Fault> {
     let paths = app.paths();
     let swept = blocking(move || remove_unlisted(&*web.catalog, &web.store, &paths)).await?;
     if !swept.failed.is_empty() {
-        let files = swept.failed.join(",");
+        let failed = swept.failed.iter().map(|key| json::file_path(key));
+        let files = failed.collect::<Vec<_>>().join(",");
         return Ok(Json(ApiResult::refused(format!(
             "Following files are not deleted: {files}"
         ))));

@@ -12,11 +12,12 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use clipmill::{Limits, MovieError, movie_duration};
 
-use super::answer::{Fault, Json, Query};
-use super::form::{Form, Upload};
-use super::{App, Shared, Web, blocking};
+use super::json::ApiResult;
 use crate::config::AppSettings;
-use crate::model::{ApiResult, Vod, now_ms, vod_id};
+use crate::domain::{ClipEntry, clip_id, now_ms};
+use crate::http::answer::{Fault, Json, Query};
+use crate::http::form::{Form, Upload};
+use crate::http::{App, Shared, Web, blocking};
 use crate::storage::{ClipRecord, NewClip, StorageError};
 
 /// The longest name of a file, in bytes.
@@ -49,7 +50,7 @@ const NOT_SUPPORTED: &str = "notSupportedFileType";
         (status = 507, body = ApiResult)
     )
 )]
-pub(super) async fn create(
+pub(in crate::http) async fn create(
     State(web): Shared,
     Extension(app): App,
     query: Query,
@@ -85,8 +86,8 @@ async fn take(
         return Err(Fault::bad("The name has control characters in it"));
     }
     let begun_ms = now_ms();
-    let (paths, store, id) = (app.paths(), web.store.clone(), vod_id());
-    let mut vod = Vod::upload(&id, &name);
+    let (paths, store, id) = (app.paths(), web.store.clone(), clip_id());
+    let mut entry = ClipEntry::upload(&id, &name);
     let begin = move || store.begin(&paths, &id, None).map_err(refused);
     let clip = Arc::new(blocking(begin).await?);
     let mut bytes = None;
@@ -98,7 +99,7 @@ async fn take(
             "file" => bytes = Some(write(&mut form, &clip, longest).await?),
             "metadata" => {
                 let text = form.text(LONGEST_METADATA).await?;
-                vod.metadata = Some(text).filter(|text| !text.trim().is_empty());
+                entry.metadata = Some(text).filter(|text| !text.trim().is_empty());
             }
             _ => {}
         }
@@ -106,36 +107,36 @@ async fn take(
     let Some(bytes) = bytes else {
         return Err(Fault::bad("The form has no part `file`"));
     };
-    vod.file_size = i64::try_from(bytes).unwrap_or(i64::MAX);
-    vod.creation_date = begun_ms;
-    vod.process_start_time = begun_ms;
+    entry.bytes = bytes;
+    entry.created_ms = begun_ms;
+    entry.making_began_ms = begun_ms;
     let (app, catalog) = (Arc::clone(app), web.catalog.clone());
     let stored = blocking(move || {
         match movie_duration(&mut clip.file().as_ref(), &Limits::default()) {
             Ok(duration) => {
-                vod.duration = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
+                entry.duration_ms = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
             }
             Err(MovieError::Io(error)) => return Err(Fault::internal(error)),
             Err(error) => return Ok(not_supported(error.to_string())),
         }
-        vod.process_end_time = now_ms();
+        entry.making_ended_ms = now_ms();
         let clip =
             Arc::into_inner(clip).ok_or_else(|| Fault::internal("a file is still written"))?;
-        let record = ClipRecord::new(&app.name, &vod, None);
+        let record = ClipRecord::new(&app.name, &entry, None);
         let stored = clip.publish(&record).map_err(refused)?;
-        if let Err(error) = catalog.commit_clip(&app.name, &vod, None, &[]) {
+        if let Err(error) = catalog.commit_clip(&app.name, &entry, None, &[]) {
             stored.discard();
             return Err(error.into());
         }
         stored.keep();
         tracing::info!(
             app = app.name,
-            vod = vod.vod_id,
+            vod = entry.id,
             bytes,
-            duration_ms = vod.duration,
+            duration_ms = entry.duration_ms,
             "uploaded"
         );
-        Ok(ApiResult::done(vod.vod_id.clone()).with_data(vod.vod_id))
+        Ok(ApiResult::done(entry.id.clone()).with_data(entry.id))
     });
     stored.await
 }
