@@ -16,7 +16,7 @@ use clipmill_server::http::{Clipping, Pending, Web, router};
 use clipmill_server::recorder::{
     ClipWindow, MadeClip, OnDemandError, RecorderStatus, Switched, VirtualClip, WindowPlaylist,
 };
-use clipmill_server::storage::ClipStore;
+use clipmill_server::storage::LocalStore;
 use http_body_util::BodyExt;
 use serde_json::Value;
 use tokio::sync::watch;
@@ -122,7 +122,7 @@ impl Site {
         let (router, _) = router(Web {
             settings,
             catalog: Arc::new(catalog) as Arc<dyn Catalog>,
-            store: ClipStore::default(),
+            store: Arc::new(LocalStore::default()),
             clipping: Arc::new(NoClips),
         });
         let runtime = tokio::runtime::Builder::new_current_thread()

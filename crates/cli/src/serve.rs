@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use clipmill_server::catalog::{SledCatalog, rebuild};
 use clipmill_server::config::{Flags, Settings, Variables, variables};
+use clipmill_server::storage::LocalStore;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
@@ -45,8 +46,9 @@ pub(crate) fn catalog(command: &CatalogCommand) -> Result<ExitCode, Failure> {
     let settings = Settings::load(&args.flags(), &variables);
     let settings = settings.map_err(|error| Failure::Usage(error.to_string()))?;
     let opened = SledCatalog::open(&settings.data_dir).map_err(Failure::server)?;
+    let store = LocalStore::default();
     for app in &settings.apps {
-        let rebuilt = rebuild(&opened.catalog, &app.paths()).map_err(Failure::server)?;
+        let rebuilt = rebuild(&opened.catalog, &store, &app.paths()).map_err(Failure::server)?;
         println!("{}: {} clips", app.name, rebuilt.clips);
         if rebuilt.unknown > 0 {
             println!("{}: {} files without a record", app.name, rebuilt.unknown);

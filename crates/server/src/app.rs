@@ -16,7 +16,7 @@ use crate::config::{AppSettings, Settings};
 use crate::domain::ClipEntry;
 use crate::http::{Clipping, Gate, HttpServer, Web, router, self_test};
 use crate::recorder::Recorders;
-use crate::storage::ClipStore;
+use crate::storage::{ClipStore, LocalStore};
 use crate::webhooks::{Deliveries, vod_ready};
 use crate::{housekeeping, metrics};
 
@@ -94,7 +94,7 @@ pub async fn serve(
 
     let Opened { catalog, fresh, .. } = open_catalog(&now).await?;
     let catalog: Arc<dyn Catalog> = Arc::new(catalog);
-    let store = ClipStore::default();
+    let store: Arc<dyn ClipStore> = Arc::new(LocalStore::default());
     let mut unread = BTreeMap::new();
     for app in &now.apps {
         if let Err(error) = agree(&catalog, &store, app, fresh).await {
@@ -103,12 +103,12 @@ pub async fn serve(
         }
     }
 
-    let recorders = Recorders::start(settings.clone(), Arc::clone(&catalog), store.clone());
+    let recorders = Recorders::start(settings.clone(), Arc::clone(&catalog), Arc::clone(&store));
     let recorders = recorders.map_err(|error| ServeError::Broken(error.to_string()))?;
     let server = Server {
         settings: settings.clone(),
         catalog: Arc::clone(&catalog),
-        store: store.clone(),
+        store: Arc::clone(&store),
         clipping: Arc::new(recorders.clone()),
         unread: Arc::new(Mutex::new(unread)),
     };
@@ -184,11 +184,11 @@ async fn open_catalog(settings: &Settings) -> Result<Opened, ServeError> {
 /// from serving the others.
 async fn agree(
     catalog: &Arc<dyn Catalog>,
-    store: &ClipStore,
+    store: &Arc<dyn ClipStore>,
     app: &Arc<AppSettings>,
     fresh: bool,
 ) -> Result<(), String> {
-    let (catalog, store, settings) = (Arc::clone(catalog), store.clone(), Arc::clone(app));
+    let (catalog, store, settings) = (Arc::clone(catalog), Arc::clone(store), Arc::clone(app));
     let agreed = tokio::task::spawn_blocking(move || {
         let hooks = |entry: &ClipEntry| {
             let stream = catalog.stream(&settings.name, &entry.stream_id);
@@ -197,7 +197,7 @@ async fn agree(
         };
         // One that is not there may be on a disk that is not there yet.
         std::fs::read_dir(&settings.streams_dir)?;
-        reconcile(&*catalog, &store, &settings.paths(), fresh, &hooks)
+        reconcile(&*catalog, &*store, &settings.paths(), fresh, &hooks)
     });
     let done = agreed.await.map_err(|error| error.to_string())?;
     let done = done.map_err(|error| error.to_string())?;
@@ -232,7 +232,7 @@ fn warn_if_open(settings: &Settings, address: SocketAddr) {
 struct Server {
     settings: watch::Receiver<Arc<Settings>>,
     catalog: Arc<dyn Catalog>,
-    store: ClipStore,
+    store: Arc<dyn ClipStore>,
     clipping: Arc<dyn Clipping>,
     /// Applications whose files could not be read yet, and whether the catalog knew nothing when
     /// that was tried.
@@ -351,10 +351,10 @@ impl Server {
             }
             let apps = self.settings.borrow().apps.clone();
             for app in apps {
-                let (catalog, store) = (Arc::clone(&self.catalog), self.store.clone());
+                let (catalog, store) = (Arc::clone(&self.catalog), Arc::clone(&self.store));
                 let settings = Arc::clone(&app);
                 let swept = tokio::task::spawn_blocking(move || {
-                    housekeeping::retain(&*catalog, &store, &settings)
+                    housekeeping::retain(&*catalog, &*store, &settings)
                 });
                 match swept.await {
                     Ok(Ok(removed)) => metrics::clips_removed(&app.name, removed),

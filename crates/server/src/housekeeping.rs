@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::catalog::{Catalog, CatalogError, ClipQuery, ReconcileError, bury_doomed};
 use crate::config::{AppSettings, Retention};
 use crate::domain::now_ms;
-use crate::storage::{self, AppPaths, ClipStore, FoundKind, find_clips};
+use crate::storage::{AppPaths, ClipStore, FoundKind};
 
 /// Entries looked at together.
 const PAGE: usize = 500;
@@ -16,17 +16,17 @@ const PAGE: usize = 500;
 /// When the catalog fails. A file that cannot be removed now is removed later.
 pub fn delete_clip(
     catalog: &dyn Catalog,
+    store: &dyn ClipStore,
     app: &AppPaths,
     clip_id: &str,
 ) -> Result<bool, CatalogError> {
     let Some(entry) = catalog.delete_clip(&app.app, clip_id)? else {
         return Ok(false);
     };
-    let path = app.clip_path(&entry);
-    match storage::remove_clip(&path) {
+    match store.delete(app, &entry.key) {
         Ok(_) => catalog.bury(&app.app, clip_id)?,
         Err(error) => {
-            tracing::error!(path = %path.display(), %error, "cannot remove a clip yet");
+            tracing::error!(app = app.app, key = entry.key, %error, "cannot remove a clip yet");
         }
     }
     Ok(true)
@@ -48,42 +48,44 @@ pub struct Swept {
 /// When the catalog or a folder cannot be read.
 pub fn remove_unlisted(
     catalog: &dyn Catalog,
-    store: &ClipStore,
+    store: &dyn ClipStore,
     app: &AppPaths,
 ) -> Result<Swept, ReconcileError> {
     let mut swept = Swept::default();
-    for found in find_clips(app)? {
-        if found.is_stray_record(app, store) {
-            if let Err(error) = storage::remove(&found.path) {
+    for found in store.list(app)? {
+        if store.is_stray_record(app, &found) {
+            if let Err(error) = store.delete_found(&found) {
                 let path = found.path.display();
                 tracing::warn!(%path, %error, "cannot remove a clip's record");
             }
             continue;
         }
         // In this order: a clip that is no longer in the making has its entry by now.
-        if found.kind != FoundKind::Clip || store.in_making(&found.clip_id) {
+        if found.kind != FoundKind::Clip || store.usage().in_making(&found.clip_id) {
             continue;
         }
         let entry = catalog.clip(&app.app, &found.clip_id)?;
         if entry.is_some_and(|entry| entry.key == found.key) {
             continue;
         }
-        let record = (found.path.with_extension("json"), ".json");
-        for (path, kind) in [(found.path, ".mp4"), record] {
-            match storage::remove(&path) {
-                Ok(true) if kind == ".mp4" => {
+        let path = found.path.display();
+        let failed = match store.delete_found(&found) {
+            Ok(was_there) => {
+                if was_there {
                     swept.removed += 1;
-                    tracing::info!(path = %path.display(), "removed a clip that no entry points to");
+                    tracing::info!(%path, "removed a clip that no entry points to");
                 }
-                Ok(_) => {}
-                Err(error) => {
-                    let name = found.key.trim_end_matches(".mp4");
-                    swept.failed.push(format!("{name}{kind}"));
-                    let path = path.display();
-                    tracing::error!(%path, %error, "cannot remove what no entry points to");
-                    break;
-                }
+                store
+                    .delete_record(&found)
+                    .err()
+                    .map(|error| (".json", error))
             }
+            Err(error) => Some((".mp4", error)),
+        };
+        if let Some((kind, error)) = failed {
+            let name = found.key.trim_end_matches(".mp4");
+            swept.failed.push(format!("{name}{kind}"));
+            tracing::error!(%path, %error, "cannot remove what no entry points to");
         }
     }
     Ok(swept)
@@ -96,12 +98,12 @@ pub fn remove_unlisted(
 /// When the catalog fails.
 pub fn retain(
     catalog: &dyn Catalog,
-    store: &ClipStore,
+    store: &dyn ClipStore,
     app: &AppSettings,
 ) -> Result<u64, CatalogError> {
     let Retention { max_age, max_bytes } = app.retention;
     let paths = app.paths();
-    bury_doomed(catalog, &paths)?;
+    bury_doomed(catalog, store, &paths)?;
     if max_age.is_none() && max_bytes.is_none() {
         return Ok(0);
     }
@@ -132,10 +134,10 @@ pub fn retain(
             }
             continue;
         }
-        if store.in_use(&paths.clip_path(&clip)) {
+        if store.usage().in_use(&paths, &clip.key) {
             continue;
         }
-        if delete_clip(catalog, &paths, &clip.id)? {
+        if delete_clip(catalog, store, &paths, &clip.id)? {
             removed += 1;
             total = total.saturating_sub(clip.bytes);
             tracing::info!(

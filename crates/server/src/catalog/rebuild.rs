@@ -4,7 +4,7 @@ use std::io;
 
 use super::{Catalog, CatalogError};
 use crate::domain::{ClipEntry, Delivery};
-use crate::storage::{self, AppPaths, ClipRecord, ClipStore, FoundKind, find_clips, read_record};
+use crate::storage::{AppPaths, ClipRecord, ClipStore, FoundClip, FoundKind};
 
 /// A crash leaves no more clips without an entry than were being made; where there are more, the
 /// catalog has lost them, and their webhooks were delivered long ago.
@@ -52,30 +52,30 @@ pub enum ReconcileError {
 /// When the catalog or a folder cannot be read.
 pub fn reconcile(
     catalog: &dyn Catalog,
-    store: &ClipStore,
+    store: &dyn ClipStore,
     app: &AppPaths,
     fresh: bool,
     hooks: &dyn Fn(&ClipEntry) -> Vec<Delivery>,
 ) -> Result<Reconciled, ReconcileError> {
     let mut done = Reconciled {
-        buried: bury_doomed(catalog, app)?,
+        buried: bury_doomed(catalog, store, app)?,
         ..Reconciled::default()
     };
     let mut orphans = Vec::new();
-    for found in find_clips(app)? {
-        if store.in_making(&found.clip_id) {
+    for found in store.list(app)? {
+        if store.usage().in_making(&found.clip_id) {
             continue;
         }
         match found.kind {
             FoundKind::Unfinished => {
-                done.unfinished += usize::from(storage::remove(&found.path)?);
+                done.unfinished += usize::from(store.delete_found(&found)?);
             }
-            FoundKind::Record if found.is_stray_record(app, store) => {
-                done.unfinished += usize::from(storage::remove(&found.path)?);
+            FoundKind::Record if store.is_stray_record(app, &found) => {
+                done.unfinished += usize::from(store.delete_found(&found)?);
             }
             FoundKind::Record => {}
             FoundKind::Clip if catalog.clip(&app.app, &found.clip_id)?.is_none() => {
-                orphans.extend(record_of(app, &found)?);
+                orphans.extend(record_of(store, app, &found)?);
             }
             FoundKind::Clip => {}
         }
@@ -109,15 +109,19 @@ pub fn reconcile(
 ///
 /// # Errors
 /// When the catalog or a folder cannot be read.
-pub fn rebuild(catalog: &dyn Catalog, app: &AppPaths) -> Result<Rebuilt, ReconcileError> {
-    bury_doomed(catalog, app)?;
+pub fn rebuild(
+    catalog: &dyn Catalog,
+    store: &dyn ClipStore,
+    app: &AppPaths,
+) -> Result<Rebuilt, ReconcileError> {
+    bury_doomed(catalog, store, app)?;
     let mut clips = Vec::new();
     let mut unknown = 0;
-    for found in find_clips(app)? {
+    for found in store.list(app)? {
         if found.kind != FoundKind::Clip {
             continue;
         }
-        match record_of(app, &found)? {
+        match record_of(store, app, &found)? {
             Some(record) => clips.push(record),
             None => {
                 tracing::warn!(path = %found.path.display(), "there is no record of this clip");
@@ -135,25 +139,32 @@ pub fn rebuild(catalog: &dyn Catalog, app: &AppPaths) -> Result<Rebuilt, Reconci
 }
 
 /// Removes the files of removed entries. Says how many were still there.
-pub(crate) fn bury_doomed(catalog: &dyn Catalog, app: &AppPaths) -> Result<usize, CatalogError> {
+pub(crate) fn bury_doomed(
+    catalog: &dyn Catalog,
+    store: &dyn ClipStore,
+    app: &AppPaths,
+) -> Result<usize, CatalogError> {
     let mut buried = 0;
     for entry in catalog.doomed(&app.app)? {
-        let path = app.clip_path(&entry);
-        match storage::remove_clip(&path) {
+        match store.delete(app, &entry.key) {
             Ok(was_there) => {
                 catalog.bury(&app.app, &entry.id)?;
                 buried += usize::from(was_there);
             }
             Err(error) => {
-                tracing::error!(path = %path.display(), %error, "cannot remove a clip");
+                tracing::error!(app = app.app, key = entry.key, %error, "cannot remove a clip");
             }
         }
     }
     Ok(buried)
 }
 
-fn record_of(app: &AppPaths, found: &storage::FoundClip) -> io::Result<Option<ClipRecord>> {
-    let record = match read_record(&found.path) {
+fn record_of(
+    store: &dyn ClipStore,
+    app: &AppPaths,
+    found: &FoundClip,
+) -> io::Result<Option<ClipRecord>> {
+    let record = match store.read_record(found) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         Err(error) => {
             tracing::warn!(path = %found.path.display(), %error, "cannot read a clip");

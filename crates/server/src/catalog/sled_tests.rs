@@ -172,7 +172,7 @@ fn clips_that_a_crash_left_without_entry_get_all_of_it() {
     catalog.commit_clip("live", &clip(3), None, &[]).unwrap();
     catalog.delete_clip("live", &clip(3).id).unwrap();
 
-    let store = crate::storage::ClipStore::default();
+    let store = crate::storage::LocalStore::default();
     let hooks = |entry: &ClipEntry| vec![hook(entry.id.parse().unwrap())];
     let done = super::super::reconcile(&catalog, &store, &app, false, &hooks).unwrap();
     assert_eq!((done.adopted, done.buried, done.unfinished), (1, 1, 2));
@@ -184,7 +184,7 @@ fn clips_that_a_crash_left_without_entry_get_all_of_it() {
     assert!(!streams.path().join(clip(3).file_name).exists());
     let again = super::super::reconcile(&catalog, &store, &app, false, &hooks).unwrap();
     assert_eq!(again, super::super::Reconciled::default());
-    let rebuilt = super::super::rebuild(&catalog, &app).unwrap();
+    let rebuilt = super::super::rebuild(&catalog, &store, &app).unwrap();
     assert_eq!((rebuilt.clips, rebuilt.unknown), (1, 2));
     assert_eq!(catalog.clip("live", &clip(1).id).unwrap(), Some(adopted));
 }

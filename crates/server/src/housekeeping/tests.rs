@@ -4,6 +4,7 @@ use std::path::Path;
 use super::*;
 use crate::catalog::SledCatalog;
 use crate::domain::ClipEntry;
+use crate::storage::LocalStore;
 
 fn clip(catalog: &dyn Catalog, folder: &Path, number: i64, age_ms: i64) -> ClipEntry {
     let clip_id = format!("{number:024}");
@@ -25,7 +26,7 @@ fn the_oldest_go_first_and_none_that_is_read() {
     let data = tempfile::tempdir().unwrap();
     let streams = tempfile::tempdir().unwrap();
     let catalog = SledCatalog::open(data.path()).unwrap().catalog;
-    let store = ClipStore::default();
+    let store = LocalStore::default();
     let clips: Vec<_> = (0..5)
         .map(|n| clip(&catalog, streams.path(), n, 10_000 - n * 1000))
         .collect();
@@ -33,7 +34,7 @@ fn the_oldest_go_first_and_none_that_is_read() {
     assert_eq!(retain(&catalog, &store, &app).unwrap(), 0);
 
     app.retention.max_bytes = Some(30);
-    let lease = store.lease(&streams.path().join(&clips[0].file_name));
+    let lease = store.usage().lease(&app.paths(), &clips[0].key);
     assert_eq!(retain(&catalog, &store, &app).unwrap(), 2);
     let left = |n: usize| streams.path().join(&clips[n].file_name).exists();
     assert_eq!([0, 1, 2, 3, 4].map(left), [true, false, false, true, true]);
@@ -66,7 +67,7 @@ fn only_clips_that_nothing_points_to_are_cleaned_up() {
         fs::write(sub.join(name), b"x").unwrap();
     }
     let app = AppSettings::new("live", streams.path()).paths();
-    let store = ClipStore::default();
+    let store = LocalStore::default();
     let swept = |removed| Swept {
         removed,
         failed: Vec::new(),
@@ -77,7 +78,7 @@ fn only_clips_that_nothing_points_to_are_cleaned_up() {
     for name in [&part, "recording.mp4", "cam.m3u8"] {
         assert!(streams.path().join(name).exists() && sub.join(name).exists());
     }
-    assert!(delete_clip(&catalog, &app, &known.id).unwrap());
+    assert!(delete_clip(&catalog, &store, &app, &known.id).unwrap());
     assert!(!streams.path().join(&known.file_name).exists());
-    assert!(!delete_clip(&catalog, &app, &known.id).unwrap());
+    assert!(!delete_clip(&catalog, &store, &app, &known.id).unwrap());
 }

@@ -6,10 +6,9 @@
 mod conditions;
 mod uris;
 
-use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::ops::Range;
-use std::path::{Path as FilePath, PathBuf};
+use std::path::Path as FilePath;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,7 +29,9 @@ use super::ant_media::json::ApiResult;
 use super::virtual_clips::{PlaylistQuery, WindowQuery};
 use super::{Shared, blocking};
 use crate::recorder::{VirtualClip, WindowPlaylist};
-use crate::storage::{AppPaths, ClipBody, ClipStore, Lease};
+use crate::storage::{
+    AppPaths, Blocks, ClipBody, ClipContent, ClipStore, FileContent, Lease, OpenClip, open_inside,
+};
 
 /// Read at a time: large, as each piece costs a change of threads.
 const PIECE: usize = 1 << 20;
@@ -126,7 +127,7 @@ pub(super) async fn get(
     let app = web.settings.borrow().app(&app).map(|app| app.paths());
     let (paths, store) = (app.ok_or_else(missing)?, web.store.clone());
     let content_type = content_type(&path).ok_or_else(missing)?;
-    let found = blocking(move || Ok::<_, Fault>(open(&paths, &store, &path))).await?;
+    let found = blocking(move || Ok::<_, Fault>(open(&paths, &*store, &path))).await?;
     let found = found.ok_or_else(missing)?;
     Ok(answer(found, content_type, &method, &headers))
 }
@@ -141,7 +142,7 @@ pub(super) async fn stored(
 ) -> Result<Response, Fault> {
     let (paths, store) = (app.paths(), web.store.clone());
     let path = entry.key.clone();
-    let found = blocking(move || Ok::<_, Fault>(open(&paths, &store, &path))).await?;
+    let found = blocking(move || Ok::<_, Fault>(open(&paths, &*store, &path))).await?;
     let found = found.ok_or_else(|| Fault::missing("There is no such file"))?;
     Ok(answer(found, "video/mp4", method, headers))
 }
@@ -160,12 +161,20 @@ struct Found {
 }
 
 enum Content {
-    File(Arc<File>, Lease),
+    /// Of a stored clip, or of a file beside a playlist, which nothing sweeps.
+    Stored(Arc<dyn ClipContent>, Option<Lease>),
     Clip(Arc<VirtualClip>),
     Bytes(Bytes),
 }
 
 impl Found {
+    fn of_clip(clip: OpenClip) -> Self {
+        Self {
+            version: Version::new(clip.len, clip.modified),
+            content: Content::Stored(clip.content, Some(clip.lease)),
+        }
+    }
+
     fn of_text(text: String) -> Self {
         let bytes = Bytes::from(text);
         Self {
@@ -175,52 +184,39 @@ impl Found {
     }
 }
 
-fn open(app: &AppPaths, store: &ClipStore, path: &str) -> Option<Found> {
+fn open(app: &AppPaths, store: &dyn ClipStore, path: &str) -> Option<Found> {
     let plain = |part: &str| {
         !part.is_empty() && !part.starts_with('.') && !part.contains(['\\', '\0', '/'])
     };
     if !path.split('/').all(plain) {
         return None;
     }
+    let clip = || store.open(app, path).ok().flatten().map(Found::of_clip);
+    let file = || open_below(&app.streams_dir, path).ok().flatten();
     // A clip first where clips are, anything else first where streams are.
-    let mut roots: Vec<_> = app.roots().collect();
-    if !path.ends_with(".mp4") {
-        roots.reverse();
+    if path.ends_with(".mp4") {
+        clip().or_else(file)
+    } else {
+        file().or_else(clip)
     }
-    roots
-        .into_iter()
-        .find_map(|root| open_below(root, path, store).ok().flatten())
 }
 
-fn open_below(root: &FilePath, path: &str, store: &ClipStore) -> io::Result<Option<Found>> {
-    let asked = root.join(path);
-    let root = root.canonicalize()?;
-    let real: PathBuf = asked.canonicalize()?;
-    // Links may lead about inside the folder, and not out of it.
-    let Ok(inside) = real.strip_prefix(&root) else {
+fn open_below(root: &FilePath, path: &str) -> io::Result<Option<Found>> {
+    let Some((file, metadata)) = open_inside(root, path)? else {
         return Ok(None);
     };
-    let hidden = |part: &std::ffi::OsStr| part.as_encoded_bytes().starts_with(b".");
-    if inside.iter().any(hidden) {
-        return Ok(None);
-    }
-    let lease = store.lease(&asked);
-    // A pipe would hold up whoever opens it.
-    if !std::fs::metadata(&real)?.is_file() {
-        return Ok(None);
-    }
-    let file = File::open(&real)?;
-    let metadata = file.metadata()?;
     if path.ends_with(".m3u8") && uris::may_need_escapes(path) && metadata.len() <= LONGEST_PLAYLIST
     {
-        let text = std::fs::read(&real)?;
-        let folder = asked.parent().unwrap_or(&root);
+        let mut text = Vec::new();
+        file.take(LONGEST_PLAYLIST).read_to_end(&mut text)?;
+        let asked = root.join(path);
+        let folder = asked.parent().unwrap_or(root);
         let text = uris::escaped(&String::from_utf8_lossy(&text), folder);
         return Ok(Some(Found::of_text(text)));
     }
-    Ok(metadata.is_file().then(|| Found {
+    Ok(Some(Found {
         version: Version::of(&metadata),
-        content: Content::File(Arc::new(file), lease),
+        content: Content::Stored(Arc::new(FileContent::new(file)), None),
     }))
 }
 
@@ -282,10 +278,14 @@ fn value(text: String) -> Option<HeaderValue> {
 
 /// What is left to be sent.
 enum Pieces {
-    File {
-        file: Arc<File>,
+    Stored {
+        content: Arc<dyn ClipContent>,
         part: Range<u64>,
-        _lease: Lease,
+        lease: Option<Lease>,
+    },
+    Open {
+        blocks: Box<dyn Blocks>,
+        _lease: Option<Lease>,
     },
     Clip {
         reader: ClipReader<Arc<FileSource>>,
@@ -297,10 +297,10 @@ enum Pieces {
 impl Pieces {
     fn of(content: Content, part: Range<u64>) -> Self {
         match content {
-            Content::File(file, lease) => Self::File {
-                file,
+            Content::Stored(content, lease) => Self::Stored {
+                content,
                 part,
-                _lease: lease,
+                lease,
             },
             Content::Clip(clip) => Self::Clip {
                 reader: clip.reader(part),
@@ -316,11 +316,18 @@ impl Pieces {
     /// Reads the next one; an empty one at the end.
     fn next(&mut self) -> io::Result<Bytes> {
         match self {
-            Self::File { file, part, .. } => {
-                let bytes = read(file, part.start, part.end)?;
-                part.start += bytes.len() as u64;
-                Ok(bytes)
+            Self::Stored {
+                content,
+                part,
+                lease,
+            } => {
+                *self = Self::Open {
+                    blocks: content.open_range(part.clone())?,
+                    _lease: lease.take(),
+                };
+                self.next()
             }
+            Self::Open { blocks, .. } => blocks.next(PIECE),
             Self::Bytes(bytes) => Ok(std::mem::take(bytes)),
             Self::Clip { reader, .. } => {
                 let read = reader.next_block(PIECE);
@@ -362,11 +369,11 @@ pub(super) fn stream(mut clip: ClipBody, lease: Lease) -> Body {
         let _lease = lease;
         let mut at = 0;
         while at < clip.len {
-            let Some((file, to)) = clip.beyond(at).await else {
+            let Some((content, to)) = clip.beyond(at).await else {
                 return sender.abort(io::Error::other("the clip could not be made"));
             };
             while at < to {
-                match piece(&file, at, to).await {
+                match piece(&content, at..to).await {
                     Ok(bytes) => {
                         at += bytes.len() as u64;
                         if !send(&mut sender, bytes).await {
@@ -381,31 +388,12 @@ pub(super) fn stream(mut clip: ClipBody, lease: Lease) -> Body {
     Body::new(body)
 }
 
-/// Reads the next piece of a file, beside the threads that serve connections.
-async fn piece(file: &Arc<File>, at: u64, end: u64) -> io::Result<Bytes> {
-    let file = Arc::clone(file);
-    let read = tokio::task::spawn_blocking(move || read(&file, at, end));
+/// Reads the first piece of what is wanted, beside the threads that serve connections.
+async fn piece(content: &Arc<dyn ClipContent>, wanted: Range<u64>) -> io::Result<Bytes> {
+    let content = Arc::clone(content);
+    let read = tokio::task::spawn_blocking(move || content.open_range(wanted)?.next(PIECE));
     read.await
         .unwrap_or_else(|error| Err(io::Error::other(error)))
-}
-
-/// Reads the next piece of a file; nothing where `at` is the end.
-fn read(file: &File, at: u64, end: u64) -> io::Result<Bytes> {
-    let len = usize::try_from(end - at).unwrap_or(PIECE).min(PIECE);
-    if len == 0 {
-        return Ok(Bytes::new());
-    }
-    // Memory that need not be zeroed first.
-    let mut bytes = Vec::with_capacity(len);
-    let room = rustix::buffer::spare_capacity(&mut bytes);
-    let count = rustix::io::pread(file, room, at)?;
-    if count == 0 {
-        // Cut short while it was being sent.
-        return Err(io::ErrorKind::UnexpectedEof.into());
-    }
-    // There may have been room for more.
-    bytes.truncate(len);
-    Ok(Bytes::from(bytes))
 }
 
 /// Hands a piece to the client; false when it is gone.

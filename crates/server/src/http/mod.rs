@@ -99,7 +99,7 @@ pub struct Web {
     /// Clips, broadcasts and webhooks.
     pub catalog: Arc<dyn Catalog>,
     /// The clip files.
-    pub store: ClipStore,
+    pub store: Arc<dyn ClipStore>,
     /// Who cuts.
     pub clipping: Arc<dyn Clipping>,
 }

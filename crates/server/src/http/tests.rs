@@ -172,7 +172,7 @@ impl Site {
         let web = Web {
             settings,
             catalog: Arc::clone(&catalog) as Arc<dyn Catalog>,
-            store: ClipStore::default(),
+            store: Arc::new(storage::LocalStore::default()),
             clipping: Arc::clone(&stub) as Arc<dyn Clipping>,
         };
         let (router, description) = router(web.clone());

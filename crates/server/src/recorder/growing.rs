@@ -5,7 +5,6 @@
 //! file away, and where it turns out not to be the clip, or cannot be written, the clip is made as any
 //! other.
 
-use std::fs::File;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +18,7 @@ use super::line::ticks;
 use super::session::{Recording, Session};
 use super::shared::Shared;
 use crate::domain::clip_id;
-use crate::storage::{NewClip, StorageError};
+use crate::storage::{NewClip, Room, StorageError};
 
 /// Media that ends nearer to the boundary than this waits for it, in 90 kHz ticks: what belongs to
 /// which clip is decided there.
@@ -30,10 +29,6 @@ const SHORT: u32 = 4;
 
 /// Segments written at a time: who has to catch up does so by and by.
 const AT_A_TIME: usize = 4;
-
-/// The disk is told to begin to write whenever so much has come: about a segment, as many streams that
-/// begin together would otherwise be told together.
-const KICK: u64 = 256 << 10;
 
 /// Written at a time when the clip is complete.
 const BLOCK: usize = 1 << 20;
@@ -46,8 +41,6 @@ pub(crate) struct Growing {
     pub(crate) vod_id: String,
     clip: GrowingClip,
     file: NewClip,
-    /// Up to where the disk was told to write.
-    kicked: u64,
 }
 
 /// How far the periodic clip in the making is written.
@@ -171,10 +164,15 @@ impl Writing {
         };
         let vod_id = clip_id();
         let sub_folder = self.sub_folder.as_deref();
-        let file = shared.store.begin(&app.paths(), &vod_id, sub_folder)?;
+        let room = Room {
+            head: clip.end(),
+            len: None,
+        };
+        let file = shared
+            .store
+            .begin(&app.paths(), &vod_id, sub_folder, room)?;
         Ok(Some(Box::new(Growing {
             mark: self.mark,
-            kicked: clip.end(),
             clip,
             vod_id,
             file,
@@ -189,7 +187,6 @@ impl Growing {
         let fresh = writing.fresh.as_ref();
         let source = FileSource::default();
         let mut block = Vec::new();
-        let at = self.clip.end();
         for _ in 0..AT_A_TIME {
             let number = self.clip.next();
             let placed = timeline.segments().iter().rev();
@@ -206,19 +203,8 @@ impl Growing {
                 return Ok(false);
             }
         }
-        self.write(&block, at)?;
-        let end = self.clip.end();
-        if end - self.kicked >= KICK {
-            begin_writing(self.file.file(), self.kicked, end);
-            self.kicked = end;
-        }
+        self.file.append(&block)?;
         Ok(true)
-    }
-
-    fn write(&self, bytes: &[u8], at: u64) -> Result<(), StorageError> {
-        use std::os::unix::fs::FileExt;
-        let written = self.file.file().write_all_at(bytes, at);
-        written.map_err(|error| StorageError::of(self.file.path(), error))
     }
 
     /// Lays the clip out; `None` when what was written is not what it begins with.
@@ -252,36 +238,17 @@ impl Grown {
 
     /// Writes what is missing.
     pub(crate) fn complete(self) -> Result<NewClip, StorageError> {
-        use std::os::unix::fs::FileExt;
         let source = FileSource::default();
-        let missing = [self.written.end..self.layout.len(), 0..self.written.start];
-        for range in missing {
-            let mut at = range.start;
-            let mut reader = ClipReader::new(Arc::clone(&self.layout), &source).within(range);
-            while reader.remaining() > 0 {
-                let block = reader.next_block(BLOCK).map_err(StorageError::Clip)?;
-                let written = self.file.file().write_all_at(&block, at);
-                written.map_err(|error| StorageError::of(self.file.path(), error))?;
-                at += block.len() as u64;
-            }
+        let mut file = self.file;
+        let read = |range| ClipReader::new(Arc::clone(&self.layout), &source).within(range);
+        let mut tail = read(self.written.end..self.layout.len());
+        while tail.remaining() > 0 {
+            file.append(&tail.next_block(BLOCK).map_err(StorageError::Clip)?)?;
         }
-        Ok(self.file)
+        let mut head = read(0..self.written.start);
+        while head.remaining() > 0 {
+            file.append_head(&head.next_block(BLOCK).map_err(StorageError::Clip)?)?;
+        }
+        Ok(file)
     }
 }
-
-/// Has the disk write a stretch of a file, and waits for nothing: what is left when the clip is complete
-/// is then written soon. That the system may also forget what it has written does no harm.
-#[cfg(target_os = "linux")]
-fn begin_writing(file: &File, from: u64, to: u64) {
-    use rustix::fs::{Advice, fadvise};
-    // posix_fadvise(2): of dirty pages the writing is begun.
-    let _ = fadvise(
-        file,
-        from,
-        std::num::NonZeroU64::new(to - from),
-        Advice::DontNeed,
-    );
-}
-
-#[cfg(not(target_os = "linux"))]
-fn begin_writing(_: &File, _: u64, _: u64) {}

@@ -17,7 +17,7 @@ use crate::metrics::{
     CLIP_BYTES, CLIP_DURATION, CLIP_LATENESS, CLIP_SECONDS, CLIPS_AHEAD, CLIPS_ANEW, CLIPS_FAILED,
     CLIPS_MADE,
 };
-use crate::storage::{BodySender, ClipRecord};
+use crate::storage::{self, BodySender, ClipRecord};
 use crate::webhooks;
 
 /// A clip that is to be made.
@@ -181,7 +181,7 @@ fn make_one(
             let tee = begun(&entry, layout.len());
             let record = ClipRecord::new(app.name(), &entry, boundary);
             let (paths, source) = (app.paths(), FileSource::default());
-            shared.store.store(&paths, &record, &layout, &source, tee)?
+            storage::store(&*shared.store, &paths, &record, &layout, &source, tee)?
         }
     };
     let settings = app.settings();
@@ -194,14 +194,14 @@ fn make_one(
         .commit_clip(app.name(), &entry, moved, &hooks)
     {
         Ok(()) => {
-            if let Some(script) = settings.finish_script() {
-                shared.scripts.run(&script, &stored.path, app.name());
+            if let (Some(script), Some(path)) = (settings.finish_script(), &stored.path) {
+                shared.scripts.run(&script, path, app.name());
             }
             stored.keep();
             Ok((entry, samples))
         }
         Err(error) => {
-            stored.discard();
+            stored.discard(&*shared.store, &app.paths());
             Err(error.into())
         }
     }

@@ -108,7 +108,7 @@ impl Recorders {
     pub fn start(
         settings: watch::Receiver<Arc<Settings>>,
         catalog: Arc<dyn Catalog>,
-        store: ClipStore,
+        store: Arc<dyn ClipStore>,
     ) -> io::Result<Self> {
         let now = Arc::clone(&settings.borrow());
         let cores = std::thread::available_parallelism().map_or(2, usize::from);

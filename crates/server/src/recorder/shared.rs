@@ -20,7 +20,7 @@ pub(crate) struct Shared {
     pub(crate) pool: Pool,
     pub(crate) spool: Arc<Spool>,
     pub(crate) catalog: Arc<dyn Catalog>,
-    pub(crate) store: ClipStore,
+    pub(crate) store: Arc<dyn ClipStore>,
     pub(crate) troubles: Troubles,
     /// No new work is begun.
     pub(crate) draining: AtomicBool,

@@ -1,20 +1,21 @@
 //! A clip as an HTTP body while it is being stored.
 //!
-//! The body reads from the very file that is written, as far as it is written: a slow client holds
-//! up nothing and costs no memory, and an open file stays whole whatever becomes of its name.
+//! The body reads the very content that is written, as far as it is written: a slow client holds
+//! up nothing and costs no memory, and the content stays whole whatever becomes of the clip.
 
-use std::fs::File;
 use std::sync::Arc;
 
 use tokio::sync::watch;
+
+use super::ClipContent;
 
 /// How far a clip has come.
 #[derive(Debug, Clone, Default)]
 enum Progress {
     #[default]
     Waiting,
-    Growing(Arc<File>, u64),
-    Done(Arc<File>),
+    Growing(Arc<dyn ClipContent>, u64),
+    Done(Arc<dyn ClipContent>),
 }
 
 /// A pair: what stores the clip takes the one, what answers the client the other.
@@ -29,7 +30,7 @@ pub fn body(len: u64) -> (BodySender, ClipBody) {
 pub struct BodySender(watch::Sender<Progress>);
 
 impl BodySender {
-    pub(crate) fn begin(self, file: Arc<File>) -> Growing {
+    pub(crate) fn begin(self, file: Arc<dyn ClipContent>) -> Growing {
         Growing {
             sender: self.0,
             file,
@@ -41,7 +42,7 @@ impl BodySender {
 #[derive(Debug)]
 pub(crate) struct Growing {
     sender: watch::Sender<Progress>,
-    file: Arc<File>,
+    file: Arc<dyn ClipContent>,
 }
 
 impl Growing {
@@ -68,7 +69,7 @@ pub struct ClipBody {
 impl ClipBody {
     /// Waits until there is more than `at` bytes: the file, and how many there are. `None` when
     /// the clip failed.
-    pub(crate) async fn beyond(&mut self, at: u64) -> Option<(Arc<File>, u64)> {
+    pub(crate) async fn beyond(&mut self, at: u64) -> Option<(Arc<dyn ClipContent>, u64)> {
         let len = self.len;
         // The last byte is held back until the clip is whole and the catalog knows it: a client
         // that has all of them has a clip that lasts, and finds its entry.

@@ -6,9 +6,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::unnamed::Unnamed;
-use crate::catalog::Boundary;
-use crate::domain::ClipEntry;
+use super::local::Unnamed;
+use crate::domain::{Boundary, ClipEntry};
 
 /// The version that is written.
 const VERSION: u32 = 1;
@@ -86,10 +85,7 @@ pub(crate) fn parse(text: &[u8]) -> Option<ClipRecord> {
 
 /// The record of the clip at `path`, its `fileSize` that of the file. Clips of the first versions
 /// carry it inside. `None` where there is none.
-///
-/// # Errors
-/// When the clip cannot be read.
-pub fn read_record(path: &Path) -> io::Result<Option<ClipRecord>> {
+pub(super) fn of_clip(path: &Path) -> io::Result<Option<ClipRecord>> {
     let mut file = File::open(path)?;
     let len = file.metadata()?.len();
     let beside = match read(&record_path(path)) {

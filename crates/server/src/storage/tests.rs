@@ -1,4 +1,8 @@
+use std::fs;
+use std::io::{Read, Seek, SeekFrom};
+
 use super::*;
+use crate::domain::ClipEntry;
 
 fn app(folder: &Path) -> AppPaths {
     AppPaths {
@@ -34,7 +38,7 @@ fn only_files_with_the_names_of_clips_are_found() {
     .unwrap();
     std::os::unix::fs::symlink(elsewhere.path(), folder.path().join("link")).unwrap();
 
-    let found = find_clips(&app(folder.path())).unwrap();
+    let found = LocalStore::default().list(&app(folder.path())).unwrap();
     let mut names: Vec<_> = found.iter().map(|clip| clip.key.as_str()).collect();
     names.sort_unstable();
     let b = format!("sub/{}.mp4", "b".repeat(24));
@@ -55,19 +59,20 @@ fn only_files_with_the_names_of_clips_are_found() {
 
 #[test]
 fn a_lease_lasts_as_long_as_its_longest_reader() {
-    let store = ClipStore::default();
-    let path = Path::new("/a");
-    let first = store.lease(path);
-    let second = store.lease(path);
+    let store = LocalStore::default();
+    let (app, usage) = (app(Path::new("/s")), store.usage());
+    let first = usage.lease(&app, "a");
+    let second = usage.lease(&app, "a");
     drop(first);
-    assert!(store.in_use(path));
+    assert!(usage.in_use(&app, "a"));
     drop(second);
-    assert!(!store.in_use(path));
+    assert!(!usage.in_use(&app, "a"));
 }
 
 fn record(metadata: &str) -> ClipRecord {
     let entry = ClipEntry {
         id: "x".repeat(24),
+        key: format!("{}.mp4", "x".repeat(24)),
         metadata: Some(metadata.to_owned()),
         ..ClipEntry::default()
     };
@@ -78,55 +83,94 @@ fn record(metadata: &str) -> ClipRecord {
 fn a_record_is_found_beside_its_clip() {
     let folder = tempfile::tempdir().unwrap();
     let app = app(folder.path());
-    let store = ClipStore::default();
+    let store = LocalStore::default();
     let record = record("m");
-    let clip = store.begin(&app, &record.entry.id, None).unwrap();
-    clip.file().as_ref().write_all(b"0123456789").unwrap();
-    assert!(store.in_making(&record.entry.id));
+    let mut clip = store
+        .begin(&app, &record.entry.id, None, Room::default())
+        .unwrap();
+    clip.append(b"0123456789").unwrap();
+    assert!(store.usage().in_making(&record.entry.id));
     let stored = clip.publish(&record).unwrap();
     assert_eq!(
-        (stored.bytes, fs::read(&stored.path).unwrap().len()),
+        (
+            stored.bytes,
+            fs::read(stored.path.as_ref().unwrap()).unwrap().len()
+        ),
         (10, 10)
     );
-    let read = read_record(&stored.path).unwrap().unwrap();
+    let read = record::of_clip(stored.path.as_ref().unwrap())
+        .unwrap()
+        .unwrap();
     assert_eq!(read.entry.bytes, 10);
     assert_eq!(read.entry.metadata, record.entry.metadata);
-    let path = stored.path.clone();
+    let path = stored.path.clone().unwrap();
     drop(stored);
 
-    let found = find_clips(&app).unwrap();
+    let found = LocalStore::default().list(&app).unwrap();
     assert_eq!(found.len(), 2);
     assert!(
         found
             .iter()
-            .all(|found| !found.is_stray_record(&app, &store))
+            .all(|found| !store.is_stray_record(&app, found))
     );
     // As a crash between the two leaves it.
     fs::remove_file(&path).unwrap();
-    let found = find_clips(&app).unwrap();
-    assert!(found[0].is_stray_record(&app, &store));
+    let found = LocalStore::default().list(&app).unwrap();
+    assert!(store.is_stray_record(&app, &found[0]));
     let other = AppPaths {
         app: "other".into(),
         ..app.clone()
     };
-    assert!(!found[0].is_stray_record(&other, &store));
+    assert!(!store.is_stray_record(&other, &found[0]));
     fs::write(&path, b"clip").unwrap();
-    assert!(remove_clip(&path).unwrap());
-    assert!(find_clips(&app).unwrap().is_empty());
-    assert!(!remove_clip(&path).unwrap());
+    assert!(store.delete(&app, &record.entry.key).unwrap());
+    assert!(LocalStore::default().list(&app).unwrap().is_empty());
+    assert!(!store.delete(&app, &record.entry.key).unwrap());
 }
 
 #[test]
 fn nothing_is_left_of_a_clip_that_is_given_up() {
     let folder = tempfile::tempdir().unwrap();
-    let store = ClipStore::default();
-    let clip = store
-        .begin(&app(folder.path()), &"x".repeat(24), None)
+    let store = LocalStore::default();
+    let mut clip = store
+        .begin(&app(folder.path()), &"x".repeat(24), None, Room::default())
         .unwrap();
-    clip.file().as_ref().write_all(b"0123456789").unwrap();
+    clip.append(b"0123456789").unwrap();
     drop(clip);
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
-    assert!(!store.in_making(&"x".repeat(24)));
+    assert!(!store.usage().in_making(&"x".repeat(24)));
+}
+
+#[test]
+fn the_head_of_a_clip_comes_last_and_must_be_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let (app, store, record) = (app(folder.path()), LocalStore::default(), record("m"));
+    let begin = || {
+        let room = Room { head: 4, len: None };
+        let mut clip = store.begin(&app, &record.entry.id, None, room).unwrap();
+        clip.append(b"45").unwrap();
+        clip.append(b"6789").unwrap();
+        clip.append_head(b"0").unwrap();
+        clip
+    };
+    begin().publish(&record).unwrap_err();
+    assert!(store.open(&app, &record.entry.key).unwrap().is_none());
+    let mut clip = begin();
+    clip.append_head(b"1234").unwrap_err();
+    clip.append_head(b"123").unwrap();
+    let mut text = String::new();
+    let mut content = Seekable::new(clip.content()).unwrap();
+    content.seek(SeekFrom::Start(3)).unwrap();
+    content.read_to_string(&mut text).unwrap();
+    assert_eq!(text, "3456789");
+    drop(clip.publish(&record).unwrap());
+    let open = store.open(&app, &record.entry.key).unwrap().unwrap();
+    assert!(open.len == 10 && store.usage().in_use(&app, &record.entry.key));
+    let mut blocks = open.content.open_range(2..7).unwrap();
+    let mut next = || blocks.next(3).unwrap();
+    assert_eq!([next(), next(), next()], ["234", "56", ""]);
+    assert!(store.delete(&app, &record.entry.key).unwrap());
+    assert!(store.list(&app).unwrap().is_empty());
 }
 
 #[test]
@@ -141,18 +185,18 @@ fn a_record_of_the_first_versions_is_found_in_the_clip() {
     bytes.extend(clipmill_mp4::METADATA_UUID);
     bytes.extend(&content);
     fs::write(&path, &bytes).unwrap();
-    let read = read_record(&path).unwrap().unwrap();
+    let read = record::of_clip(&path).unwrap().unwrap();
     assert_eq!(read.entry.bytes, bytes.len() as u64);
     assert_eq!(read.entry.metadata, record.entry.metadata);
     fs::write(&path, &bytes[..bytes.len() - 1]).unwrap();
-    assert_eq!(read_record(&path).unwrap(), None);
+    assert_eq!(record::of_clip(&path).unwrap(), None);
     fs::write(&path, b"nothing of ours").unwrap();
-    assert_eq!(read_record(&path).unwrap(), None);
+    assert_eq!(record::of_clip(&path).unwrap(), None);
 }
 
 #[tokio::test]
 async fn a_body_follows_its_file_and_fails_with_it() {
-    let file = Arc::new(tempfile::tempfile().unwrap());
+    let file: Arc<dyn ClipContent> = Arc::new(FileContent::new(tempfile::tempfile().unwrap()));
     let (sender, mut taken) = body(10);
     let growing = sender.begin(Arc::clone(&file));
     growing.reached(4);

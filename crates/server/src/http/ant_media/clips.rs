@@ -246,7 +246,7 @@ async fn cut(
         );
     };
     let gaps = gaps_header(&entry.gaps);
-    let lease = web.store.lease(&app.paths().clip_path(&entry));
+    let lease = web.store.usage().lease(&app.paths(), &entry.key);
     let text = |text: String| HeaderValue::try_from(text).map_err(Fault::internal);
     let name = text(format!("attachment; filename=\"{}.mp4\"", entry.id))?;
     let headers = [
@@ -297,7 +297,7 @@ pub(in crate::http) async fn clean_up(
     Extension(app): App,
 ) -> Result<Json<ApiResult>, Fault> {
     let paths = app.paths();
-    let swept = blocking(move || remove_unlisted(&*web.catalog, &web.store, &paths)).await?;
+    let swept = blocking(move || remove_unlisted(&*web.catalog, &*web.store, &paths)).await?;
     if !swept.failed.is_empty() {
         let failed = swept.failed.iter().map(|key| json::file_path(key));
         let files = failed.collect::<Vec<_>>().join(",");

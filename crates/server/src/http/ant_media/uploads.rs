@@ -4,7 +4,6 @@
 //! that every player opens as `{vodId}.mp4` and that is as long as its entry says, and nothing here could
 //! make such a file of the others.
 
-use std::io::Write;
 use std::sync::Arc;
 
 use axum::Extension;
@@ -18,7 +17,7 @@ use crate::domain::{ClipEntry, clip_id, now_ms};
 use crate::http::answer::{Fault, Json, Query};
 use crate::http::form::{Form, Upload};
 use crate::http::{App, Shared, Web, blocking};
-use crate::storage::{ClipRecord, NewClip, StorageError};
+use crate::storage::{ClipRecord, NewClip, Room, Seekable, StorageError};
 
 /// The longest name of a file, in bytes.
 const LONGEST_NAME: usize = 255;
@@ -88,15 +87,23 @@ async fn take(
     let begun_ms = now_ms();
     let (paths, store, id) = (app.paths(), web.store.clone(), clip_id());
     let mut entry = ClipEntry::upload(&id, &name);
-    let begin = move || store.begin(&paths, &id, None).map_err(refused);
-    let clip = Arc::new(blocking(begin).await?);
+    let begin = move || {
+        store
+            .begin(&paths, &id, None, Room::default())
+            .map_err(refused)
+    };
+    let mut clip = blocking(begin).await?;
     let mut bytes = None;
     while let Some(part) = form.next_part().await? {
         match part.as_str() {
             "file" if bytes.is_some() => {
                 return Err(Fault::bad("The form has two parts `file`"));
             }
-            "file" => bytes = Some(write(&mut form, &clip, longest).await?),
+            "file" => {
+                let (written, len) = write(&mut form, clip, longest).await?;
+                clip = written;
+                bytes = Some(len);
+            }
             "metadata" => {
                 let text = form.text(LONGEST_METADATA).await?;
                 entry.metadata = Some(text).filter(|text| !text.trim().is_empty());
@@ -110,9 +117,10 @@ async fn take(
     entry.bytes = bytes;
     entry.created_ms = begun_ms;
     entry.making_began_ms = begun_ms;
-    let (app, catalog) = (Arc::clone(app), web.catalog.clone());
+    let (app, catalog, store) = (Arc::clone(app), web.catalog.clone(), web.store.clone());
     let stored = blocking(move || {
-        match movie_duration(&mut clip.file().as_ref(), &Limits::default()) {
+        let mut content = Seekable::new(clip.content())?;
+        match movie_duration(&mut content, &Limits::default()) {
             Ok(duration) => {
                 entry.duration_ms = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
             }
@@ -120,12 +128,10 @@ async fn take(
             Err(error) => return Ok(not_supported(error.to_string())),
         }
         entry.making_ended_ms = now_ms();
-        let clip =
-            Arc::into_inner(clip).ok_or_else(|| Fault::internal("a file is still written"))?;
         let record = ClipRecord::new(&app.name, &entry, None);
         let stored = clip.publish(&record).map_err(refused)?;
         if let Err(error) = catalog.commit_clip(&app.name, &entry, None, &[]) {
-            stored.discard();
+            stored.discard(&*store, &app.paths());
             return Err(error.into());
         }
         stored.keep();
@@ -161,7 +167,11 @@ fn refused(error: StorageError) -> Fault {
 }
 
 /// Writes what is left of a part as it comes; says how long it is.
-async fn write(form: &mut Form<'_>, clip: &Arc<NewClip>, longest: u64) -> Result<u64, Fault> {
+async fn write(
+    form: &mut Form<'_>,
+    mut clip: NewClip,
+    longest: u64,
+) -> Result<(NewClip, u64), Fault> {
     let mut written = 0_u64;
     while let Some(piece) = form.piece().await? {
         written = written.saturating_add(piece.len() as u64);
@@ -169,12 +179,11 @@ async fn write(form: &mut Form<'_>, clip: &Arc<NewClip>, longest: u64) -> Result
             let message = format!("The file is longer than {longest} bytes");
             return Err(Fault::new(StatusCode::PAYLOAD_TOO_LARGE, message));
         }
-        let clip = Arc::clone(clip);
         let write = move || {
-            let written = clip.file().as_ref().write_all(&piece);
-            written.map_err(|error| refused(StorageError::of(clip.path(), error)))
+            clip.append(&piece).map_err(refused)?;
+            Ok::<_, Fault>(clip)
         };
-        blocking(write).await?;
+        clip = blocking(write).await?;
     }
-    Ok(written)
+    Ok((clip, written))
 }

@@ -151,9 +151,9 @@ pub(in crate::http) async fn delete_many(
 }
 
 async fn remove(web: &Web, app: &AppSettings, id: String) -> Result<ApiResult, Fault> {
-    let (paths, catalog) = (app.paths(), web.catalog.clone());
+    let (paths, catalog, store) = (app.paths(), web.catalog.clone(), web.store.clone());
     let unknown = format!("There is no vod with the id {id}");
-    let removed = blocking(move || delete_clip(&*catalog, &paths, &id)).await?;
+    let removed = blocking(move || delete_clip(&*catalog, &*store, &paths, &id)).await?;
     Ok(if removed {
         ApiResult::done("vod deleted")
     } else {

@@ -26,7 +26,8 @@ impl Version {
         Self::new(metadata.len(), modified)
     }
 
-    fn new(len: u64, modified: SystemTime) -> Self {
+    /// That of what is so long and was written then.
+    pub(super) fn new(len: u64, modified: SystemTime) -> Self {
         let since = modified
             .duration_since(UNIX_EPOCH)
             .unwrap_or(Duration::ZERO);

@@ -195,7 +195,7 @@ async fn the_first_bytes_of_a_clip_come_while_the_last_are_made() {
         .unwrap()
         .take()
         .unwrap()
-        .begin(Arc::clone(&file));
+        .begin(Arc::new(storage::FileContent::shared(Arc::clone(&file))));
     let mut next = async || body.frame().await.unwrap().unwrap().into_data().unwrap();
     file.write_all_at(b"01234", 0).unwrap();
     growing.reached(5);

@@ -14,14 +14,14 @@ use crate::recorder::virtual_clip::VirtualClips;
 use crate::schedule::Pool;
 use crate::scripts::Scripts;
 use crate::spool::Spool;
-use crate::storage::ClipStore;
+use crate::storage::LocalStore;
 
 fn shared(data: &Path) -> Arc<Shared> {
     Arc::new(Shared {
         pool: Pool::new(2).unwrap(),
         spool: Arc::new(Spool::open(data, u64::MAX).unwrap()),
         catalog: Arc::new(SledCatalog::open(data).unwrap().catalog),
-        store: ClipStore::default(),
+        store: Arc::new(LocalStore::default()),
         troubles: Troubles::default(),
         draining: AtomicBool::new(false),
         making: AtomicUsize::new(0),

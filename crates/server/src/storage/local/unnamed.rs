@@ -8,7 +8,7 @@ use std::sync::Arc;
 /// A file that goes away with the process unless it is given a name. Where the file system has no
 /// such files it has a dot-name for the time being, and a crash leaves it for the next start.
 #[derive(Debug)]
-pub(super) struct Unnamed {
+pub(in crate::storage) struct Unnamed {
     file: Arc<File>,
     /// The dot-name that it has if it must have one.
     path: PathBuf,
@@ -18,7 +18,7 @@ pub(super) struct Unnamed {
 
 impl Unnamed {
     /// Makes a file in `folder`; `hidden` is the name that it has if it must have one.
-    pub(super) fn new(folder: &Path, hidden: &str) -> io::Result<Self> {
+    pub(in crate::storage) fn new(folder: &Path, hidden: &str) -> io::Result<Self> {
         let path = folder.join(hidden);
         if let Some(file) = without_name(folder) {
             return Ok(Self {
@@ -40,12 +40,12 @@ impl Unnamed {
         })
     }
 
-    pub(super) fn file(&self) -> &Arc<File> {
+    pub(in crate::storage) fn file(&self) -> &Arc<File> {
         &self.file
     }
 
     /// Gives it its name.
-    pub(super) fn link(self, to: &Path) -> io::Result<()> {
+    pub(in crate::storage) fn link(self, to: &Path) -> io::Result<()> {
         match &self.hidden {
             Some(hidden) => fs::rename(&hidden.0, to),
             None => name(&self.file, to).or_else(|error| match error.kind() {
