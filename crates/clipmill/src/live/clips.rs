@@ -2,53 +2,34 @@
 
 use std::time::Duration;
 
-use super::boundary::{Anchor, Boundary, Mark};
+use super::boundary::{Boundary, Mark};
 use super::event::{Action, ActionId, CutJob, Failure, Grow, Moment, Purpose, SegmentId};
-use super::keeping::pause;
 use super::memory::TakenSegment;
+use super::periodic::Done;
 use super::recorder::{Job, Recorder};
 use super::request::Refusal;
 use super::session::{Session, WRITTEN};
-use super::state::{Beginning, Order, PeriodicClip, State};
+use super::state::{PeriodicClip, State};
 use crate::cut::{Bounds, Cut};
 use crate::timeline::Ticks;
-
-/// A clip whose media cannot be read is given up after so many tries.
-const TRIES: u32 = 4;
 
 impl Recorder {
     pub(super) fn begin_recording(&mut self, at: usize, mark: Mark) {
         let ordinal = self.ordinal();
-        let action = self.new_action(Job::Persist);
         let Some(session) = self.sessions.get_mut(at) else {
             return;
         };
-        if let State::Resuming(left_off) = &session.state
-            && !left_off.finished
-            && session.lost.is_none()
-        {
-            session.lost = Some(super::LostMedia {
-                from: left_off.instant(),
-                to: session.timeline().time_at(mark.ticks),
-                reason: super::LossReason::Missing,
-            });
+        let written = with_taken_before(self.boundary.as_ref(), session.written(mark, ordinal));
+        let boundary = session.begin(mark, written);
+        self.store(at, boundary);
+    }
+
+    /// Has a boundary stored that goes with no clip.
+    pub(super) fn store(&mut self, at: usize, boundary: Boundary) {
+        let action = self.new_action(Job::Persist);
+        if let Some(session) = self.sessions.get_mut(at) {
+            session.awaited = Some(action);
         }
-        session.from_the_start = session.state == State::Waiting(Ticks::MIN);
-        let boundary = Boundary {
-            lost: session.lost,
-            from_the_start: session.from_the_start,
-            ..session.written(mark, ordinal)
-        };
-        let boundary = with_taken_before(self.boundary.as_ref(), boundary);
-        let origin = std::mem::replace(&mut session.state, State::Off);
-        let begin = Beginning {
-            mark,
-            action,
-            boundary: boundary.clone(),
-            origin: origin.clone(),
-        };
-        session.state = origin;
-        session.go(State::Beginning(Box::new(begin)));
         self.act(Action::Persist { action, boundary });
     }
 
@@ -59,35 +40,36 @@ impl Recorder {
             .map_or(0, |boundary| boundary.ordinal)
     }
 
-    pub(super) fn cut(&mut self, at: usize, mut clip: PeriodicClip) {
-        clip.boundary.ordinal = self.ordinal() + 1;
-        clip.boundary = with_taken_before(self.boundary.as_ref(), clip.boundary);
+    pub(super) fn cut(&mut self, at: usize, clip: PeriodicClip) {
+        let ordinal = self.ordinal() + 1;
+        let Some((first, last)) = self.sessions.get(at).map(uses) else {
+            return;
+        };
+        let action = self.new_action(Job::Periodic(first, last));
         let Some(session) = self.sessions.get_mut(at) else {
             return;
         };
         let bounds = Bounds {
-            from: Some(session.clip_begins(clip.from)),
+            from: Some(session.clips().clip_begins(clip.from)),
             to: clip.to.map(|to| to.ticks),
         };
+        let written = session.written(clip.end, ordinal);
+        let written = with_taken_before(self.boundary.as_ref(), written);
         let purpose = Purpose::Periodic {
-            boundary: clip.boundary.clone(),
-            lost: session.lost,
+            boundary: session.clips_mut().cut(clip, written),
+            lost: session.clips().lost(),
             growing: session.growing.take(),
         };
-        let uses = uses(session);
-        let (id, timeline) = (session.id.clone(), session.timeline().clone());
-        let action = self.new_action(Job::Periodic(uses.0, uses.1));
-        if let Some(session) = self.sessions.get_mut(at) {
-            session.go(State::Cutting(Box::new(clip), action));
-        }
-        self.act(Action::Cut(Box::new(CutJob {
+        session.awaited = Some(action);
+        let job = CutJob {
             action,
-            session: id,
-            timeline,
+            session: session.id.clone(),
+            timeline: session.timeline().clone(),
             bounds,
             cut: Cut::Keyframe,
             purpose,
-        })));
+        };
+        self.act(Action::Cut(Box::new(job)));
     }
 
     /// Cuts a clip that was asked for, if one is due.
@@ -154,35 +136,31 @@ impl Recorder {
         let Some(session) = self.sessions.get_mut(at) else {
             return;
         };
-        let (clip, made) = match &session.state {
-            State::Beginning(begin) => {
-                let mark = begin.mark;
-                self.boundary = Some(begin.boundary.clone());
-                session.tries = 0;
-                session.go(State::Recording(mark));
-                return self.grow(at, now);
+        session.awaited = None;
+        match session.clips_mut().done() {
+            Some(Done::Begun(boundary)) => {
+                self.boundary = Some(boundary);
+                self.grow(at, now);
             }
-            State::Cutting(clip, _) => (clip.clone(), true),
-            State::Skipping(clip, _) => (clip.clone(), false),
-            _ => return,
-        };
-        self.boundary = Some(clip.boundary.clone());
-        let end = session.dealt_with(&clip, made);
-        if made {
-            self.spend(at, end);
+            Some(Done::Clip {
+                boundary,
+                until,
+                made,
+            }) => {
+                self.boundary = Some(boundary);
+                if made {
+                    self.spend(at, until);
+                }
+                self.trim(at, made);
+            }
+            None => {}
         }
-        self.trim(at, made);
     }
 
     /// The session that waits for the answer to this.
     pub(super) fn waits_for(&self, action: ActionId) -> Option<usize> {
-        self.sessions
-            .iter()
-            .position(|session| match &session.state {
-                State::Beginning(begin) => begin.action == action,
-                State::Cutting(_, waits) | State::Skipping(_, waits) => *waits == action,
-                _ => false,
-            })
+        let awaited = |session: &Session| session.awaited == Some(action);
+        self.sessions.iter().position(awaited)
     }
 
     pub(super) fn periodic_failed(&mut self, action: ActionId, failure: &Failure, now: Duration) {
@@ -192,63 +170,25 @@ impl Recorder {
         let Some(session) = self.sessions.get_mut(at) else {
             return;
         };
-        let state = session.state.clone();
-        if let (Failure::Lost(lost), State::Cutting(clip, _)) = (failure, &state)
+        session.awaited = None;
+        if let (Failure::Lost(lost), State::Cutting(_)) = (failure, session.clips().state())
             && !lost.is_empty()
         {
-            let clip = clip.clone();
-            return self.lose(at, lost, &clip);
+            return self.lose(at, lost);
         }
-        session.tries = session.tries.saturating_add(1);
-        let until = now.saturating_add(pause(failure, session.tries));
-        let next = match state {
-            State::Beginning(begin) => begin.origin.clone(),
-            State::Skipping(clip, action) => State::Skipping(clip, action),
-            State::Cutting(clip, _) => {
-                let given_up = *failure == Failure::Media && session.tries >= TRIES;
-                if given_up || *failure == Failure::Nothing {
-                    session.tries = 0;
-                    return self.skip(at, clip);
-                }
-                State::Recording(clip.from)
-            }
-            _ => return,
-        };
-        session.go(State::Pausing(until, Box::new(next)));
-    }
-
-    /// Nothing comes of a clip: recording goes on behind it, which is yet to be stored.
-    pub(super) fn skip(&mut self, at: usize, mut clip: Box<PeriodicClip>) {
-        // It is no clip, and counts as none.
-        clip.boundary.ordinal = self.ordinal();
-        let action = self.new_action(Job::Persist);
-        let lost = self.sessions.get(at).and_then(|session| session.lost);
-        clip.boundary.lost = lost;
-        let boundary = clip.boundary.clone();
-        if let Some(session) = self.sessions.get_mut(at) {
-            session.go(State::Skipping(clip, action));
+        if let Some(boundary) = session.clips_mut().failed(failure, now) {
+            self.store(at, boundary);
         }
-        self.act(Action::Persist { action, boundary });
     }
 
     /// The content of segments is lost: recording goes on without them from where it was.
-    pub(super) fn lose(&mut self, at: usize, lost: &[u64], clip: &PeriodicClip) {
+    fn lose(&mut self, at: usize, lost: &[u64]) {
         let ordinal = self.ordinal();
         let Some(session) = self.sessions.get_mut(at) else {
             return;
         };
-        let boundary = session.written(clip.from, ordinal);
-        let (before, gone) = session.lose(lost);
         session.growing = None;
-        let mut orders = std::mem::take(&mut session.orders);
-        for order in &mut orders {
-            if let Order::On(_, Some(from)) = order {
-                let found = Anchor::of(&before, *from).find(session.timeline());
-                *from = found.map_or(Ticks::MIN, |(at, _)| at);
-            }
-        }
-        session.orders = orders;
-        session.go(State::Resuming(Box::new(boundary)));
+        let (before, gone) = session.lose(lost, ordinal);
         let requests = self.requests.iter_mut();
         for request in requests.filter(|request| request.session == session.id) {
             request.move_to(&before, session.timeline());
@@ -287,7 +227,7 @@ impl Recorder {
         if let Some(until) = until.filter(|until| *until > now.elapsed)
             && let Some(session) = self.sessions.get_mut(at)
         {
-            session.go(State::Lingering(until));
+            session.clips_mut().go(State::Lingering(until));
         } else {
             self.remove(at);
         }

@@ -27,17 +27,12 @@ impl Recorder {
             let Some(session) = self.sessions.get_mut(at) else {
                 continue;
             };
-            match &session.state {
-                State::Pausing(until, next) if *until <= now.elapsed => match next.as_ref() {
-                    State::Skipping(clip, _) => {
-                        let clip = clip.clone();
-                        self.skip(at, clip);
+            match session.clips().state() {
+                State::Pausing(until, _) if *until <= now.elapsed => {
+                    if let Some(boundary) = session.clips_mut().try_again(now.elapsed) {
+                        self.store(at, boundary);
                     }
-                    next => {
-                        let next = next.clone();
-                        session.go(next);
-                    }
-                },
+                }
                 State::Lingering(until) if *until <= now.elapsed => self.remove(at),
                 _ => {}
             }
@@ -73,7 +68,7 @@ impl Recorder {
     /// When something is due that no event tells.
     pub(super) fn deadline(&self, now: Duration) -> Option<Duration> {
         let of_sessions = self.sessions.iter().flat_map(|session| {
-            let state = match &session.state {
+            let state = match session.clips().state() {
                 State::Pausing(until, _) | State::Lingering(until) => Some(*until),
                 _ => None,
             };

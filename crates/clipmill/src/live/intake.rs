@@ -8,7 +8,7 @@ use super::listing::{Listed, Listing};
 use super::memory::{Memory, Seen, version_of};
 use super::recorder::Recorder;
 use super::session::{Pending, Session, last_part, ticks};
-use super::state::{Order, State};
+use super::state::State;
 use crate::timeline::Ticks;
 
 /// Media of which only sequence numbers tell that it is missing is believed to be no longer than this,
@@ -106,7 +106,7 @@ impl Recorder {
                         self.begin(listing, now);
                         let from = lost.instant();
                         if let Some(session) = self.live_mut() {
-                            session.lost = Some(super::LostMedia {
+                            session.clips_mut().lack(super::LostMedia {
                                 from,
                                 to: None,
                                 reason: super::LossReason::WhileAway,
@@ -158,7 +158,7 @@ impl Recorder {
         let is_on = self.periodic.is_some();
         let session = self.begin_as(id, listing, now);
         if is_on {
-            session.go(State::Waiting(Ticks::MIN));
+            session.clips_mut().wait_for_media();
         }
     }
 
@@ -181,11 +181,8 @@ impl Recorder {
         let believed = self.believed.take_if(|believed| *believed == id);
         self.tell_unbelieved(true);
         let session = self.begin_as(id, listing, now);
-        session.has_clips = lost.ordinal > 0;
-        session.lost = lost.lost;
-        session.from_the_start = lost.from_the_start;
         session.announced = believed.is_some();
-        session.go(State::Resuming(Box::new(lost.clone())));
+        session.clips_mut().resume(lost.clone());
         if is_off {
             session.turn_off();
         }
@@ -337,7 +334,11 @@ impl Recorder {
         }
         self.grow(at, now);
         let idle = |state: &State| matches!(state, State::Off | State::Waiting(_));
-        if self.sessions.get(at).is_some_and(|one| idle(&one.state)) {
+        if self
+            .sessions
+            .get(at)
+            .is_some_and(|one| idle(one.clips().state()))
+        {
             self.trim(at, false);
         }
     }
@@ -419,8 +420,7 @@ impl Recorder {
             return;
         };
         session.over = Some(now.elapsed);
-        session.orders.push_back(Order::End);
-        session.unsettled = true;
+        session.clips_mut().close();
         for pending in &mut session.backlog {
             pending.gone = true;
         }

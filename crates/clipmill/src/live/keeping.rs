@@ -8,7 +8,6 @@ use clipmill_playlist::Location;
 use super::event::{Action, ActionId, Failure, Keep, Label, Moment, SegmentId, SessionId};
 use super::recorder::{Job, Recorder};
 use super::session::{Held, Keeping, ticks};
-use super::state::Order;
 use crate::timeline::Ticks;
 
 /// A segment that is on no timeline any more.
@@ -70,7 +69,7 @@ impl Leavers {
     pub(super) fn not_released(&mut self, segment: SegmentId, failure: &Failure, now: Duration) {
         if let Some(leaving) = self.0.get_mut(&segment) {
             leaving.tries = leaving.tries.saturating_add(1);
-            leaving.not_before = now.saturating_add(pause(failure, leaving.tries));
+            leaving.not_before = now.saturating_add(failure.pause(leaving.tries));
             leaving.action = None;
         }
     }
@@ -121,11 +120,27 @@ const NO_ROOM: Duration = Duration::from_secs(3);
 /// The longest pause between two tries of what failed otherwise.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
-/// How long to wait before something is tried again that failed so often.
-pub(super) fn pause(failure: &Failure, tries: u32) -> Duration {
-    match failure {
-        Failure::NoRoom => NO_ROOM,
-        _ => (Duration::from_millis(500) * 2_u32.pow(tries.min(8))).min(LONGEST_PAUSE),
+/// A clip whose media cannot be read is given up after so many tries.
+const TRIES: u32 = 4;
+
+impl Failure {
+    /// How long to wait before something is tried again that failed so often.
+    #[must_use]
+    pub fn pause(&self, tries: u32) -> Duration {
+        match self {
+            Self::NoRoom => NO_ROOM,
+            _ => (Duration::from_millis(500) * 2_u32.pow(tries.min(8))).min(LONGEST_PAUSE),
+        }
+    }
+
+    /// Whether a clip that failed so often is given up.
+    #[must_use]
+    pub fn is_final(&self, tries: u32) -> bool {
+        match self {
+            Self::Nothing => true,
+            Self::Media => tries >= TRIES,
+            Self::NoRoom | Self::Lost(_) | Self::Gone | Self::Store => false,
+        }
     }
 }
 
@@ -155,7 +170,7 @@ impl Recorder {
         held.kept = match failure {
             Failure::Gone => Keeping::Never,
             _ => {
-                let at = now.saturating_add(pause(failure, held.tries));
+                let at = now.saturating_add(failure.pause(held.tries));
                 self.keep_due = Some(self.keep_due.map_or(at, |due| due.min(at)));
                 Keeping::Failed(at)
             }
@@ -203,17 +218,11 @@ impl Recorder {
             return;
         };
         let window = self.settings.window.map(|window| edge - ticks(window));
-        let own = session.state.needs();
-        // Nobody records: what somebody may ask for, but what is over nobody can ask for any more.
-        let own = own.unwrap_or(edge - ticks(session.interval));
-        let ordered = session.orders.iter().filter_map(|order| match order {
-            Order::On(_, from) => *from,
-            Order::Off(_) | Order::End => None,
-        });
+        let own = session.clips().needed(edge);
         let asked = self.requests.iter();
         let asked = asked.filter(|request| request.session == session.id);
         let asked = asked.map(|request| request.from);
-        let needed = asked.chain(ordered).chain(window).fold(own, Ticks::min);
+        let needed = asked.chain(window).fold(own, Ticks::min);
         for held in session.forget_before(needed) {
             self.leavers.add(held, used_up);
         }

@@ -88,6 +88,11 @@
 //!     Lingering --> [*] : the window has passed
 //! ```
 //!
+//! [`PeriodicClips`] is the part of the machine that holds it, for those who drive the rest themselves.
+//! Where they find segments lost outside of a clip it goes from `Recording` to `Resuming` as well
+//! ([`lose`](PeriodicClips::lose)), and where another stream has what came, from anywhere to `Off`
+//! ([`discard`](PeriodicClips::discard)).
+//!
 //! A recorder without a session is `Idle`, and `Recovering` until the first look at the playlist where
 //! an earlier run left something.
 
@@ -99,6 +104,7 @@ mod intake;
 mod keeping;
 mod listing;
 mod memory;
+mod periodic;
 mod push;
 mod recorder;
 mod recover;
@@ -115,9 +121,10 @@ pub use event::{
 };
 pub use listing::{Listed, Listing, Version};
 pub use memory::TakenSegment;
+pub use periodic::{Done, PeriodicClips, Progress, Step};
 pub use push::{Live, LiveClip, Pushed};
 pub use recorder::{Recorder, Settings};
 pub use recover::{Left, LeftSegment, LeftSession};
 pub use request::{ClipId, Refusal, Window};
 pub use session::Placement;
-pub use state::{Beginning, PeriodicClip, State};
+pub use state::{Beginning, CompleteClip, PeriodicClip, State};

@@ -11,10 +11,11 @@ use super::event::{
 };
 use super::keeping::Leavers;
 use super::memory::Memory;
+use super::periodic::Step;
 use super::recover::Left;
 use super::request::{Refusal, Request, Until};
 use super::session::{Placement, Session};
-use super::state::{State, Step};
+use super::state::State;
 use crate::timeline::{Ticks, Timeline};
 
 /// What a recorder is told once.
@@ -170,7 +171,7 @@ impl Recorder {
     #[must_use]
     pub fn state(&self) -> &State {
         match self.sessions.get(self.front()).or(self.sessions.back()) {
-            Some(session) => &session.state,
+            Some(session) => session.clips().state(),
             None if self.left.is_some() => RECOVERING,
             None => IDLE,
         }
@@ -219,7 +220,7 @@ impl Recorder {
 
     /// Position of the oldest session that has clips to be cut.
     pub(super) fn front(&self) -> usize {
-        let lingers = |session: &&Session| matches!(session.state, State::Lingering(_));
+        let lingers = |session: &&Session| matches!(session.clips().state(), State::Lingering(_));
         self.sessions.iter().take_while(lingers).count()
     }
 
@@ -331,7 +332,7 @@ impl Recorder {
             };
             match step {
                 Step::Begin(mark) => self.begin_recording(at, mark),
-                Step::Cut(clip) => self.cut(at, *clip),
+                Step::Cut(clip) => self.cut(at, clip),
                 Step::Finished => self.finish(at, now),
             }
             return true;

@@ -10,8 +10,6 @@ use super::listing::Listing;
 use super::memory::{Memory, Seen};
 use super::recorder::{Recorder, Settings};
 use super::session::{Pending, Session, ticks};
-use super::state::State;
-use crate::timeline::Ticks;
 
 /// A segment that an earlier run kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,9 +99,9 @@ impl Recorder {
             let interval = periodic.unwrap_or(self.settings.interval);
             let mut session = Session::new(id, playlist, target, interval, now);
             session.announced = left.live.as_ref() == Some(&session.id);
-            session.has_clips = own.is_some_and(|boundary| boundary.ordinal > 0);
-            session.lost = own.and_then(|boundary| boundary.lost);
-            session.from_the_start = own.is_some_and(|boundary| boundary.from_the_start);
+            if let Some(own) = own {
+                session.clips_mut().recall(own);
+            }
             if present
                 .take()
                 .is_some_and(|present| present != session.id.as_str())
@@ -121,13 +119,13 @@ impl Recorder {
             );
             match own {
                 Some(own) if !own.finished || periodic.or(self.periodic).is_some() => {
-                    session.go(State::Resuming(Box::new(own.clone())));
+                    session.clips_mut().resume(own.clone());
                     // Recording was turned off, and its last clip was not made any more.
                     if periodic.is_none() && !own.finished {
                         session.turn_off();
                     }
                 }
-                None if periodic.is_some() => session.go(State::Waiting(Ticks::MIN)),
+                None if periodic.is_some() => session.clips_mut().wait_for_media(),
                 _ => {}
             }
             self.sessions.push_back(session);

@@ -93,8 +93,9 @@ impl Request {
         let at = |instant| timeline.at_time(instant).ok_or(Refusal::NoMedia);
         let (from, until, asked) = match window {
             Window::SinceBoundary => {
-                let mark = session.state.mark(timeline).filter(|_| session.has_clips);
-                let from = mark.map_or(end - ticks(session.interval), |mark| mark.ticks);
+                let clips = session.clips();
+                let mark = clips.last_boundary(timeline);
+                let from = mark.map_or(end - ticks(clips.interval()), |mark| mark.ticks);
                 (from, Until::Edge, None)
             }
             Window::Last(length) => {

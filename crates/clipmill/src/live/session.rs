@@ -10,10 +10,10 @@ use clipmill_media::{SegmentIndex, TrackKind};
 use clipmill_playlist::Location;
 
 use super::boundary::{Boundary, Mark};
-use super::event::{FetchFrom, Indexed, Label, LostMedia, Moment, SegmentId, SessionId};
+use super::event::{ActionId, FetchFrom, Indexed, Label, Moment, SegmentId, SessionId};
 use super::listing::Listed;
 use super::memory::name_of;
-use super::state::{Order, State};
+use super::periodic::{PeriodicClips, Progress, Step};
 use crate::timeline::{SegmentInfo, Ticks, Timeline};
 
 /// Segments kept before the one in which the next clip begins: sound of its first moments may lie in
@@ -168,19 +168,9 @@ pub(super) struct Session {
     pub(super) discontinuity: bool,
     /// The last segment's timestamp and instant, where only its arrival dates it.
     dated: Option<(Ticks, DateTime<Utc>)>,
-    pub(super) state: State,
-    pub(super) orders: VecDeque<Order>,
-    /// How long a periodic clip is.
-    pub(super) interval: Duration,
-    /// Whether a periodic clip was made in this session.
-    pub(super) has_clips: bool,
-    /// What was lost before the next clip's media begins.
-    pub(super) lost: Option<LostMedia>,
-    /// The clip in the making is the first of the session: sound ahead of its first picture belongs to
-    /// it.
-    pub(super) from_the_start: bool,
-    /// How often what is to be done now has failed.
-    pub(super) tries: u32,
+    clips: PeriodicClips,
+    /// The answer that its clips wait for.
+    pub(super) awaited: Option<ActionId>,
     /// When the last segment came.
     pub(super) grown: Duration,
     pub(super) announced: bool,
@@ -214,13 +204,8 @@ impl Session {
             missing: 0,
             discontinuity: false,
             dated: None,
-            state: State::Off,
-            orders: VecDeque::new(),
-            interval,
-            has_clips: false,
-            lost: None,
-            from_the_start: false,
-            tries: 0,
+            clips: PeriodicClips::new(interval),
+            awaited: None,
             grown: now.elapsed,
             announced: false,
             over: None,
@@ -232,6 +217,64 @@ impl Session {
 
     pub(super) fn timeline(&self) -> &Timeline {
         &self.timeline
+    }
+
+    pub(super) fn clips(&self) -> &PeriodicClips {
+        &self.clips
+    }
+
+    /// Something happens to its clips.
+    pub(super) fn clips_mut(&mut self) -> &mut PeriodicClips {
+        self.unsettled = true;
+        &mut self.clips
+    }
+
+    /// What is to be done next for its clips. `front`: no session before it has clips to be cut.
+    pub(super) fn settle(&mut self, front: bool) -> Option<Step> {
+        if !std::mem::take(&mut self.unsettled) {
+            return None;
+        }
+        let progress = Progress {
+            taken: self.taken,
+            all_taken: self.backlog.is_empty(),
+            retaking: self.retakes(),
+            front,
+        };
+        self.clips.step(&self.timeline, progress)
+    }
+
+    /// Recording begins at `mark`. Gives what is to be stored.
+    pub(super) fn begin(&mut self, mark: Mark, written: Boundary) -> Boundary {
+        self.unsettled = true;
+        self.clips.begin(mark, &self.timeline, written)
+    }
+
+    /// Periodic clips of this interval, from the live edge on.
+    pub(super) fn turn_on(&mut self, interval: Duration) {
+        if self.over.is_none() {
+            let retaking = self.retakes();
+            self.unsettled = true;
+            self.clips.turn_on(interval, &self.timeline, retaking);
+        }
+    }
+
+    /// No periodic clips beyond what is listed now.
+    pub(super) fn turn_off(&mut self) {
+        if self.over.is_none() {
+            let after = self.taken + self.backlog.len() as u64;
+            self.clips_mut().turn_off(Some(after));
+        }
+    }
+
+    /// Where the clip in the making begins, and how long it will be, while it may be written ahead.
+    pub(super) fn may_grow(&self) -> Option<(Ticks, Ticks)> {
+        /// Media that ends nearer to the boundary than this waits for it, in 90 kHz ticks: what
+        /// belongs to which clip is decided there.
+        const EDGE: Ticks = 45_000;
+        let (mark, asked) = self.clips.may_grow(&self.timeline, self.target)?;
+        let reached = self.timeline.latest_end()?;
+        let expected = asked - mark.ticks + ticks(self.target);
+        (reached <= asked - EDGE).then_some((self.clips.clip_begins(mark), expected))
     }
 
     pub(super) fn placements(&self) -> impl Iterator<Item = Placement> + '_ {
@@ -398,8 +441,11 @@ impl Session {
     }
 
     /// Takes segments whose content is lost out of the line: they are missing from now on. Places on
-    /// the old line mean nothing on the new one. Gives the old line and what is let go of.
-    pub(super) fn lose(&mut self, lost: &[u64]) -> (Timeline, Vec<Held>) {
+    /// the old line mean nothing on the new one: its clips go on from where the one in the making begins.
+    /// Gives the old line and what is let go of.
+    pub(super) fn lose(&mut self, lost: &[u64], ordinal: u64) -> (Timeline, Vec<Held>) {
+        let left_off = self.clips.state().mark(&self.timeline);
+        let left_off = left_off.map(|mark| self.written(mark, ordinal));
         let before = std::mem::take(&mut self.timeline);
         let (mut missing, mut discontinuity) = (0_i64, false);
         let (mut held, mut gone) = (VecDeque::new(), Vec::new());
@@ -422,6 +468,8 @@ impl Session {
         self.held = held;
         self.missing = self.missing.saturating_add(missing);
         self.discontinuity |= discontinuity;
+        self.unsettled = true;
+        self.clips.lose(&before, &self.timeline, left_off);
         (before, gone)
     }
 
@@ -439,15 +487,6 @@ impl Session {
             segment: last.map(|held| held.name.to_string()).unwrap_or_default(),
             taken,
             ..boundary
-        }
-    }
-
-    /// Where the clip begins whose first picture is at `mark`.
-    pub(super) fn clip_begins(&self, mark: Mark) -> Ticks {
-        if self.from_the_start {
-            Ticks::MIN
-        } else {
-            mark.ticks
         }
     }
 

@@ -19,7 +19,7 @@ use super::listing::read_media;
 use super::make::{Recipe, make, rfc3339};
 use super::on_disk::OnDisk;
 use super::request::{ClipWindow, MadeClip, OnDemandError};
-use super::session::{Recording, Session};
+use super::session::Session;
 use super::shared::{MakeError, Shared};
 use super::stream::Stream;
 use crate::catalog::Boundary;
@@ -305,16 +305,8 @@ impl Asked {
         let ms = |ticks: Ticks| time_ms(timeline, ticks);
         let (bounds, shown) = match self.window {
             ClipWindow::SinceBoundary => {
-                let boundary = match &session.clips.recording {
-                    Recording::On(mark) | Recording::Beginning(mark, _) => Some(mark.ticks),
-                    // After a restart, until the first step towards the next clip is done.
-                    Recording::Resuming(left_off) => {
-                        left_off.find(timeline).map(|(mark, _)| mark.ticks)
-                    }
-                    Recording::Off | Recording::Waiting(_) => None,
-                };
-                let boundary = boundary.filter(|_| session.clips.any_made);
-                let from = boundary.unwrap_or(end - ticks(session.clips.interval));
+                let boundary = session.clips.last_boundary(timeline);
+                let from = boundary.map_or(end - ticks(session.clips.interval()), |at| at.ticks);
                 let bounds = Bounds {
                     from: Some(from),
                     to: None,

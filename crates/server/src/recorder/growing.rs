@@ -6,7 +6,6 @@
 //! other.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use clipmill::live::Mark;
@@ -15,7 +14,7 @@ use clipmill::{Clip, ClipError, ClipLayout, ClipReader, Cut, GrowingClip, Ticks,
 
 use super::app::App;
 use super::line::ticks;
-use super::session::{Recording, Session};
+use super::session::Session;
 use super::shared::Shared;
 use crate::domain::clip_id;
 use crate::storage::{NewClip, Room, StorageError};
@@ -23,9 +22,6 @@ use crate::storage::{NewClip, Room, StorageError};
 /// Media that ends nearer to the boundary than this waits for it, in 90 kHz ticks: what belongs to
 /// which clip is decided there.
 const MARGIN: Ticks = 45_000;
-
-/// Shorter clips, in segments, are made in one go.
-const SHORT: u32 = 4;
 
 /// Segments written at a time: who has to catch up does so by and by.
 const AT_A_TIME: usize = 4;
@@ -106,7 +102,7 @@ impl Session {
             session: self.id.clone(),
             sub_folder: self.sub_folder.clone(),
             mark,
-            from: self.clip_begins(mark),
+            from: self.clips.clip_begins(mark),
             // A sync sample may be a while behind the boundary.
             length: expected + ticks(self.target),
             timeline: self.line.shared_timeline(),
@@ -124,15 +120,7 @@ impl Session {
 
     /// Where the clip in the making begins, and how long it will be.
     fn may_grow(&self) -> Option<(Mark, Ticks)> {
-        let clips = &self.clips;
-        let Recording::On(mark) = clips.recording else {
-            return None;
-        };
-        let short = clips.interval <= self.target.max(Duration::from_millis(1)) * SHORT;
-        if clips.ending.is_some() || short {
-            return None;
-        }
-        let (_, asked) = mark.asked(self.line.timeline(), clips.interval)?;
+        let (mark, asked) = self.clips.may_grow(self.line.timeline(), self.target)?;
         Some((mark, asked - mark.ticks))
     }
 }

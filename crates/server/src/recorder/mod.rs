@@ -26,6 +26,7 @@ mod announce;
 mod app;
 mod asked;
 mod clipping;
+mod clock;
 mod dated;
 mod delete;
 mod feed;

@@ -1,334 +1,94 @@
-//! Periodic clips: decided by the stream's task in short steps, made by the workers.
+//! Periodic clips: the stream's task asks [`PeriodicClips`] in short steps what is to be done, and has it
+//! done by the workers.
+//!
+//! [`PeriodicClips`]: clipmill::live::PeriodicClips
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use chrono::TimeDelta;
-use clipmill::live::{LossReason, LostMedia, Mark};
+use clipmill::live::{Done, Failure, LossReason, LostMedia, Mark, PeriodicClip, State, Step};
 use clipmill::{Bounds, Clip, Cut, Ticks};
 
 use super::app::App;
+use super::clock::{elapsed, instant};
 use super::growing::Growing;
-use super::line::{Held, Snapshot, delta, ticks, time_ms};
+use super::line::{Held, Snapshot, delta};
 use super::make::{Recipe, make};
-use super::session::{Ending, Recording, Session, missing};
+use super::session::{Session, missing};
 use super::shared::{MakeError, Shared};
-use super::state::State;
+use super::state::State as Stream;
 use super::task::Task;
 use crate::catalog::Boundary;
 use crate::domain::Gap;
 use crate::schedule::{Urgency, spread};
 
-/// How soon a clip is tried again for which there was no room.
-const NO_ROOM: Duration = Duration::from_secs(3);
-
-/// The longest pause between two tries of a clip that failed otherwise.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
-
 /// Less is missing between two frames of a stream that has nothing missing.
 const SHORT_GAP: TimeDelta = TimeDelta::milliseconds(500);
 
-/// A clip whose media cannot be read is given up after so many tries.
-pub(super) const TRIES: u32 = 4;
-
-/// What is to be done next for a session.
-#[derive(Debug, PartialEq)]
-enum Step {
-    /// Nothing, until there is more media.
-    Wait,
-    /// It has begun to record here.
-    Begin(Mark),
-    /// A clip is complete.
-    Cut(Box<Piece>),
-    /// A new grid begins where the present clip does: there is no place yet to end it.
-    Regrid(Duration),
-    /// Nothing will come of it any more.
-    Over,
-}
-
-/// A clip that is complete.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Piece {
-    from: Mark,
-    /// `None`: to the end of the media.
-    to: Option<Mark>,
-    /// Where recording goes on, and whether it does.
-    boundary: Boundary,
-    /// It begins a grid of this interval.
-    regrid: Option<Duration>,
-}
-
-impl Session {
-    /// From the live edge on; what is in the making is ended before.
-    pub(crate) fn record(&mut self, interval: Duration) {
-        match &self.clips.recording {
-            Recording::Off => {
-                let edge = self.line.timeline().end();
-                self.clips.recording = Recording::Waiting(edge.unwrap_or(Ticks::MIN));
-                self.clips.interval = interval;
-                self.clips.ending = None;
-            }
-            Recording::Waiting(_) => self.clips.interval = interval,
-            Recording::On(_) | Recording::Resuming(_) | Recording::Beginning(..) => {
-                self.clips.ending = Some(Ending::Restart(interval));
-                self.clips.goes_on = true;
-            }
-        }
+impl Stream {
+    /// When the next step towards a clip is due.
+    pub(crate) fn next_cut(&mut self, app: &App, stream: &str, now: Instant) -> Option<Instant> {
+        let recordings = self.sessions().filter_map(|session| session.tape_due(now));
+        let recordings = recordings.min();
+        let periodic = self.next_periodic(app, stream, now);
+        recordings.into_iter().chain(periodic).min()
     }
 
-    /// No further than to the live edge. What has come until now belongs to the last clip.
-    pub(crate) fn stop_recording(&mut self) {
-        match &self.clips.recording {
-            Recording::Off => {}
-            Recording::Waiting(_) => self.clips.recording = Recording::Off,
-            Recording::On(_) | Recording::Resuming(_) | Recording::Beginning(..) => {
-                self.clips.ending = Some(Ending::Listed);
-            }
+    fn next_periodic(&mut self, app: &App, stream: &str, now: Instant) -> Option<Instant> {
+        let subject = self.subject()?;
+        if let Some(until) = subject.clips.paused_until() {
+            return Some(instant(until));
         }
-    }
-
-    /// Everything that was listed has been taken in.
-    pub(crate) fn all_listed(&mut self) {
-        self.tape_listed();
-        if self.clips.ending == Some(Ending::Listed) {
-            self.clips.ending = Some(Ending::Last);
-        }
-    }
-
-    /// What is to be done next, by somebody who does it.
-    fn begin_step(&mut self) -> Step {
-        let step = self.step();
-        if matches!(step, Step::Cut(_)) {
-            self.clips.goes_on = false;
-        }
-        step
-    }
-
-    /// What is to be done next.
-    fn step(&self) -> Step {
-        let timeline = self.line.timeline();
-        let nothing_more = || match self.clips.ending {
-            None | Some(Ending::Listed) => Step::Wait,
-            Some(Ending::Last | Ending::Restart(_)) => Step::Over,
-        };
-        let mark = match &self.clips.recording {
-            Recording::Off => return Step::Over,
-            Recording::Beginning(..) => return Step::Wait,
-            Recording::Waiting(from) => {
-                return Mark::first(timeline, *from).map_or_else(nothing_more, Step::Begin);
-            }
-            Recording::Resuming(left_off) => {
-                return match left_off.find(timeline) {
-                    Some((mark, true)) => Step::Begin(mark),
-                    // Its segment is lost: on with the next sync sample.
-                    Some((mark, false)) => match timeline.next_sync(mark.ticks) {
-                        Some(ticks) => Step::Begin(Mark { ticks, ..mark }),
-                        None => nothing_more(),
-                    },
-                    None => nothing_more(),
-                };
-            }
-            Recording::On(mark) => *mark,
-        };
-        if let Some(to) = mark.next(timeline, self.clips.interval) {
-            return self.piece(mark, Some(to), None);
-        }
-        match self.clips.ending {
-            None | Some(Ending::Listed) => Step::Wait,
-            Some(Ending::Last) => self.piece(mark, None, None),
-            Some(Ending::Restart(interval)) => match mark.latest(timeline) {
-                Some(to) => self.piece(mark, Some(to), Some(interval)),
-                None => Step::Regrid(interval),
-            },
-        }
-    }
-
-    fn piece(&self, from: Mark, to: Option<Mark>, regrid: Option<Duration>) -> Step {
-        let timeline = self.line.timeline();
-        let Some(end) = to.or_else(|| Mark::end(timeline)) else {
-            return Step::Over;
-        };
-        let boundary = Boundary {
-            finished: to.is_none(),
-            ..self.written(end, self.clips.ordinal + 1)
-        };
-        Step::Cut(Box::new(Piece {
-            from,
-            to,
-            boundary,
-            regrid,
-        }))
-    }
-
-    /// Goes on behind a piece, made from what was there until `known`. Gives what is done with
-    /// until when.
-    fn dealt_with(&mut self, piece: &Piece, known: Option<Ticks>, made: bool) -> Ticks {
-        self.clips.ordinal = piece.boundary.ordinal;
-        if made {
-            self.clips.hole = None;
-            self.clips.any_made = true;
-        }
-        if let Some(interval) = piece.regrid {
-            self.clips.interval = interval;
-            self.restarted();
-        }
-        self.clips.from_the_start = false;
-        if let Some(mark) = piece.to {
-            self.clips.recording = Recording::On(mark);
-            return mark.ticks;
-        }
-        // Since it was told to record on it may have been stopped anew, or be over: another last
-        // clip is due then.
-        if let Some(end) = known.filter(|_| std::mem::take(&mut self.clips.goes_on)) {
-            self.clips.recording = Recording::Waiting(end);
-            if let Some(Ending::Restart(interval)) = self.clips.ending {
-                self.clips.interval = interval;
-            }
-            self.restarted();
-            return end;
-        }
-        self.clips.recording = Recording::Off;
-        self.clips.ending = None;
-        self.line.timeline().end().unwrap_or(Ticks::MAX)
-    }
-
-    /// A new grid has begun; it may have been told meanwhile to end for good.
-    fn restarted(&mut self) {
-        if matches!(self.clips.ending, Some(Ending::Restart(_))) {
-            self.clips.ending = None;
-        }
-    }
-
-    /// Where the clip begins whose first picture is at `mark`: sound ahead of the first picture of a
-    /// session belongs to its first clip.
-    pub(crate) fn clip_begins(&self, mark: Mark) -> Ticks {
-        if self.clips.from_the_start {
-            Ticks::MIN
-        } else {
-            mark.ticks
-        }
-    }
-
-    /// A mark as it is written down.
-    fn written(&self, mark: Mark, ordinal: u64) -> Boundary {
-        let boundary = mark.to_boundary(self.line.timeline(), &self.id, ordinal);
-        let segments = self.line.timeline().segments().iter().zip(self.line.held());
-        let mut of_boundary = segments.filter(|(one, _)| one.info.sequence == boundary.sequence);
-        let name = of_boundary.find_map(|(_, held)| {
-            let name = held.original.as_ref()?.file_name()?.to_str()?;
-            Some(name.to_owned())
-        });
-        Boundary {
-            segment: name.unwrap_or_default(),
-            taken: self.taken.written(boundary.sequence),
-            ..boundary
-        }
-    }
-}
-
-/// Lets go of what a session that records nothing keeps beyond the last interval, which somebody
-/// may ask for.
-pub(crate) fn trim(session: &mut Session) -> Vec<Arc<Held>> {
-    let end = session.line.timeline().end();
-    match (&session.clips.recording, end) {
-        (Recording::Off, Some(end)) => session.forget_before(end - ticks(session.clips.interval)),
-        _ => Vec::new(),
-    }
-}
-
-impl State {
-    /// When the next clip is to be made, if one is complete.
-    pub(crate) fn next_cut(&self, app: &App, stream: &str) -> Option<Instant> {
-        let now = Instant::now();
-        if let Some((at, _)) = self.retry
-            && at > now
-        {
-            return Some(at);
-        }
-        if !self.closing.is_empty() {
-            return Some(now);
-        }
-        let session = self.session.as_ref()?;
-        if session.tape_is_due() {
-            return Some(now);
-        }
-        let (step, clips) = (session.step(), &session.clips);
-        match step {
-            Step::Wait => None,
-            Step::Over if clips.ending.is_none() => None,
-            Step::Cut(piece) if clips.ending.is_none() && piece.to.is_some() => {
-                Some(session.grown_at.max(now) + spread(app.name(), stream, clips.interval))
+        match subject.step()? {
+            // Its recording is made a clip before that.
+            Step::Finished if subject.tape_due(now).is_some() => None,
+            Step::Cut(clip) if clip.to.is_some() && subject.clips.has_no_orders() => {
+                let spread = spread(app.name(), stream, subject.clips.interval());
+                Some(subject.grown_at.max(now) + spread)
             }
             _ => Some(now),
         }
     }
-
-    /// Something failed. Gives how often it did, and says when to try again.
-    pub(crate) fn failed(&mut self, error: &MakeError, whom: &str, shared: &Shared) -> u32 {
-        let tries = self.retry.map_or(0, |(_, tries)| tries) + 1;
-        let full = matches!(error, MakeError::DiskFull);
-        let pause = match error {
-            MakeError::DiskFull => NO_ROOM,
-            _ => (Duration::from_millis(500) * 2_u32.pow(tries.min(8))).min(LONGEST_PAUSE),
-        };
-        self.retry = Some((Instant::now() + pause, tries));
-        shared.troubles.set(whom, full, &error.to_string());
-        tries
-    }
-
-    /// How often the next thing to be made has failed.
-    pub(crate) fn tries(&self) -> u32 {
-        self.retry.map_or(0, |(_, tries)| tries)
-    }
 }
 
 impl Task {
-    /// Does one step towards a clip: decides here what is to be made, and has it made elsewhere.
+    /// Does one step towards a clip: has done what is to be done next.
     pub(crate) fn cut(&mut self) {
         if let Some(tape) = self.state.cut_tape() {
             return self.make_tape(tape);
         }
-        let closing = !self.state.closing.is_empty();
+        let ordinal = self.state.ordinal;
         let Some(subject) = self.state.subject() else {
             return;
         };
-        match subject.begin_step() {
-            Step::Wait => {}
-            Step::Over if closing && subject.end_tape() => {}
-            Step::Over if closing => {
+        if let Some(boundary) = subject.clips.try_again(elapsed()) {
+            let session = subject.id.clone();
+            return self.store_boundary(session, boundary);
+        }
+        match subject.step() {
+            None => {}
+            Some(Step::Finished) if subject.end_tape() => {}
+            Some(Step::Finished) => {
                 let over = self.state.closing.remove(0);
-                self.state.retry = None;
                 self.forget_session(over);
             }
-            Step::Over => {
-                subject.clips.recording = Recording::Off;
-                subject.clips.ending = None;
-            }
-            Step::Begin(mark) => self.begin_recording(mark),
-            Step::Regrid(interval) => {
-                let clips = &mut subject.clips;
-                if let (Recording::On(mark), timeline) = (&clips.recording, subject.line.timeline())
-                    && let Some(grid_ms) = time_ms(timeline, mark.ticks)
-                {
-                    clips.recording = Recording::On(Mark { grid_ms, ..*mark });
-                }
-                clips.interval = interval;
-                clips.ending = None;
-            }
-            Step::Cut(piece) => {
+            Some(Step::Begin(mark)) => self.begin_recording(mark),
+            Some(Step::Cut(clip)) => {
+                let written = subject.written(clip.end, ordinal + 1);
                 let work = Work {
                     session: subject.id.clone(),
                     sub_folder: subject.sub_folder.clone(),
-                    hole: subject.clips.hole,
+                    lost: subject.clips.lost(),
                     complete: subject.grown_at,
                     snapshot: subject.line.snapshot(),
                     growing: subject.growth.take(),
-                    from: subject.clip_begins(piece.from),
+                    from: subject.clips.clip_begins(clip.from),
                     missing: subject.line.missing(),
-                    piece: *piece,
-                    tries: self.state.tries(),
+                    boundary: subject.clips.cut(clip, written),
+                    clip,
                 };
-                self.cut_piece(work);
+                self.make_periodic(work);
             }
         }
     }
@@ -347,160 +107,125 @@ impl Task {
     }
 
     fn begin_recording(&mut self, mark: Mark) {
-        let (app, stream) = (Arc::clone(&self.app), Arc::clone(&self.stream));
+        let ordinal = self.state.ordinal;
         let Some(subject) = self.state.subject() else {
             return;
         };
-        if let Recording::Resuming(left_off) = &subject.clips.recording {
-            let timeline = subject.line.timeline();
-            if left_off.find(timeline).is_some_and(|(_, exact)| exact) {
-                subject.clips.recording = Recording::On(mark);
-                return;
-            }
-            if subject.clips.hole.is_none() {
-                let lost = LostMedia {
-                    from: left_off.instant(),
-                    to: timeline.time_at(mark.ticks),
-                    reason: LossReason::Missing,
-                };
-                let shown = Gap::from(lost);
-                tracing::error!(
-                    app = app.name(),
-                    stream = &*stream,
-                    from = shown.from_text(),
-                    to = shown.to_text(),
-                    "segments are lost that no clip holds"
-                );
-                subject.clips.hole = Some(lost);
-            }
-        }
-        let begins = subject.line.timeline().time_at(mark.ticks);
-        let clips = &mut subject.clips;
-        clips.from_the_start = clips.recording == Recording::Waiting(Ticks::MIN);
-        if let Some(hole) = &mut clips.hole
-            && hole.to.is_none()
-        {
-            hole.to = begins;
-            // Clocks may say that it began before the one ahead of it was over.
-            if hole.to <= hole.from {
-                clips.hole = None;
-            }
-        }
-        let written = Boundary {
-            lost: subject.clips.hole,
-            from_the_start: subject.clips.from_the_start,
-            ..subject.written(mark, subject.clips.ordinal)
-        };
-        let clips = &mut subject.clips;
-        let origin = std::mem::replace(&mut clips.recording, Recording::Off);
-        clips.recording = Recording::Beginning(mark, Box::new(origin));
+        let resumes = matches!(subject.clips.state(), State::Resuming(_));
+        let known = subject.clips.lost();
+        let written = subject.written(mark, ordinal);
+        let boundary = subject.clips.begin(mark, subject.line.timeline(), written);
         let session = subject.id.clone();
+        if let Some(lost) = boundary.lost.filter(|_| resumes && known.is_none()) {
+            let shown = Gap::from(lost);
+            tracing::error!(
+                app = self.app.name(),
+                stream = &*self.stream,
+                from = shown.from_text(),
+                to = shown.to_text(),
+                "segments are lost that no clip holds"
+            );
+        }
+        self.store_boundary(session, boundary);
+    }
+
+    /// Has a boundary stored that goes with no clip.
+    fn store_boundary(&mut self, session: String, boundary: Boundary) {
+        let (app, stream) = (Arc::clone(&self.app), Arc::clone(&self.stream));
         self.work(Urgency::Segments, move |shared| {
             let stored = shared
                 .catalog
-                .set_boundary(app.name(), &stream, Some(&written));
-            let result = stored.map_err(MakeError::from);
-            Made::Begun { session, result }
+                .set_boundary(app.name(), &stream, Some(&boundary));
+            let result = stored.map_err(|error| NotMade::Failed(error.into()));
+            Made::Periodic { session, result }
         });
     }
 
-    fn cut_piece(&mut self, mut work: Work) {
+    fn make_periodic(&mut self, mut work: Work) {
         let (app, stream) = (Arc::clone(&self.app), Arc::clone(&self.stream));
         self.work(Urgency::Periodic, move |shared| {
             let _counted = shared.count_making();
             let result = work.make(&stream, shared, &app);
-            let known = work.snapshot.timeline.end();
-            let Work { session, piece, .. } = work;
-            Made::Piece {
-                session,
-                piece: Box::new(piece),
-                known,
-                result,
-            }
+            let session = work.session;
+            Made::Periodic { session, result }
         });
     }
 
     /// What was to be made is made, or is not.
     pub(crate) async fn made(&mut self, made: Made) {
-        let whom = self.whom();
         match made {
-            Made::Begun { session, result } => {
-                let failed = result.as_ref().err();
-                if let Some(error) = failed {
-                    self.state.failed(error, &whom, &self.shared);
-                }
-                let failed = failed.is_some();
-                if let Some(session) = self.state.by_id(&session)
-                    && let Recording::Beginning(mark, origin) = &mut session.clips.recording
-                {
-                    let origin = std::mem::replace(origin.as_mut(), Recording::Off);
-                    let mark = *mark;
-                    session.clips.recording = if failed { origin } else { Recording::On(mark) };
-                }
-            }
-            Made::Piece {
-                session,
-                piece,
-                known,
-                result,
-            } => self.piece_made(&session, &piece, known, result),
+            Made::Periodic { session, result } => self.periodic_made(&session, result),
             Made::Panicked => {
                 let error = MakeError::Store("it ended in a panic".to_owned());
-                self.state.failed(&error, &whom, &self.shared);
-                if let Some(clips) = self.state.subject().map(|subject| &mut subject.clips)
-                    && let Recording::Beginning(_, origin) = &mut clips.recording
-                {
-                    clips.recording = std::mem::replace(origin.as_mut(), Recording::Off);
+                let find = |wanted: fn(&Session) -> bool| {
+                    let found = self.state.sessions().find(|session| wanted(session));
+                    found.map(|session| session.id.clone())
+                };
+                let periodic = find(|session| session.clips.is_under_way());
+                let recording = find(|session| session.tape_due(Instant::now()).is_some());
+                if let Some(session) = periodic {
+                    self.periodic_made(&session, Err(error.into()));
+                } else if let Some(session) = recording {
+                    self.tape_made(&session, Err(error.into())).await;
                 }
             }
             Made::Tape { session, result } => self.tape_made(&session, result).await,
         }
     }
 
-    /// What came of a clip or a recording of a session. `None` when it is tried again: later, or without
-    /// the segments that are lost.
-    pub(crate) fn settle<T>(&mut self, session: &str, result: Result<T, NotMade>) -> Option<T> {
+    /// What came of a periodic clip, or of a boundary that was to be stored.
+    fn periodic_made(&mut self, id: &str, result: Result<(), NotMade>) {
         let whom = self.whom();
-        match result {
-            Ok(made) => {
+        let ordinal = self.state.ordinal;
+        let Some(session) = self.state.by_id(id) else {
+            return;
+        };
+        let failure = match result {
+            Ok(()) => {
                 self.shared.troubles.clear(&whom);
-                self.state.retry = None;
-                Some(made)
+                return self.periodic_done(id);
             }
-            Err(NotMade::Lost(lost)) => {
-                if let Some(session) = self.state.by_id(session) {
-                    session.lose(&lost);
-                }
-                None
-            }
+            Err(NotMade::Lost(lost)) => return session.lose(&lost, ordinal),
+            Err(NotMade::Nothing) => Failure::Nothing,
             Err(NotMade::Failed(error)) => {
-                self.state.failed(&error, &whom, &self.shared);
-                None
+                self.shared.troubled(&whom, &error);
+                Failure::from(&error)
             }
+        };
+        let skipped = session.clips.failed(&failure, elapsed());
+        if let Some(boundary) = skipped {
+            if failure != Failure::Nothing {
+                let (app, stream) = (self.app.name(), &*self.stream);
+                tracing::error!(app, stream, "the clip is given up");
+            }
+            self.store_boundary(id.to_owned(), boundary);
         }
     }
 
-    fn piece_made(
-        &mut self,
-        session: &str,
-        piece: &Piece,
-        known: Option<Ticks>,
-        result: Result<PieceMade, NotMade>,
-    ) {
-        let Some(made) = self.settle(session, result) else {
+    /// A periodic clip, or a boundary, is stored.
+    fn periodic_done(&mut self, id: &str) {
+        let Some(session) = self.state.by_id(id) else {
             return;
         };
-        let made = made == PieceMade::Stored;
-        let Some(session) = self.state.by_id(session) else {
+        let Some(Done::Clip {
+            boundary,
+            until,
+            made,
+            ..
+        }) = session.clips.done()
+        else {
             return;
         };
-        let end = session.dealt_with(piece, known, made);
-        let gone = session.forget_before(end);
+        let nobody_records = *session.clips.state() == State::Off && session.clips.has_no_orders();
+        let edge = session.line.timeline().end().filter(|_| nobody_records);
+        let until = edge.unwrap_or(until);
+        let gone = session.forget_before(until);
         let mut used = Vec::new();
         if made && self.app.settings().delete_hls_after_clip {
-            used = session.used_up(end);
+            used = session.used_up(until);
             used.extend(gone.iter().cloned());
         }
+        self.state.ordinal = boundary.ordinal;
         let app = Arc::clone(&self.app);
         self.submit(Urgency::Segments, move |_| {
             app.forget_links(&gone);
@@ -513,20 +238,13 @@ impl Task {
 /// What became of a clip.
 #[derive(Debug)]
 pub(crate) enum Made {
-    /// Where the first one begins was to be written down.
-    Begun {
+    /// A periodic clip, or a boundary that goes with none.
+    Periodic {
         session: String,
-        result: Result<(), MakeError>,
+        result: Result<(), NotMade>,
     },
     /// A worker fell over it.
     Panicked,
-    /// A periodic clip, from what was there until `known`.
-    Piece {
-        session: String,
-        piece: Box<Piece>,
-        known: Option<Ticks>,
-        result: Result<PieceMade, NotMade>,
-    },
     /// A recording. It is over also where nothing came of it.
     Tape {
         session: String,
@@ -534,19 +252,13 @@ pub(crate) enum Made {
     },
 }
 
-/// What became of a periodic clip that is dealt with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum PieceMade {
-    Stored,
-    /// Nothing was in it, or it was given up: only where it ends is written down.
-    Skipped,
-}
-
 /// Why there is no clip yet.
 #[derive(Debug)]
 pub(crate) enum NotMade {
     /// The content of these segments, by their numbers on the line, is not what was indexed.
     Lost(Vec<u64>),
+    /// Nothing is in it.
+    Nothing,
     Failed(MakeError),
 }
 
@@ -585,22 +297,22 @@ fn delete(used: &[Arc<Held>]) {
 struct Work {
     session: String,
     sub_folder: Option<String>,
-    hole: Option<LostMedia>,
+    /// What is lost before its media begins.
+    lost: Option<LostMedia>,
     complete: Instant,
     snapshot: Snapshot,
     growing: Option<Box<Growing>>,
-    /// How often it failed.
-    tries: u32,
     /// Where it begins.
     from: Ticks,
     /// Length of the segments that are missing behind the last one, in 90 kHz ticks.
     missing: Ticks,
-    piece: Piece,
+    clip: PeriodicClip,
+    /// It is stored with the clip.
+    boundary: Boundary,
 }
 
 impl Work {
-    /// Makes the clip, or writes down that there is none.
-    fn make(&mut self, stream: &str, shared: &Shared, app: &App) -> Result<PieceMade, NotMade> {
+    fn make(&mut self, stream: &str, shared: &Shared, app: &App) -> Result<(), NotMade> {
         let damaged = self.damaged();
         if !damaged.is_empty() {
             tracing::error!(
@@ -613,42 +325,32 @@ impl Work {
         }
         let bounds = Bounds {
             from: Some(self.from),
-            to: self.piece.to.map(|to| to.ticks),
+            to: self.clip.to.map(|to| to.ticks),
         };
-        if let Some(clip) = Clip::new(&self.snapshot.timeline, bounds, Cut::Keyframe) {
-            let missing = self.hole.into_iter().chain(self.gap_behind(&clip));
-            let recipe = Recipe {
-                stream,
-                sub_folder: self.sub_folder.as_deref(),
-                vod_id: None,
-                boundary: Some(&self.piece.boundary),
-                missing: missing.map(Gap::from).collect(),
-                clip,
-                from_the_start: self.from == Ticks::MIN,
-                window: None,
-                complete: self.complete,
-                growing: self.growing.take().map(|growing| *growing),
-            };
-            match make(shared, app, recipe, |_, _| None) {
-                Ok(_) => return Ok(PieceMade::Stored),
-                Err(MakeError::Media(_)) if self.tries + 1 >= TRIES => {
-                    tracing::error!(app = app.name(), stream, "the clip is given up");
-                }
-                Err(error) => return Err(error.into()),
-            }
-        }
-        let stored = shared
-            .catalog
-            .set_boundary(app.name(), stream, Some(&self.piece.boundary));
-        stored.map_err(MakeError::from)?;
-        Ok(PieceMade::Skipped)
+        let clip = Clip::new(&self.snapshot.timeline, bounds, Cut::Keyframe);
+        let clip = clip.ok_or(NotMade::Nothing)?;
+        let missing = self.lost.into_iter().chain(self.gap_behind(&clip));
+        let recipe = Recipe {
+            stream,
+            sub_folder: self.sub_folder.as_deref(),
+            vod_id: None,
+            boundary: Some(&self.boundary),
+            missing: missing.map(Gap::from).collect(),
+            clip,
+            from_the_start: self.from == Ticks::MIN,
+            window: None,
+            complete: self.complete,
+            growing: self.growing.take().map(|growing| *growing),
+        };
+        make(shared, app, recipe, |_, _| None)?;
+        Ok(())
     }
 
     /// What is missing between the clip's last frame and where the next one begins.
     fn gap_behind(&self, clip: &Clip) -> Option<LostMedia> {
         let timeline = &self.snapshot.timeline;
         let from = clip.end_time?;
-        let Some(to) = self.piece.to else {
+        let Some(to) = self.clip.to else {
             return (self.missing > 0).then(|| missing(from, from + delta(self.missing)));
         };
         let to_time = timeline.time_at(to.ticks)?;
@@ -662,7 +364,7 @@ impl Work {
 
     /// The segments of the clip whose files are not what was indexed.
     fn damaged(&self) -> Vec<u64> {
-        let to = self.piece.to.map_or(Ticks::MAX, |to| to.ticks);
+        let to = self.clip.to.map_or(Ticks::MAX, |to| to.ticks);
         let segments = self.snapshot.timeline.segments();
         let after = segments
             .iter()
@@ -670,172 +372,5 @@ impl Work {
         // Sound of its last moments may lie in the segment after it.
         let last = after.map_or(u64::MAX, |segment| segment.number);
         self.snapshot.damaged(|number| number <= last)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::path::{Path, PathBuf};
-
-    use clipmill::{DemuxOptions, Demuxer};
-
-    use super::*;
-    use crate::sources::session::FileMark;
-    use crate::spool::Label;
-
-    const INTERVAL: Duration = Duration::from_secs(60);
-
-    /// A session that records the demo stream, of which nothing has come yet.
-    struct Demo {
-        session: Session,
-        demuxer: Demuxer,
-        next: u64,
-    }
-
-    impl Demo {
-        fn new() -> Self {
-            let mut session = Session::new(
-                "0-0".into(),
-                PathBuf::from("cam.m3u8"),
-                None,
-                Duration::from_secs(2),
-            );
-            session.record(INTERVAL);
-            Self {
-                session,
-                demuxer: Demuxer::new(DemuxOptions::default()),
-                next: 0,
-            }
-        }
-
-        /// The next segment comes: two seconds.
-        fn grow(&mut self) {
-            let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/demo");
-            let path = folder.join(format!("seg{:02}.ts", self.next));
-            let mark = FileMark::of(&path.metadata().unwrap());
-            let index = self.demuxer.index(&std::fs::read(&path).unwrap()).unwrap();
-            let start_ms = i64::try_from(self.next).unwrap() * 2000;
-            let label = Label {
-                sequence: self.next,
-                duration: 180_000,
-                start_time: chrono::DateTime::from_timestamp_millis(start_ms),
-                discontinuity: false,
-                missing_before: 0,
-                init: None,
-                changed: false,
-                file: (0, 0),
-            };
-            self.session.line.push(&label, index, Held::of(path, mark));
-            self.next += 1;
-        }
-
-        /// The same, recording its first segment.
-        fn recording() -> Self {
-            let mut demo = Self::new();
-            demo.grow();
-            demo.begin();
-            demo
-        }
-
-        /// Recording ends with what is there.
-        fn stop(&mut self) {
-            self.session.stop_recording();
-            self.session.all_listed();
-        }
-
-        /// Recording begins with what is there.
-        fn begin(&mut self) {
-            let Step::Begin(mark) = self.session.step() else {
-                panic!("{:?}", self.session.step());
-            };
-            self.session.clips.recording = Recording::On(mark);
-        }
-
-        /// The clip that is due, and what is known when it is begun to be made.
-        fn due(&mut self) -> (Piece, Option<Ticks>) {
-            match self.session.begin_step() {
-                Step::Cut(piece) => (*piece, self.session.line.timeline().end()),
-                other => panic!("{other:?}"),
-            }
-        }
-
-        fn made(&mut self, (piece, known): &(Piece, Option<Ticks>)) -> Ticks {
-            self.session.dealt_with(piece, *known, true)
-        }
-    }
-
-    #[test]
-    fn stopped_it_waits_for_what_is_listed_already() {
-        let mut demo = Demo::recording();
-        demo.session.stop_recording();
-        assert_eq!(demo.session.step(), Step::Wait);
-        demo.grow();
-        demo.session.all_listed();
-        let last = demo.due();
-        assert_eq!(last.0.to, None);
-        assert!(last.0.boundary.finished);
-        demo.made(&last);
-        assert_eq!(demo.session.clips.recording, Recording::Off);
-    }
-
-    #[test]
-    fn told_to_go_on_while_its_last_clip_is_made_it_goes_on_behind_it() {
-        for over in [false, true] {
-            let mut demo = Demo::recording();
-            demo.stop();
-            let last = demo.due();
-            demo.session.record(INTERVAL);
-            demo.grow();
-            // Neither its end nor another order takes back what came since.
-            if over {
-                demo.session.clips.ending = Some(Ending::Last);
-            }
-            let end = demo.made(&last);
-            demo.begin();
-            if !over {
-                assert_eq!(demo.session.step(), Step::Wait);
-                demo.stop();
-            }
-            let rest = demo.due();
-            assert_eq!(rest.0.from.ticks, end);
-            demo.made(&rest);
-            assert_eq!(demo.session.clips.recording, Recording::Off);
-        }
-    }
-
-    #[test]
-    fn what_comes_after_a_last_clip_is_in_none() {
-        let mut demo = Demo::recording();
-        demo.stop();
-        let last = demo.due();
-        demo.grow();
-        let end = demo.made(&last);
-        assert_eq!(Some(end), demo.session.line.timeline().end());
-        assert_eq!(demo.session.clips.recording, Recording::Off);
-        // A new order begins at the live edge.
-        demo.session.record(INTERVAL);
-        assert_eq!(demo.session.step(), Step::Wait);
-        demo.grow();
-        demo.begin();
-        let Recording::On(mark) = demo.session.clips.recording else {
-            panic!();
-        };
-        assert_eq!(mark.ticks, end);
-    }
-
-    #[test]
-    fn a_new_interval_ends_what_is_in_the_making_at_a_sync_sample() {
-        let mut demo = Demo::new();
-        demo.grow();
-        demo.grow();
-        demo.begin();
-        demo.session.record(INTERVAL * 2);
-        let early = demo.due();
-        assert_eq!(early.0.regrid, Some(INTERVAL * 2));
-        let end = demo.made(&early);
-        assert_eq!(early.0.to.map(|to| to.ticks), Some(end));
-        assert_eq!(demo.session.clips.ending, None);
-        assert_eq!(demo.session.clips.interval, INTERVAL * 2);
-        assert_eq!(demo.session.step(), Step::Wait);
     }
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clipmill::Ticks;
+use clipmill::live::PeriodicClips;
 use clipmill_playlist::Segment;
 use serde::{Deserialize, Serialize};
 
@@ -16,7 +16,7 @@ use super::intake::{Came, Intake};
 use super::line::ticks;
 use super::listing::read_media;
 use super::on_disk::{OnDisk, locate};
-use super::session::{Ending, Recording, Session};
+use super::session::Session;
 use super::shared::Shared;
 use super::state::State;
 use crate::catalog::Boundary;
@@ -83,6 +83,7 @@ pub(crate) fn recover(stream: &str, shared: &Arc<Shared>, app: &App) -> Option<(
     let serving = app.playlists().serving(stream, None);
     let mut found = false;
     state.tapes = super::switch::left_open(stream, shared, app);
+    state.ordinal = boundary.as_ref().map_or(0, |boundary| boundary.ordinal);
     let sessions = shared.spool.sessions(app.name(), stream);
     let last = boundary.as_ref().map(|boundary| boundary.session.clone());
     intake.latest = last.into_iter().chain(sessions.last().cloned()).max();
@@ -118,11 +119,9 @@ pub(crate) fn recover(stream: &str, shared: &Arc<Shared>, app: &App) -> Option<(
             taken.inherit(Taken::read(&boundary.taken));
         }
         session.taken = taken.tail(segments + session.line.held().len() + WRITTEN);
-        session.clips.ordinal = boundary.as_ref().map_or(0, |boundary| boundary.ordinal);
         session.tape_on(&mut state.tapes);
         if over {
-            session.clips.recording = Recording::Off;
-            session.clips.ending = None;
+            session.clips = PeriodicClips::new(app.usual_interval());
             close(&mut state, session);
             continue;
         }
@@ -203,7 +202,13 @@ impl Left<'_> {
             target_ms,
         } = described;
         let target = Duration::from_millis(target_ms);
-        let mut session = Session::new(id.clone(), playlist.clone(), sub_folder.clone(), target);
+        let mut session = Session::new(
+            id.clone(),
+            playlist.clone(),
+            sub_folder.clone(),
+            target,
+            app.usual_interval(),
+        );
         let mut feed = Feed::new(id, folder, playlist, sub_folder, target);
         if let Some(serving) = serving.filter(|serving| serving.path == feed.playlist) {
             feed.add_sound(&serving.sound);
@@ -271,22 +276,17 @@ impl Left<'_> {
 impl Session {
     /// Its periodic clips go on behind that.
     fn begin_again(&mut self, boundary: Option<&Boundary>, app: &App) {
-        let clips = &mut self.clips;
-        clips.interval = app.usual_interval();
-        clips.recording = match boundary {
+        match boundary {
             Some(boundary) if !boundary.finished => {
-                clips.any_made = boundary.ordinal > 0;
-                clips.hole = boundary.lost;
-                clips.from_the_start = boundary.from_the_start;
+                self.clips.resume(boundary.clone());
                 // Recording was turned off, and its last clip was not made any more.
                 if app.interval().is_none() {
-                    clips.ending = Some(Ending::Last);
+                    self.clips.turn_off(Some(0));
                 }
-                Recording::Resuming(Box::new(boundary.clone()))
             }
-            None if app.interval().is_some() => Recording::Waiting(Ticks::MIN),
-            _ => Recording::Off,
-        };
+            None if app.interval().is_some() => self.clips.wait_for_media(),
+            _ => {}
+        }
     }
 }
 

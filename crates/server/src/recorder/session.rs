@@ -2,47 +2,23 @@
 //! how far its clips have come.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use clipmill::Ticks;
-use clipmill::live::{LossReason, LostMedia, Mark, TakenSegment};
+use clipmill::live::{
+    LossReason, LostMedia, Mark, PeriodicClips, Progress, State, Step, TakenSegment,
+};
 
 use super::growing::Growth;
 use super::intake::{Arrived, Came};
-use super::line::{Line, delta, time_ms};
+use super::line::{Held, Line, delta, time_ms};
 use super::make::rfc3339;
 use super::switch::Tape;
 use crate::catalog::Boundary;
 use crate::sources::taken::TakenTail;
-
-/// How far the periodic clips of a session have come.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Recording {
-    /// Nobody wants any.
-    Off,
-    /// The first begins at the first sync sample from here on.
-    Waiting(Ticks),
-    /// The next begins where an earlier run of this server left off.
-    Resuming(Box<Boundary>),
-    /// The first begins here, which is being written down; when that fails it is as it was.
-    Beginning(Mark, Box<Self>),
-    /// The next begins here.
-    On(Mark),
-}
-
-/// How what is in the making ends, if not at its boundary.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Ending {
-    /// As [`Ending::Last`], once what is listed now has been taken in.
-    Listed,
-    /// One last clip with the remainder.
-    Last,
-    /// A clip up to the last place where nothing is lost; the next one begins there, and a grid of
-    /// this interval with it.
-    Restart(Duration),
-}
 
 /// One session of a stream.
 #[derive(Debug)]
@@ -67,47 +43,14 @@ pub(crate) struct Session {
     /// Why the last segment could not be used, if so.
     pub(crate) useless: Option<String>,
     pub(crate) clips: PeriodicClips,
+    /// Nothing more will come.
+    pub(crate) over: bool,
     /// The recording that runs.
     pub(crate) tape: Option<Tape>,
     /// The segment that was added last, by its number on the line.
     pub(crate) fresh: Option<(u64, Bytes)>,
     /// The periodic clip in the making, as far as it is written.
     pub(crate) growth: Growth,
-}
-
-/// The periodic clips of a session.
-#[derive(Debug)]
-pub(crate) struct PeriodicClips {
-    pub(crate) recording: Recording,
-    /// How long one is.
-    pub(crate) interval: Duration,
-    pub(crate) ending: Option<Ending>,
-    /// They were told to go on while the last one was in the making.
-    pub(crate) goes_on: bool,
-    /// Made before the one in the making, over all sessions.
-    pub(crate) ordinal: u64,
-    /// Whether one of them was made in this session.
-    pub(crate) any_made: bool,
-    /// What is missing before the first one that is made.
-    pub(crate) hole: Option<LostMedia>,
-    /// The one in the making is the first of the session: sound ahead of its first picture belongs
-    /// to it.
-    pub(crate) from_the_start: bool,
-}
-
-impl Default for PeriodicClips {
-    fn default() -> Self {
-        Self {
-            recording: Recording::Off,
-            interval: Duration::from_secs(600),
-            ending: None,
-            goes_on: false,
-            ordinal: 0,
-            any_made: false,
-            hole: None,
-            from_the_start: false,
-        }
-    }
 }
 
 impl Session {
@@ -117,6 +60,7 @@ impl Session {
         playlist: PathBuf,
         sub_folder: Option<String>,
         target: Duration,
+        interval: Duration,
     ) -> Self {
         Self {
             id,
@@ -131,7 +75,8 @@ impl Session {
             seen_any: false,
             announced: false,
             useless: None,
-            clips: PeriodicClips::default(),
+            clips: PeriodicClips::new(interval),
+            over: false,
             tape: None,
             fresh: None,
             growth: Growth::None,
@@ -162,10 +107,13 @@ impl Session {
             target,
             next_listed,
         } = arrived;
-        let clips = &mut self.clips;
-        if first && label.missing_before > 0 && clips.hole.is_none() {
+        if first
+            && label.missing_before > 0
+            && self.clips.lost().is_none()
+            && let Some(to) = label.start_time
+        {
             let missed = delta(label.missing_before);
-            clips.hole = label.start_time.map(|to| missing(to - missed, to));
+            self.clips.lack(missing(to - missed, to));
         }
         self.line.push(&label, index, held);
         self.taken.push(taken);
@@ -199,18 +147,15 @@ impl Session {
     fn disown(&mut self, listed_from: u64) {
         let first = self.line.timeline().segments().front();
         let has_all = first.is_none_or(|first| first.info.sequence >= listed_from);
-        if has_all && !self.clips.any_made {
-            self.clips.recording = Recording::Off;
+        if has_all && self.clips.discard() {
             self.growth = Growth::None;
         }
     }
 
     /// Nothing more will come.
     pub(crate) fn close(&mut self) {
-        self.clips.ending = match self.clips.recording {
-            Recording::Off => None,
-            _ => Some(Ending::Last),
-        };
+        self.over = true;
+        self.clips.close();
     }
 
     /// Why nothing can be had of what comes: of no use, or no more than this.
@@ -226,20 +171,62 @@ impl Session {
         Some(format!("what is kept of it lies from {from} to {to}"))
     }
 
-    /// Takes segments out whose content is lost.
-    pub(crate) fn lose(&mut self, lost: &[u64]) {
-        let mark = match &self.clips.recording {
-            Recording::On(mark) => {
-                let ordinal = self.clips.ordinal;
-                Some(mark.to_boundary(self.line.timeline(), &self.id, ordinal))
-            }
-            _ => None,
+    /// Periodic clips from the live edge on; what is in the making is ended before.
+    pub(crate) fn record(&mut self, interval: Duration) {
+        let timeline = self.line.timeline();
+        self.clips.turn_on(interval, timeline, false);
+    }
+
+    /// Everything that was listed has been taken in.
+    pub(crate) fn all_listed(&mut self) {
+        self.tape_listed();
+        self.clips.listed_are_taken();
+    }
+
+    /// What is to be done next for its periodic clips, when no session before it has any to be made.
+    pub(crate) fn step(&mut self) -> Option<Step> {
+        let progress = Progress {
+            all_taken: self.over,
+            front: true,
+            ..Progress::default()
         };
+        self.clips.step(self.line.timeline(), progress)
+    }
+
+    /// A mark as it is written down.
+    pub(crate) fn written(&self, mark: Mark, ordinal: u64) -> Boundary {
+        let boundary = mark.to_boundary(self.line.timeline(), &self.id, ordinal);
+        let segments = self.line.timeline().segments().iter().zip(self.line.held());
+        let mut of_boundary = segments.filter(|(one, _)| one.info.sequence == boundary.sequence);
+        let name = of_boundary.find_map(|(_, held)| {
+            let name = held.original.as_ref()?.file_name()?.to_str()?;
+            Some(name.to_owned())
+        });
+        Boundary {
+            segment: name.unwrap_or_default(),
+            taken: self.taken.written(boundary.sequence),
+            ..boundary
+        }
+    }
+
+    /// Lets go of what a session that records nothing keeps beyond the last interval, which somebody
+    /// may ask for.
+    pub(crate) fn trim(&mut self) -> Vec<Arc<Held>> {
+        let is_off = *self.clips.state() == State::Off;
+        match self.line.timeline().end().filter(|_| is_off) {
+            Some(edge) => self.forget_before(self.clips.needed(edge)),
+            None => Vec::new(),
+        }
+    }
+
+    /// Takes segments out whose content is lost. `ordinal`: of the last periodic clip.
+    pub(crate) fn lose(&mut self, lost: &[u64], ordinal: u64) {
+        let before = self.line.shared_timeline();
+        let left_off = self.clips.state().mark(&before);
+        let left_off = left_off.map(|mark| self.written(mark, ordinal));
         self.line.lose(lost);
         self.growth = Growth::None;
-        if let Some(boundary) = mark {
-            self.clips.recording = Recording::Resuming(Box::new(boundary));
-        }
+        self.clips.lose(&before, self.line.timeline(), left_off);
     }
 
     /// The instant of the live edge, in milliseconds since 1970.

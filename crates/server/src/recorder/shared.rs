@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use clipmill::live::Failure;
 use metrics::gauge;
 
 use super::indexes::Indexes;
@@ -34,6 +35,12 @@ pub(crate) struct Shared {
 impl Shared {
     pub(crate) fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
+    }
+
+    /// Something could not be made.
+    pub(crate) fn troubled(&self, whom: &str, error: &MakeError) {
+        let full = matches!(error, MakeError::DiskFull);
+        self.troubles.set(whom, full, &error.to_string());
     }
 
     /// Counts a clip in the making while it lives.
@@ -72,6 +79,16 @@ pub(crate) enum MakeError {
     /// The file system or the catalog refused.
     #[error("{0}")]
     Store(String),
+}
+
+impl From<&MakeError> for Failure {
+    fn from(error: &MakeError) -> Self {
+        match error {
+            MakeError::DiskFull => Self::NoRoom,
+            MakeError::Media(_) => Self::Media,
+            MakeError::Store(_) => Self::Store,
+        }
+    }
 }
 
 impl From<StorageError> for MakeError {

@@ -1,17 +1,14 @@
 //! What is known of a stream: its sessions, one behind the other. It does no I/O: it is told what came,
 //! and asked what is to be done.
 
-use std::time::Instant;
-
 use chrono::DateTime;
-use clipmill::Ticks;
 use clipmill::live::{LossReason, LostMedia};
 
 use super::announce::News;
 use super::app::App;
 use super::intake::{Begins, Begun, Came};
 use super::make::rfc3339;
-use super::session::{Recording, Session};
+use super::session::Session;
 use super::switch::Tape;
 use crate::catalog::{Boundary, OpenRecording};
 
@@ -26,8 +23,8 @@ pub(crate) struct State {
     pub(crate) ended: Option<i64>,
     /// The recordings that an earlier run began, and whose sessions were not found yet.
     pub(crate) tapes: Vec<OpenRecording>,
-    /// When making a clip may be tried again, and how often it failed.
-    pub(crate) retry: Option<(Instant, u32)>,
+    /// Periodic clips made so far, over all sessions.
+    pub(crate) ordinal: u64,
     pub(crate) news: News,
 }
 
@@ -73,14 +70,11 @@ impl State {
             begun.playlist,
             begun.sub_folder,
             begun.target,
+            app.usual_interval(),
         );
         session.sound_beside = begun.sound_beside;
         session.taken = begun.taken;
-        let clips = &mut session.clips;
-        clips.interval = app.usual_interval();
-        if app.interval().is_some() {
-            clips.recording = Recording::Waiting(Ticks::MIN);
-        }
+        let records = app.interval().is_some();
         let mut other_tapes = begun.recorded;
         if begun.recorded {
             session.tape = Some(Tape::of_all(&session.id));
@@ -88,21 +82,23 @@ impl State {
         match begun.begins {
             Begins::Anew => {}
             Begins::Behind => {
-                if let Some(ended) = self.ended
-                    && session.clips.recording != Recording::Off
-                {
-                    session.clips.hole = Some(paused(ended, stream, app));
+                if let Some(ended) = self.ended.filter(|_| records) {
+                    session.clips.lack(paused(ended, stream, app));
                 }
             }
-            Begins::Lost(lost) => session.clips.hole = Some(lost_since(&lost, stream, app)),
-            Begins::Resumed(lost) => {
-                let clips = &mut session.clips;
-                clips.ordinal = lost.ordinal;
-                clips.any_made = lost.ordinal > 0;
-                clips.recording = Recording::Resuming(lost);
+            Begins::Lost(ref lost) => session.clips.lack(lost_since(lost, stream, app)),
+            Begins::Resumed(ref lost) => {
+                session.clips.resume(lost.as_ref().clone());
+                // Recording was turned off, and its last clip was not made any more.
+                if !records {
+                    session.clips.turn_off(None);
+                }
                 session.tape_on(&mut std::mem::take(&mut self.tapes));
                 other_tapes = true;
             }
+        }
+        if records && !matches!(begun.begins, Begins::Resumed(_)) {
+            session.clips.wait_for_media();
         }
         self.session = Some(session);
         other_tapes

@@ -5,16 +5,17 @@
 //! periodic clips are: after a restart it goes on.
 
 use std::sync::Arc;
+use std::time::Instant;
 
-use clipmill::live::Mark;
+use clipmill::live::{Failure, Mark};
 use clipmill::{Bounds, Clip, Cut, Ticks};
 
 use super::app::App;
 use super::line::{Held, Snapshot};
 use super::make::{Recipe, make};
 use super::periodic::{Made, NotMade};
-use super::session::{Ending, Session};
-use super::shared::{MakeError, Shared};
+use super::session::Session;
+use super::shared::Shared;
 use super::state::State;
 use super::task::Task;
 use crate::catalog::{Boundary, OpenRecording};
@@ -27,6 +28,17 @@ pub(crate) struct Tape {
     pub(crate) written: OpenRecording,
     /// It ends with what is listed, or with what is there.
     ending: Option<Ending>,
+    /// When making it a clip may be tried again, and how often it failed.
+    retry: Option<(Instant, u32)>,
+}
+
+/// How a recording ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    /// As [`Ending::Last`], once what is listed now has been taken in.
+    Listed,
+    /// With what is there.
+    Last,
 }
 
 /// What became of a turn of the switch.
@@ -91,10 +103,19 @@ impl Session {
         }
     }
 
-    /// Whether the recording is to be made a clip now.
-    pub(crate) fn tape_is_due(&self) -> bool {
-        let ending = self.tape.as_ref().and_then(|tape| tape.ending);
-        ending == Some(Ending::Last)
+    /// When the recording is to be made a clip, if it has come to its end.
+    pub(crate) fn tape_due(&self, now: Instant) -> Option<Instant> {
+        let tape = self.tape.as_ref();
+        let tape = tape.filter(|tape| tape.ending == Some(Ending::Last))?;
+        Some(tape.retry.map_or(now, |(at, _)| at))
+    }
+
+    /// Making the recording a clip failed: it is tried again later.
+    pub(crate) fn tape_failed(&mut self, failure: &Failure) {
+        if let Some(tape) = &mut self.tape {
+            let tries = tape.tries() + 1;
+            tape.retry = Some((Instant::now() + failure.pause(tries), tries));
+        }
     }
 
     /// The session is over, and its periodic clips are made.
@@ -114,7 +135,12 @@ impl Tape {
         Self {
             written,
             ending: None,
+            retry: None,
         }
+    }
+
+    fn tries(&self) -> u32 {
+        self.retry.map_or(0, |(_, tries)| tries)
     }
 
     /// A recording of all of a session.
@@ -138,17 +164,20 @@ impl State {
 
     /// The recording that is to be made a clip now.
     pub(crate) fn cut_tape(&self) -> Option<TapeWork> {
-        let session = self.sessions().find(|session| session.tape_is_due())?;
+        let now = Instant::now();
+        let is_due = |session: &&Session| session.tape_due(now).is_some_and(|due| due <= now);
+        let session = self.sessions().find(is_due)?;
+        let tape = session.tape.as_ref()?;
         let begins = session.tape_begins();
         let from = begins.and_then(|from| session.line.timeline().next_sync(from).or(Some(from)));
         Some(TapeWork {
             session: session.id.clone(),
-            vod_id: session.tape.as_ref()?.written.vod_id.clone(),
+            vod_id: tape.written.vod_id.clone(),
             sub_folder: session.sub_folder.clone(),
             snapshot: session.line.snapshot(),
             from,
             complete: session.grown_at,
-            tries: self.tries(),
+            tries: tape.tries(),
         })
     }
 }
@@ -228,11 +257,22 @@ impl Task {
 
     /// The recording of a session is made a clip, or nothing came of it.
     pub(crate) async fn tape_made(&mut self, session: &str, result: Result<(), NotMade>) {
-        if self.settle(session, result).is_none() {
+        let whom = self.whom();
+        let ordinal = self.state.ordinal;
+        let Some(session) = self.state.by_id(session) else {
             return;
-        }
-        if let Some(session) = self.state.by_id(session) {
-            session.tape = None;
+        };
+        match result {
+            Ok(()) => {
+                self.shared.troubles.clear(&whom);
+                session.tape = None;
+            }
+            Err(NotMade::Lost(lost)) => return session.lose(&lost, ordinal),
+            Err(NotMade::Failed(error)) => {
+                session.tape_failed(&Failure::from(&error));
+                return self.shared.troubled(&whom, &error);
+            }
+            Err(NotMade::Nothing) => session.tape = None,
         }
         // A crash before this finds the clip in the catalog.
         self.write_tapes().await;
@@ -246,7 +286,7 @@ pub(crate) struct TapeWork {
     sub_folder: Option<String>,
     snapshot: Snapshot,
     from: Option<Ticks>,
-    complete: std::time::Instant,
+    complete: Instant,
     /// How often it failed.
     tries: u32,
 }
@@ -292,7 +332,7 @@ impl TapeWork {
             growing: None,
         };
         match make(shared, app, recipe, |_, _| None) {
-            Err(MakeError::Media(_)) if self.tries + 1 >= super::periodic::TRIES => {
+            Err(error) if Failure::from(&error).is_final(self.tries + 1) => {
                 tracing::error!(app = app.name(), stream, "the recording is given up");
                 Ok(())
             }

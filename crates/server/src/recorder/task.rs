@@ -24,7 +24,7 @@ use super::feed::Place;
 use super::growing::Growing;
 use super::intake::{Came, Intake, Look};
 use super::line::Held;
-use super::periodic::{Made, trim};
+use super::periodic::Made;
 use super::shared::Shared;
 use super::state::State;
 use super::stream::Shown;
@@ -251,7 +251,7 @@ impl Task {
             }
             Command::StopRecording => {
                 if let Some(session) = &mut self.state.session {
-                    session.stop_recording();
+                    session.clips.turn_off(None);
                 }
                 self.looks.ordered = true;
                 self.looks.after(Duration::ZERO);
@@ -284,7 +284,7 @@ impl Task {
                 break;
             }
             let now = Instant::now();
-            if let Some(due) = self.state.next_cut(&self.app, &self.stream) {
+            if let Some(due) = self.state.next_cut(&self.app, &self.stream, now) {
                 self.cut_due = Some(self.cut_due.map_or(due, |known| known.min(due)));
             }
             if self.cut_due.is_none_or(|due| due > now) {
@@ -392,7 +392,7 @@ impl Task {
         }
         self.intake = AtHome::Yes(intake);
         if let Some(session) = &mut self.state.session {
-            let gone = trim(session);
+            let gone = session.trim();
             self.let_go(gone);
         }
     }
