@@ -1,10 +1,9 @@
 //! Doors for the fuzz targets to what nobody else may enter. Not part of the interface.
 
+use clipmill::live::{Seen, SegmentFiles, Taken, Version};
 use clipmill_playlist::{Playlist, PlaylistLimits, Segment};
 
 use crate::sources::names::PlaylistName;
-use crate::sources::session::FileMark;
-use crate::sources::taken::{Files, Seen, Taken};
 use crate::spool;
 use crate::storage::{self, ClipRecord};
 
@@ -36,8 +35,8 @@ pub fn playlist_name(path: &str) -> Option<(String, Option<String>)> {
 /// Nothing is known of any file.
 struct NoFiles;
 
-impl Files for NoFiles {
-    fn mark(&mut self, _: &Segment) -> Option<FileMark> {
+impl SegmentFiles for NoFiles {
+    fn version(&mut self, _: &Segment) -> Option<Version> {
         None
     }
 

@@ -95,7 +95,7 @@ pub(crate) struct Label {
     pub(crate) init: Option<u64>,
     /// It is not the media server's file byte for byte: it was decrypted, or is a part of it.
     pub(crate) changed: bool,
-    /// Which file of the media server it is: see [`Taken::file`](crate::sources::taken::Taken::file).
+    /// Which file of the media server it is: see [`Taken::file`](clipmill::live::Taken::file).
     pub(crate) file: (u32, u32),
 }
 

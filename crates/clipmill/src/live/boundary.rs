@@ -11,7 +11,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::event::LostMedia;
-use super::memory::TakenSegment;
+use super::taken_segment::TakenSegment;
 use crate::timeline::{Ticks, Timeline};
 
 /// Sync samples nearer to one another than this are one.

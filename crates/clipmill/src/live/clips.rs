@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use super::boundary::{Boundary, Mark};
 use super::event::{Action, ActionId, CutJob, Failure, Grow, Moment, Purpose, SegmentId};
-use super::memory::TakenSegment;
 use super::periodic::Done;
 use super::recorder::{Job, Recorder};
 use super::request::Refusal;
 use super::session::{Session, WRITTEN};
 use super::state::{PeriodicClip, State};
+use super::taken_segment::TakenSegment;
 use crate::cut::{Bounds, Cut};
 use crate::timeline::Ticks;
 

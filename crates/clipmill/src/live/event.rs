@@ -9,8 +9,8 @@ use clipmill_playlist::{ByteRange, Location};
 
 use super::boundary::Boundary;
 use super::listing::{Listed, Listing, Version};
-use super::memory::{TakenSegment, version_of};
 use super::request::{ClipId, Refusal, Window};
+use super::taken_segment::{TakenSegment, version_of};
 use crate::cut::{Bounds, Cut};
 use crate::decrypt::SegmentKey;
 use crate::timeline::{Ticks, Timeline};

@@ -5,10 +5,12 @@ use std::sync::Arc;
 use super::boundary::Boundary;
 use super::event::{Action, EndReason, Fetch, FetchFrom, Indexed, Moment, SegmentId, SessionId};
 use super::listing::{Listed, Listing};
-use super::memory::{Memory, Seen, version_of};
+use super::memory::Memory;
 use super::recorder::Recorder;
 use super::session::{Pending, Session, last_part, ticks};
 use super::state::State;
+use super::taken::Seen;
+use super::taken_segment::version_of;
 use crate::timeline::Ticks;
 
 /// Media of which only sequence numbers tell that it is missing is believed to be no longer than this,
@@ -45,7 +47,7 @@ impl Recorder {
             && !listed.is_empty()
             && (self.seen_ended || shorter)
         {
-            seen = Seen::StartedOver;
+            seen = Seen::StartedOver { from: 0 };
         }
         let since = now
             .elapsed
@@ -54,7 +56,7 @@ impl Recorder {
         match seen {
             Seen::Nothing if listing.ended => self.ended(),
             Seen::Nothing => {}
-            Seen::StartedOver => {
+            Seen::StartedOver { .. } => {
                 let fresh = self.memory.fresh(listed, 0);
                 // Nothing but what was recorded already: an old playlist, or one in another order.
                 if fresh.is_empty() {
@@ -69,7 +71,7 @@ impl Recorder {
                 self.begin(listing, now);
                 self.list(listing, 0, &fresh, 0, now);
             }
-            Seen::New { from, missing } if live => {
+            Seen::New { from, missing, .. } if live => {
                 let fresh = self.memory.fresh(listed, from);
                 self.list(listing, from, &fresh, missing, now);
             }

@@ -8,38 +8,18 @@
 //! written, and its date where that is not known.
 
 use std::collections::{HashSet, VecDeque};
-use std::hash::{DefaultHasher, Hash, Hasher};
 
-use chrono::{DateTime, TimeDelta, Utc};
-use clipmill_playlist::Segment;
+use chrono::{DateTime, Utc};
 
 use super::listing::{Listed, Version};
+use super::taken::{SAME_DATE, SAME_DATE_SECONDS, Seen};
+use super::taken_segment::{TakenSegment, name_of, version_of};
 
 /// So many segments are remembered at the least; else twice as many as were ever listed at once.
 const REMEMBERED: usize = 256;
 
-/// Dates of the same segment may differ by this much, as some servers compute them anew each time.
-const SAME_DATE: TimeDelta = TimeDelta::seconds(2);
-
-/// The same, for dates that were cut to seconds.
-const SAME_DATE_SECONDS: u32 = 3;
-
 /// So many new segments are looked for one by one.
 const FEW: usize = 8;
-
-/// A segment that was taken, as it is written down.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "serde", serde(default))]
-pub struct TakenSegment {
-    /// Media sequence number; `None` where numbers have begun anew since.
-    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
-    pub sequence: Option<u64>,
-    /// When it begins, in microseconds since the Unix epoch; 0 when that is not known.
-    pub date_us: i64,
-    /// Digests of its URI and byte range, and of its content. 0 where that is not known.
-    pub file: (u32, u32),
-}
 
 /// A segment that has been seen, in few bytes: an event playlist lists tens of thousands. Each field
 /// is 0 when it is not known.
@@ -75,21 +55,6 @@ impl Known {
         let dated = self.date != 0 && other.date != 0;
         named && dated && self.date.abs_diff(other.date) <= SAME_DATE_SECONDS
     }
-}
-
-/// What a look at a playlist shows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Seen {
-    /// Nothing new: the same as before, half-written, or shorter.
-    Nothing,
-    /// Segments from this position of the list on are new.
-    New {
-        from: usize,
-        /// How many segments were never seen between the last known one and it.
-        missing: u64,
-    },
-    /// The stream started over: the list belongs to a new session.
-    StartedOver,
 }
 
 /// Remembers the segments of a stream.
@@ -222,10 +187,11 @@ impl Memory {
             return Seen::New {
                 from: 0,
                 missing: 0,
+                shift: 0,
             };
         };
         if last.segment.sequence < self.base || self.differs(segments) {
-            return Seen::StartedOver;
+            return Seen::StartedOver { from: 0 };
         }
         if last.segment.sequence < next {
             // Numbers that nothing was ever listed with say nothing.
@@ -233,7 +199,7 @@ impl Memory {
             let mut overlap = segments.iter().filter_map(known);
             return match overlap.any(|known| known != Known::default()) {
                 true => Seen::Nothing,
-                false => Seen::StartedOver,
+                false => Seen::StartedOver { from: 0 },
             };
         }
         let from = segments.partition_point(|listed| listed.segment.sequence < next);
@@ -243,11 +209,12 @@ impl Memory {
         if let (Some(before), Some(now)) = (self.last.0, first_new.segment.start_time)
             && now + SAME_DATE < before
         {
-            return Seen::StartedOver;
+            return Seen::StartedOver { from: 0 };
         }
         Seen::New {
             from,
             missing: first_new.segment.sequence - next,
+            shift: 0,
         }
     }
 
@@ -383,26 +350,12 @@ fn seconds(time: DateTime<Utc>) -> u32 {
     u32::try_from(time.timestamp()).unwrap_or(0)
 }
 
-/// A digest of a URI and a byte range. Never 0.
-pub(super) fn name_of(segment: &Segment) -> u32 {
-    digest(&(&segment.uri, segment.byte_range.map(|range| range.offset)))
-}
-
-/// A digest of a content; 0 when that is not known.
-pub(super) fn version_of(version: Option<Version>) -> u32 {
-    version.map_or(0, |version| digest(&version))
-}
-
-/// Never 0.
-fn digest(value: &impl Hash) -> u32 {
-    let mut hasher = DefaultHasher::new();
-    value.hash(&mut hasher);
-    ((hasher.finish() >> 32) as u32).max(1)
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
+
+    use chrono::TimeDelta;
+    use clipmill_playlist::Segment;
 
     use super::*;
 
@@ -443,7 +396,11 @@ mod tests {
     #[test]
     fn a_window_slides() {
         let mut memory = memory(&list(0, ABCD));
-        let new = |from, missing| Seen::New { from, missing };
+        let new = |from, missing| Seen::New {
+            from,
+            missing,
+            shift: 0,
+        };
         assert_eq!(memory.observe(&list(0, ABCD)), Seen::Nothing);
         assert_eq!(memory.observe(&list(0, &ABCD[..1])), Seen::Nothing);
         assert_eq!(
@@ -459,15 +416,24 @@ mod tests {
     fn names_dates_and_contents_tell_a_stream_that_starts_over() {
         let known = || memory(&dated(list(5, ABCD), "2026-11-22T14:00:00Z"));
         let again = [("a", 1), ("b", 2)];
-        assert_eq!(known().observe(&list(0, &again)), Seen::StartedOver);
-        assert_eq!(known().observe(&list(5, &[("a", 9)])), Seen::StartedOver);
-        assert_eq!(known().observe(&list(5, &[("x", 0)])), Seen::StartedOver);
+        assert_eq!(
+            known().observe(&list(0, &again)),
+            Seen::StartedOver { from: 0 }
+        );
+        assert_eq!(
+            known().observe(&list(5, &[("a", 9)])),
+            Seen::StartedOver { from: 0 }
+        );
+        assert_eq!(
+            known().observe(&list(5, &[("x", 0)])),
+            Seen::StartedOver { from: 0 }
+        );
         let later = dated(list(5, &again), "2026-11-22T15:00:00Z");
-        assert_eq!(known().observe(&later), Seen::StartedOver);
+        assert_eq!(known().observe(&later), Seen::StartedOver { from: 0 });
         let same = dated(list(5, &again), "2026-11-22T14:00:00.400Z");
         assert_eq!(known().observe(&same), Seen::Nothing);
         let back = dated(list(9, &[("e", 5)]), "2026-11-22T12:00:00Z");
-        assert_eq!(known().observe(&back), Seen::StartedOver);
+        assert_eq!(known().observe(&back), Seen::StartedOver { from: 0 });
     }
 
     #[test]
@@ -477,7 +443,7 @@ mod tests {
         grown[3].version = Some(Version { tag: 40, len: 2000 });
         assert_eq!(memory.observe(&grown), Seen::Nothing);
         grown[1].version = Some(Version { tag: 20, len: 2000 });
-        assert_eq!(memory.observe(&grown), Seen::StartedOver);
+        assert_eq!(memory.observe(&grown), Seen::StartedOver { from: 0 });
     }
 
     #[test]
@@ -501,7 +467,7 @@ mod tests {
             let mut memory = memory(&list(0, &[("a", 1)]));
             memory.saw(&list(18, &[("a", 2)])[0]);
             let listed = list(back, &[("a", 3)]);
-            assert_eq!(memory.observe(&listed), Seen::StartedOver);
+            assert_eq!(memory.observe(&listed), Seen::StartedOver { from: 0 });
             assert_eq!(memory.fresh(&listed, 0), [0]);
         }
     }
@@ -522,14 +488,15 @@ mod tests {
                 memory.observe(&ahead),
                 Seen::New {
                     from: 0,
-                    missing: 31
+                    missing: 31,
+                    shift: 0
                 }
             );
             memory.saw(&ahead[0]);
             let listed = list(back, names);
             let seen = memory.observe(&listed);
             let from = match seen {
-                Seen::StartedOver => 0,
+                Seen::StartedOver { from } => from,
                 Seen::New { from, .. } => from,
                 Seen::Nothing => panic!("{back}: lost"),
             };

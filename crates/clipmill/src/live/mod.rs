@@ -113,6 +113,8 @@ mod session;
 #[cfg(test)]
 mod simulation;
 mod state;
+mod taken;
+mod taken_segment;
 
 pub use boundary::{Boundary, Mark};
 pub use event::{
@@ -120,7 +122,6 @@ pub use event::{
     Keep, Label, LossReason, LostMedia, Moment, Purpose, SegmentId, SessionId,
 };
 pub use listing::{Listed, Listing, Version};
-pub use memory::TakenSegment;
 pub use periodic::{Done, PeriodicClips, Progress, Step};
 pub use push::{Live, LiveClip, Pushed};
 pub use recorder::{Recorder, Settings};
@@ -128,3 +129,5 @@ pub use recover::{Left, LeftSegment, LeftSession};
 pub use request::{ClipId, Refusal, Window};
 pub use session::Placement;
 pub use state::{Beginning, CompleteClip, PeriodicClip, State};
+pub use taken::{Seen, SegmentFiles, Taken};
+pub use taken_segment::{TakenSegment, TakenTail};

@@ -7,9 +7,10 @@ use std::time::Duration;
 use super::boundary::Boundary;
 use super::event::{EndReason, Label, Moment, SegmentId, SessionId};
 use super::listing::Listing;
-use super::memory::{Memory, Seen};
+use super::memory::Memory;
 use super::recorder::{Recorder, Settings};
 use super::session::{Pending, Session, ticks};
+use super::taken::Seen;
 
 /// A segment that an earlier run kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -160,7 +161,9 @@ impl Recorder {
     /// Whether a playlist is that of the last session.
     fn goes_on(&mut self, listing: &Listing) -> bool {
         let same = |own: &Session| own.playlist.as_ref() == Some(&listing.playlist);
-        self.live().is_some_and(same) && self.memory.observe(&listing.segments) != Seen::StartedOver
+        let goes_on = self.live().is_some_and(same);
+        let seen = goes_on.then(|| self.memory.observe(&listing.segments));
+        seen.is_some_and(|seen| !matches!(seen, Seen::StartedOver { .. }))
     }
 
     /// What could not be kept may still lie where it was.

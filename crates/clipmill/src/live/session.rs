@@ -12,8 +12,8 @@ use clipmill_playlist::Location;
 use super::boundary::{Boundary, Mark};
 use super::event::{ActionId, FetchFrom, Indexed, Label, Moment, SegmentId, SessionId};
 use super::listing::Listed;
-use super::memory::name_of;
 use super::periodic::{PeriodicClips, Progress, Step};
+use super::taken_segment::name_of;
 use crate::timeline::{SegmentInfo, Ticks, Timeline};
 
 /// Segments kept before the one in which the next clip begins: sound of its first moments may lie in

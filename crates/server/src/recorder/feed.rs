@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use clipmill::live::TakenSegment;
+use clipmill::live::{Taken, TakenSegment, Version};
 use clipmill::{AudioRendition, Composer, Limits, ReadSegment, SegmentError, SegmentIndex, Ticks};
 use clipmill_playlist::Segment;
 
@@ -19,7 +19,6 @@ use super::on_disk::{HEAD, locate, mark_of};
 use super::reading::Reading;
 use super::shared::Shared;
 use crate::sources::session::{FileMark, Pulse, silence};
-use crate::sources::taken::{Taken, head_of, taken_of};
 use crate::spool::{Content, Kept, Label, SpoolError};
 
 /// A file that was written to this recently may still be written to, while it is the last one
@@ -189,7 +188,7 @@ impl Feed {
             }
         };
         let mark = found.mark;
-        let own = found.whole_file.then_some(mark);
+        let own = found.whole_file.then(|| mark.version());
         if taken.repeats(segment, own) {
             let (app, stream, uri) = (place.app.name(), place.stream, segment.uri.as_str());
             tracing::warn!(app, stream, uri, "a segment is listed twice: taken once");
@@ -218,7 +217,7 @@ impl Feed {
         remaining: Duration,
         place: &Place<'_>,
     ) -> Took {
-        let own = found.whole_file.then_some(found.mark);
+        let own = found.whole_file.then(|| found.mark.version());
         let start_time = segment.start_time.or_else(|| {
             let undated = Undated {
                 index: &index,
@@ -266,7 +265,7 @@ impl Feed {
         }
         let head = found.as_it_is().then(|| {
             let bytes = &found.read.bytes;
-            head_of(bytes.get(..HEAD as usize).unwrap_or(bytes))
+            Taken::head(bytes.get(..HEAD as usize).unwrap_or(bytes))
         });
         let held = Held {
             id,
@@ -287,7 +286,7 @@ impl Feed {
         }
         let arrived = Arrived {
             label,
-            taken: taken_of(segment, own, start_time),
+            taken: TakenSegment::of(segment, own, start_time),
             index: Arc::new(index),
             held,
             bytes: Some(found.read.bytes),
@@ -410,9 +409,9 @@ impl Feed {
     ) {
         let label = kept.label;
         self.reading.miss(label.missing_before);
-        let mark = (!label.changed).then_some(kept.mark);
+        let version = (!label.changed).then(|| kept.mark.version());
         let segment = label_of(&kept);
-        taken.saw_before(&segment, label.discontinuity, mark);
+        taken.saw_before(&segment, label.discontinuity, version);
         let id = self.keeper.added;
         self.keeper.has();
         let spool = &place.shared.spool;
@@ -477,14 +476,14 @@ impl Feed {
         &mut self,
         taken: &mut Taken,
         segment: &Segment,
-        mark: Option<FileMark>,
+        version: Option<Version>,
         duration: Ticks,
         place: &Place<'_>,
     ) {
-        taken.saw(segment, mark, None, None);
+        taken.saw(segment, version, None, None);
         self.reading.miss(duration);
         self.grew();
-        let segment = taken_of(segment, mark, None);
+        let segment = TakenSegment::of(segment, version, None);
         (place.tell)(Came::Missed(duration, Some(segment)));
     }
 
@@ -535,7 +534,8 @@ impl Feed {
             );
             self.say_useless(format!("segment {}: {reason}", segment.uri), place);
         }
-        self.miss(taken, segment, mark, ticks(segment.duration), place);
+        let version = mark.map(FileMark::version);
+        self.miss(taken, segment, version, ticks(segment.duration), place);
         Took::Done
     }
 
@@ -656,7 +656,7 @@ pub(crate) fn label_of(kept: &Kept) -> TakenSegment {
         ..
     } = kept.label;
     if file == (0, 0) && !changed {
-        file.1 = crate::sources::taken::version_of(&kept.mark);
+        file.1 = kept.mark.version().digest();
     }
     TakenSegment {
         sequence: Some(sequence),

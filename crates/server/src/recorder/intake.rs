@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use chrono::Utc;
-use clipmill::live::{SessionId, TakenSegment};
+use clipmill::live::{Seen, SessionId, Taken, TakenSegment, TakenTail};
 use clipmill::{SegmentIndex, Ticks};
 use clipmill_playlist::{MediaPlaylist, Segment};
 use metrics::counter;
@@ -25,7 +25,6 @@ use crate::catalog::Boundary;
 use crate::metrics::SEGMENTS_INDEXED;
 use crate::sources::playlists::Serving;
 use crate::sources::session::silence;
-use crate::sources::taken::{Seen, Taken, TakenTail, WRITTEN};
 use crate::spool::Label;
 
 /// A playlist that is not there may be being replaced: it is gone when it is still not there
@@ -380,7 +379,7 @@ impl Intake {
             sound_beside: feed.has_sound_beside(),
             begins,
             recorded,
-            taken: self.taken.tail(WRITTEN),
+            taken: self.taken.tail(Taken::WRITTEN),
         })));
         self.feed = Some(feed);
         self.oldest = 0;

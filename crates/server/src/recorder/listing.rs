@@ -6,12 +6,11 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use clipmill::Ticks;
-use clipmill::live::TakenSegment;
+use clipmill::live::{Seen, SegmentFiles, Taken, TakenSegment};
 use clipmill_playlist::{Location, MediaPlaylist, Playlist, PlaylistLimits, Segment, candidates};
 
 use super::line::ticks;
 use crate::catalog::Boundary;
-use crate::sources::taken::{Files, Seen, Taken};
 use crate::spool::Label;
 
 /// So much of what a playlist lists already is recorded when it is first seen, or an interval
@@ -64,7 +63,7 @@ pub(crate) fn read_media(path: &Path) -> Option<(MediaPlaylist, SystemTime)> {
 pub(crate) fn first_new(
     written: &[TakenSegment],
     listed: &[Segment],
-    files: &mut dyn Files,
+    files: &mut dyn SegmentFiles,
 ) -> usize {
     match Taken::read(written).observe(listed, files) {
         Seen::Nothing => listed.len(),
@@ -88,7 +87,7 @@ pub(crate) fn history(listed: &[Segment], interval: Option<Duration>) -> usize {
 pub(crate) fn place_of(
     lost: &Boundary,
     listed: &[Segment],
-    files: &mut dyn Files,
+    files: &mut dyn SegmentFiles,
 ) -> Option<usize> {
     let here = Location::File(PathBuf::from("playlist.m3u8"));
     // The file's name, however the playlist spells it.
@@ -104,7 +103,7 @@ pub(crate) fn place_of(
     // Its file may be gone, which does no harm; it may not be another one.
     let taken = Taken::read(&lost.taken);
     let segment = listed.get(place)?;
-    let other = files.mark(segment).is_some() && taken.has_other(segment, files);
+    let other = files.version(segment).is_some() && taken.has_other(segment, files);
     (!other).then(|| place.saturating_sub(2))
 }
 

@@ -15,7 +15,7 @@
 //! **Sessions.** A stream's media from its first segment to its end is a session, on one timeline:
 //! that of `PROGRAM-DATE-TIME`, else one laid from the arrival of the segments. Clips never reach
 //! over two sessions, and none takes what an earlier one had: that is decided by one rule, which is
-//! written down in `sources::taken`. A session that is over is closed with a clip that holds the remainder, before
+//! written down in [`Taken`](clipmill::live::Taken). A session that is over is closed with a clip that holds the remainder, before
 //! the next one's first clip is made.
 //!
 //! **After a restart**, `recover` finds the segments that were kept, in the spool, and the last

@@ -5,10 +5,10 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use clipmill::Location;
+use clipmill::live::{SegmentFiles, Taken, Version};
 use clipmill_playlist::{Segment, candidates};
 
 use crate::sources::session::FileMark;
-use crate::sources::taken::{Files, head_of};
 
 /// So many of a file's first bytes tell whether it is still the same one.
 pub(crate) const HEAD: u64 = 4096;
@@ -20,16 +20,20 @@ pub(crate) struct OnDisk<'a> {
     pub(crate) root: &'a Path,
 }
 
-impl Files for OnDisk<'_> {
-    fn mark(&mut self, segment: &Segment) -> Option<FileMark> {
-        mark_of(self.playlist, segment, self.root)
+impl SegmentFiles for OnDisk<'_> {
+    fn version(&mut self, segment: &Segment) -> Option<Version> {
+        mark_of(self.playlist, segment, self.root).map(FileMark::version)
     }
 
     fn head(&mut self, segment: &Segment) -> Option<u64> {
         let path = locate(self.playlist, segment, self.root).ok()?;
         let mut head = Vec::new();
         let read = File::open(path).and_then(|file| file.take(HEAD).read_to_end(&mut head));
-        read.ok().map(|_| head_of(&head))
+        read.ok().map(|_| Taken::head(&head))
+    }
+
+    fn has_grown(&self, then: Version, now: Version) -> bool {
+        now.len > then.len && now.tag >= then.tag
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clipmill::live::PeriodicClips;
+use clipmill::live::{PeriodicClips, Seen, Taken};
 use clipmill_playlist::Segment;
 use serde::{Deserialize, Serialize};
 
@@ -22,7 +22,6 @@ use super::state::State;
 use crate::catalog::Boundary;
 use crate::domain::StreamStatus;
 use crate::sources::playlists::Serving;
-use crate::sources::taken::{Seen, Taken, WRITTEN};
 use crate::spool::Kept;
 
 /// Its name in a session's folder.
@@ -118,7 +117,7 @@ pub(crate) fn recover(stream: &str, shared: &Arc<Shared>, app: &App) -> Option<(
         if let Some(boundary) = &boundary {
             taken.inherit(Taken::read(&boundary.taken));
         }
-        session.taken = taken.tail(segments + session.line.held().len() + WRITTEN);
+        session.taken = taken.tail(segments + session.line.held().len() + Taken::WRITTEN);
         session.tape_on(&mut state.tapes);
         if over {
             session.clips = PeriodicClips::new(app.usual_interval());
@@ -305,8 +304,8 @@ fn still_listed(
     };
     let mut taken = Taken::default();
     for kept in kept {
-        let mark = (!kept.label.changed).then_some(kept.mark);
-        taken.saw_before(&label_of(kept), kept.label.discontinuity, mark);
+        let version = (!kept.label.changed).then(|| kept.mark.version());
+        taken.saw_before(&label_of(kept), kept.label.discontinuity, version);
     }
     let mut files = OnDisk {
         playlist: &serving.path,

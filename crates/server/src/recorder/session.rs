@@ -9,7 +9,7 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use clipmill::Ticks;
 use clipmill::live::{
-    LossReason, LostMedia, Mark, PeriodicClips, Progress, State, Step, TakenSegment,
+    LossReason, LostMedia, Mark, PeriodicClips, Progress, State, Step, TakenSegment, TakenTail,
 };
 
 use super::growing::Growth;
@@ -18,7 +18,6 @@ use super::line::{Held, Line, delta, time_ms};
 use super::make::rfc3339;
 use super::switch::Tape;
 use crate::catalog::Boundary;
-use crate::sources::taken::TakenTail;
 
 /// One session of a stream.
 #[derive(Debug)]

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use clipmill::live::Version;
+
 /// A stream is silent for at least this long before it has ended.
 const LEAST_SILENCE: Duration = Duration::from_secs(6);
 
@@ -22,6 +24,14 @@ impl FileMark {
         Self {
             len: metadata.len(),
             modified_ns: since.map_or(0, |since| since.as_nanos() as i128),
+        }
+    }
+
+    /// As it tells two contents apart.
+    pub(crate) fn version(self) -> Version {
+        Version {
+            tag: u64::try_from(self.modified_ns).unwrap_or(0),
+            len: self.len,
         }
     }
 

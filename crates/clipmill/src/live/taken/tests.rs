@@ -9,15 +9,15 @@ use super::*;
 /// Files by name. Each is what its number says, and begins with it.
 #[derive(Default)]
 struct World {
-    files: HashMap<String, FileMark>,
+    files: HashMap<String, Version>,
     heads: HashMap<String, u64>,
     taken: Taken,
     /// What was taken, in order: the name and the version of each.
-    all: Vec<(String, i128)>,
+    all: Vec<(String, u64)>,
 }
 
-impl Files for (&HashMap<String, FileMark>, &HashMap<String, u64>) {
-    fn mark(&mut self, segment: &Segment) -> Option<FileMark> {
+impl SegmentFiles for (&HashMap<String, Version>, &HashMap<String, u64>) {
+    fn version(&mut self, segment: &Segment) -> Option<Version> {
         self.0.get(&segment.uri).copied()
     }
 
@@ -26,11 +26,8 @@ impl Files for (&HashMap<String, FileMark>, &HashMap<String, u64>) {
     }
 }
 
-fn mark(version: i128, len: u64) -> FileMark {
-    FileMark {
-        len,
-        modified_ns: version,
-    }
+fn mark(version: u64, len: u64) -> Version {
+    Version { len, tag: version }
 }
 
 /// A list of these names, numbered from `first` on. A name that begins with `!` has a discontinuity
@@ -71,16 +68,15 @@ fn new(from: usize, missing: u64) -> Seen {
 }
 
 impl World {
-    fn write(&mut self, numbers: std::ops::Range<u64>, version: i128) {
+    fn write(&mut self, numbers: std::ops::Range<u64>, version: u64) {
         for number in numbers {
-            self.write_one(&name(number), version + i128::from(number));
+            self.write_one(&name(number), version + number);
         }
     }
 
-    fn write_one(&mut self, name: &str, version: i128) {
+    fn write_one(&mut self, name: &str, version: u64) {
         self.files.insert(name.to_owned(), mark(version, 188));
-        let head = u64::try_from(version).unwrap();
-        self.heads.insert(name.to_owned(), head);
+        self.heads.insert(name.to_owned(), version);
     }
 
     /// As a recorder does.
@@ -104,12 +100,12 @@ impl World {
             Seen::Nothing => listed.len(),
         };
         for segment in &listed[from..] {
-            let mark = files.mark(segment);
+            let mark = files.version(segment);
             let repeats = self.taken.repeats(segment, mark);
             let head = files.head(segment);
             self.taken.saw(segment, mark, head, segment.start_time);
             if !repeats {
-                let version = mark.map_or(0, |mark| mark.modified_ns);
+                let version = mark.map_or(0, |mark| mark.tag);
                 self.all.push((segment.uri.clone(), version));
             }
         }
@@ -118,7 +114,7 @@ impl World {
 
     /// The server starts anew, with what was written down.
     fn restart(&mut self) {
-        let written = self.taken.tail(WRITTEN).written(u64::MAX);
+        let written = self.taken.tail(Taken::WRITTEN).written(u64::MAX);
         self.taken = Taken::read(&written);
     }
 
@@ -366,7 +362,7 @@ fn repetitions_and_loops() {
 fn names_that_go_round() {
     let mut world = World::default();
     for first in 0..50_u64 {
-        world.write_one(&name((first + 4) % 6), 1000 + i128::from(first) + 4);
+        world.write_one(&name((first + 4) % 6), 1000 + first + 4);
         if first == 0 {
             world.write(0..4, 1000);
         }
@@ -412,7 +408,7 @@ fn what_is_written_down_is_small() {
     world.write(0..3000, 1000);
     world.look(&list(0, 3000, None));
     let written = world.taken.tail(usize::MAX).written(2990);
-    assert_eq!(written.len(), WRITTEN);
+    assert_eq!(written.len(), Taken::WRITTEN);
     assert_eq!(written.last().map(|last| last.sequence), Some(Some(2990)));
     let text = serde_json::to_string(&written).unwrap();
     assert!(text.len() < 1000, "{text}");
@@ -509,7 +505,7 @@ proptest! {
         let mut next_name = 0;
         let mut first = 0;
         let mut names: Vec<String> = Vec::new();
-        let mut written: Vec<(String, i128)> = Vec::new();
+        let mut written: Vec<(String, u64)> = Vec::new();
         for event in events {
             match event {
                 // No more at a time than the list has room for.
@@ -550,7 +546,7 @@ proptest! {
             }
             world.look(&named(first, &names, None));
         }
-        let mut times: BTreeMap<&(String, i128), usize> = BTreeMap::new();
+        let mut times: BTreeMap<&(String, u64), usize> = BTreeMap::new();
         for one in &world.all {
             *times.entry(one).or_default() += 1;
         }

@@ -23,10 +23,10 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use clipmill::live::TakenSegment;
 use clipmill_playlist::Segment;
 
-use super::session::FileMark;
+use super::listing::Version;
+use super::taken_segment::{TakenSegment, TakenTail, head_of, name_of, version_of};
 
 /// Segments remembered, so that a playlist caught half-written is not taken for a new one however
 /// little of it there is. At two seconds each, more than two days.
@@ -35,10 +35,6 @@ const REMEMBERED: usize = 100_000;
 /// Segments remembered of what was taken before the numbers began anew.
 const BEFORE: usize = 10_000;
 
-/// So many are written down with a boundary: the last one tells where the list goes on, the others
-/// that it does where that one was written anew.
-pub(crate) const WRITTEN: usize = 8;
-
 /// So many files are looked at of a list that nobody takes.
 const LOOKED_AT: usize = 64;
 
@@ -46,23 +42,28 @@ const LOOKED_AT: usize = 64;
 const REPEATED: usize = 1000;
 
 /// Dates of the same segment may differ by this much, as some servers compute them anew each time.
-const SAME_DATE: TimeDelta = TimeDelta::seconds(2);
+pub(super) const SAME_DATE: TimeDelta = TimeDelta::seconds(2);
 
 /// The same, for dates that were cut to seconds.
-const SAME_DATE_SECONDS: i64 = 3;
+pub(super) const SAME_DATE_SECONDS: u32 = 3;
 
 /// What the files of segments look like.
-pub(crate) trait Files {
+pub trait SegmentFiles {
     /// `None` where there is no file, or it holds more than the segment.
-    fn mark(&mut self, segment: &Segment) -> Option<FileMark>;
+    fn version(&mut self, segment: &Segment) -> Option<Version>;
 
-    /// A digest of the first bytes of its file.
+    /// A digest of the first bytes of its file: [`Taken::head`].
     fn head(&mut self, segment: &Segment) -> Option<u64>;
+
+    /// Whether a file may only have been appended to since it looked like `then`.
+    fn has_grown(&self, then: Version, now: Version) -> bool {
+        then.grew_to(&now)
+    }
 }
 
 /// What a look at a playlist shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Seen {
+pub enum Seen {
     /// Nothing new: the same as before, half-written, or shorter.
     Nothing,
     /// Segments from this position of the list on are new.
@@ -97,7 +98,7 @@ struct Known {
 
 /// What was taken of a stream.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Taken {
+pub struct Taken {
     /// Sequence number of the first one remembered.
     base: u64,
     known: VecDeque<Known>,
@@ -109,50 +110,11 @@ pub(crate) struct Taken {
     newest: Newest,
 }
 
-/// A segment that is taken, or never will be, with its number of before, as it is written down.
-pub(crate) fn taken_of(
-    segment: &Segment,
-    mark: Option<FileMark>,
-    date: Option<DateTime<Utc>>,
-) -> TakenSegment {
-    TakenSegment {
-        sequence: Some(segment.sequence),
-        date_us: date.map_or(0, |date| date.timestamp_micros()),
-        file: Taken::file(segment, mark),
-    }
-}
-
-/// The last segments that were taken, for boundaries that may still be written down.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct TakenTail(VecDeque<TakenSegment>);
-
-impl TakenTail {
-    /// One more.
-    pub(crate) fn push(&mut self, taken: TakenSegment) {
-        self.0.push_back(taken);
-    }
-
-    /// What is to be written down of what was taken up to the number `last`.
-    pub(crate) fn written(&self, last: u64) -> Vec<TakenSegment> {
-        let upto = |one: &&TakenSegment| one.sequence.is_none_or(|sequence| sequence <= last);
-        let mut written: Vec<_> = self.0.iter().rev().filter(upto).take(WRITTEN).collect();
-        written.reverse();
-        written.into_iter().copied().collect()
-    }
-
-    /// No boundary will lie before this number.
-    pub(crate) fn forget_before(&mut self, first: u64) {
-        let later = |one: &TakenSegment| one.sequence.is_some_and(|sequence| sequence >= first);
-        let past = self.0.iter().position(later).unwrap_or(self.0.len());
-        self.0.drain(..past.saturating_sub(WRITTEN));
-    }
-}
-
 /// What is known of the segment that was taken last.
 #[derive(Debug, Clone, Copy, Default)]
 struct Newest {
     date: Option<DateTime<Utc>>,
-    mark: Option<FileMark>,
+    mark: Option<Version>,
     head: Option<u64>,
     /// Its session is over: it is not written to any more.
     over: bool,
@@ -168,24 +130,38 @@ struct Anchor {
 }
 
 impl Taken {
+    /// So many are written down with a boundary: the last one tells where the list goes on, the others
+    /// that it does where that one was written anew.
+    pub const WRITTEN: usize = 8;
+
+    /// Tells the beginning of one file from that of another.
+    #[must_use]
+    pub fn head(bytes: &[u8]) -> u64 {
+        head_of(bytes)
+    }
+
     /// Media sequence number after the last one taken; `None` when nothing was since the numbers
     /// began anew.
-    pub(crate) fn next(&self) -> Option<u64> {
+    #[must_use]
+    pub fn next(&self) -> Option<u64> {
         (!self.known.is_empty()).then(|| self.base.saturating_add(self.known.len() as u64))
     }
 
     /// As [`next`](Self::next), counted as the playlist does.
-    pub(crate) fn next_listed(&self) -> Option<u64> {
+    #[must_use]
+    pub fn next_listed(&self) -> Option<u64> {
         self.next()?.checked_add_signed(self.shift.checked_neg()?)
     }
 
     /// Whether nothing is known at all.
-    pub(crate) fn is_empty(&self) -> bool {
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
         self.known.is_empty() && self.before.is_empty()
     }
 
-    #[cfg(feature = "fuzzing")]
-    pub(crate) fn remembered(&self) -> usize {
+    /// How many segments are remembered.
+    #[must_use]
+    pub fn remembered(&self) -> usize {
         self.known.len() + self.before.len()
     }
 
@@ -195,7 +171,7 @@ impl Taken {
     }
 
     /// Gives listed segments the numbers that go on from what was taken.
-    pub(crate) fn renumber(&mut self, shift: i64, listed: &mut [Segment]) {
+    pub fn renumber(&mut self, shift: i64, listed: &mut [Segment]) {
         self.shift = shift;
         if shift != 0 {
             for segment in listed {
@@ -205,12 +181,13 @@ impl Taken {
     }
 
     /// Gives listed segments their numbers, where nothing has changed since the last look.
-    pub(crate) fn renumber_as_before(&mut self, listed: &mut [Segment]) {
+    pub fn renumber_as_before(&mut self, listed: &mut [Segment]) {
         self.renumber(self.shift, listed);
     }
 
     /// Whether more was taken than a list reaches to.
-    pub(crate) fn is_beyond(&self, listed: &[Segment]) -> bool {
+    #[must_use]
+    pub fn is_beyond(&self, listed: &[Segment]) -> bool {
         let end = listed
             .last()
             .map(|last| self.number(last).saturating_add(1));
@@ -218,7 +195,8 @@ impl Taken {
     }
 
     /// Whether the last listed segment is a file that was taken.
-    pub(crate) fn ends_with_taken(&self, listed: &[Segment], files: &mut dyn Files) -> bool {
+    #[must_use]
+    pub fn ends_with_taken(&self, listed: &[Segment], files: &mut dyn SegmentFiles) -> bool {
         let Some(last) = listed.last() else {
             return false;
         };
@@ -228,7 +206,8 @@ impl Taken {
     }
 
     /// Whether the file of a segment is not the one that was taken under its name.
-    pub(crate) fn has_other(&self, segment: &Segment, files: &mut dyn Files) -> bool {
+    #[must_use]
+    pub fn has_other(&self, segment: &Segment, files: &mut dyn SegmentFiles) -> bool {
         let name = name_of(segment);
         let mut known = self
             .known
@@ -241,10 +220,10 @@ impl Taken {
 
     /// Remembers a segment, with its number of before, and when it begins. Those before it that were
     /// never listed are remembered as such.
-    pub(crate) fn saw(
+    pub fn saw(
         &mut self,
         segment: &Segment,
-        mark: Option<FileMark>,
+        mark: Option<Version>,
         head: Option<u64>,
         date: Option<DateTime<Utc>>,
     ) {
@@ -254,7 +233,7 @@ impl Taken {
         let known = Known {
             date_us: date.map_or(0, |date| date.timestamp_micros()),
             name: name_of(segment),
-            version: mark.as_ref().map_or(0, version_of),
+            version: version_of(mark),
             run: self.run,
         };
         let newest = Newest {
@@ -267,11 +246,11 @@ impl Taken {
     }
 
     /// Remembers a segment that an earlier run of this server took.
-    pub(crate) fn saw_before(
+    pub fn saw_before(
         &mut self,
         segment: &TakenSegment,
         discontinuity: bool,
-        mark: Option<FileMark>,
+        mark: Option<Version>,
     ) {
         if discontinuity {
             self.run = self.run.wrapping_add(1);
@@ -322,11 +301,11 @@ impl Taken {
     }
 
     /// Segments at the head of a list that are not taken, nor ever will be: they are old.
-    pub(crate) fn passed(&mut self, listed: &[Segment], files: &mut dyn Files) {
+    pub fn passed(&mut self, listed: &[Segment], files: &mut dyn SegmentFiles) {
         let unlooked = listed.len().saturating_sub(LOOKED_AT);
         let mut own = HashSet::new();
         for (at, segment) in listed.iter().enumerate() {
-            let mark = (at >= unlooked).then(|| files.mark(segment)).flatten();
+            let mark = (at >= unlooked).then(|| files.version(segment)).flatten();
             let file = Self::file(segment, mark);
             let mut before = self.before.iter().rev();
             let before = before.find(|known| (known.name, known.version) == file);
@@ -350,7 +329,7 @@ impl Taken {
     }
 
     /// The numbers begin anew. What was taken stays taken.
-    pub(crate) fn start_over(&mut self) {
+    pub fn start_over(&mut self) {
         self.forget_numbers();
         self.base = 0;
         self.shift = 0;
@@ -359,12 +338,12 @@ impl Taken {
     }
 
     /// The session is over: what becomes of its last file now is no more than that of any other.
-    pub(crate) fn end(&mut self) {
+    pub fn end(&mut self) {
         self.newest.over = true;
     }
 
     /// What an earlier session took was taken.
-    pub(crate) fn inherit(&mut self, mut earlier: Self) {
+    pub fn inherit(&mut self, mut earlier: Self) {
         earlier.forget_numbers();
         let own: HashSet<_> = self.known.iter().map(|k| (k.name, k.version)).collect();
         earlier
@@ -377,7 +356,8 @@ impl Taken {
     }
 
     /// The last `count` segments that were taken.
-    pub(crate) fn tail(&self, count: usize) -> TakenTail {
+    #[must_use]
+    pub fn tail(&self, count: usize) -> TakenTail {
         let own = self.known.iter().enumerate().rev();
         let own = own.map(|(at, known)| (known, Some(self.base.saturating_add(at as u64))));
         let before = self.before.iter().rev().map(|known| (known, None));
@@ -396,7 +376,8 @@ impl Taken {
     }
 
     /// What was written down.
-    pub(crate) fn read(written: &[TakenSegment]) -> Self {
+    #[must_use]
+    pub fn read(written: &[TakenSegment]) -> Self {
         let mut taken = Self::default();
         for segment in written {
             taken.saw_before(segment, false, None);
@@ -405,12 +386,14 @@ impl Taken {
     }
 
     /// Which file a segment is, as it is written down.
-    pub(crate) fn file(segment: &Segment, mark: Option<FileMark>) -> (u32, u32) {
-        (name_of(segment), mark.as_ref().map_or(0, version_of))
+    #[must_use]
+    pub fn file(segment: &Segment, mark: Option<Version>) -> (u32, u32) {
+        (name_of(segment), version_of(mark))
     }
 
     /// Whether a segment that is new by its number is a file that was taken in the same run.
-    pub(crate) fn repeats(&self, segment: &Segment, mark: Option<FileMark>) -> bool {
+    #[must_use]
+    pub fn repeats(&self, segment: &Segment, mark: Option<Version>) -> bool {
         let (name, version) = Self::file(segment, mark);
         let recent = self.known.iter().rev().take(REPEATED);
         let mut run = recent.take_while(|known| known.run == self.run || known.name == 0);
@@ -418,10 +401,11 @@ impl Taken {
     }
 
     /// When the segments of a list begin that were taken, whatever their numbers say.
-    pub(crate) fn dates(
+    #[must_use]
+    pub fn dates(
         &self,
         listed: &[Segment],
-        files: &mut dyn Files,
+        files: &mut dyn SegmentFiles,
     ) -> Vec<Option<DateTime<Utc>>> {
         let date = |known: &Known| {
             let date = Some(known.date_us).filter(|date| *date != 0);
@@ -445,7 +429,8 @@ impl Taken {
 
     /// Compares a playlist with what is known. Files are looked at for two segments at most, as long
     /// as nothing contradicts the numbers.
-    pub(crate) fn observe(&self, listed: &[Segment], files: &mut dyn Files) -> Seen {
+    #[must_use]
+    pub fn observe(&self, listed: &[Segment], files: &mut dyn SegmentFiles) -> Seen {
         let (Some(first), Some(last)) = (listed.first(), listed.last()) else {
             return Seen::Nothing;
         };
@@ -522,7 +507,7 @@ impl Taken {
     }
 
     /// Whether segments with the same numbers are not the same segments.
-    fn contradicts(&self, listed: &[Segment], files: &mut dyn Files) -> bool {
+    fn contradicts(&self, listed: &[Segment], files: &mut dyn SegmentFiles) -> bool {
         let mut marks_left = 2;
         let overlap = listed
             .iter()
@@ -533,16 +518,16 @@ impl Taken {
                 return true;
             }
             let date = segment.start_time.map_or(0, |date| date.timestamp_micros());
-            let apart = known.date_us.abs_diff(date) > SAME_DATE_SECONDS.unsigned_abs() * 1_000_000;
+            let apart = known.date_us.abs_diff(date) > u64::from(SAME_DATE_SECONDS) * 1_000_000;
             if known.date_us != 0 && date != 0 && apart {
                 return true;
             }
             if marks_left > 0
                 && known.version != 0
-                && let Some(now) = files.mark(segment)
+                && let Some(now) = files.version(segment)
             {
                 marks_left -= 1;
-                if known.version != version_of(&now) && !self.still_written(segment, &now, files) {
+                if known.version != now.digest() && !self.still_written(segment, &now, files) {
                     return true;
                 }
             }
@@ -551,27 +536,31 @@ impl Taken {
     }
 
     /// Whether it is the newest segment, listed too early, and more has been written to its file.
-    fn still_written(&self, segment: &Segment, now: &FileMark, files: &mut dyn Files) -> bool {
+    fn still_written(
+        &self,
+        segment: &Segment,
+        now: &Version,
+        files: &mut dyn SegmentFiles,
+    ) -> bool {
         let Newest {
             mark, head, over, ..
         } = self.newest;
         let is_newest = self.next() == self.number(segment).checked_add(1);
         is_newest
             && !over
-            && mark.is_some_and(|then| then.grew_to(now))
+            && mark.is_some_and(|then| files.has_grown(then, *now))
             && head.is_none_or(|head| files.head(segment) == Some(head))
     }
 
     /// Whether a listed segment is the very file that is known.
-    fn is_file(&self, known: &Known, segment: &Segment, files: &mut dyn Files) -> bool {
+    fn is_file(&self, known: &Known, segment: &Segment, files: &mut dyn SegmentFiles) -> bool {
         if known.name == 0 || known.name != name_of(segment) {
             return false;
         }
-        match files.mark(segment) {
+        match files.version(segment) {
             Some(now) => {
                 let newest = self.known.back().is_some_and(|newest| newest == known);
-                known.version == version_of(&now)
-                    || newest && self.still_written(segment, &now, files)
+                known.version == now.digest() || newest && self.still_written(segment, &now, files)
             }
             // One file holds all segments: which of its bytes they are is in the name.
             None => segment.byte_range.is_some() && known.version == 0,
@@ -579,7 +568,11 @@ impl Taken {
     }
 
     /// All that is known of files that are listed, newest first, each with its position in the list.
-    fn matches<'a>(&'a self, listed: &[Segment], files: &mut dyn Files) -> Vec<(usize, &'a Known)> {
+    fn matches<'a>(
+        &'a self,
+        listed: &[Segment],
+        files: &mut dyn SegmentFiles,
+    ) -> Vec<(usize, &'a Known)> {
         let names = listed.iter().map(name_of).zip(0..);
         let positions: HashMap<u32, usize> = names.collect();
         let all = self.known.iter().rev().chain(self.before.iter().rev());
@@ -592,7 +585,7 @@ impl Taken {
     }
 
     /// The last listed segment that was taken before, whatever its number says.
-    fn anchor(&self, listed: &[Segment], files: &mut dyn Files) -> Option<Anchor> {
+    fn anchor(&self, listed: &[Segment], files: &mut dyn SegmentFiles) -> Option<Anchor> {
         let found = self.matches(listed, files);
         // What was taken several times is a loop, and tells nothing of where it stands.
         let mut times: HashMap<usize, usize> = HashMap::new();
@@ -610,40 +603,6 @@ impl Taken {
             number: place.map(|place| self.base.saturating_add(place as u64)),
         })
     }
-}
-
-/// Never 0. The same in every run of every version, as it is written down.
-fn name_of(segment: &Segment) -> u32 {
-    let range = segment.byte_range.map(|range| [range.offset, range.length]);
-    let range = range
-        .iter()
-        .flatten()
-        .flat_map(|number| number.to_be_bytes());
-    digest(segment.uri.bytes().chain(range))
-}
-
-/// Never 0.
-pub(crate) fn version_of(mark: &FileMark) -> u32 {
-    let modified = mark.modified_ns.to_be_bytes();
-    digest(mark.len.to_be_bytes().into_iter().chain(modified))
-}
-
-/// Tells the beginning of one file from that of another.
-pub(crate) fn head_of(bytes: &[u8]) -> u64 {
-    fnv(bytes.iter().copied())
-}
-
-/// FNV-1a.
-fn fnv(bytes: impl IntoIterator<Item = u8>) -> u64 {
-    bytes.into_iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    })
-}
-
-/// Never 0.
-fn digest(bytes: impl IntoIterator<Item = u8>) -> u32 {
-    let hash = fnv(bytes);
-    ((hash >> 32) as u32 ^ hash as u32).max(1)
 }
 
 #[cfg(test)]
