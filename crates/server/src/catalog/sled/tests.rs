@@ -1,5 +1,8 @@
-use super::super::conformance::{clip, conformance, hook};
+use std::fs;
+use std::path::Path;
+
 use super::*;
+use crate::catalog::conformance::{clip, conformance, hook};
 use crate::storage::{AppPaths, ClipRecord};
 
 fn open(folder: &Path) -> Opened {
@@ -174,7 +177,7 @@ fn clips_that_a_crash_left_without_entry_get_all_of_it() {
 
     let store = crate::storage::LocalStore::default();
     let hooks = |entry: &ClipEntry| vec![hook(entry.id.parse().unwrap())];
-    let done = super::super::reconcile(&catalog, &store, &app, false, &hooks).unwrap();
+    let done = crate::catalog::reconcile(&catalog, &store, &app, false, &hooks).unwrap();
     assert_eq!((done.adopted, done.buried, done.unfinished), (1, 1, 2));
     assert!(theirs.exists());
     let adopted = catalog.clip("live", &clip(1).id).unwrap().unwrap();
@@ -182,9 +185,9 @@ fn clips_that_a_crash_left_without_entry_get_all_of_it() {
     assert_eq!(catalog.boundary("live", "cam1").unwrap(), Some(boundary));
     assert_eq!(catalog.deliveries_after(0, 10).unwrap().len(), 1);
     assert!(!streams.path().join(clip(3).file_name).exists());
-    let again = super::super::reconcile(&catalog, &store, &app, false, &hooks).unwrap();
-    assert_eq!(again, super::super::Reconciled::default());
-    let rebuilt = super::super::rebuild(&catalog, &store, &app).unwrap();
+    let again = crate::catalog::reconcile(&catalog, &store, &app, false, &hooks).unwrap();
+    assert_eq!(again, crate::catalog::Reconciled::default());
+    let rebuilt = crate::catalog::rebuild(&catalog, &store, &app).unwrap();
     assert_eq!((rebuilt.clips, rebuilt.unknown), (1, 2));
     assert_eq!(catalog.clip("live", &clip(1).id).unwrap(), Some(adopted));
 }
