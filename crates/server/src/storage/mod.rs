@@ -11,6 +11,8 @@
 //! So the bytes of a clip depend on its media and its title alone, not on when it was stored.
 
 mod body;
+#[cfg(test)]
+mod conformance;
 mod content;
 mod local;
 mod paths;

@@ -1,6 +1,6 @@
 use std::fs;
-use std::io::{Read, Seek, SeekFrom};
 
+use super::conformance::conformance;
 use super::*;
 use crate::domain::ClipEntry;
 
@@ -10,6 +10,17 @@ fn app(folder: &Path) -> AppPaths {
         streams_dir: folder.to_owned(),
         clips_dir: None,
     }
+}
+
+conformance!(|_| LocalStore::default());
+
+#[test]
+fn no_file_is_left_of_a_clip_that_is_given_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = LocalStore::default();
+    let clip = store.begin(&app(folder.path()), &"x".repeat(24), None, Room::default());
+    drop(clip.unwrap());
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
 }
 
 #[test]
@@ -55,18 +66,6 @@ fn only_files_with_the_names_of_clips_are_found() {
     let count = |kind| found.iter().filter(|clip| clip.kind == kind).count();
     assert_eq!(count(FoundKind::Unfinished), 2);
     assert_eq!(count(FoundKind::Clip), 2);
-}
-
-#[test]
-fn a_lease_lasts_as_long_as_its_longest_reader() {
-    let store = LocalStore::default();
-    let (app, usage) = (app(Path::new("/s")), store.usage());
-    let first = usage.lease(&app, "a");
-    let second = usage.lease(&app, "a");
-    drop(first);
-    assert!(usage.in_use(&app, "a"));
-    drop(second);
-    assert!(!usage.in_use(&app, "a"));
 }
 
 fn record(metadata: &str) -> ClipRecord {
@@ -126,51 +125,6 @@ fn a_record_is_found_beside_its_clip() {
     assert!(store.delete(&app, &record.entry.key).unwrap());
     assert!(LocalStore::default().list(&app).unwrap().is_empty());
     assert!(!store.delete(&app, &record.entry.key).unwrap());
-}
-
-#[test]
-fn nothing_is_left_of_a_clip_that_is_given_up() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = LocalStore::default();
-    let mut clip = store
-        .begin(&app(folder.path()), &"x".repeat(24), None, Room::default())
-        .unwrap();
-    clip.append(b"0123456789").unwrap();
-    drop(clip);
-    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
-    assert!(!store.usage().in_making(&"x".repeat(24)));
-}
-
-#[test]
-fn the_head_of_a_clip_comes_last_and_must_be_whole() {
-    let folder = tempfile::tempdir().unwrap();
-    let (app, store, record) = (app(folder.path()), LocalStore::default(), record("m"));
-    let begin = || {
-        let room = Room { head: 4, len: None };
-        let mut clip = store.begin(&app, &record.entry.id, None, room).unwrap();
-        clip.append(b"45").unwrap();
-        clip.append(b"6789").unwrap();
-        clip.append_head(b"0").unwrap();
-        clip
-    };
-    begin().publish(&record).unwrap_err();
-    assert!(store.open(&app, &record.entry.key).unwrap().is_none());
-    let mut clip = begin();
-    clip.append_head(b"1234").unwrap_err();
-    clip.append_head(b"123").unwrap();
-    let mut text = String::new();
-    let mut content = Seekable::new(clip.content()).unwrap();
-    content.seek(SeekFrom::Start(3)).unwrap();
-    content.read_to_string(&mut text).unwrap();
-    assert_eq!(text, "3456789");
-    drop(clip.publish(&record).unwrap());
-    let open = store.open(&app, &record.entry.key).unwrap().unwrap();
-    assert!(open.len == 10 && store.usage().in_use(&app, &record.entry.key));
-    let mut blocks = open.content.open_range(2..7).unwrap();
-    let mut next = || blocks.next(3).unwrap();
-    assert_eq!([next(), next(), next()], ["234", "56", ""]);
-    assert!(store.delete(&app, &record.entry.key).unwrap());
-    assert!(store.list(&app).unwrap().is_empty());
 }
 
 #[test]
