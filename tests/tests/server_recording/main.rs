@@ -207,9 +207,18 @@ fn a_playlist_that_is_caught_half_written_is_no_new_stream() {
     let server = Server::start("interval_seconds = 3\n");
     let pieces = pieces(&plan(), &[1]);
     let mut live = Live::new(&server.streams(), "cam", Kind::Event, Some(DATE)).in_place();
-    for piece in &pieces {
+    for (number, piece) in pieces.iter().enumerate() {
         live.publish(piece, false);
         std::thread::sleep(PACE / 3);
+        if number == 20 {
+            // A writer may have to wait for its disk.
+            let text = std::fs::read(live.playlist()).unwrap();
+            for half in [0, 3] {
+                std::fs::write(live.playlist(), &text[..half]).unwrap();
+                std::thread::sleep(Duration::from_secs(1));
+            }
+            std::fs::write(live.playlist(), text).unwrap();
+        }
     }
     live.end();
     wait_for_end(&server, "cam");

@@ -161,6 +161,10 @@ impl Intake {
             self.leave(&playlist, place);
             return Look::Done;
         }
+        // It is being written, however long that takes.
+        if std::fs::symlink_metadata(&playlist).is_ok_and(|found| found.is_file()) {
+            return self.end_if_silent(place);
+        }
         let since = *self.gone_since.get_or_insert_with(Instant::now);
         if since.elapsed() < REPLACED {
             return Look::Again(REPLACED);

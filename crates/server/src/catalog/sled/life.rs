@@ -3,17 +3,13 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
-use std::time::{Duration, Instant};
 
 use ::sled::IVec;
 
-use super::store::{Store, io, open_db};
+use super::store::{Store, io, is_locked, open_db};
 use super::values::{Entry, VERSION, check, decode, key, name};
 use super::{CatalogError, Opened, Result, SledCatalog};
 use crate::domain::Delivery;
-
-/// A store that has failed is read from for no longer than this.
-const STILL_READ: Duration = Duration::from_millis(200);
 
 /// A clip that was refused, and what its stream's boundary was before.
 #[derive(Debug)]
@@ -100,20 +96,17 @@ impl SledCatalog {
                     added: Arc::default(),
                 })
             }
+            Ok(Err(error)) if is_locked(&error) => {
+                let folder = store.to_owned();
+                Err(Refused::Unusable(CatalogError::InUse { folder }))
+            }
             Ok(Err(::sled::Error::Io(error)))
                 if !matches!(
                     error.kind(),
                     std::io::ErrorKind::InvalidData | std::io::ErrorKind::UnexpectedEof
                 ) =>
             {
-                // What the system answers is inside a text of sled's.
-                let in_use = error.to_string().contains("could not acquire lock");
-                Err(Refused::Unusable(if in_use {
-                    let folder = store.to_owned();
-                    CatalogError::InUse { folder }
-                } else {
-                    io(store, &error)
-                }))
+                Err(Refused::Unusable(io(store, &error)))
             }
             Ok(Err(error)) => Err(Refused::Unreadable(error.to_string())),
             Err(_) => Err(Refused::Unreadable("the store is damaged".to_owned())),
@@ -166,21 +159,9 @@ impl SledCatalog {
         if let Some(store) = &*place {
             return Ok(Arc::clone(store));
         }
-        let open = || {
-            let opened = std::panic::catch_unwind(|| open_db(&self.folder));
-            let damaged = || CatalogError::Store("the store is damaged".to_owned());
-            opened.map_or_else(|_| Err(damaged()), |db| Ok(db?))
-        };
-        // Whoever still reads from the one that failed has its lock for a moment.
-        let begun = Instant::now();
-        let db = loop {
-            match open() {
-                Err(CatalogError::Store(_)) if begun.elapsed() < STILL_READ => {
-                    std::thread::sleep(STILL_READ / 40);
-                }
-                opened => break opened?,
-            }
-        };
+        let opened = std::panic::catch_unwind(|| open_db(&self.folder));
+        let damaged = || CatalogError::Store("the store is damaged".to_owned());
+        let db = opened.map_err(|_| damaged())??;
         let store = Arc::new(Store::new(db, &self.folder));
         tracing::warn!("the catalog was opened again, as it is on the disk");
         *place = Some(Arc::clone(&store));

@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use ::sled::Db;
 use ::sled::transaction::{TransactionError, TransactionalTree};
@@ -13,6 +14,9 @@ use super::{CatalogError, Result};
 
 /// Of the page cache: an index of a hundred thousand clips needs no more.
 const CACHE: u64 = 64 << 20;
+
+/// A store that another process has is waited for no longer than this.
+const STILL_LOCKED: Duration = Duration::from_secs(2);
 
 /// A store that is open.
 #[derive(Debug)]
@@ -51,12 +55,28 @@ impl Store {
     }
 }
 
+/// Opens a store. One that was closed just now may be locked for a moment still: by a thread of its own
+/// that has not ended, by whoever still reads from it, or by a child that has not begun to run.
 pub(super) fn open_db(store: &Path) -> ::sled::Result<Db> {
-    ::sled::Config::new()
-        .path(store)
-        .cache_capacity(CACHE)
-        .flush_every_ms(Some(1000))
-        .open()
+    let begun = Instant::now();
+    loop {
+        let opened = ::sled::Config::new()
+            .path(store)
+            .cache_capacity(CACHE)
+            .flush_every_ms(Some(1000))
+            .open();
+        match opened {
+            Err(error) if is_locked(&error) && begun.elapsed() < STILL_LOCKED => {
+                std::thread::sleep(STILL_LOCKED / 200);
+            }
+            opened => return opened,
+        }
+    }
+}
+
+/// Whether somebody else has the store open. What the system answers is inside a text of sled's.
+pub(super) fn is_locked(error: &::sled::Error) -> bool {
+    matches!(error, ::sled::Error::Io(error) if error.to_string().contains("could not acquire lock"))
 }
 
 pub(super) fn transaction<T>(
