@@ -46,9 +46,9 @@ pub struct Sample {
     /// How long it lasts, in the unit that [`TrackTiming`] says; 0 when only the next sample's
     /// `dts` can tell.
     pub duration: u32,
-    /// Bytes that [`TrackIndex::gather`] writes for it.
+    /// Bytes that [`TrackIndex::gather`](super::TrackIndex::gather) writes for it.
     pub size: u32,
-    /// Which of [`TrackIndex::configs`] it is coded with.
+    /// Which of [`TrackIndex::configs`](super::TrackIndex::configs) it is coded with.
     pub config: u16,
     /// Whether decoding can start here.
     pub random_access: RandomAccess,

@@ -402,6 +402,7 @@ fn one_file_that_holds_all() {
     assert_eq!(world.all.len(), 5);
 }
 
+#[cfg(feature = "serde")]
 #[test]
 fn what_is_written_down_is_small() {
     let mut world = World::default();
