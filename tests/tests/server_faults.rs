@@ -102,6 +102,10 @@ fn a_folder_that_is_not_there_yet_keeps_no_other_from_being_watched() {
         later.display()
     );
     let server = Server::launch(folder.path(), "", &app, None);
+    let list = "/live/rest/v2/vods/list/0/10";
+    eventually("the catalog is open", || {
+        (server.get(list).status == 200).then_some(())
+    });
     let _cam = Live::default().start(&folder.path().join("streams"), "cam");
     eventually("a clip of the first", || server.vods("cam").pop());
     let (status, reasons) = readiness(&server);
