@@ -71,15 +71,22 @@ fn assert_tiles(clips: &[MadeClip], sessions: &[&[Piece]]) {
 }
 
 fn assert_same<T: PartialEq>(found: &[T], wanted: &[T], what: &str) {
-    let differs = found.iter().zip(wanted).position(|(a, b)| a != b);
-    assert_eq!(
-        differs,
-        None,
-        "{what} differ ({} of {})",
+    if found == wanted {
+        return;
+    }
+    let first = found.iter().zip(wanted).position(|(a, b)| a != b);
+    let absent = |from: &[T], other: &[T]| -> Vec<usize> {
+        let all = from.iter().enumerate();
+        let absent = all.filter(|(_, one)| !other.contains(one));
+        absent.map(|(position, _)| position).take(20).collect()
+    };
+    panic!(
+        "{what}: {} of {}, different from {first:?} on; found and never published: {:?}, published and not found: {:?}",
         found.len(),
-        wanted.len()
+        wanted.len(),
+        absent(found, wanted),
+        absent(wanted, found),
     );
-    assert_eq!(found.len(), wanted.len(), "{what}");
 }
 
 /// The stream is over and its last clip made.
