@@ -122,7 +122,7 @@ pub use event::{
     Keep, Label, LossReason, LostMedia, Moment, Purpose, SegmentId, SessionId,
 };
 pub use listing::{Listed, Listing, Version};
-pub use periodic::{Done, PeriodicClips, Progress, Step};
+pub use periodic::{Ahead, Done, PeriodicClips, Progress, Step};
 pub use push::{Live, LiveClip, Pushed};
 pub use recorder::{Recorder, Settings};
 pub use recover::{Left, LeftSegment, LeftSession};

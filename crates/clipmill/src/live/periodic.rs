@@ -34,6 +34,20 @@ pub struct Progress {
     pub front: bool,
 }
 
+/// A clip that is written while its media comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Ahead {
+    /// The boundary that it begins at.
+    pub mark: Mark,
+    /// Where its media begins: see [`PeriodicClips::clip_begins`].
+    pub begins: Ticks,
+    /// About how long it will be, in 90 kHz ticks.
+    pub length: Ticks,
+    /// Media that ends later than this waits for the boundary.
+    pub until: Ticks,
+}
+
 /// What is to be done next for the periodic clips of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
@@ -163,10 +177,12 @@ impl PeriodicClips {
         ordered.fold(own, Ticks::min)
     }
 
-    /// The one in the making, while it may be written ahead: where it begins, and where its boundary is
-    /// expected.
+    /// The one in the making, while it may be written ahead. `target` is the target duration.
     #[must_use]
-    pub fn may_grow(&self, timeline: &Timeline, target: Duration) -> Option<(Mark, Ticks)> {
+    pub fn may_grow(&self, timeline: &Timeline, target: Duration) -> Option<Ahead> {
+        /// Media that ends nearer to the boundary than this waits for it, in 90 kHz ticks: what
+        /// belongs to which clip is decided there.
+        const EDGE: Ticks = 45_000;
         /// Shorter clips, in segments, are made in one go.
         const SHORT: u32 = 4;
         let State::Recording(mark) = self.state else {
@@ -177,7 +193,13 @@ impl PeriodicClips {
             return None;
         }
         let (_, asked) = mark.asked(timeline, self.interval)?;
-        Some((mark, asked))
+        Some(Ahead {
+            mark,
+            begins: self.clip_begins(mark),
+            // A sync sample may be a while behind the boundary.
+            length: asked - mark.ticks + ticks(target),
+            until: asked - EDGE,
+        })
     }
 
     /// Goes on to another state.

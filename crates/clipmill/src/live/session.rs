@@ -268,13 +268,9 @@ impl Session {
 
     /// Where the clip in the making begins, and how long it will be, while it may be written ahead.
     pub(super) fn may_grow(&self) -> Option<(Ticks, Ticks)> {
-        /// Media that ends nearer to the boundary than this waits for it, in 90 kHz ticks: what
-        /// belongs to which clip is decided there.
-        const EDGE: Ticks = 45_000;
-        let (mark, asked) = self.clips.may_grow(&self.timeline, self.target)?;
+        let ahead = self.clips.may_grow(&self.timeline, self.target)?;
         let reached = self.timeline.latest_end()?;
-        let expected = asked - mark.ticks + ticks(self.target);
-        (reached <= asked - EDGE).then_some((self.clips.clip_begins(mark), expected))
+        (reached <= ahead.until).then_some((ahead.begins, ahead.length))
     }
 
     pub(super) fn placements(&self) -> impl Iterator<Item = Placement> + '_ {

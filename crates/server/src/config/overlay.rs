@@ -19,12 +19,13 @@ const LARGEST: u64 = 1 << 20;
 /// Variables that name no key.
 const ELSEWHERE: [&str; 4] = ["CONFIG", "APP", "LOG", "LOG_FORMAT"];
 
-/// The keys of each table, as serde knows them: they are named nowhere else.
+/// The keys of each table, as serde knows them: they are named nowhere else. Then what the table is called,
+/// and what stands before its keys in variables.
 fn sections() -> [(&'static [&'static str], &'static str, &'static str); 3] {
     [
         (keys_of::<Settings>(), "top level", ""),
         (keys_of::<AppSettings>(), "[[app]]", ""),
-        (keys_of::<Retention>(), "retention", "RETENTION_"),
+        (keys_of::<Retention>(), "retention", "retention_"),
     ]
 }
 
@@ -123,8 +124,8 @@ impl<'t> Overlay<'t> {
             let key = name.trim_start_matches("CLIPMILL_");
             if !ELSEWHERE.contains(&key) && !self.set(name, &key.to_ascii_lowercase(), value) {
                 let known = sections().into_iter().flat_map(|(keys, _, prefix)| {
-                    let upper = keys.iter().map(|key| key.to_ascii_uppercase());
-                    upper.map(move |key| format!("CLIPMILL_{prefix}{key}"))
+                    let names = keys.iter().map(move |key| format!("{prefix}{key}"));
+                    names.map(|name| format!("CLIPMILL_{}", name.to_ascii_uppercase()))
                 });
                 let known: Vec<_> = known.collect();
                 let near = nearest(name, known.iter().map(String::as_str));
@@ -137,7 +138,7 @@ impl<'t> Overlay<'t> {
     pub(super) fn set(&mut self, origin: &str, name: &str, value: &str) -> bool {
         let span = self.origin(origin);
         let value = || Spanned::new(span.clone(), DeValue::String(value.to_owned().into()));
-        let [top, app, retention] = sections().map(|(keys, ..)| keys);
+        let [(top, ..), (app, ..), (retention, _, prefix)] = sections();
         let find = |keys: &'static [&'static str], name: &str| {
             keys.iter().copied().find(|known| *known == name)
         };
@@ -154,7 +155,7 @@ impl<'t> Overlay<'t> {
                 app.insert(key(known), value());
             });
         } else if let Some(known) = name
-            .strip_prefix("retention_")
+            .strip_prefix(prefix)
             .and_then(|name| find(retention, name))
         {
             for app in self.apps() {

@@ -18,7 +18,7 @@ use super::line::{Held, Holding, ticks};
 use super::on_disk::{HEAD, locate, mark_of};
 use super::reading::Reading;
 use super::shared::Shared;
-use crate::sources::session::{FileMark, Pulse, silence};
+use crate::sources::session::{FileMark, Pulse, has_grown, silence};
 use crate::spool::{Content, Kept, Label, SpoolError};
 
 /// A file that was written to this recently may still be written to, while it is the last one
@@ -381,7 +381,7 @@ impl Feed {
             }
             let now = mark_of(&self.playlist, &segment, &place.root);
             let same = match (then, now) {
-                (Some(then), Some(now)) => then == now || then.grew_to(&now),
+                (Some(then), Some(now)) => then == now || has_grown(then.version(), now.version()),
                 _ => false,
             };
             let duration = segment.duration;

@@ -8,20 +8,15 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use clipmill::live::Mark;
+use clipmill::live::{Ahead, Mark};
 use clipmill::source::FileSource;
-use clipmill::{Clip, ClipError, ClipLayout, ClipReader, Cut, GrowingClip, Ticks, Timeline};
+use clipmill::{Clip, ClipError, ClipLayout, ClipReader, Cut, GrowingClip, Timeline};
 
 use super::app::App;
-use super::line::ticks;
 use super::session::Session;
 use super::shared::Shared;
 use crate::domain::clip_id;
 use crate::storage::{NewClip, Room, StorageError};
-
-/// Media that ends nearer to the boundary than this waits for it, in 90 kHz ticks: what belongs to
-/// which clip is decided there.
-const MARGIN: Ticks = 45_000;
 
 /// Segments written at a time: who has to catch up does so by and by.
 const AT_A_TIME: usize = 4;
@@ -69,11 +64,7 @@ impl Growth {
 pub(crate) struct Writing {
     pub(crate) session: String,
     sub_folder: Option<String>,
-    mark: Mark,
-    /// Where the clip begins.
-    from: Ticks,
-    /// About how long it will be.
-    length: Ticks,
+    ahead: Ahead,
     timeline: Arc<Timeline>,
     /// The newest segment, by its number on the timeline.
     fresh: Option<(u64, Bytes)>,
@@ -87,11 +78,11 @@ impl Session {
             return None;
         }
         let fresh = self.fresh.take();
-        let (mark, expected) = self.may_grow()?;
+        let ahead = self.clips.may_grow(self.line.timeline(), self.target)?;
         let growing = self.growth.take();
-        let growing = growing.filter(|known| known.mark == mark);
+        let growing = growing.filter(|known| known.mark == ahead.mark);
         let reached = self.line.timeline().latest_end();
-        if reached.is_none_or(|reached| reached > mark.ticks + expected - MARGIN) {
+        if reached.is_none_or(|reached| reached > ahead.until) {
             if let Some(growing) = growing {
                 self.growth = Growth::Here(growing);
             }
@@ -101,10 +92,7 @@ impl Session {
         Some(Writing {
             session: self.id.clone(),
             sub_folder: self.sub_folder.clone(),
-            mark,
-            from: self.clips.clip_begins(mark),
-            // A sync sample may be a while behind the boundary.
-            length: expected + ticks(self.target),
+            ahead,
             timeline: self.line.shared_timeline(),
             fresh,
             growing,
@@ -116,12 +104,6 @@ impl Session {
         if self.growth.is_away() {
             self.growth = growing.map_or(Growth::None, Growth::Here);
         }
-    }
-
-    /// Where the clip in the making begins, and how long it will be.
-    fn may_grow(&self) -> Option<(Mark, Ticks)> {
-        let (mark, asked) = self.clips.may_grow(self.line.timeline(), self.target)?;
-        Some((mark, asked - mark.ticks))
     }
 }
 
@@ -146,7 +128,13 @@ impl Writing {
     }
 
     fn begin(&self, shared: &Shared, app: &App) -> Result<Option<Box<Growing>>, StorageError> {
-        let clip = GrowingClip::begin(&self.timeline, self.from, Cut::Keyframe, self.length);
+        let Ahead {
+            mark,
+            begins,
+            length,
+            ..
+        } = self.ahead;
+        let clip = GrowingClip::begin(&self.timeline, begins, Cut::Keyframe, length);
         let Some(clip) = clip.map_err(StorageError::Clip)? else {
             return Ok(None);
         };
@@ -160,7 +148,7 @@ impl Writing {
             .store
             .begin(&app.paths(), &vod_id, sub_folder, room)?;
         Ok(Some(Box::new(Growing {
-            mark: self.mark,
+            mark,
             clip,
             vod_id,
             file,

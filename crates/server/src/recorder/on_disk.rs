@@ -8,7 +8,7 @@ use clipmill::Location;
 use clipmill::live::{SegmentFiles, Taken, Version};
 use clipmill_playlist::{Segment, candidates};
 
-use crate::sources::session::FileMark;
+use crate::sources::session::{FileMark, has_grown};
 
 /// So many of a file's first bytes tell whether it is still the same one.
 pub(crate) const HEAD: u64 = 4096;
@@ -33,7 +33,7 @@ impl SegmentFiles for OnDisk<'_> {
     }
 
     fn has_grown(&self, then: Version, now: Version) -> bool {
-        now.len > then.len && now.tag >= then.tag
+        has_grown(then, now)
     }
 }
 

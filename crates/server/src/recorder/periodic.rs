@@ -111,12 +111,11 @@ impl Task {
         let Some(subject) = self.state.subject() else {
             return;
         };
-        let resumes = matches!(subject.clips.state(), State::Resuming(_));
         let known = subject.clips.lost();
         let written = subject.written(mark, ordinal);
         let boundary = subject.clips.begin(mark, subject.line.timeline(), written);
         let session = subject.id.clone();
-        if let Some(lost) = boundary.lost.filter(|_| resumes && known.is_none()) {
+        if let Some(lost) = boundary.lost.filter(|_| known.is_none()) {
             let shown = Gap::from(lost);
             tracing::error!(
                 app = self.app.name(),

@@ -40,11 +40,11 @@ impl FileMark {
         let since = u64::try_from(self.modified_ns.max(0)).unwrap_or(u64::MAX);
         UNIX_EPOCH + Duration::from_nanos(since)
     }
+}
 
-    /// Whether a file may only have been appended to since it looked like `self`.
-    pub(crate) fn grew_to(&self, now: &Self) -> bool {
-        now.len > self.len && now.modified_ns >= self.modified_ns
-    }
+/// Whether a file may only have been appended to since it looked like `then`.
+pub(crate) fn has_grown(then: Version, now: Version) -> bool {
+    now.len > then.len && now.tag >= then.tag
 }
 
 /// When a stream that stays silent has ended.
