@@ -2,9 +2,13 @@
 
 use std::fmt::Debug;
 
-use clipmill_media::{DamageLog, LimitExceeded, TrackIndex};
+use clipmill_media::{DamageLog, LimitExceeded, Limits, TrackIndex};
 
 use crate::packet::Run;
+use crate::stream_type::{Coding, Elementary};
+
+/// Makes the assembler of a stream.
+pub(crate) type Make = fn(&Elementary, Coding, &Limits) -> Box<dyn Assemble>;
 
 /// The header of a PES packet, as far as access units depend on it (ISO/IEC 13818-1, 2.4.3.7).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -7,17 +7,18 @@ use clipmill_media::{
     TrackIndex, TrackKind,
 };
 
-use crate::assemble::Assemble;
+use crate::assemble::Make;
 use crate::clock::Clock;
 use crate::error::IndexError;
 use crate::events::EventStream;
 use crate::packet::{Framing, Header, PACKET_LEN, Packets, Step};
 use crate::probe;
 use crate::probing::Assembler;
-use crate::psi::{self, Choice, NULL_PID, Note, PAT_PID, Pat, Program, Sections, Unusable};
+use crate::programs::{self, Choice, Note};
+use crate::psi::{NULL_PID, PAT_PID, Pat, Program, Sections, Unusable};
 use crate::sdt::{self, SDT_PID};
 use crate::stream::{Shared, Stream};
-use crate::stream_type::{Coding, Elementary};
+use crate::stream_type::Elementary;
 
 /// How often in one segment a program that disappears is looked for ahead.
 const MAX_LOOKS: u8 = 8;
@@ -64,9 +65,6 @@ pub struct Demuxer {
     discontinuous: bool,
     ends: bool,
 }
-
-/// Makes the assembler of a stream.
-pub(crate) type Make = fn(&Elementary, Coding, &Limits) -> Box<dyn Assemble>;
 
 impl Demuxer {
     /// A demultiplexer that has seen nothing.
@@ -170,7 +168,7 @@ impl Demuxer {
     /// Looks for the tables before the walk begins.
     fn find_program(&mut self, segment: &[u8], framing: Framing) -> Result<(), IndexError> {
         let wanted = self.options.program;
-        let mut found = psi::look_ahead(segment, framing, wanted);
+        let mut found = programs::look_ahead(segment, framing, wanted);
         if let Some(wanted) = wanted
             && !found.listed.is_empty()
             && !found.listed.iter().any(|&(number, _)| number == wanted)
@@ -413,7 +411,7 @@ impl Demuxer {
             start: offset,
             ..walk.framing
         };
-        let mut found = psi::look_ahead(walk.segment, from, None);
+        let mut found = programs::look_ahead(walk.segment, from, None);
         if let Some(choice) = found.choose(None, walk.segment, from) {
             self.guessed = false;
             self.pmt_sections = Sections::default();

@@ -10,6 +10,7 @@ use crate::clock::Clock;
 use crate::packet::{self, Header, PACKET_LEN};
 use crate::pes::{self, Parsed};
 use crate::psi::Sections;
+use crate::stream_type::EventCoding;
 
 /// Bytes of one message: more than any has.
 const MAX_MESSAGE: usize = 1 << 20;
@@ -18,13 +19,6 @@ const PRIVATE_STREAM_1: u8 = 0xbd;
 const CELL_HEADER: usize = 5;
 /// Messages of one segment: more than any has.
 const MAX_EVENTS: usize = 4096;
-
-/// How a stream of timed metadata is coded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum EventCoding {
-    Id3,
-    Scte35,
-}
 
 /// One stream of timed metadata.
 #[derive(Debug)]

@@ -46,6 +46,7 @@ mod packet;
 mod pes;
 mod probe;
 mod probing;
+mod programs;
 mod psi;
 mod recognise;
 mod sample_aes;

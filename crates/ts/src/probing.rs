@@ -12,8 +12,7 @@ use clipmill_media::{
     TrackKind, TrackTiming,
 };
 
-use crate::assemble::{Assemble, PesStart};
-use crate::demux::Make;
+use crate::assemble::{Assemble, Make, PesStart};
 use crate::packet::Run;
 use crate::recognise::{self, Evidence, Verdict};
 use crate::stream_type::{Coding, Elementary};

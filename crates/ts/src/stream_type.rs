@@ -10,8 +10,6 @@ use clipmill_media::{DeclineCause, DeclinedStream, Language, StreamPlace, TrackK
 use mpeg2ts_reader::descriptor::{Descriptor, DescriptorError};
 use mpeg2ts_reader::psi::pmt::StreamInfo;
 
-use crate::events::EventCoding;
-
 /// Names of streams whose payload may tell what they are.
 const PRIVATE_DATA: &str = "private data";
 const UNKNOWN: &str = "unknown stream";
@@ -108,6 +106,13 @@ impl Coding {
             Self::Opus { .. } => "Opus",
         }
     }
+}
+
+/// How a stream of timed metadata is coded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum EventCoding {
+    Id3,
+    Scte35,
 }
 
 /// An elementary stream as the program map lists it.

@@ -2,6 +2,7 @@ use clipmill_media::{DamageKind, SegmentIndex, TrackIndex};
 use proptest::prelude::*;
 
 use super::*;
+use crate::stream_type::Coding;
 use crate::testing::{
     AUDIO, NO_TIME, PMT_PID, VIDEO, Writer, entry, filler, pat, pes, pmt, recorder,
 };

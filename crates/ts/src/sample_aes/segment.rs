@@ -9,7 +9,7 @@ use super::samples::Coding;
 use super::{SampleCipher, SampleEvidence};
 use crate::packet::{self, Framing, Header, PACKET_LEN, Packets, Step};
 use crate::pes::{self, MAX_HEADER_LEN, Parsed};
-use crate::psi;
+use crate::programs;
 
 /// `program_map_section` up to `program_info_length` (ISO/IEC 13818-1, 2.4.4.9).
 const MAP_HEADER: usize = 12;
@@ -50,7 +50,7 @@ pub(super) fn decrypt(
 ) {
     let mut maps = Vec::new();
     let mut streams = BTreeMap::new();
-    let programs = psi::look_ahead(segment, framing, None).programs;
+    let programs = programs::look_ahead(segment, framing, None).programs;
     evidence.no_map = programs.is_empty();
     for program in programs {
         for stream in &program.streams {

@@ -16,8 +16,8 @@ use clipmill_media::{
 };
 use memchr::memmem;
 
+use super::believed::Stamp;
 use super::pictures::{Picture, Pictures};
-use super::timing::Stamp;
 use crate::assemble::{Assemble, PesStart};
 
 const START_CODE: [u8; 3] = [0, 0, 1];

@@ -7,7 +7,7 @@
 
 use clipmill_media::CLOCK_90K;
 
-use super::timing::JUMP;
+use super::believed::JUMP;
 
 /// No decoder holds back a picture for so long: what is later is no decoding time.
 const LATEST: i64 = 20 * CLOCK_90K as i64;

@@ -8,6 +8,7 @@
 
 mod ahead;
 mod av1;
+mod believed;
 mod h264;
 mod h265;
 mod late;

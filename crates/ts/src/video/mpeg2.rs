@@ -14,10 +14,10 @@ use clipmill_media::{
     Mpeg2VideoConfig, RandomAccess, TrackBuilder, TrackIndex, TrackKind, TrackTiming,
 };
 
+use super::believed::Stamp;
 use super::pictures::{Picture, Pictures};
 use super::scan::Scanner;
 use super::stamps::{Claim, Pes, Stamps};
-use super::timing::Stamp;
 use crate::assemble::{Assemble, PesStart};
 
 /// A start code and what follows it, as far as it has come.

@@ -12,11 +12,11 @@ use clipmill_media::{
 };
 
 use super::ahead::{Ahead, Carried, Place};
+use super::believed::Stamp;
 use super::pictures::{Picture, Pictures};
 use super::scan::Scanner;
 use super::stamps::{Claim, Pes, Stamps};
 use super::syntax::{Relation, Role, Syntax};
-use super::timing::Stamp;
 use crate::assemble::{Assemble, PesStart};
 use crate::packet::Run;
 

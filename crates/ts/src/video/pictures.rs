@@ -8,7 +8,8 @@ use clipmill_media::{
     Sample, TrackBuilder, TrackIndex,
 };
 
-use super::timing::{Resolved, Stamp, Timing};
+use super::believed::Stamp;
+use super::timing::{Resolved, Timing};
 
 /// One access unit.
 #[derive(Debug, Clone, Copy, Default)]

@@ -3,8 +3,8 @@
 
 use clipmill_media::CLOCK_90K;
 
+use super::believed::{Believed, JUMP};
 use super::late::is_possible;
-use super::timing::{Believed, JUMP};
 
 /// Decoding times of one line do not go back, and a picture that seems to by less than this is
 /// left where it is.
