@@ -302,3 +302,34 @@ pub(crate) fn random_access(b: &mut Boxes, track_id: u32, points: &[(u64, u64)])
         b.atom(&mp4_atom::Mfro { parent_size }, "mfro")
     })
 }
+
+/// `matrix`: unity (8.2.2.2).
+pub(crate) const UNITY: [u32; 9] = [0x1_0000, 0, 0, 0, 0x1_0000, 0, 0, 0, 0x4000_0000];
+
+/// Whether a header needs version 1: 64-bit times.
+pub(crate) fn version(created: u64, duration: u64) -> u8 {
+    u8::from(created.max(duration) > u64::from(u32::MAX))
+}
+
+/// A field of 32 or 64 bits, by the version of its box.
+pub(crate) fn wide(b: &mut Boxes, version: u8, value: u64) {
+    match u32::try_from(value) {
+        Ok(value) if version == 0 => b.u32(value),
+        _ => b.u64(value),
+    }
+}
+
+/// The header of an `mdat` (8.1.1) with `size` bytes: 8 bytes long, or 16 (4.2.2).
+pub(crate) fn media_data_header(b: &mut Boxes, size: u64) -> Option<()> {
+    let short = size.checked_add(8)?;
+    let long = size.checked_add(16)?;
+    if let Ok(short) = u32::try_from(short) {
+        b.u32(short);
+        b.bytes(b"mdat");
+    } else {
+        b.u32(1);
+        b.bytes(b"mdat");
+        b.u64(long);
+    }
+    Some(())
+}

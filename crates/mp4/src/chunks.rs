@@ -120,7 +120,7 @@ impl Walk<'_> {
     fn run(&mut self, run: &Run, chunks: &mut Vec<(i128, Chunk)>) -> Result<(), LayoutError> {
         let too_long = LayoutError::Track {
             track: self.index,
-            what: RUNS_TOO_LONG,
+            what: plan::RUNS_TOO_LONG,
         };
         let count = run.count as usize;
         let (mut own, rest) = self.samples.split_at_checked(count).ok_or(too_long)?;
@@ -161,5 +161,3 @@ impl Walk<'_> {
         Ok(())
     }
 }
-
-pub(crate) const RUNS_TOO_LONG: &str = "its runs hold more samples than it has";

@@ -4,8 +4,7 @@
 use bytes::Bytes;
 use clipmill_media::TimedEvent;
 
-use crate::boxes::{self, Boxes};
-use crate::moov::{UNITY, version, wide};
+use crate::boxes::{self, Boxes, UNITY, version, wide};
 use crate::{Edit, LayoutError, MOVIE_TIMESCALE, Movie};
 
 type Result<T> = std::result::Result<T, LayoutError>;

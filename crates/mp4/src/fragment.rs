@@ -6,9 +6,9 @@ use bytes::Bytes;
 use clipmill_media::{CodecConfig, TrackKind};
 
 use crate::boxes::Boxes;
-use crate::layout::Source;
 use crate::moof::{self, RawFragment, RawPiece, Traf, Trun};
 use crate::moov::{self, Content};
+use crate::parts::Source;
 use crate::plan::{self, Facts, TrackPlan};
 use crate::{LayoutError, MediaSpan, Movie, MovieSample, Piece, Run, Span, entries, tags};
 

@@ -1,14 +1,13 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use bytes::Bytes;
-
-use crate::boxes::Boxes;
+use crate::boxes::{Boxes, media_data_header};
 use crate::chunks::{self, Chunk};
 use crate::events::EventTrack;
 use crate::moov::{self, Content, TrackChunks};
+use crate::parts::{Part, PartContent, Parts, Source};
 use crate::plan::{self, TrackPlan};
-use crate::{FragmentOptions, LayoutError, MediaSpan, Movie, MovieSample, Span, cut, tags};
+use crate::{FragmentOptions, LayoutError, MediaSpan, Movie, MovieSample, Span, fragmented, tags};
 
 /// An MP4 file as a value: its length is known, and any range of its bytes can be rendered.
 #[derive(Debug, Clone)]
@@ -16,35 +15,6 @@ pub struct Layout {
     movie: Arc<Movie>,
     parts: Vec<Part>,
     len: u64,
-}
-
-/// A stretch of the file.
-#[derive(Debug, Clone)]
-pub(crate) struct Part {
-    /// Where it ends in the file; it begins where the part before it ends.
-    pub(crate) end: u64,
-    pub(crate) content: PartContent,
-}
-
-#[derive(Debug, Clone)]
-pub(crate) enum PartContent {
-    Bytes(Bytes),
-    Media(Source),
-}
-
-/// Samples in a row, in the movie and in their segment.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Source {
-    /// Index of the track in the movie.
-    pub(crate) track: usize,
-    /// First sample, in the track.
-    pub(crate) first: u32,
-    pub(crate) count: u32,
-    pub(crate) segment: u32,
-    /// Which track of that segment.
-    pub(crate) source_track: u32,
-    /// The first sample, there.
-    pub(crate) source_first: u32,
 }
 
 impl Layout {
@@ -93,12 +63,12 @@ impl Layout {
         options: FragmentOptions,
     ) -> Result<Self, LayoutError> {
         let movie = movie.into();
-        let parts = cut::lay_out(&movie, &options)?;
+        let parts = fragmented::lay_out(&movie, &options)?;
         Ok(Self::new(movie, parts))
     }
 
     fn new(movie: Arc<Movie>, parts: Parts) -> Self {
-        let Parts { parts, len } = parts;
+        let (parts, len) = parts.into_inner();
         Self { movie, parts, len }
     }
 
@@ -188,67 +158,6 @@ fn narrow(source: &Source, samples: &[MovieSample], range: Range<u64>, len: u64)
     }
 }
 
-impl From<Chunk> for Source {
-    fn from(chunk: Chunk) -> Self {
-        Self {
-            track: chunk.track,
-            first: chunk.first,
-            count: chunk.count,
-            segment: chunk.segment,
-            source_track: chunk.source_track,
-            source_first: chunk.source_first,
-        }
-    }
-}
-
-/// Parts of a file, put one behind the other.
-#[derive(Debug, Default)]
-pub(crate) struct Parts {
-    parts: Vec<Part>,
-    len: u64,
-}
-
-impl Parts {
-    pub(crate) fn len(&self) -> u64 {
-        self.len
-    }
-
-    /// Adds what comes behind.
-    pub(crate) fn append(&mut self, more: Self) -> Result<(), LayoutError> {
-        let before = self.len;
-        let moved = more.parts.into_iter().map(|part| {
-            let end = before.checked_add(part.end);
-            let end = end.ok_or(LayoutError::TooLarge { what: "the file" })?;
-            self.len = end;
-            Ok(Part { end, ..part })
-        });
-        let moved = moved.collect::<Result<Vec<_>, LayoutError>>()?;
-        self.parts.extend(moved);
-        Ok(())
-    }
-
-    /// Adds a part; `len` is that of media.
-    pub(crate) fn push(
-        &mut self,
-        content: PartContent,
-        len: Option<u64>,
-    ) -> Result<(), LayoutError> {
-        let len = match &content {
-            PartContent::Bytes(bytes) => bytes.len() as u64,
-            PartContent::Media(_) => len.unwrap_or_default(),
-        };
-        self.len = self
-            .len
-            .checked_add(len)
-            .ok_or(LayoutError::TooLarge { what: "the file" })?;
-        if len > 0 {
-            let end = self.len;
-            self.parts.push(Part { end, content });
-        }
-        Ok(())
-    }
-}
-
 /// `ftyp`, `moov` and the header of `mdat`.
 ///
 /// The offsets in `moov` depend on its size, and its size on whether they need 64 bits. Widening
@@ -290,7 +199,7 @@ fn progressive_head(
         let events = EventTrack::all(movie, moov::presented(plans)?);
         if !events.is_empty() {
             let len = events.iter().map(EventTrack::len).sum();
-            media_header(&mut b, len).ok_or(too_large.clone())?;
+            media_data_header(&mut b, len).ok_or(too_large.clone())?;
             for (track, place) in events.iter().zip(places) {
                 let offset = u32::try_from(b.len()).map_err(|_| too_large.clone())?;
                 b.set_u32(place, offset);
@@ -300,7 +209,7 @@ fn progressive_head(
         if let Some(media_at) = media_at {
             pad(&mut b, size, media_at)?;
         }
-        media_header(&mut b, size).ok_or(too_large.clone())?;
+        media_data_header(&mut b, size).ok_or(too_large.clone())?;
         let base = b.len() as u64;
         let mut fits = true;
         for (table, offsets) in tables.iter_mut().zip(&offsets) {
@@ -332,7 +241,7 @@ fn progressive_head(
 fn pad(b: &mut Boxes, size: u64, media_at: u64) -> Result<(), LayoutError> {
     let no_room = LayoutError::NoRoom { media_at };
     let mut header = Boxes::default();
-    media_header(&mut header, size).ok_or(no_room.clone())?;
+    media_data_header(&mut header, size).ok_or(no_room.clone())?;
     let end = (b.len() as u64).saturating_add(header.len() as u64);
     let gap = media_at.checked_sub(end).ok_or(no_room.clone())?;
     if gap == 0 {
@@ -344,21 +253,6 @@ fn pad(b: &mut Boxes, size: u64, media_at: u64) -> Result<(), LayoutError> {
         b.zeros(content);
         Ok(())
     })
-}
-
-/// The header of an `mdat` (8.1.1) with `size` bytes: 8 bytes long, or 16 (4.2.2).
-pub(crate) fn media_header(b: &mut Boxes, size: u64) -> Option<()> {
-    let short = size.checked_add(8)?;
-    let long = size.checked_add(16)?;
-    if let Ok(short) = u32::try_from(short) {
-        b.u32(short);
-        b.bytes(b"mdat");
-    } else {
-        b.u32(1);
-        b.bytes(b"mdat");
-        b.u64(long);
-    }
-    Some(())
 }
 
 /// What a progressive file conforms to (annex E): `isom`; `iso6` for signed composition offsets

@@ -16,15 +16,16 @@
 
 mod boxes;
 mod chunks;
-mod cut;
 mod entries;
 mod error;
 mod events;
 mod fragment;
+mod fragmented;
 mod layout;
 mod moof;
 mod moov;
 mod movie;
+mod parts;
 mod plan;
 mod read;
 mod span;

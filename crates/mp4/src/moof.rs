@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use clipmill_media::Leading;
 
-use crate::boxes::{self, Boxes, FragmentDefaults};
-use crate::layout::{Source, media_header};
+use crate::boxes::{self, Boxes, FragmentDefaults, media_data_header};
+use crate::parts::Source;
 use crate::plan::Facts;
 use crate::tables::{self, Groups};
 use crate::{LayoutError, MovieSample};
@@ -98,7 +98,7 @@ pub(crate) fn fragment(
             .iter()
             .try_for_each(|traf| b.boxed(b"traf", |b| track_fragment(b, traf, &mut places)))
     })?;
-    media_header(&mut b, media_len).ok_or(too_large.clone())?;
+    media_data_header(&mut b, media_len).ok_or(too_large.clone())?;
     // 8.8.7.1, default-base-is-moof: data offsets count from the first byte of `moof`.
     let base = b.len().saturating_sub(start) as u64;
     for ((.., offset), place) in order.into_iter().zip(places) {

@@ -2,7 +2,7 @@
 
 use clipmill_media::{TrackKind, side_by_side};
 
-use crate::boxes::{self, Boxes};
+use crate::boxes::{self, Boxes, UNITY, version, wide};
 use crate::chunks::Chunk;
 use crate::entries;
 use crate::events::EventTrack;
@@ -14,9 +14,6 @@ type Result<T> = std::result::Result<T, LayoutError>;
 
 /// Seconds from 1904, the epoch of the format (8.2.2.3), to 1970.
 const EPOCH_1904: u64 = 2_082_844_800;
-
-/// `matrix`: unity (8.2.2.2).
-pub(crate) const UNITY: [u32; 9] = [0x1_0000, 0, 0, 0, 0x1_0000, 0, 0, 0, 0x4000_0000];
 
 /// What is known when a `moov` is written.
 #[derive(Debug, Clone, Copy)]
@@ -98,19 +95,6 @@ pub(crate) fn movie_box(
         tags::user_data(b, movie)
     })?;
     Ok(places)
-}
-
-/// Whether a header needs version 1: 64-bit times.
-pub(crate) fn version(created: u64, duration: u64) -> u8 {
-    u8::from(created.max(duration) > u64::from(u32::MAX))
-}
-
-/// A field of 32 or 64 bits, by the version of its box.
-pub(crate) fn wide(b: &mut Boxes, version: u8, value: u64) {
-    match u32::try_from(value) {
-        Ok(value) if version == 0 => b.u32(value),
-        _ => b.u64(value),
-    }
 }
 
 /// How long the movie is presented, in its own ticks.

@@ -4,8 +4,9 @@ use std::ops::Range;
 
 use clipmill_media::{CodecConfig, Leading, RandomAccess, side_by_side};
 
-use crate::chunks::RUNS_TOO_LONG;
 use crate::{Edit, LayoutError, MOVIE_TIMESCALE, Movie, MovieSample, Track};
+
+pub(crate) const RUNS_TOO_LONG: &str = "its runs hold more samples than it has";
 
 /// A track of a movie that will be written.
 #[derive(Debug, Clone)]

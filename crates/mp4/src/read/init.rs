@@ -6,8 +6,9 @@ use clipmill_media::{
 
 use super::ReadError;
 use super::edits;
-use super::entry::{Entry, sample_entry};
-use super::walk::{BoxAt, Boxes};
+use super::entry::Entry;
+use super::sample_entry::sample_entry;
+use super::walk::{BoxAt, Boxes, four};
 
 /// Tracks whose clock is finer are measured in [`COARSE`]: 64-bit arithmetic on timestamps must
 /// have room. Nothing in use comes near it but nanoseconds.
@@ -196,11 +197,6 @@ fn not_carried(kind: [u8; 4]) -> String {
         _ => "a track of an unknown kind",
     };
     format!("{what} ({})", four(kind))
-}
-
-/// Four characters as messages show them.
-pub(super) fn four(kind: [u8; 4]) -> String {
-    kind.escape_ascii().to_string()
 }
 
 fn movie_timescale(mvhd: &BoxAt<'_>) -> Option<u32> {

@@ -31,6 +31,8 @@ mod fragment;
 mod indexer;
 mod init;
 mod nal;
+mod pictures;
+mod sample_entry;
 mod sound;
 mod walk;
 

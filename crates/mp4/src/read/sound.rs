@@ -9,8 +9,7 @@ use clipmill_media::{
 };
 
 use super::entry::Entry;
-use super::init::four;
-use super::walk::{BoxAt, Boxes, Fields};
+use super::walk::{BoxAt, Boxes, Fields, four};
 
 /// Fields of an `AudioSampleEntry` before the boxes inside it (12.2.3).
 pub(super) const FIELDS: usize = 28;

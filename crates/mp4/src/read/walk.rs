@@ -185,3 +185,8 @@ pub fn looks_like_mp4(bytes: &[u8]) -> bool {
     );
     known && size.is_some_and(|size| !(2..8).contains(&size))
 }
+
+/// Four characters as messages show them.
+pub(super) fn four(kind: [u8; 4]) -> String {
+    kind.escape_ascii().to_string()
+}

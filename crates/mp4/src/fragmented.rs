@@ -6,8 +6,8 @@ use clipmill_media::{RandomAccess, TimedEvent, TrackKind};
 use crate::boxes::{self, Boxes, Reference};
 use crate::events::message;
 use crate::fragment::{BRANDS, CMAF_BRANDS};
-use crate::layout::{PartContent, Parts};
 use crate::moof::RawPiece;
+use crate::parts::{PartContent, Parts};
 use crate::plan::{self, TrackPlan};
 use crate::{
     FragmentOptions, FragmentTrack, Fragmenter, LayoutError, MOVIE_TIMESCALE, Movie, MovieSample,

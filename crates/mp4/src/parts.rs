@@ -1,0 +1,101 @@
+//! The parts of a file, one behind the other: bytes of ours, or samples of a segment.
+
+use bytes::Bytes;
+
+use crate::LayoutError;
+use crate::chunks::Chunk;
+
+/// A stretch of the file.
+#[derive(Debug, Clone)]
+pub(crate) struct Part {
+    /// Where it ends in the file; it begins where the part before it ends.
+    pub(crate) end: u64,
+    pub(crate) content: PartContent,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum PartContent {
+    Bytes(Bytes),
+    Media(Source),
+}
+
+/// Samples in a row, in the movie and in their segment.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Source {
+    /// Index of the track in the movie.
+    pub(crate) track: usize,
+    /// First sample, in the track.
+    pub(crate) first: u32,
+    pub(crate) count: u32,
+    pub(crate) segment: u32,
+    /// Which track of that segment.
+    pub(crate) source_track: u32,
+    /// The first sample, there.
+    pub(crate) source_first: u32,
+}
+
+impl From<Chunk> for Source {
+    fn from(chunk: Chunk) -> Self {
+        Self {
+            track: chunk.track,
+            first: chunk.first,
+            count: chunk.count,
+            segment: chunk.segment,
+            source_track: chunk.source_track,
+            source_first: chunk.source_first,
+        }
+    }
+}
+
+/// Parts of a file, put one behind the other.
+#[derive(Debug, Default)]
+pub(crate) struct Parts {
+    parts: Vec<Part>,
+    len: u64,
+}
+
+impl Parts {
+    /// The parts, and the length of all of them in bytes.
+    pub(crate) fn into_inner(self) -> (Vec<Part>, u64) {
+        (self.parts, self.len)
+    }
+
+    pub(crate) fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Adds what comes behind.
+    pub(crate) fn append(&mut self, more: Self) -> Result<(), LayoutError> {
+        let before = self.len;
+        let moved = more.parts.into_iter().map(|part| {
+            let end = before.checked_add(part.end);
+            let end = end.ok_or(LayoutError::TooLarge { what: "the file" })?;
+            self.len = end;
+            Ok(Part { end, ..part })
+        });
+        let moved = moved.collect::<Result<Vec<_>, LayoutError>>()?;
+        self.parts.extend(moved);
+        Ok(())
+    }
+
+    /// Adds a part; `len` is that of media.
+    pub(crate) fn push(
+        &mut self,
+        content: PartContent,
+        len: Option<u64>,
+    ) -> Result<(), LayoutError> {
+        let len = match &content {
+            PartContent::Bytes(bytes) => bytes.len() as u64,
+            PartContent::Media(_) => len.unwrap_or_default(),
+        };
+        self.len = self
+            .len
+            .checked_add(len)
+            .ok_or(LayoutError::TooLarge { what: "the file" })?;
+        if len > 0 {
+            let end = self.len;
+            self.parts.push(Part { end, content });
+        }
+        Ok(())
+    }
+}
