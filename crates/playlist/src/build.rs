@@ -8,14 +8,15 @@ use chrono::{DateTime, Utc};
 
 use crate::attributes::{Attributes, seconds};
 use crate::date::parse_date;
+use crate::dating;
 use crate::error::{PlaylistError, PlaylistLimits};
 use crate::media::{
     ByteRange, DateRange, Key, KeyMethod, Map, MediaPlaylist, Part, PlaylistKind, PreloadHint,
     RenditionReport, Segment, ServerControl,
 };
 use crate::multivariant::{MultivariantPlaylist, Rendition, RenditionKind, Resolution, Variant};
-use crate::parse::{Playlist, Variables};
-use crate::{dating, variables};
+use crate::playlist::Playlist;
+use crate::variables::{self, Variables};
 
 pub(crate) struct Builder<'a> {
     limits: &'a PlaylistLimits,

@@ -42,6 +42,7 @@ mod location;
 mod media;
 mod multivariant;
 mod parse;
+mod playlist;
 mod time;
 mod variables;
 mod window;
@@ -57,8 +58,9 @@ pub use multivariant::{
     MultivariantPlaylist, Rendition, RenditionKind, Resolution, Variant, VariantChoice,
     VariantError,
 };
-pub use parse::{Playlist, Variables};
+pub use playlist::Playlist;
 pub use time::{TimeError, TimeSpec, parse_duration};
+pub use variables::Variables;
 pub use window::{Position, Window, WindowError, WindowRequest};
 
 /// Tests what the README shows.

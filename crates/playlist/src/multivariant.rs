@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::parse::Variables;
+use crate::variables::Variables;
 
 /// A playlist of playlists.
 #[derive(Debug, Clone, PartialEq, Default)]

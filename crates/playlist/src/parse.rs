@@ -1,7 +1,5 @@
 //! From lines to the model (RFC 8216, 4.1): each line by itself, in the order in which it stands.
 
-use std::collections::BTreeMap;
-
 use quick_m3u8::HlsLine;
 use quick_m3u8::config::ParsingOptionsBuilder;
 use quick_m3u8::custom_parsing::line;
@@ -9,19 +7,8 @@ use quick_m3u8::custom_parsing::line;
 use crate::build::Builder;
 use crate::error::{PlaylistError, PlaylistLimits};
 use crate::media::MediaPlaylist;
-use crate::multivariant::MultivariantPlaylist;
-
-/// Names and values of `EXT-X-DEFINE` (rfc8216bis, 4.4.2.3).
-pub type Variables = BTreeMap<String, String>;
-
-/// A playlist of either kind.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Playlist {
-    /// Of segments.
-    Media(MediaPlaylist),
-    /// Of playlists.
-    Multivariant(MultivariantPlaylist),
-}
+use crate::playlist::Playlist;
+use crate::variables::Variables;
 
 impl Playlist {
     /// Reads a playlist that imports no variable.

@@ -1,6 +1,9 @@
 //! Variable substitution (rfc8216bis, 4.3).
 
-use crate::parse::Variables;
+use std::collections::BTreeMap;
+
+/// Names and values of `EXT-X-DEFINE` (rfc8216bis, 4.4.2.3).
+pub type Variables = BTreeMap<String, String>;
 
 /// Replaces each `{$name}` that is defined; one that is not stays as it is.
 ///
