@@ -1,6 +1,7 @@
 //! A clip: the chosen samples as a movie, and what is known of them.
 
 mod remarks;
+mod subtitle_track;
 mod track_writer;
 
 use std::mem::{Discriminant, discriminant};

@@ -16,46 +16,9 @@ use clipmill_media::Limits;
 use clipmill_playlist::{Key, KeyMethod, Location, LocationError};
 use clipmill_ts::{SampleCipher, decrypt_samples};
 
-use crate::error::SegmentError;
-use crate::feed::file_name;
-use crate::named::locate;
+use crate::error::{DecryptError, SegmentError};
+use crate::named::{file_name, locate};
 use crate::source::SegmentSource;
-
-/// Why a segment could not be decrypted.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum DecryptError {
-    /// What lies where the key should be is none.
-    #[error("the key {key} has {found} bytes instead of {wanted}")]
-    KeySize {
-        /// Where it lies.
-        key: String,
-        /// Its bytes.
-        found: usize,
-        /// As many as there should be.
-        wanted: usize,
-    },
-    /// A `data:` URI that holds no bytes.
-    #[error("a data: URI that cannot be read as a key")]
-    KeyData,
-    /// Ciphertext comes in blocks of 16 bytes.
-    #[error(
-        "its {len} bytes are no whole number of AES blocks: it is not complete, or not encrypted"
-    )]
-    Length {
-        /// How many bytes there are.
-        len: usize,
-    },
-    /// What of its samples is encrypted, the stream types of its program map say.
-    #[error("no program map says which of its streams are encrypted (METHOD=SAMPLE-AES)")]
-    NoProgramMap,
-    /// The padding is wrong (that it is right by chance is one case in 256), or the samples are.
-    #[error("the key {key} does not fit: wrong key or initialization vector, or a damaged segment")]
-    WrongKey {
-        /// Where the key lies.
-        key: String,
-    },
-}
 
 /// Bytes that nobody is to see.
 #[derive(Clone, PartialEq, Eq, Hash)]

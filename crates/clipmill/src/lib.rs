@@ -41,6 +41,7 @@ mod gaps;
 mod growing;
 mod indexer;
 mod input;
+mod item;
 pub mod live;
 mod movie;
 mod named;
@@ -77,8 +78,8 @@ pub use clipmill_playlist::{
 pub use clipmill_ts::{DemuxOptions, Demuxer, IndexError};
 pub use compose::{AudioRendition, Composer};
 pub use cut::{Bounds, Cut};
-pub use decrypt::{DecryptError, SegmentKey};
-pub use error::{ClipError, PlaylistFailure, SegmentError};
+pub use decrypt::SegmentKey;
+pub use error::{ClipError, DecryptError, PlaylistFailure, SegmentError};
 pub use growing::GrowingClip;
 pub use indexer::Indexer;
 pub use input::{BoundClip, Input};

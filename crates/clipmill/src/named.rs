@@ -49,6 +49,20 @@ fn real(folder: &Path) -> Option<PathBuf> {
     fs::canonicalize(folder).ok()
 }
 
+/// The last part of a location's path.
+pub(crate) fn file_name(location: &Location) -> String {
+    let name = match location {
+        Location::File(path) => path
+            .file_name()
+            .map(|name| name.to_string_lossy().into_owned()),
+        Location::Url(url) => url
+            .path_segments()
+            .and_then(|mut parts| parts.next_back())
+            .map(str::to_owned),
+    };
+    name.unwrap_or_else(|| location.to_string())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,7 +8,7 @@ use clipmill_playlist::{DateRange, Location, MediaPlaylist, Playlist, PlaylistKi
 
 use crate::clip::{Clip, TrackSummary};
 use crate::error::ClipError;
-use crate::feed::file_name;
+use crate::named::file_name;
 use crate::render::Observer;
 use crate::request::{ClipRequest, Loader, open_playlist};
 use crate::source::SegmentSource;

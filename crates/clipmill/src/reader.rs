@@ -10,8 +10,8 @@ use clipmill_playlist::{Location, Segment};
 
 use crate::decrypt::{KeyPlace, KeyRing, SegmentKey};
 use crate::error::SegmentError;
-use crate::feed::{Item, Resource};
 use crate::indexer::Indexer;
+use crate::item::{Item, Resource};
 use crate::source::SegmentSource;
 
 /// `EXT-X-MAP`s that are kept at once: playlists go back and forth between few.

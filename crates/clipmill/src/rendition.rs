@@ -13,7 +13,8 @@ use clipmill_media::{Language, SegmentIndex, TrackIndex, TrackKind};
 use clipmill_playlist::Rendition;
 
 use crate::error::SegmentError;
-use crate::feed::{Feed, Item};
+use crate::feed::Feed;
+use crate::item::Item;
 use crate::timeline::{Label, Part, SegmentInfo, Ticks, WRAP, to_ticks};
 
 /// Which of a variant's audio renditions to take. Sound in the variant's own segments always comes

@@ -18,14 +18,15 @@ use clipmill_playlist::{
 use crate::clip::Clip;
 use crate::cut::{Bounds, Cut, Entrance};
 use crate::error::{ClipError, PlaylistFailure, SegmentError};
-use crate::feed::{Feed, Item, ticks};
+use crate::feed::Feed;
 use crate::foreign::not_a_playlist;
+use crate::item::Item;
 use crate::named::locate;
 use crate::render::{Observer, Progress};
 use crate::rendition::{AudioChoice, OpenedRendition, RenditionFeed};
 use crate::source::SegmentSource;
 use crate::subtitles::{Anchor, OpenedSubtitles, SubtitleChoice, read as read_subtitles};
-use crate::timeline::{Comparison, Part, SegmentInfo, Ticks, Timeline, to_ticks};
+use crate::timeline::{Comparison, Part, SegmentInfo, Ticks, Timeline, duration_ticks, to_ticks};
 
 /// What to cut, and how.
 ///
@@ -558,7 +559,7 @@ impl<'a> Loader<'a> {
         // Of a segment that is missing, counted back from the next one that is there.
         let listed = |number: usize| self.items.get(number).map(|item| item.start);
         let missing = listed(*item)?.saturating_sub(listed(position.segment)?);
-        let from_start = ticks(position.offset).saturating_sub(ticks(missing));
+        let from_start = duration_ticks(position.offset).saturating_sub(duration_ticks(missing));
         Some(start.saturating_add(from_start))
     }
 
@@ -750,7 +751,7 @@ impl<'a> Loader<'a> {
         if let Some(reason) = all(behind, usize::MAX) {
             let gone = lost.iter().filter(|(number, _)| *number >= behind);
             let items = gone.filter_map(|(number, _)| self.items.get(*number));
-            let length = items.map(|item| ticks(item.duration)).sum();
+            let length = items.map(|item| duration_ticks(item.duration)).sum();
             clip.lacks_end(&self.timeline, length, reason);
         }
     }

@@ -9,28 +9,28 @@
 
 mod clocks;
 mod cut_off;
+mod dates;
 mod pieces;
 mod repeats;
+mod samples;
 mod strays;
+mod ticks;
 
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 
-use chrono::{DateTime, TimeDelta, Utc};
-use clipmill_media::{
-    CLOCK_90K, Language, Sample, Samples, SegmentIndex, TrackIndex, TrackKind, TrackTiming,
-};
+use chrono::{DateTime, Utc};
+use clipmill_media::{CLOCK_90K, Language, SegmentIndex, TrackIndex, TrackKind, TrackTiming};
 use clipmill_playlist::{ByteRange, Location};
 
 use self::pieces::{Piece, Runs, first_head, pieces};
 pub(crate) use self::repeats::Comparison;
-use crate::cut::Chosen;
+pub(crate) use self::samples::LineSample;
+pub use self::ticks::Ticks;
+pub(crate) use self::ticks::{duration_ticks, from_ticks, rescale, ticks_between, to_ticks};
 use crate::decrypt::SegmentKey;
 use crate::source::SegmentSource;
-
-/// An instant on a [`Timeline`], in 90 kHz ticks.
-pub type Ticks = i64;
 
 /// A forward step that no missing segment explains is taken for a jump from here on. Live sources
 /// stall for seconds and go on in real time; ten seconds is where other tools draw the line too.
@@ -199,14 +199,6 @@ pub(crate) struct LineTrack {
     apart: Ticks,
 }
 
-/// One sample as it lies on the line, in its track's clock.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct LineSample {
-    pub(crate) dts: i64,
-    pub(crate) pts: i64,
-    pub(crate) sample: Sample,
-}
-
 /// Segments on one continuous line of time.
 #[derive(Debug, Clone, Default)]
 pub struct Timeline {
@@ -328,14 +320,6 @@ impl Timeline {
         let latest = self.latest_end()?;
         let ends = self.tracks.iter().filter_map(|track| track.end);
         ends.filter(|end| latest - end <= JUMP_FORWARD).min()
-    }
-
-    /// The first sync sample of the leading track at or after `from`: where a clip that is cut at
-    /// keyframes begins, and the one before it ends.
-    #[must_use]
-    pub fn next_sync(&self, from: Ticks) -> Option<Ticks> {
-        let lead = self.leading_track()?;
-        crate::cut::first_sync_after(self, lead, 0, from).map(|(_, pts)| pts)
     }
 
     /// Forgets the segments whose number is less than `number`.
@@ -700,115 +684,6 @@ impl Timeline {
         })
     }
 
-    /// The samples of one track, in decode order, from the segment at position `from` on.
-    pub(crate) fn samples(
-        &self,
-        track: usize,
-        from: usize,
-    ) -> impl Iterator<Item = LineSample> + '_ {
-        self.samples_of(self.segments.iter().skip(from), track)
-    }
-
-    fn samples_of<'a>(
-        &'a self,
-        segments: impl Iterator<Item = &'a PlacedSegment> + 'a,
-        track: usize,
-    ) -> impl Iterator<Item = LineSample> + 'a {
-        segments.flat_map(move |segment| {
-            let own = segment.stretches.iter().filter(move |s| s.track == track);
-            own.flat_map(move |stretch| {
-                let samples = segment.index.tracks[stretch.local].samples();
-                let own = samples.range(stretch.samples.clone());
-                own.iter().map(move |sample| LineSample {
-                    dts: sample.dts + stretch.shift,
-                    pts: sample.pts() + stretch.shift,
-                    sample,
-                })
-            })
-        })
-    }
-
-    /// The samples of a track that follow some of its samples, as far as none is missing between them.
-    pub(crate) fn samples_after(
-        &self,
-        track: usize,
-        last: &Chosen,
-    ) -> impl Iterator<Item = LineSample> + '_ {
-        let placed = self.segments.get(last.segment);
-        let own = placed.into_iter().flat_map(|segment| &segment.stretches);
-        let before: usize = own
-            .filter(|stretch| stretch.track == track)
-            .map(|stretch| {
-                let passed = stretch.samples.end.min(last.samples.end);
-                passed.saturating_sub(stretch.samples.start)
-            })
-            .sum();
-        let later = self.segments.iter().skip(last.segment + 1);
-        let complete = later.take_while(|segment| segment.info.missing_before == 0);
-        let until = last.segment + 1 + complete.count();
-        let left = self.segments.iter().take(until).skip(last.segment);
-        self.samples_of(left, track).skip(before)
-    }
-
-    /// The stretches of one track, in decode order: the number of the first sample of each, and the
-    /// samples, which are numbered from the start of the line.
-    pub(crate) fn stretches(
-        &self,
-        track: usize,
-    ) -> impl Iterator<Item = (usize, &Stretch, Samples<'_>)> {
-        let mut counted = 0;
-        self.segments
-            .iter()
-            .flat_map(|segment| segment.stretches.iter().map(move |s| (segment, s)))
-            .filter(move |(_, stretch)| stretch.track == track)
-            .map(move |(segment, stretch)| {
-                let first = counted;
-                counted += stretch.samples.len();
-                let samples = segment.index.tracks[stretch.local].samples();
-                (first, stretch, samples.range(stretch.samples.clone()))
-            })
-    }
-
-    /// Where on the line an instant lies that `PROGRAM-DATE-TIME` dates; `None` when no segment
-    /// is dated. Instants between two segments go to the later one, instants outside to the ends.
-    #[must_use]
-    pub fn at_time(&self, instant: DateTime<Utc>) -> Option<Ticks> {
-        let mut dated = self.segments.iter().filter_map(Anchor::of).peekable();
-        let mut last = *dated.peek()?;
-        for anchor in dated {
-            if anchor.time > instant {
-                // Before the first segment, or in the pause between two.
-                let end = last.ticks + last.duration;
-                let asked = last.ticks + ticks_between(last.time, instant);
-                if last.time > instant || asked > end {
-                    return Some(anchor.ticks);
-                }
-                break;
-            }
-            last = anchor;
-        }
-        Some(last.ticks + ticks_between(last.time, instant))
-    }
-
-    /// The instant that `PROGRAM-DATE-TIME` gives to a place on the line, to the nearest
-    /// millisecond.
-    #[must_use]
-    pub fn time_at(&self, ticks: Ticks) -> Option<DateTime<Utc>> {
-        let dated = self.segments.iter().filter_map(Anchor::of);
-        let mut found: Option<Anchor> = None;
-        for anchor in dated {
-            if found.is_some() && anchor.ticks > ticks {
-                break;
-            }
-            found = Some(anchor);
-        }
-        let anchor = found?;
-        let millis = (ticks - anchor.ticks + 45).div_euclid(90);
-        anchor
-            .time
-            .checked_add_signed(TimeDelta::milliseconds(millis))
-    }
-
     /// Where on the line a segment presents its first frame, and that frame's timestamp as the
     /// segment has it.
     pub(crate) fn anchor(&self, number: u64) -> Option<(Ticks, Ticks)> {
@@ -834,57 +709,6 @@ impl Timeline {
         let from = self.segments.iter().filter(|s| s.info.sequence >= sequence);
         from.filter_map(|segment| segment.first_presented).next()
     }
-}
-
-/// A segment that has both an instant on the line and one on the clock on the wall.
-#[derive(Clone, Copy)]
-struct Anchor {
-    ticks: Ticks,
-    time: DateTime<Utc>,
-    duration: Ticks,
-}
-
-impl Anchor {
-    fn of(segment: &PlacedSegment) -> Option<Self> {
-        Some(Self {
-            ticks: segment.first_presented?,
-            time: segment.info.start_time?,
-            duration: segment.info.duration,
-        })
-    }
-}
-
-/// Ticks from `from` to `to`.
-pub(crate) fn ticks_between(from: DateTime<Utc>, to: DateTime<Utc>) -> Ticks {
-    let micros = (to - from).num_microseconds().unwrap_or(i64::MAX / 90);
-    (i128::from(micros) * 90 / 1000) as Ticks
-}
-
-/// `time`, in units of 1/`clock` s, as ticks, to the nearest.
-pub(crate) fn to_ticks(time: i64, clock: u32) -> Ticks {
-    rescale(time, clock, CLOCK_90K)
-}
-
-/// Ticks in units of 1/`clock` s, to the nearest.
-pub(crate) fn from_ticks(ticks: Ticks, clock: u32) -> i64 {
-    rescale(ticks, CLOCK_90K, clock)
-}
-
-/// `time` in units of 1/`from` s as units of 1/`to` s, to the nearest.
-pub(crate) fn rescale(time: i64, from: u32, to: u32) -> i64 {
-    if from == to || from == 0 {
-        return time;
-    }
-    // Nearly all times fit, and dividing 128 bits costs ten times as much.
-    let narrow = time
-        .checked_mul(i64::from(to) * 2)
-        .and_then(|scaled| scaled.checked_add(i64::from(from)));
-    if let Some(scaled) = narrow {
-        return scaled.div_euclid(i64::from(from) * 2);
-    }
-    let scaled = i128::from(time) * i128::from(to) * 2 + i128::from(from);
-    let rounded = scaled.div_euclid(i128::from(from) * 2);
-    rounded.clamp(i128::from(i64::MIN), i128::from(i64::MAX)) as i64
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 use super::*;
-use clipmill_media::{Leading, RandomAccess};
+use chrono::TimeDelta;
+use clipmill_media::{Leading, RandomAccess, Sample};
 
 use crate::testing::{FRAME, Picture, SOUND, audio, info, pictures_of, segment, video};
 
