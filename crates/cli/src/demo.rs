@@ -6,7 +6,7 @@ use clipmill_server::config::{Variables, variables};
 use clipmill_server::demo::{Demo, INTERVAL, STREAM};
 
 use crate::args::DemoArgs;
-use crate::run::Failure;
+use crate::failure::Failure;
 use crate::serve::{End, log};
 
 pub(crate) fn demo(args: &DemoArgs) -> Result<ExitCode, Failure> {

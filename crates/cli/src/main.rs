@@ -3,6 +3,7 @@
 
 mod args;
 mod demo;
+mod failure;
 mod progress;
 mod report;
 mod run;

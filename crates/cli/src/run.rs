@@ -4,90 +4,19 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clipmill::{
-    AnySource, BoundClip, Clip, ClipError, ClipRequest, Input, LocationError, PlaylistFailure,
-    SegmentError, SourceError, WrittenClip,
-};
+use clipmill::{AnySource, BoundClip, Clip, ClipError, ClipRequest, Input, WrittenClip};
 use serde::Serialize;
 
 use crate::args::{
     Args, Command, Common, CutArgs, FormatChoice, Output, ProbeArgs, RemuxArgs, Renditions,
 };
+use crate::failure::{DAMAGED, Failure};
 use crate::progress::{Bar, Waiting};
 use crate::report::{ClipReport, ProbeReport, VariantsReport, clip_text, probe_text};
 use crate::serve;
 
-/// Exit code with `--strict` when something was damaged or missing.
-const DAMAGED: u8 = 3;
-
 /// What messages call standard output.
 const STDOUT: &str = "standard output";
-
-/// Why a command ended badly.
-#[derive(Debug)]
-pub(crate) enum Failure {
-    /// What was typed makes no sense.
-    Usage(String),
-    /// The job failed.
-    Job(ClipError),
-    /// The same, with `--strict`, where what failed was damaged or missing input.
-    Strict(ClipError),
-    /// The server, or its catalog, cannot do its work.
-    Server(String),
-}
-
-impl Failure {
-    pub(crate) fn exit_code(&self) -> u8 {
-        match self {
-            Self::Job(_) | Self::Server(_) => 1,
-            Self::Usage(_) => 2,
-            Self::Strict(_) => DAMAGED,
-        }
-    }
-
-    pub(crate) fn server(error: impl std::fmt::Display) -> Self {
-        Self::Server(error.to_string())
-    }
-
-    fn of_input(error: ClipError, common: &Common) -> Self {
-        match error {
-            error if common.strict && error.is_damage() => Self::Strict(error),
-            ClipError::Playlist {
-                error: ref window, ..
-            } if window.is_usage() => Self::Usage(error.to_string()),
-            error => Self::Job(error),
-        }
-    }
-}
-
-impl std::fmt::Display for Failure {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Usage(message) | Self::Server(message) => f.write_str(message),
-            Self::Job(error) | Self::Strict(error) if leads_outside(error) => {
-                write!(f, "{error}; --allow-outside reads it all the same")
-            }
-            Self::Job(error) | Self::Strict(error) => error.fmt(f),
-        }
-    }
-}
-
-/// Whether a playlist was refused what lies outside its folder.
-fn leads_outside(error: &ClipError) -> bool {
-    let outside = |location: &LocationError| matches!(location, LocationError::Outside { .. });
-    match error {
-        ClipError::Playlist { error, .. } => {
-            matches!(error, PlaylistFailure::Location(location) if outside(location))
-        }
-        ClipError::Source(error) => matches!(error, SourceError::Outside { .. }),
-        ClipError::Segment { error, .. } => match error {
-            SegmentError::Source(error) => matches!(error, SourceError::Outside { .. }),
-            SegmentError::Location(location) => outside(location),
-            _ => false,
-        },
-        _ => false,
-    }
-}
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     match &args.command {

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
 
 use crate::args::{CatalogCommand, ServeArgs, ServerArgs};
-use crate::run::Failure;
+use crate::failure::Failure;
 
 /// Serves until a signal ends it.
 pub(crate) fn serve(args: &ServeArgs) -> Result<ExitCode, Failure> {
