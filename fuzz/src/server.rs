@@ -12,9 +12,10 @@ use clipmill_server::catalog::{Catalog, SledCatalog};
 use clipmill_server::config::{AppSettings, Settings};
 use clipmill_server::domain::is_stream_id;
 use clipmill_server::fuzzing;
-use clipmill_server::http::{Clipping, Pending, Web, router};
+use clipmill_server::http::{Web, router};
 use clipmill_server::recorder::{
-    ClipWindow, MadeClip, OnDemandError, RecorderStatus, Switched, VirtualClip, WindowPlaylist,
+    ClipWindow, Clipping, MadeClip, OnDemandError, Pending, RecorderStatus, Switched, VirtualClip,
+    WindowPlaylist,
 };
 use clipmill_server::storage::LocalStore;
 use http_body_util::BodyExt;

@@ -19,7 +19,10 @@ use super::*;
 use crate::catalog::SledCatalog;
 use crate::config::AppSettings;
 use crate::domain::{ClipEntry, StreamEntry};
-use crate::recorder::VirtualClip;
+use crate::recorder::{
+    ClipWindow, MadeClip, OnDemandError, Pending, RecorderStatus, Switched, VirtualClip,
+    WindowPlaylist,
+};
 use crate::storage::{self, BodySender};
 
 /// Cuts nothing, and remembers what it was asked.

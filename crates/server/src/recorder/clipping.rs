@@ -1,5 +1,6 @@
-//! The recorders as the HTTP calls know them.
+//! The recorders as the calls know them, whichever API they are of.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +10,52 @@ use super::{
     ClipWindow, MadeClip, OnDemandError, RecorderStatus, Recorders, Switched, VirtualClip,
     WindowPlaylist,
 };
-use crate::http::{Clipping, Pending};
+
+/// An answer that is on its way.
+pub type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// What the calls ask of whoever cuts.
+pub trait Clipping: Send + Sync {
+    /// Cuts a clip.
+    fn on_demand<'a>(
+        &'a self,
+        app: &'a str,
+        stream: &'a str,
+        window: ClipWindow,
+        cut: Option<Cut>,
+        return_file: bool,
+    ) -> Pending<'a, Result<MadeClip, OnDemandError>>;
+    /// Lays out a clip that is read and not stored; the same as before where the request `goes_on`
+    /// with an earlier one.
+    fn virtual_clip<'a>(
+        &'a self,
+        app: &'a str,
+        stream: &'a str,
+        window: ClipWindow,
+        cut: Option<Cut>,
+        goes_on: bool,
+    ) -> Pending<'a, Result<Arc<VirtualClip>, OnDemandError>>;
+    /// A window of a stream as a playlist for players.
+    fn window_playlist<'a>(
+        &'a self,
+        app: &'a str,
+        path: &'a str,
+        window: ClipWindow,
+        query: &'a str,
+    ) -> Pending<'a, Result<WindowPlaylist, OnDemandError>>;
+    /// Turns the recording of a stream on or off, while it is live.
+    fn switch<'a>(&'a self, app: &'a str, stream: &'a str, on: bool) -> Pending<'a, Switched>;
+    /// Removes a stream's HLS files, as far as no clip to come needs them.
+    fn delete_hls<'a>(&'a self, app: &'a str, stream: &'a str) -> Pending<'a, ()>;
+    /// Starts periodic recording; true when it replaced one that ran.
+    fn start_periodic<'a>(&'a self, app: &'a str, interval: Duration) -> Pending<'a, bool>;
+    /// Stops periodic recording; false when none ran.
+    fn stop_periodic<'a>(&'a self, app: &'a str) -> Pending<'a, bool>;
+    /// The live edge of a stream and its target duration, in milliseconds.
+    fn live_edge(&self, app: &str, stream: &str) -> Option<(i64, i64)>;
+    /// How it stands.
+    fn status(&self) -> RecorderStatus;
+}
 
 impl Clipping for Recorders {
     fn on_demand<'a>(

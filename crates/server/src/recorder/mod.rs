@@ -63,6 +63,7 @@ use tokio::sync::{Semaphore, oneshot, watch};
 
 use self::app::App;
 use self::asked::Asked;
+pub use self::clipping::{Clipping, Pending};
 use self::indexes::Indexes;
 pub use self::request::{ClipWindow, MadeClip, OnDemandError, RecorderStatus};
 use self::shared::{Shared, Troubles, lock};
