@@ -1,4 +1,5 @@
-//! What `deny.toml` says of licences, bans and sources holds, also where cargo-deny is not installed.
+//! What `deny.toml` says of licences, bans and sources holds, also where cargo-deny is not installed; and
+//! modules depend on one another one way.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -6,9 +7,12 @@
     reason = "tests"
 )]
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::process::Command;
 
 use clipmill_tests::binary::{finish, root};
+use clipmill_tests::corpus::files;
 use serde_json::Value;
 
 #[test]
@@ -83,4 +87,102 @@ fn is_allowed(licence: &str, allowed: &[&str]) -> bool {
             .split(" AND ")
             .all(|one| allowed.contains(&one.trim()))
     })
+}
+
+#[test]
+fn the_modules_of_a_crate_depend_on_one_another_one_way() {
+    let mut circles = Vec::new();
+    for name in [
+        "media", "ts", "mp4", "playlist", "clipmill", "server", "cli",
+    ] {
+        let uses = uses_between_modules(&root().join("crates").join(name).join("src"));
+        assert!(
+            uses.values().any(|used| !used.is_empty()),
+            "{name}: no uses"
+        );
+        for (module, used) in &uses {
+            let back = used.iter().filter(|other| leads_to(&uses, other, module));
+            circles.extend(
+                back.map(|other| format!("{name}: {module} uses {other}, and it {module}")),
+            );
+        }
+    }
+    assert!(circles.is_empty(), "{}", circles.join("\n"));
+}
+
+/// Which of the top modules of a crate name which others, tests left out.
+fn uses_between_modules(sources: &Path) -> BTreeMap<String, BTreeSet<String>> {
+    let mut uses: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for file in files(sources) {
+        let below = file.strip_prefix(sources).unwrap().with_extension("");
+        let path: Vec<&str> = below.iter().map(|part| part.to_str().unwrap()).collect();
+        let is_test =
+            |part: &&str| ["tests", "testing", "simulation", "conformance"].contains(part);
+        if path.iter().any(is_test) || ["lib", "main"].contains(&path[0]) {
+            continue;
+        }
+        let text = std::fs::read_to_string(&file).unwrap();
+        let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
+        let code: String = code
+            .lines()
+            .map(|line| line.split("//").next().unwrap())
+            .collect::<Vec<_>>()
+            .join("\n");
+        let used = uses.entry(path[0].to_owned()).or_default();
+        used.extend(of_the_root(&code, "crate::"));
+        // What the root of the crate is called in a file below it.
+        if path.len() == 1 {
+            used.extend(of_the_root(&code, " super::"));
+        }
+        used.remove(path[0]);
+    }
+    let modules: BTreeSet<String> = uses.keys().cloned().collect();
+    uses.values_mut()
+        .for_each(|used| used.retain(|name| modules.contains(name)));
+    uses
+}
+
+/// The first names behind each `root`: of a path, or of all paths of a group.
+fn of_the_root(code: &str, root: &str) -> Vec<String> {
+    let is_name = |one: char| one.is_alphanumeric() || one == '_';
+    let first = |path: &str| -> String {
+        path.trim_start()
+            .chars()
+            .take_while(|one| is_name(*one))
+            .collect()
+    };
+    let mut names = Vec::new();
+    for behind in code.split(root).skip(1) {
+        let Some(group) = behind.strip_prefix('{') else {
+            names.push(first(behind));
+            continue;
+        };
+        let mut depth = 0;
+        let mut paths = group.split_inclusive([',', '{', '}']);
+        let mut begins = true;
+        while depth >= 0 {
+            let Some(part) = paths.next() else { break };
+            if begins && depth == 0 {
+                names.push(first(part));
+            }
+            depth += i32::from(part.ends_with('{')) - i32::from(part.ends_with('}'));
+            begins = part.ends_with(',');
+        }
+    }
+    names
+}
+
+/// Whether one module uses another, by whatever way.
+fn leads_to(uses: &BTreeMap<String, BTreeSet<String>>, from: &str, to: &str) -> bool {
+    let mut seen = BTreeSet::new();
+    let mut left = vec![from];
+    while let Some(module) = left.pop() {
+        if module == to {
+            return true;
+        }
+        if seen.insert(module) {
+            left.extend(uses.get(module).into_iter().flatten().map(String::as_str));
+        }
+    }
+    false
 }
