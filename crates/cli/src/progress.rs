@@ -72,7 +72,7 @@ impl Bar {
 pub(crate) struct Waiting {
     silent: bool,
     bar: Option<ProgressBar>,
-    said: Option<Instant>,
+    shown: Option<Instant>,
 }
 
 impl Waiting {
@@ -80,7 +80,7 @@ impl Waiting {
         Self {
             silent,
             bar: None,
-            said: None,
+            shown: None,
         }
     }
 
@@ -100,8 +100,8 @@ impl Waiting {
                 bar
             });
             bar.set_message(text);
-        } else if self.said.is_none_or(|said| said.elapsed() >= EVERY) {
-            self.said = Some(Instant::now());
+        } else if self.shown.is_none_or(|shown| shown.elapsed() >= EVERY) {
+            self.shown = Some(Instant::now());
             eprintln!("{text}");
         }
         ControlFlow::Continue(())

@@ -207,8 +207,8 @@ impl Clip {
             .filter(|j| inside(j.segment))
             .count();
         let mut warnings = warnings(timeline, &used);
-        let (said, out_of_step) = remarks(timeline, &used);
-        warnings.extend(said);
+        let (remarks, out_of_step) = remarks(timeline, &used);
+        warnings.extend(remarks);
         warnings.extend(changes(timeline, &selection, start));
         let lost = without_sync(timeline, &selection);
         let without_sync = !lost.is_empty();
@@ -829,9 +829,9 @@ fn warnings(timeline: &Timeline, used: &RangeInclusive<usize>) -> Vec<String> {
             let place = damage.pid.map(StreamPlace::Pid);
             damage.kind == DamageKind::Scrambled && place.is_some_and(|at| scrambled.contains(&at))
         };
-        let said = damage.kept().iter().filter(is_said).count() as u64;
+        let named = damage.kept().iter().filter(is_said).count() as u64;
         if let Some(first) = damage.kept().iter().find(|damage| !is_said(damage)) {
-            let more = damage.total().saturating_sub(said).saturating_sub(1);
+            let more = damage.total().saturating_sub(named).saturating_sub(1);
             let rest = match more {
                 0 => String::new(),
                 more => format!(" (and {more} more)"),

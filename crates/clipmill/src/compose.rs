@@ -18,7 +18,9 @@ use crate::error::SegmentError;
 use crate::reader::{ReadSegment, SegmentReader};
 use crate::rendition::{Fit, fit, span};
 use crate::source::SegmentSource;
-use crate::timeline::{Label, Part, SegmentInfo, Ticks, Timeline, WRAP, rescale, to_ticks};
+use crate::timeline::{
+    Label, PushedSegment, SegmentInfo, Ticks, Timeline, WRAP, rescale, to_ticks,
+};
 
 /// Added to all timestamps, in seconds: decoding may begin before 0, and `tfdt` cannot.
 const BASE: i64 = 100_000;
@@ -43,7 +45,7 @@ pub struct AudioRendition {
 #[derive(Debug)]
 pub struct Composer {
     pictures: SegmentReader,
-    beside: Vec<Beside>,
+    renditions: Vec<RenditionReader>,
     tracks: Vec<ComposedTrack>,
     /// Where the sound of each track that an earlier run composed ended, by track identifier.
     resumed: HashMap<u32, Ticks>,
@@ -53,7 +55,7 @@ pub struct Composer {
 }
 
 #[derive(Debug)]
-struct Beside {
+struct RenditionReader {
     rendition: AudioRendition,
     reader: SegmentReader,
     /// Media sequence number after the last segment taken.
@@ -80,13 +82,13 @@ struct ComposedTrack {
 #[derive(Debug)]
 struct Waiting {
     sequence: u64,
-    parts: Vec<Piece>,
+    parts: Vec<SourceSegment>,
     index: Arc<SegmentIndex>,
 }
 
 /// A segment that goes into a composed one.
 #[derive(Debug)]
-struct Piece {
+struct SourceSegment {
     source: usize,
     bytes: Bytes,
     index: Arc<SegmentIndex>,
@@ -96,7 +98,7 @@ impl Composer {
     /// One that has seen nothing.
     #[must_use]
     pub fn new(renditions: Vec<AudioRendition>, limits: &Limits) -> Self {
-        let beside = renditions.into_iter().map(|rendition| Beside {
+        let renditions = renditions.into_iter().map(|rendition| RenditionReader {
             rendition,
             reader: SegmentReader::new(None, limits),
             next: None,
@@ -105,7 +107,7 @@ impl Composer {
         });
         Self {
             pictures: SegmentReader::new(None, limits),
-            beside: beside.collect(),
+            renditions: renditions.collect(),
             tracks: Vec::new(),
             resumed: HashMap::new(),
             waiting: None,
@@ -135,7 +137,7 @@ impl Composer {
     ///
     /// # Errors
     /// When the pictures cannot be indexed, or do not go into MP4. Sound that cannot be read is
-    /// left out, and said in `said`.
+    /// left out, and warnings in `warnings`.
     pub fn compose(
         &mut self,
         source: &dyn SegmentSource,
@@ -143,7 +145,7 @@ impl Composer {
         read: &ReadSegment,
         after_gap: bool,
         (patient, last): (bool, bool),
-        said: &mut Vec<String>,
+        warnings: &mut Vec<String>,
     ) -> Result<Option<ReadSegment>, SegmentError> {
         let waiting = self.waiting.take();
         let mut waiting = match waiting.filter(|one| one.sequence == segment.sequence) {
@@ -155,7 +157,7 @@ impl Composer {
                 let index = Arc::new(self.pictures.index(read)?);
                 Waiting {
                     sequence: segment.sequence,
-                    parts: vec![Piece {
+                    parts: vec![SourceSegment {
                         source: 0,
                         bytes: read.bytes.clone(),
                         index: Arc::clone(&index),
@@ -165,16 +167,16 @@ impl Composer {
             }
         };
         let mut complete = true;
-        for (beside, number) in self.beside.iter_mut().zip(1..) {
+        for (rendition, number) in self.renditions.iter_mut().zip(1..) {
             let parts = &mut waiting.parts;
-            complete &= beside.take(
+            complete &= rendition.take(
                 source,
                 segment,
                 &waiting.index,
                 number,
                 last,
                 parts,
-                said,
+                warnings,
                 &self.limits,
             );
         }
@@ -185,15 +187,15 @@ impl Composer {
         self.put_together(waiting.parts).map(Some)
     }
 
-    fn put_together(&mut self, pieces: Vec<Piece>) -> Result<ReadSegment, SegmentError> {
-        let labels = self.beside.iter().map(|beside| Label {
-            name: beside.rendition.name.clone(),
-            language: beside.rendition.language,
-            default: beside.rendition.default,
+    fn put_together(&mut self, pieces: Vec<SourceSegment>) -> Result<ReadSegment, SegmentError> {
+        let labels = self.renditions.iter().map(|read| Label {
+            name: read.rendition.name.clone(),
+            language: read.rendition.language,
+            default: read.rendition.default,
         });
         // Of one stretch of time alone: its instants are the timestamps that the segments have.
         let mut timeline = Timeline::with_labels(labels.collect());
-        timeline.push_together(pieces.iter().map(Piece::part).collect());
+        timeline.push_together(pieces.iter().map(SourceSegment::part).collect());
         let mut made: Vec<(usize, TrackWriter, i64)> = Vec::new();
         for (number, line) in timeline.tracks().iter().enumerate() {
             let stated = timeline.label(line).map(|label| label.language);
@@ -397,9 +399,9 @@ impl ComposedTrack {
     }
 }
 
-impl Piece {
-    fn part(&self) -> Part {
-        Part {
+impl SourceSegment {
+    fn part(&self) -> PushedSegment {
+        PushedSegment {
             source: self.source,
             info: SegmentInfo {
                 location: Location::File(std::path::PathBuf::new()),
@@ -417,7 +419,7 @@ impl Piece {
     }
 }
 
-impl Beside {
+impl RenditionReader {
     /// Takes the segments that cover the time of some pictures; says whether it has all of them.
     #[expect(
         clippy::too_many_arguments,
@@ -430,8 +432,8 @@ impl Beside {
         index: &SegmentIndex,
         number: usize,
         last: bool,
-        parts: &mut Vec<Piece>,
-        said: &mut Vec<String>,
+        parts: &mut Vec<SourceSegment>,
+        warnings: &mut Vec<String>,
         limits: &Limits,
     ) -> bool {
         let Some((start, end)) = span(index) else {
@@ -484,7 +486,7 @@ impl Beside {
                             Fit::Later if run != Ordering::Equal => return true,
                             Fit::Later | Fit::Here => {
                                 self.reached = Some(own.1);
-                                parts.push(Piece {
+                                parts.push(SourceSegment {
                                     source: number,
                                     bytes,
                                     index: Arc::new(index),
@@ -495,14 +497,18 @@ impl Beside {
                             // So is that of the run before the first one.
                             Fit::Nowhere if self.next.is_none() => {}
                             Fit::Nowhere => {
-                                said.push(format!("{}: {}", item.uri, SegmentError::NoPictures));
+                                warnings.push(format!(
+                                    "{}: {}",
+                                    item.uri,
+                                    SegmentError::NoPictures
+                                ));
                             }
                         }
                     }
                 }
                 // It may be written still.
                 Err(_) if newest && !playlist.ended => return false,
-                Err(error) => said.push(format!("sound of {}: {error}", item.uri)),
+                Err(error) => warnings.push(format!("sound of {}: {error}", item.uri)),
             }
             self.next = Some(item.sequence.saturating_add(1));
         }

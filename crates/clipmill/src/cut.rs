@@ -493,8 +493,8 @@ fn segments(timeline: &Timeline, bounds: Bounds) -> Option<Selection> {
     let start = bounds.from.and(starts[first]);
     let next = starts.iter().skip(last + 1).find_map(|next| *next);
     // What was pushed beside it comes behind it.
-    let beside = starts.iter().skip(last + 1);
-    let last = last + beside.take_while(|start| start.is_none()).count();
+    let behind = starts.iter().skip(last + 1);
+    let last = last + behind.take_while(|start| start.is_none()).count();
     let tracks = (0..timeline.tracks().len()).map(|track| {
         // Segments of other playlists begin and end elsewhere: what sounds with the pictures is wanted.
         if timeline.tracks()[track].source() > 0 {

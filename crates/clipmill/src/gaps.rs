@@ -446,10 +446,11 @@ mod tests {
                     timeline.push(info, segment([tracks, sound]));
                 }
                 true => {
-                    let pictures = crate::timeline::Part::first(info.clone(), segment([tracks]));
-                    let sound = crate::timeline::Part {
+                    let pictures =
+                        crate::timeline::PushedSegment::first(info.clone(), segment([tracks]));
+                    let sound = crate::timeline::PushedSegment {
                         source: 1,
-                        ..crate::timeline::Part::first(info, segment([sound]))
+                        ..crate::timeline::PushedSegment::first(info, segment([sound]))
                     };
                     timeline.push_together(vec![pictures, sound]);
                 }

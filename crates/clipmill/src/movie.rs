@@ -87,7 +87,7 @@ pub fn movie_duration<F: Read + Seek>(
     Ok(duration)
 }
 
-struct Found {
+struct BoxHeader {
     kind: [u8; 4],
     header: u64,
     /// With the header.
@@ -95,7 +95,7 @@ struct Found {
 }
 
 /// The box that begins `at` a byte of a file that is `len` bytes long.
-fn next_box<F: Read + Seek>(file: &mut F, at: u64, len: u64) -> Result<Found, MovieError> {
+fn next_box<F: Read + Seek>(file: &mut F, at: u64, len: u64) -> Result<BoxHeader, MovieError> {
     let mut head = [0; 16];
     let there = usize::try_from(len - at).unwrap_or(usize::MAX).min(16);
     file.seek(SeekFrom::Start(at))?;
@@ -129,10 +129,10 @@ fn next_box<F: Read + Seek>(file: &mut F, at: u64, len: u64) -> Result<Found, Mo
             what: "is shorter than its own header",
         }));
     }
-    Ok(Found { kind, header, size })
+    Ok(BoxHeader { kind, header, size })
 }
 
-impl Found {
+impl BoxHeader {
     /// All of it.
     fn bytes<F: Read + Seek>(
         &self,

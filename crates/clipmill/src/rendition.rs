@@ -15,7 +15,7 @@ use clipmill_playlist::Rendition;
 use crate::error::SegmentError;
 use crate::feed::Feed;
 use crate::item::Item;
-use crate::timeline::{Label, Part, SegmentInfo, Ticks, WRAP, to_ticks};
+use crate::timeline::{Label, PushedSegment, SegmentInfo, Ticks, WRAP, to_ticks};
 
 /// Which of a variant's audio renditions to take. Sound in the variant's own segments always comes
 /// along.
@@ -125,7 +125,7 @@ pub(crate) fn fit(
     pictures: (Ticks, Ticks),
     reached: Option<Ticks>,
 ) -> Fit {
-    let goes_on = match reached {
+    let continues = match reached {
         Some(reached) => (-GOES_BACK..=GOES_ON).contains(&(own.0 - reached)),
         None => own.1 > pictures.0 && own.0 <= pictures.1 + GOES_ON,
     };
@@ -134,13 +134,13 @@ pub(crate) fn fit(
     match run {
         Ordering::Equal if own.1 <= pictures.0 && began_anew => Fit::Later,
         Ordering::Equal if own.1 <= pictures.0 => Fit::Before,
-        Ordering::Equal if !goes_on && own.0 > pictures.1 + GOES_ON => Fit::Later,
+        Ordering::Equal if !continues && own.0 > pictures.1 + GOES_ON => Fit::Later,
         Ordering::Equal => Fit::Here,
         // A number too many: these pictures still want sound, and it goes on.
-        Ordering::Greater if goes_on && own.0 + GOES_BACK <= pictures.1 => Fit::Here,
+        Ordering::Greater if continues && own.0 + GOES_BACK <= pictures.1 => Fit::Here,
         Ordering::Greater => Fit::Later,
         // A number too few.
-        Ordering::Less if goes_on => Fit::Here,
+        Ordering::Less if continues => Fit::Here,
         Ordering::Less => Fit::Nowhere,
     }
 }
@@ -154,15 +154,15 @@ impl<'a> RenditionFeed<'a> {
         number: usize,
         opened: &OpenedRendition,
         feed: Feed<'a>,
-        beside: Option<&Item>,
+        pictures: Option<&Item>,
     ) -> Self {
-        let next = beside.map_or(0, |beside| first_beside(&opened.items, beside));
+        let next = pictures.map_or(0, |pictures| first_with(&opened.items, pictures));
         Self {
             number,
             feed,
             next,
             reached: None,
-            run: beside.map_or(0, |beside| beside.discontinuity_sequence),
+            run: pictures.map_or(0, |pictures| pictures.discontinuity_sequence),
             held: None,
             begun: false,
         }
@@ -171,14 +171,14 @@ impl<'a> RenditionFeed<'a> {
     /// Reads as many segments as cover the time of `index`, a segment of the pictures' playlist:
     /// all that there are up to the next discontinuity where it is the `last` one before it. Behind the
     /// very last pictures is the `end` of all.
-    pub(crate) fn beside(
+    pub(crate) fn segments_for(
         &mut self,
         opened: &OpenedRendition,
         pictures: &Item,
         index: &SegmentIndex,
         (last, the_end): (bool, bool),
         lost: &mut Vec<Lost>,
-    ) -> Vec<Part> {
+    ) -> Vec<PushedSegment> {
         let mut parts = Vec::new();
         let Some((start, end)) = span(index) else {
             return parts;
@@ -220,7 +220,7 @@ impl<'a> RenditionFeed<'a> {
                 Fit::Here => {
                     self.reached = Some(own.1);
                     self.begun = true;
-                    parts.push(Part {
+                    parts.push(PushedSegment {
                         source: self.number,
                         info,
                         index: index.into(),
@@ -280,10 +280,10 @@ fn begins_inside(own: &Item, pictures: &Item) -> bool {
 }
 
 /// The first segment of a rendition that may cover the time of a segment of the pictures.
-fn first_beside(items: &[Item], beside: &Item) -> usize {
-    let begun = |item: &Item| match (item.start_time, beside.start_time) {
+fn first_with(items: &[Item], pictures: &Item) -> usize {
+    let begun = |item: &Item| match (item.start_time, pictures.start_time) {
         (Some(own), Some(other)) => own <= other,
-        _ => item.start <= beside.start,
+        _ => item.start <= pictures.start,
     };
     let after = items.partition_point(begun);
     // Playlists do not tell the time to the frame, nor begin with the same segment when live.

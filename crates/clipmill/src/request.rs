@@ -25,8 +25,10 @@ use crate::named::locate;
 use crate::render::{Observer, Progress};
 use crate::rendition::{AudioChoice, OpenedRendition, RenditionFeed};
 use crate::source::SegmentSource;
-use crate::subtitles::{Anchor, OpenedSubtitles, SubtitleChoice, read as read_subtitles};
-use crate::timeline::{Comparison, Part, SegmentInfo, Ticks, Timeline, duration_ticks, to_ticks};
+use crate::subtitles::{AnchorSegment, OpenedSubtitles, SubtitleChoice, read as read_subtitles};
+use crate::timeline::{
+    Comparison, PushedSegment, SegmentInfo, Ticks, Timeline, duration_ticks, to_ticks,
+};
 
 /// What to cut, and how.
 ///
@@ -111,7 +113,7 @@ pub(crate) struct OpenedPlaylist {
     /// Subtitles in playlists of their own.
     pub(crate) subtitles: Vec<OpenedSubtitles>,
     /// Renditions that could not be read, and why.
-    pub(crate) said: Vec<String>,
+    pub(crate) warnings: Vec<String>,
 }
 
 impl OpenedPlaylist {
@@ -121,7 +123,7 @@ impl OpenedPlaylist {
             playlist,
             renditions: Vec::new(),
             subtitles: Vec::new(),
-            said: Vec::new(),
+            warnings: Vec::new(),
         }
     }
 }
@@ -180,8 +182,8 @@ pub(crate) fn open_media_playlist(
                     items: rendition.items,
                 }),
                 Err(error) => {
-                    let said = format!("subtitles {:?} are left out: {error}", one.name);
-                    opened.said.push(said);
+                    let warning = format!("subtitles {:?} are left out: {error}", one.name);
+                    opened.warnings.push(warning);
                 }
             }
         }
@@ -219,8 +221,8 @@ pub(crate) fn open_media_playlist(
                 opened.renditions.push(rendition);
             }
             Err(error) => {
-                let said = format!("audio rendition {:?} is left out: {error}", one.name);
-                opened.said.push(said);
+                let warning = format!("audio rendition {:?} is left out: {error}", one.name);
+                opened.warnings.push(warning);
             }
         }
     }
@@ -332,12 +334,12 @@ pub(crate) struct Loader<'a> {
     renditions: Vec<OpenedRendition>,
     subtitles: Vec<OpenedSubtitles>,
     /// How far each of the audio renditions is read.
-    beside: Vec<RenditionFeed<'a>>,
+    rendition_feeds: Vec<RenditionFeed<'a>>,
     timeline: Timeline,
     /// Which item became the segment of which number on the timeline.
     placed: Vec<(usize, u64)>,
     /// What the playlist itself gave reason to say.
-    said: Vec<String>,
+    warnings: Vec<String>,
     /// Segments that gave nothing: where in the playlist, their names, and why.
     lost: Vec<(usize, String, Option<SegmentError>)>,
     first: usize,
@@ -370,16 +372,18 @@ impl<'a> Loader<'a> {
             })?;
         let items = items(&opened, request)?;
         let warnings = opened.playlist.warnings.iter();
-        let said = warnings.map(|said| format!("{name}: {said}")).collect();
+        let warnings = warnings
+            .map(|warning| format!("{name}: {warning}"))
+            .collect();
         let mut loader = Self::new(source, name, items, opened.renditions, window, request);
         let dates = request.window.ends().is_ok_and(|(from, to)| {
             let ends = [from, to].into_iter().flatten();
             ends.into_iter().any(|end| matches!(end, TimeSpec::At(_)))
         });
         let back = dates.then(|| window.dates_going_back(&opened.playlist));
-        loader.said = said;
-        loader.said.extend(back.flatten());
-        loader.said.extend(opened.said);
+        loader.warnings = warnings;
+        loader.warnings.extend(back.flatten());
+        loader.warnings.extend(opened.warnings);
         loader.subtitles = opened.subtitles;
         Ok(loader)
     }
@@ -421,10 +425,10 @@ impl<'a> Loader<'a> {
             ),
             renditions,
             subtitles: Vec::new(),
-            beside: Vec::new(),
+            rendition_feeds: Vec::new(),
             timeline: Timeline::new(),
             placed: Vec::new(),
-            said: Vec::new(),
+            warnings: Vec::new(),
             lost: Vec::new(),
             first: 0,
             next: 0,
@@ -451,10 +455,10 @@ impl<'a> Loader<'a> {
         let from = self.window.from.map_or(0, |from| from.segment);
         self.first = from.saturating_sub(self.back);
         self.next = self.first;
-        let beside = self.items.get(self.first);
+        let pictures = self.items.get(self.first);
         let renditions = self.renditions.iter().zip(1..);
-        self.beside = renditions
-            .map(|(opened, number)| RenditionFeed::new(number, opened, feed(), beside))
+        self.rendition_feeds = renditions
+            .map(|(opened, number)| RenditionFeed::new(number, opened, feed(), pictures))
             .collect();
         self.pushed = false;
         self.unsure = false;
@@ -594,7 +598,11 @@ impl<'a> Loader<'a> {
             // Sound of the window's last moments may lie one segment later.
             self.beyond = match (self.beyond, self.request.cut) {
                 (Some(beyond), _) => Some(beyond + 1),
-                (None, Cut::Segment) => Some(if self.beside.is_empty() { 2 } else { 1 }),
+                (None, Cut::Segment) => Some(if self.rendition_feeds.is_empty() {
+                    2
+                } else {
+                    1
+                }),
                 (None, _) => self.reached(to).then_some(1),
             };
         }
@@ -613,7 +621,7 @@ impl<'a> Loader<'a> {
         index: SegmentIndex,
     ) -> Result<(), ClipError> {
         let mut lost = Vec::new();
-        let mut parts = vec![Part {
+        let mut parts = vec![PushedSegment {
             source: 0,
             info,
             index: Arc::new(index),
@@ -623,10 +631,10 @@ impl<'a> Loader<'a> {
             let last =
                 next.is_none_or(|next| next.discontinuity_sequence != item.discontinuity_sequence);
             let renditions = self.renditions.iter();
-            for (feed, opened) in self.beside.iter_mut().zip(renditions) {
+            for (feed, opened) in self.rendition_feeds.iter_mut().zip(renditions) {
                 let index = Arc::clone(&parts[0].index);
                 let ends = (last, next.is_none());
-                parts.extend(feed.beside(opened, item, &index, ends, &mut lost));
+                parts.extend(feed.segments_for(opened, item, &index, ends, &mut lost));
             }
         }
         let mut comparison = Comparison::new(self.source, Some(self.feed.bytes()));
@@ -712,9 +720,9 @@ impl<'a> Loader<'a> {
             .collect();
         self.explain(&mut clip, &lost);
         clip.lost_segments = lost.len() as u64;
-        let lost = lost.into_iter().map(|(_, said)| said);
+        let lost = lost.into_iter().map(|(_, error)| error);
         clip.warnings
-            .splice(0..0, self.said.iter().cloned().chain(lost));
+            .splice(0..0, self.warnings.iter().cloned().chain(lost));
         if let Some(missing) = self.request.ended_early {
             clip.ends_early(missing, &self.name);
         }
@@ -768,7 +776,7 @@ impl<'a> Loader<'a> {
             .filter_map(|&(item, number)| {
                 let (line, timestamp) = self.timeline.anchor(number)?;
                 let item = self.items.get(item)?;
-                Some(Anchor {
+                Some(AnchorSegment {
                     item,
                     line,
                     timestamp,
@@ -780,11 +788,11 @@ impl<'a> Loader<'a> {
             .collect();
         let (span, limits) = ((clip.start, clip.end), &self.request.limits);
         for opened in &self.subtitles {
-            let mut said = Vec::new();
+            let mut warnings = Vec::new();
             let keys = self.request.keys.as_deref();
             let feed = Feed::new(self.source, None, limits, keys);
-            let read = read_subtitles(opened, &anchors, span, feed, limits, &mut said);
-            clip.warnings.append(&mut said);
+            let read = read_subtitles(opened, &anchors, span, feed, limits, &mut warnings);
+            clip.warnings.append(&mut warnings);
             if self.request.subtitles == SubtitleChoice::Track {
                 let added = clip.add_subtitles(&read, &begins, limits);
                 added.map_err(|error| ClipError::Segment {

@@ -79,7 +79,7 @@ pub(crate) struct OpenedSubtitles {
 
 /// A segment of the pictures' playlist that is on the line.
 #[derive(Debug, Clone)]
-pub(crate) struct Anchor<'a> {
+pub(crate) struct AnchorSegment<'a> {
     pub(crate) item: &'a Item,
     /// Where its first picture lies on the line.
     pub(crate) line: Ticks,
@@ -99,11 +99,11 @@ struct PlacedCue {
 /// cover. Says what could not be read.
 pub(crate) fn read(
     opened: &OpenedSubtitles,
-    anchors: &[Anchor<'_>],
+    anchors: &[AnchorSegment<'_>],
     (start, end): (Ticks, Ticks),
     mut feed: Feed<'_>,
     limits: &Limits,
-    said: &mut Vec<String>,
+    warnings: &mut Vec<String>,
 ) -> Subtitles {
     let mut subtitles = Subtitles {
         name: opened.name.clone(),
@@ -116,7 +116,7 @@ pub(crate) fn read(
         return subtitles;
     };
     let mut placed: Vec<PlacedCue> = Vec::new();
-    for item in &opened.items[beside(&opened.items, first.item, last.item)] {
+    for item in &opened.items[overlapping(&opened.items, first.item, last.item)] {
         if item.gap {
             continue;
         }
@@ -130,7 +130,7 @@ pub(crate) fn read(
                 }
                 placed.extend(place(&vtt, item, anchors));
             }
-            Err(error) => said.push(format!(
+            Err(error) => warnings.push(format!(
                 "subtitles {:?}: {}: {error}",
                 opened.name,
                 item.name()
@@ -143,7 +143,7 @@ pub(crate) fn read(
 
 /// The items that may hold cues of the time from the beginning of one segment of the pictures to the
 /// end of another.
-fn beside(items: &[Item], first: &Item, last: &Item) -> std::ops::Range<usize> {
+fn overlapping(items: &[Item], first: &Item, last: &Item) -> std::ops::Range<usize> {
     let before = |item: &Item, other: &Item| match (item.start_time, other.start_time) {
         (Some(own), Some(other)) => own <= other,
         _ => item.start <= other.start,
@@ -155,7 +155,7 @@ fn beside(items: &[Item], first: &Item, last: &Item) -> std::ops::Range<usize> {
 }
 
 /// Puts the cues of a segment on the line.
-fn place(vtt: &WebVtt, item: &Item, anchors: &[Anchor<'_>]) -> Vec<PlacedCue> {
+fn place(vtt: &WebVtt, item: &Item, anchors: &[AnchorSegment<'_>]) -> Vec<PlacedCue> {
     let Some(anchor) = anchor_of(item, anchors) else {
         return Vec::new();
     };
@@ -201,10 +201,11 @@ fn place(vtt: &WebVtt, item: &Item, anchors: &[Anchor<'_>]) -> Vec<PlacedCue> {
 
 /// The segment of the pictures whose clock a segment of subtitles keeps: of the same run, the last
 /// one that begins no later.
-fn anchor_of<'a>(item: &Item, anchors: &'a [Anchor<'a>]) -> Option<&'a Anchor<'a>> {
-    let same_run =
-        |anchor: &&Anchor<'_>| anchor.item.discontinuity_sequence == item.discontinuity_sequence;
-    let begun = |anchor: &&Anchor<'_>| match (anchor.item.start_time, item.start_time) {
+fn anchor_of<'a>(item: &Item, anchors: &'a [AnchorSegment<'a>]) -> Option<&'a AnchorSegment<'a>> {
+    let same_run = |anchor: &&AnchorSegment<'_>| {
+        anchor.item.discontinuity_sequence == item.discontinuity_sequence
+    };
+    let begun = |anchor: &&AnchorSegment<'_>| match (anchor.item.start_time, item.start_time) {
         (Some(other), Some(own)) => other <= own,
         _ => anchor.item.start <= item.start,
     };

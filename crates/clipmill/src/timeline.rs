@@ -24,7 +24,7 @@ use chrono::{DateTime, Utc};
 use clipmill_media::{CLOCK_90K, Language, SegmentIndex, TrackIndex, TrackKind, TrackTiming};
 use clipmill_playlist::{ByteRange, Location};
 
-use self::pieces::{Piece, Runs, first_head, pieces};
+use self::pieces::{Runs, UnplacedStretch, first_head, pieces};
 pub(crate) use self::repeats::Comparison;
 pub(crate) use self::samples::LineSample;
 pub use self::ticks::Ticks;
@@ -227,14 +227,14 @@ pub(crate) struct Label {
 
 /// A segment that is pushed beside others.
 #[derive(Debug)]
-pub(crate) struct Part {
+pub(crate) struct PushedSegment {
     /// Which of the stream's playlists it comes from: 0 for the one with the pictures.
     pub(crate) source: usize,
     pub(crate) info: SegmentInfo,
     pub(crate) index: Arc<SegmentIndex>,
 }
 
-impl Part {
+impl PushedSegment {
     /// A segment of the first playlist.
     pub(crate) fn first(info: SegmentInfo, index: Arc<SegmentIndex>) -> Self {
         Self {
@@ -363,7 +363,7 @@ impl Timeline {
 
     /// Adds the segment that follows.
     pub fn push(&mut self, info: SegmentInfo, index: Arc<SegmentIndex>) -> &PlacedSegment {
-        self.push_parts(vec![Part::first(info, index)], None);
+        self.push_parts(vec![PushedSegment::first(info, index)], None);
         &self.segments[self.segments.len() - 1]
     }
 
@@ -379,27 +379,34 @@ impl Timeline {
         source: &dyn SegmentSource,
     ) -> &PlacedSegment {
         let mut comparison = Comparison::new(source, bytes);
-        self.push_parts(vec![Part::first(info, index)], Some(&mut comparison));
+        self.push_parts(
+            vec![PushedSegment::first(info, index)],
+            Some(&mut comparison),
+        );
         &self.segments[self.segments.len() - 1]
     }
 
     /// Adds the segments of several playlists that cover the same time: what jumps, jumps in all of
     /// them, and is shifted alike. The first one tells of discontinuities and missing segments. Gives
     /// the number of the first one.
-    pub(crate) fn push_together(&mut self, parts: Vec<Part>) -> u64 {
+    pub(crate) fn push_together(&mut self, parts: Vec<PushedSegment>) -> u64 {
         self.push_parts(parts, None)
     }
 
     /// The same, save what of them is on the line already: see [`push_once`](Self::push_once).
     pub(crate) fn push_together_once(
         &mut self,
-        parts: Vec<Part>,
+        parts: Vec<PushedSegment>,
         comparison: &mut Comparison<'_>,
     ) -> u64 {
         self.push_parts(parts, Some(comparison))
     }
 
-    fn push_parts(&mut self, mut parts: Vec<Part>, comparison: Option<&mut Comparison<'_>>) -> u64 {
+    fn push_parts(
+        &mut self,
+        mut parts: Vec<PushedSegment>,
+        comparison: Option<&mut Comparison<'_>>,
+    ) -> u64 {
         self.leave_out_cut_off(&mut parts);
         let number = self.pushed;
         let Some(first) = parts.first() else {
@@ -465,11 +472,11 @@ impl Timeline {
     }
 
     /// Splits each track of some segments where its own timestamps jump.
-    fn runs(&mut self, parts: &[Part]) -> Vec<Runs> {
+    fn runs(&mut self, parts: &[PushedSegment]) -> Vec<Runs> {
         let mut all: Vec<Runs> = Vec::new();
         for (
             part,
-            Part {
+            PushedSegment {
                 source,
                 index,
                 info,
@@ -510,7 +517,9 @@ impl Timeline {
             return offset;
         }
         let heads = index.tracks.iter().filter(|t| !t.samples().is_empty());
-        let own = heads.map(|track| Piece::new(track, 0..1).first_pts).min();
+        let own = heads
+            .map(|track| UnplacedStretch::new(track, 0..1).first_pts)
+            .min();
         let Some(own) = own else { return 0 };
         let offset = match first_head(others) {
             Some(other) if source > 0 => (other - own + WRAP / 2).div_euclid(WRAP) * WRAP,
@@ -574,7 +583,7 @@ impl Timeline {
         let explained = |due: Ticks| run.at == 0 && (start - due - missing).abs() <= EXPLAINED;
         let near = start <= end + missing + slack || self.due.is_some_and(explained);
         // A track that paused while others went on comes back where they are.
-        let beside = start >= edge + missing - TOGETHER && start <= reach;
+        let together = start >= edge + missing - TOGETHER && start <= reach;
         let pictures = track.kind == TrackKind::Video;
         let decodes = piece.first_dts + self.shift > track.last_dts;
         let early = if missing > 0 {
@@ -589,7 +598,7 @@ impl Timeline {
         // Where they simply go on being shown, when they are decoded makes no difference.
         let seamless = (start - end).abs() * 2 <= track.last_duration;
         let in_order = !pictures || decodes || missing == 0 && seamless;
-        in_order && start >= end + missing - early && (near || beside)
+        in_order && start >= end + missing - early && (near || together)
     }
 
     /// Up to where the track has come that has come furthest.
@@ -626,7 +635,12 @@ impl Timeline {
     }
 
     /// Puts the next pieces that begin together on the line.
-    fn place_heads(&mut self, runs: &mut [Runs], parts: &[Part], stretches: &mut [Vec<Stretch>]) {
+    fn place_heads(
+        &mut self,
+        runs: &mut [Runs],
+        parts: &[PushedSegment],
+        stretches: &mut [Vec<Stretch>],
+    ) {
         let Some(first) = first_head(runs) else {
             return;
         };
@@ -641,7 +655,7 @@ impl Timeline {
     }
 
     /// Puts the next piece of a run on the line with the present shift.
-    fn place(&mut self, run: &mut Runs, parts: &[Part]) -> Stretch {
+    fn place(&mut self, run: &mut Runs, parts: &[PushedSegment]) -> Stretch {
         let piece = run.pieces[run.at].clone();
         run.at += 1;
         let local = &parts[run.part].index.tracks[run.local];

@@ -26,13 +26,13 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from
 
 /// Where a window ends that has not come yet.
 #[derive(Debug, Clone, Copy)]
-enum Place {
+enum WindowEnd {
     At(chrono::DateTime<chrono::Utc>),
     /// On the line of the playlist as it was first seen.
     After(Duration),
 }
 
-impl Place {
+impl WindowEnd {
     /// By how much it lies behind the end of what is listed, of which so much has `slid` out.
     fn beyond(self, seen: &MediaPlaylist, slid: Duration) -> Duration {
         match self {
@@ -86,9 +86,9 @@ impl ClipRequest {
         let (from, to) = self.window.ends().map_err(failed)?;
         let total = seen.duration();
         let place = |spec: TimeSpec| match spec {
-            TimeSpec::At(instant) => Some(Place::At(instant)),
-            TimeSpec::FromStart(after) => Some(Place::After(after)),
-            TimeSpec::FromEnd(before) => Some(Place::After(total.saturating_sub(before))),
+            TimeSpec::At(instant) => Some(WindowEnd::At(instant)),
+            TimeSpec::FromStart(after) => Some(WindowEnd::After(after)),
+            TimeSpec::FromEnd(before) => Some(WindowEnd::After(total.saturating_sub(before))),
             TimeSpec::InSegment { .. } => None,
         };
         let from = from.and_then(place);
@@ -96,7 +96,7 @@ impl ClipRequest {
             // Beyond the end, which the window alone cannot say.
             (Some(TimeSpec::FromEnd(before)), Some(length)) => {
                 let from = total.saturating_sub(before);
-                Some(Place::After(from.saturating_add(length)))
+                Some(WindowEnd::After(from.saturating_add(length)))
             }
             _ => to.and_then(place),
         };
@@ -140,9 +140,9 @@ impl ClipRequest {
             }
             (media, seen) = (next, parts);
         };
-        let spec = |place: Place| match place {
-            Place::At(instant) => TimeSpec::At(instant),
-            Place::After(after) => TimeSpec::FromStart(after.saturating_sub(slid)),
+        let spec = |place: WindowEnd| match place {
+            WindowEnd::At(instant) => TimeSpec::At(instant),
+            WindowEnd::After(after) => TimeSpec::FromStart(after.saturating_sub(slid)),
         };
         let window = WindowRequest {
             from: from.map(spec),

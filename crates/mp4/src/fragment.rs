@@ -6,11 +6,11 @@ use bytes::Bytes;
 use clipmill_media::{CodecConfig, TrackKind};
 
 use crate::boxes::Boxes;
-use crate::moof::{self, RawFragment, RawPiece, Traf, Trun};
+use crate::moof::{self, RawFragment, RawSpan, Traf, Trun};
 use crate::moov::{self, Content};
-use crate::parts::Source;
 use crate::plan::{self, Facts, TrackPlan};
-use crate::{LayoutError, MediaSpan, Movie, MovieSample, Piece, Run, Span, entries, tags};
+use crate::regions::SampleRange;
+use crate::{LayoutError, MediaSpan, Movie, MovieSample, OwnedSpan, Run, Span, entries, tags};
 
 /// How a movie is cut into fragments.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,13 +56,14 @@ pub struct Fragment {
     /// `styp` where asked for, `moof`, and the header of the `mdat`.
     pub header: Bytes,
     /// The content of the `mdat`, in order.
-    pub pieces: Vec<Piece>,
+    pub content: Vec<OwnedSpan>,
 }
 
 impl Fragment {
     /// Header and content, in order.
     pub fn spans(&self) -> impl Iterator<Item = Span<'_>> {
-        std::iter::once(Span::Bytes(&self.header)).chain(self.pieces.iter().map(Piece::as_span))
+        std::iter::once(Span::Bytes(&self.header))
+            .chain(self.content.iter().map(OwnedSpan::as_span))
     }
 }
 
@@ -175,9 +176,9 @@ impl Fragmenter {
     /// the header, or a number does not fit its field. After an error the file cannot go on.
     pub fn fragment(&mut self, parts: &[FragmentTrack<'_>]) -> Result<Fragment, LayoutError> {
         let raw = self.raw_fragment(parts)?;
-        let pieces = raw.pieces.into_iter().map(|piece| match piece {
-            RawPiece::Bytes(bytes) => Piece::Bytes(bytes),
-            RawPiece::Media(source, len) => Piece::Media(MediaSpan {
+        let spans = raw.spans.into_iter().map(|span| match span {
+            RawSpan::Bytes(bytes) => OwnedSpan::Bytes(bytes),
+            RawSpan::Media(source, len) => OwnedSpan::Media(MediaSpan {
                 segment: source.segment,
                 track: source.source_track,
                 samples: source.source_first..source.source_first.saturating_add(source.count),
@@ -187,7 +188,7 @@ impl Fragmenter {
         });
         Ok(Fragment {
             header: raw.header,
-            pieces: pieces.collect(),
+            content: spans.collect(),
         })
     }
 
@@ -236,7 +237,7 @@ impl TrackState {
                     self.traf(description, time)
                 });
                 let within = at.saturating_sub(begin);
-                let source = Source {
+                let source = SampleRange {
                     track: part.track,
                     first: u32::try_from(at).unwrap_or(u32::MAX),
                     count: 1,
@@ -322,13 +323,13 @@ fn non_empty(bytes: Option<Vec<u8>>) -> Option<Bytes> {
 
 impl<'a> Traf<'a> {
     /// Adds one sample, the `at`th.
-    fn push(&mut self, sample: Source, at: usize, size: u32, prefix: Option<Bytes>) {
+    fn push(&mut self, sample: SampleRange, at: usize, size: u32, prefix: Option<Bytes>) {
         let segment = sample.segment;
         if self.truns.last().is_none_or(|t| t.segment != segment) {
             self.truns.push(Trun {
                 segment,
                 count: 0,
-                pieces: Vec::new(),
+                spans: Vec::new(),
                 len: 0,
             });
         }
@@ -339,17 +340,17 @@ impl<'a> Traf<'a> {
         trun.len = trun.len.saturating_add(size.into());
         if let Some(prefix) = prefix {
             trun.len = trun.len.saturating_add(prefix.len() as u64);
-            trun.pieces.push(RawPiece::Bytes(prefix.clone()));
+            trun.spans.push(RawSpan::Bytes(prefix.clone()));
             self.prefixes.push((at, prefix));
         }
-        if let Some(RawPiece::Media(last, len)) = trun.pieces.last_mut()
+        if let Some(RawSpan::Media(last, len)) = trun.spans.last_mut()
             && last.source_track == sample.source_track
             && last.source_first.checked_add(last.count) == Some(sample.source_first)
         {
             last.count = last.count.saturating_add(1);
             *len = len.saturating_add(size.into());
         } else {
-            trun.pieces.push(RawPiece::Media(sample, size.into()));
+            trun.spans.push(RawSpan::Media(sample, size.into()));
         }
     }
 

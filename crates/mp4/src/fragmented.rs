@@ -6,9 +6,9 @@ use clipmill_media::{RandomAccess, TimedEvent, TrackKind};
 use crate::boxes::{self, Boxes, Reference};
 use crate::events::message;
 use crate::fragment::{BRANDS, CMAF_BRANDS};
-use crate::moof::RawPiece;
-use crate::parts::{PartContent, Parts};
+use crate::moof::RawSpan;
 use crate::plan::{self, TrackPlan};
+use crate::regions::{RegionContent, Regions};
 use crate::{
     FragmentOptions, FragmentTrack, Fragmenter, LayoutError, MOVIE_TIMESCALE, Movie, MovieSample,
     Run,
@@ -20,7 +20,7 @@ type Result<T> = std::result::Result<T, LayoutError>;
 const MOST_REFERENCES: usize = 65_535;
 
 /// The parts of a fragmented file.
-pub(crate) fn lay_out(movie: &Movie, options: &FragmentOptions) -> Result<Parts> {
+pub(crate) fn lay_out(movie: &Movie, options: &FragmentOptions) -> Result<Regions> {
     let plans = plan::tracks_with_samples(movie, true)?;
     // What the fragments are cut by, and what the indexes speak of: pictures, if there are any.
     let is_video = |plan: &&TrackPlan<'_>| plan.track.kind == TrackKind::Video;
@@ -37,7 +37,7 @@ pub(crate) fn lay_out(movie: &Movie, options: &FragmentOptions) -> Result<Parts>
         BRANDS.as_slice()
     };
     let mut fragmenter = Fragmenter::with_plans(movie, &plans, options, Some(duration), brands)?;
-    let mut parts = Parts::default();
+    let mut parts = Regions::default();
     let mut index = Vec::with_capacity(cuts.len());
     let mut events = movie.events.as_slice();
     for (at, cut) in cuts.iter().enumerate() {
@@ -58,8 +58,8 @@ pub(crate) fn lay_out(movie: &Movie, options: &FragmentOptions) -> Result<Parts>
     segment_index(&mut b, leader, &index, &earliest, end)?;
     let head = b.into_bytes();
     let before = head.len() as u64;
-    let mut whole = Parts::default();
-    whole.push(PartContent::Bytes(head.into()), None)?;
+    let mut whole = Regions::default();
+    whole.push(RegionContent::Bytes(head.into()), None)?;
     whole.append(parts)?;
     if options.random_access_index {
         let mut points: Vec<(u64, u64)> = Vec::new();
@@ -71,7 +71,7 @@ pub(crate) fn lay_out(movie: &Movie, options: &FragmentOptions) -> Result<Parts>
         }
         let mut b = Boxes::default();
         boxes::random_access(&mut b, leader.id, &points)?;
-        whole.push(PartContent::Bytes(b.into_bytes().into()), None)?;
+        whole.push(RegionContent::Bytes(b.into_bytes().into()), None)?;
     }
     Ok(whole)
 }
@@ -282,7 +282,7 @@ fn add_fragment(
     cut: &[CutTrack<'_>],
     leader: &TrackPlan<'_>,
     events: &[TimedEvent],
-    parts: &mut Parts,
+    parts: &mut Regions,
 ) -> Result<Indexed> {
     let tracks: Vec<FragmentTrack<'_>> = cut
         .iter()
@@ -305,21 +305,21 @@ fn add_fragment(
         .unwrap_or(usize::MAX)
         .min(raw.header.len());
     // Behind the `styp`, where there is one.
-    parts.push(PartContent::Bytes(raw.header.slice(..head)), None)?;
-    parts.push(PartContent::Bytes(b.into_bytes().into()), None)?;
+    parts.push(RegionContent::Bytes(raw.header.slice(..head)), None)?;
+    parts.push(RegionContent::Bytes(b.into_bytes().into()), None)?;
     let size = (raw.header.len() as u64)
         .saturating_add(raw.media_len)
         .saturating_add(messages);
     let moof = begin.saturating_add(messages).saturating_add(raw.moof_at);
-    parts.push(PartContent::Bytes(raw.header.slice(head..)), None)?;
-    for piece in raw.pieces {
-        match piece {
-            RawPiece::Bytes(bytes) => parts.push(PartContent::Bytes(bytes), None)?,
-            RawPiece::Media(mut source, len) => {
+    parts.push(RegionContent::Bytes(raw.header.slice(head..)), None)?;
+    for span in raw.spans {
+        match span {
+            RawSpan::Bytes(bytes) => parts.push(RegionContent::Bytes(bytes), None)?,
+            RawSpan::Media(mut source, len) => {
                 let cut = cut.iter().find(|cut| cut.track == source.track);
                 let first = cut.map_or(0, |cut| cut.first);
                 source.first = source.first.saturating_add(first);
-                parts.push(PartContent::Media(source), Some(len))?;
+                parts.push(RegionContent::Media(source), Some(len))?;
             }
         }
     }

@@ -5,15 +5,15 @@ use crate::boxes::{Boxes, media_data_header};
 use crate::chunks::{self, Chunk};
 use crate::events::EventTrack;
 use crate::moov::{self, Content, TrackChunks};
-use crate::parts::{Part, PartContent, Parts, Source};
 use crate::plan::{self, TrackPlan};
+use crate::regions::{Region, RegionContent, Regions, SampleRange};
 use crate::{FragmentOptions, LayoutError, MediaSpan, Movie, MovieSample, Span, fragmented, tags};
 
 /// An MP4 file as a value: its length is known, and any range of its bytes can be rendered.
 #[derive(Debug, Clone)]
 pub struct Layout {
     movie: Arc<Movie>,
-    parts: Vec<Part>,
+    regions: Vec<Region>,
     len: u64,
 }
 
@@ -45,12 +45,12 @@ impl Layout {
         let plans = plan::tracks_with_samples(&movie, false)?;
         let chunks = chunks::interleave(&plans)?;
         let head = progressive_head(&movie, &plans, &chunks, media_at)?;
-        let mut parts = Parts::default();
-        parts.push(PartContent::Bytes(head.into()), None)?;
+        let mut regions = Regions::default();
+        regions.push(RegionContent::Bytes(head.into()), None)?;
         for chunk in chunks {
-            parts.push(PartContent::Media(chunk.into()), Some(chunk.len))?;
+            regions.push(RegionContent::Media(chunk.into()), Some(chunk.len))?;
         }
-        Ok(Self::new(movie, parts))
+        Ok(Self::new(movie, regions))
     }
 
     /// A fragmented file: `ftyp`, `moov`, `sidx`, then `moof` and `mdat` again and again. No
@@ -63,13 +63,17 @@ impl Layout {
         options: FragmentOptions,
     ) -> Result<Self, LayoutError> {
         let movie = movie.into();
-        let parts = fragmented::lay_out(&movie, &options)?;
-        Ok(Self::new(movie, parts))
+        let regions = fragmented::lay_out(&movie, &options)?;
+        Ok(Self::new(movie, regions))
     }
 
-    fn new(movie: Arc<Movie>, parts: Parts) -> Self {
-        let (parts, len) = parts.into_inner();
-        Self { movie, parts, len }
+    fn new(movie: Arc<Movie>, regions: Regions) -> Self {
+        let (regions, len) = regions.into_inner();
+        Self {
+            movie,
+            regions,
+            len,
+        }
     }
 
     /// Length of the file in bytes.
@@ -87,38 +91,40 @@ impl Layout {
 
     /// The bytes at `range` of the file, in order; what lies past the end is left out.
     pub fn spans(&self, range: Range<u64>) -> impl Iterator<Item = Span<'_>> {
-        let first = self.parts.partition_point(|part| part.end <= range.start);
+        let first = self
+            .regions
+            .partition_point(|region| region.end <= range.start);
         let mut begin = match first
             .checked_sub(1)
-            .and_then(|before| self.parts.get(before))
+            .and_then(|before| self.regions.get(before))
         {
             Some(before) => before.end,
             None => 0,
         };
-        let parts = self.parts.get(first..).unwrap_or_default();
-        parts
+        let regions = self.regions.get(first..).unwrap_or_default();
+        regions
             .iter()
-            .map_while(move |part| {
+            .map_while(move |region| {
                 let at = begin;
-                begin = part.end;
+                begin = region.end;
                 (at < range.end && range.start < range.end).then(|| {
                     let from = range.start.max(at).saturating_sub(at);
-                    let to = range.end.min(part.end).saturating_sub(at);
-                    self.span(part, from..to, part.end.saturating_sub(at))
+                    let to = range.end.min(region.end).saturating_sub(at);
+                    self.span(region, from..to, region.end.saturating_sub(at))
                 })
             })
             .filter(|span| !span.is_empty())
     }
 
-    /// The bytes at `range` of a part that is `len` bytes long.
-    fn span<'a>(&self, part: &'a Part, range: Range<u64>, len: u64) -> Span<'a> {
-        match &part.content {
-            PartContent::Bytes(bytes) => {
+    /// The bytes at `range` of a region that is `len` bytes long.
+    fn span<'a>(&self, region: &'a Region, range: Range<u64>, len: u64) -> Span<'a> {
+        match &region.content {
+            RegionContent::Bytes(bytes) => {
                 let at = |position: u64| usize::try_from(position).unwrap_or(usize::MAX);
                 let bytes = bytes.get(at(range.start)..at(range.end));
                 Span::Bytes(bytes.unwrap_or_default())
             }
-            PartContent::Media(source) => {
+            RegionContent::Media(source) => {
                 let track = self.movie.tracks.get(source.track);
                 let samples = track.map_or(&[][..], |track| track.samples.as_slice());
                 let end = source.first.saturating_add(source.count);
@@ -130,7 +136,7 @@ impl Layout {
 }
 
 /// The span of the bytes at `range` of `source`, whose `samples` have `len` bytes in all.
-fn narrow(source: &Source, samples: &[MovieSample], range: Range<u64>, len: u64) -> MediaSpan {
+fn narrow(source: &SampleRange, samples: &[MovieSample], range: Range<u64>, len: u64) -> MediaSpan {
     let (mut first, mut end, mut before) = (0u32, source.count, 0u64);
     if range.start > 0 || range.end < len {
         end = 0;

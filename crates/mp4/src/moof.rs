@@ -4,8 +4,8 @@ use bytes::Bytes;
 use clipmill_media::Leading;
 
 use crate::boxes::{self, Boxes, FragmentDefaults, media_data_header};
-use crate::parts::Source;
 use crate::plan::Facts;
+use crate::regions::SampleRange;
 use crate::tables::{self, Groups};
 use crate::{LayoutError, MovieSample};
 
@@ -32,17 +32,17 @@ pub(crate) struct Traf<'a> {
 pub(crate) struct Trun {
     pub(crate) segment: u32,
     pub(crate) count: u32,
-    pub(crate) pieces: Vec<RawPiece>,
+    pub(crate) spans: Vec<RawSpan>,
     pub(crate) len: u64,
 }
 
 /// A stretch of the `mdat`.
 #[derive(Debug)]
-pub(crate) enum RawPiece {
+pub(crate) enum RawSpan {
     Bytes(Bytes),
-    /// Samples and their length in bytes; `Source::first` counts from the first sample of the
+    /// Samples and their length in bytes; `SampleRange::first` counts from the first sample of the
     /// track in this fragment.
-    Media(Source, u64),
+    Media(SampleRange, u64),
 }
 
 /// A fragment, with its media still in its segments.
@@ -51,8 +51,8 @@ pub(crate) struct RawFragment {
     pub(crate) header: Bytes,
     /// Where the `moof` begins in the header.
     pub(crate) moof_at: u64,
-    pub(crate) pieces: Vec<RawPiece>,
-    /// Bytes of all pieces.
+    pub(crate) spans: Vec<RawSpan>,
+    /// Bytes of all spans.
     pub(crate) media_len: u64,
 }
 
@@ -75,13 +75,13 @@ pub(crate) fn fragment(
     }
     order.sort_by_key(|&(segment, ..)| segment);
     let mut media_len = 0u64;
-    let mut pieces = Vec::new();
+    let mut spans = Vec::new();
     for (_, traf, trun, offset) in &mut order {
         let trun = trafs.get_mut(*traf).and_then(|t| t.truns.get_mut(*trun));
         if let Some(trun) = trun {
             *offset = media_len;
             media_len = media_len.checked_add(trun.len).ok_or(too_large.clone())?;
-            pieces.append(&mut trun.pieces);
+            spans.append(&mut trun.spans);
         }
     }
     order.sort_by_key(|&(_, traf, trun, _)| (traf, trun));
@@ -109,7 +109,7 @@ pub(crate) fn fragment(
     Ok(RawFragment {
         header: b.into_bytes().into(),
         moof_at: start as u64,
-        pieces,
+        spans,
         media_len,
     })
 }

@@ -49,14 +49,14 @@ pub struct MediaSpan {
 
 /// A stretch of a [`Fragment`](crate::Fragment), owned.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Piece {
+pub enum OwnedSpan {
     /// These bytes.
     Bytes(Bytes),
     /// Whole samples that still lie in their segment.
     Media(MediaSpan),
 }
 
-impl Piece {
+impl OwnedSpan {
     /// The same, borrowed.
     #[must_use]
     pub fn as_span(&self) -> Span<'_> {

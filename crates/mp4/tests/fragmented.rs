@@ -7,7 +7,9 @@ use std::io::Cursor;
 use std::sync::Arc;
 
 use clipmill_media::{CodecConfig, RandomAccess};
-use clipmill_mp4::{FragmentOptions, FragmentTrack, Fragmenter, Layout, LayoutError, Piece, Span};
+use clipmill_mp4::{
+    FragmentOptions, FragmentTrack, Fragmenter, Layout, LayoutError, OwnedSpan, Span,
+};
 use common::judge::{self, Read};
 use common::{SampleSpec, TrackSpec, World};
 
@@ -341,11 +343,11 @@ fn media_of_two_segments_is_read_segment_by_segment() {
     file.extend(world.render_fragment(&fragment));
     assert_eq!(judge::fragmented(&file), expected(&world));
     let segments: Vec<u32> = fragment
-        .pieces
+        .content
         .iter()
         .filter_map(|piece| match piece {
-            Piece::Media(media) => Some(media.segment),
-            Piece::Bytes(_) => None,
+            OwnedSpan::Media(media) => Some(media.segment),
+            OwnedSpan::Bytes(_) => None,
         })
         .collect();
     assert!(segments.is_sorted(), "{segments:?}");

@@ -48,16 +48,16 @@ impl WindowRequest {
         if let Some(instant) = absolute.filter(|_| !playlist.has_dates()) {
             return Err(WindowError::NoDates(shown_instant(instant)));
         }
-        let start = from.map_or(Place::Before, |spec| place(playlist, spec));
-        let end = to.map_or(Place::After, |spec| place(playlist, spec));
+        let start = from.map_or(WindowEnd::Before, |spec| place(playlist, spec));
+        let end = to.map_or(WindowEnd::After, |spec| place(playlist, spec));
         let nothing = || {
             Err(WindowError::Nothing {
                 covered: covered(playlist, absolute.is_some()),
             })
         };
         match (start, end) {
-            (Place::After, _) | (_, Place::Before) => return nothing(),
-            (Place::Inside(start), Place::Inside(end)) if end <= start => {
+            (WindowEnd::After, _) | (_, WindowEnd::Before) => return nothing(),
+            (WindowEnd::Inside(start), WindowEnd::Inside(end)) if end <= start => {
                 // Two instants in the right order meet where the stream paused from one to the other.
                 return match (from, to) {
                     (Some(TimeSpec::At(_)), Some(TimeSpec::At(_))) => nothing(),
@@ -262,13 +262,13 @@ pub enum WindowError {
 
 /// Where an end of the window lies.
 #[derive(Clone, Copy)]
-enum Place {
+enum WindowEnd {
     Before,
     Inside(Position),
     After,
 }
 
-impl Place {
+impl WindowEnd {
     fn inside(self) -> Option<Position> {
         match self {
             Self::Inside(position) => Some(position),
@@ -277,13 +277,13 @@ impl Place {
     }
 }
 
-fn place(playlist: &MediaPlaylist, spec: TimeSpec) -> Place {
+fn place(playlist: &MediaPlaylist, spec: TimeSpec) -> WindowEnd {
     match spec {
         TimeSpec::At(instant) => place_instant(&playlist.segments, instant),
         TimeSpec::FromStart(after) => place_offset(playlist, after),
         TimeSpec::FromEnd(before) => match playlist.duration().checked_sub(before) {
             Some(after) => place_offset(playlist, after),
-            None => Place::Before,
+            None => WindowEnd::Before,
         },
         TimeSpec::InSegment { sequence, offset } => {
             place_sequence(&playlist.segments, sequence, offset)
@@ -292,13 +292,13 @@ fn place(playlist: &MediaPlaylist, spec: TimeSpec) -> Place {
 }
 
 /// By media sequence number. Past the end of a segment lies the beginning of the next one.
-fn place_sequence(segments: &[Segment], sequence: u64, offset: Duration) -> Place {
+fn place_sequence(segments: &[Segment], sequence: u64, offset: Duration) -> WindowEnd {
     let at = segments.partition_point(|segment| segment.sequence < sequence);
     let Some(segment) = segments.get(at) else {
-        return Place::After;
+        return WindowEnd::After;
     };
     if segment.sequence > sequence {
-        return Place::Before;
+        return WindowEnd::Before;
     }
     if offset < segment.duration {
         let position = Position {
@@ -306,9 +306,9 @@ fn place_sequence(segments: &[Segment], sequence: u64, offset: Duration) -> Plac
             offset,
         };
         return if at == 0 && offset.is_zero() {
-            Place::Before
+            WindowEnd::Before
         } else {
-            Place::Inside(position)
+            WindowEnd::Inside(position)
         };
     }
     let next = at.saturating_add(1);
@@ -318,51 +318,51 @@ fn place_sequence(segments: &[Segment], sequence: u64, offset: Duration) -> Plac
             let left = offset.saturating_sub(segment.duration);
             let rest = segments.get(next..).unwrap_or_default();
             match place_sequence(rest, sequence, left) {
-                Place::Before => Place::Inside(Position {
+                WindowEnd::Before => WindowEnd::Inside(Position {
                     segment: next,
                     offset: left,
                 }),
-                Place::Inside(found) => Place::Inside(Position {
+                WindowEnd::Inside(found) => WindowEnd::Inside(Position {
                     segment: found.segment.saturating_add(next),
                     ..found
                 }),
-                Place::After => Place::After,
+                WindowEnd::After => WindowEnd::After,
             }
         }
-        Some(_) => Place::Inside(Position {
+        Some(_) => WindowEnd::Inside(Position {
             segment: next,
             offset: Duration::ZERO,
         }),
-        None => Place::After,
+        None => WindowEnd::After,
     }
 }
 
 /// By the sum of `EXTINF`.
-fn place_offset(playlist: &MediaPlaylist, after: Duration) -> Place {
+fn place_offset(playlist: &MediaPlaylist, after: Duration) -> WindowEnd {
     if after.is_zero() {
-        return Place::Before;
+        return WindowEnd::Before;
     }
     if after >= playlist.duration() {
-        return Place::After;
+        return WindowEnd::After;
     }
     let segments = &playlist.segments;
     let following = segments.partition_point(|segment| segment.start <= after);
     let segment = following.saturating_sub(1);
     let start = segments.get(segment).map(|segment| segment.start);
-    Place::Inside(Position {
+    WindowEnd::Inside(Position {
         segment,
         offset: after.saturating_sub(start.unwrap_or_default()),
     })
 }
 
 /// By the dates. They need not be in order: an encoder's clock may be set back.
-fn place_instant(segments: &[Segment], instant: DateTime<Utc>) -> Place {
+fn place_instant(segments: &[Segment], instant: DateTime<Utc>) -> WindowEnd {
     for (index, segment) in segments.iter().enumerate() {
         let next = segments.get(index.saturating_add(1));
         match offset_inside(segment, next, instant) {
-            Some(Duration::ZERO) if index == 0 => return Place::Before,
+            Some(Duration::ZERO) if index == 0 => return WindowEnd::Before,
             Some(offset) => {
-                return Place::Inside(Position {
+                return WindowEnd::Inside(Position {
                     segment: index,
                     offset,
                 });
@@ -373,12 +373,12 @@ fn place_instant(segments: &[Segment], instant: DateTime<Utc>) -> Place {
     // In no segment, so between two of them: what begins after a pause is where it ends.
     let is_later = |segment: &Segment| segment.start_time.is_some_and(|start| start > instant);
     match segments.iter().position(is_later) {
-        Some(0) => Place::Before,
-        Some(segment) => Place::Inside(Position {
+        Some(0) => WindowEnd::Before,
+        Some(segment) => WindowEnd::Inside(Position {
             segment,
             offset: Duration::ZERO,
         }),
-        None => Place::After,
+        None => WindowEnd::After,
     }
 }
 

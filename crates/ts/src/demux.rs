@@ -14,7 +14,7 @@ use crate::events::EventStream;
 use crate::packet::{Framing, Header, PACKET_LEN, Packets, Step};
 use crate::probe;
 use crate::probing::Assembler;
-use crate::programs::{self, Choice, Note};
+use crate::programs::{self, Choice, ProgramNote};
 use crate::psi::{NULL_PID, PAT_PID, Pat, Program, Sections, Unusable};
 use crate::sdt::{self, SDT_PID};
 use crate::stream::{Shared, Stream};
@@ -53,7 +53,7 @@ pub struct Demuxer {
     /// Samples of the program have come.
     proven: bool,
     /// Why other programs were not taken.
-    passed_over: Option<Note>,
+    passed_over: Option<ProgramNote>,
     streams: Vec<Stream>,
     /// Streams of timed metadata.
     events: Vec<EventStream>,

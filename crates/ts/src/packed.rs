@@ -80,9 +80,9 @@ impl PackedAudio {
         let limit = self.limits.segment_bytes.min(u64::from(u32::MAX));
         LimitExceeded::check("segment size in bytes", len, limit)?;
         let tags = Tags::of(segment);
-        let goes_on = self.stream.as_ref().map(|(kind, _)| *kind);
+        let continued = self.stream.as_ref().map(|(kind, _)| *kind);
         let kind = AudioKind::of(tags.rest)
-            .or(goes_on.filter(|_| self.is_inside_frame()))
+            .or(continued.filter(|_| self.is_inside_frame()))
             .ok_or(IndexError::NoFrame)?;
         let mut damage = DamageLog::with_capacity(self.limits.damages);
         let result = self.frames(segment, kind, &tags, &mut damage);
@@ -174,7 +174,7 @@ impl<'a> Tags<'a> {
 /// Major version and body of the tag at the start of `bytes`, and what follows it (structure, 3.1). Tags of
 /// the first version have no frames.
 fn tag(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
-    let tags::Found::Tag(len) = tags::find(bytes) else {
+    let tags::TagStart::Tag(len) = tags::find(bytes) else {
         return None;
     };
     let (tag, rest) = bytes.split_at_checked(len)?;

@@ -36,9 +36,9 @@ impl Program {
     }
 
     /// Why nothing can be had of it, where that is so.
-    fn trouble(&self, survey: &Survey) -> Option<Trouble> {
+    fn obstacle(&self, survey: &Survey) -> Option<Obstacle> {
         if self.carried().next().is_none() {
-            return Some(Trouble::NotCarried);
+            return Some(Obstacle::NotCarried);
         }
         let mut present = self
             .carried()
@@ -46,13 +46,13 @@ impl Program {
             .peekable();
         let comes = present.peek().is_some();
         let scrambled = present.all(|(stream, _)| survey.is_scrambled(stream.pid));
-        (comes && scrambled).then_some(Trouble::Scrambled)
+        (comes && scrambled).then_some(Obstacle::Scrambled)
     }
 }
 
 /// That programs were not taken.
 #[derive(Debug, Clone)]
-pub(crate) struct Note {
+pub(crate) struct ProgramNote {
     /// Why, in words.
     pub(crate) text: String,
     /// Something that may have been meant is missing.
@@ -61,14 +61,14 @@ pub(crate) struct Note {
 
 /// Why nothing can be had of a program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Trouble {
+enum Obstacle {
     NotCarried,
     Scrambled,
 }
 
 /// What a look ahead found.
 #[derive(Debug, Default)]
-pub(crate) struct Found {
+pub(crate) struct ProgramTables {
     /// Every program that the association table lists.
     pub(crate) listed: Vec<(u16, u16)>,
     /// Those whose maps were found.
@@ -82,10 +82,10 @@ pub(crate) struct Found {
 pub(crate) struct Choice {
     pub(crate) program: Program,
     /// Why others were not taken, where nothing could be had of them.
-    pub(crate) passed_over: Option<Note>,
+    pub(crate) passed_over: Option<ProgramNote>,
 }
 
-impl Found {
+impl ProgramTables {
     /// The program `wanted`, or that of which there is most to have in `segment`.
     pub(crate) fn choose(
         &mut self,
@@ -107,34 +107,34 @@ impl Found {
             .map(|(at, _)| at)?;
         let program = self.programs.swap_remove(best);
         let mut others = Vec::new();
-        if wanted.is_none() && program.trouble(&survey).is_none() {
-            let troubles = self.programs.iter().filter_map(|other| {
-                let trouble = other.trouble(&survey)?;
-                Some((other.number, trouble))
+        if wanted.is_none() && program.obstacle(&survey).is_none() {
+            let obstacles = self.programs.iter().filter_map(|other| {
+                let obstacle = other.obstacle(&survey)?;
+                Some((other.number, obstacle))
             });
-            others.extend(troubles);
+            others.extend(obstacles);
             others.sort_by_key(|&(number, _)| number);
         }
         let passed_over = (!others.is_empty()).then(|| {
-            let said = others
+            let reasons = others
                 .iter()
                 .take(NAMED)
-                .map(|(number, trouble)| match trouble {
-                    Trouble::NotCarried => {
+                .map(|(number, obstacle)| match obstacle {
+                    Obstacle::NotCarried => {
                         format!("program {number} has nothing that can be carried")
                     }
-                    Trouble::Scrambled => format!("program {number} is scrambled"),
+                    Obstacle::Scrambled => format!("program {number} is scrambled"),
                 });
-            let said: Vec<String> = said.collect();
-            Note {
+            let reasons: Vec<String> = reasons.collect();
+            ProgramNote {
                 text: format!(
                     "program {} is taken, as {}",
                     program.number,
-                    said.join(", ")
+                    reasons.join(", ")
                 ),
                 is_loss: others
                     .iter()
-                    .any(|&(_, trouble)| trouble == Trouble::Scrambled),
+                    .any(|&(_, obstacle)| obstacle == Obstacle::Scrambled),
             }
         });
         Some(Choice {
@@ -145,8 +145,8 @@ impl Found {
 }
 
 /// Looks ahead for the tables: packets that come before them must not be lost.
-pub(crate) fn look_ahead(segment: &[u8], framing: Framing, wanted: Option<u16>) -> Found {
-    let mut found = Found::default();
+pub(crate) fn look_ahead(segment: &[u8], framing: Framing, wanted: Option<u16>) -> ProgramTables {
+    let mut found = ProgramTables::default();
     let mut sections = Sections::default();
     let mut tables: u8 = 0;
     for packet in intact(segment, framing) {

@@ -70,7 +70,7 @@ pub(super) fn changes(timeline: &Timeline, selection: &Selection, start: Ticks) 
 
 /// Pictures that come before the first sync sample of a clip: what they refer to is not in it.
 pub(super) fn without_sync(timeline: &Timeline, selection: &Selection) -> Vec<String> {
-    let mut said = Vec::new();
+    let mut remarks = Vec::new();
     for (track, chosen) in timeline.tracks().iter().zip(&selection.tracks) {
         let Some(first) = chosen.first().filter(|_| track.kind == TrackKind::Video) else {
             continue;
@@ -86,11 +86,11 @@ pub(super) fn without_sync(timeline: &Timeline, selection: &Selection) -> Vec<St
             None => "its pictures".to_owned(),
         };
         let name = timeline.segments()[first.segment].info.name();
-        said.push(format!(
+        remarks.push(format!(
             "{name}: the clip begins without a sync sample: players may show nothing of {which}"
         ));
     }
-    said
+    remarks
 }
 
 fn named(kind: TrackKind) -> &'static str {

@@ -15,7 +15,7 @@ mod memory;
 #[cfg(feature = "http")]
 mod reach;
 #[cfg(feature = "http")]
-mod spool;
+mod temporary;
 
 use std::io;
 use std::path::PathBuf;
@@ -99,7 +99,7 @@ pub struct AnySource {
     #[cfg(feature = "http")]
     http: Arc<HttpSource>,
     #[cfg(feature = "http")]
-    spool: spool::Spool,
+    temporary: temporary::TemporaryStore,
 }
 
 impl AnySource {
@@ -113,7 +113,7 @@ impl AnySource {
             #[cfg(feature = "http")]
             http: Arc::default(),
             #[cfg(feature = "http")]
-            spool: spool::Spool::default(),
+            temporary: temporary::TemporaryStore::default(),
         }
     }
 
@@ -124,7 +124,7 @@ impl AnySource {
         Self {
             file,
             http: http.into(),
-            spool: spool::Spool::default(),
+            temporary: temporary::TemporaryStore::default(),
         }
     }
 
@@ -152,11 +152,11 @@ impl SegmentSource for AnySource {
         #[cfg(feature = "http")]
         if matches!(location, Location::Url(_)) {
             let key = (location.clone(), range);
-            if let Some(bytes) = self.spool.get(&key) {
+            if let Some(bytes) = self.temporary.get(&key) {
                 return Ok(bytes);
             }
             let bytes = self.http.read(location, range, max_bytes)?;
-            self.spool.put(key, &bytes);
+            self.temporary.put(key, &bytes);
             return Ok(bytes);
         }
         self.source(location).read(location, range, max_bytes)

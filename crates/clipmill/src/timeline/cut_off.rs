@@ -7,7 +7,7 @@ use std::sync::Arc;
 use clipmill_media::{CLOCK_90K, Damage, DamageKind, SegmentIndex, TrackKind};
 
 use super::pieces::last_duration;
-use super::{Part, Ticks, Timeline, to_ticks};
+use super::{PushedSegment, Ticks, Timeline, to_ticks};
 
 /// A step of so many usual ones behind a picture shows that others are missing.
 const STEPS: Ticks = 3;
@@ -21,7 +21,7 @@ const ROUNDING: Ticks = CLOCK_90K as Ticks / 10;
 impl Timeline {
     /// Leaves out the last picture of the segment pushed last, where what comes now shows that it was
     /// cut off, and that of what comes now, where its `EXTINF` does.
-    pub(super) fn leave_out_cut_off(&mut self, parts: &mut [Part]) {
+    pub(super) fn leave_out_cut_off(&mut self, parts: &mut [PushedSegment]) {
         let Some(first) = parts.first_mut() else {
             return;
         };
@@ -42,7 +42,7 @@ impl Timeline {
         Some(near + found?)
     }
 
-    fn leave_out_last(&mut self, next: &Part) {
+    fn leave_out_last(&mut self, next: &PushedSegment) {
         let Some(at) = self.last_with_pictures() else {
             return;
         };
@@ -120,7 +120,7 @@ impl Timeline {
 
     /// Whether the last picture of a segment is cut off, as there is less of the segment than its
     /// `EXTINF` says; that of the segment before was right.
-    fn is_cut_off_by_duration(&self, part: &Part) -> bool {
+    fn is_cut_off_by_duration(&self, part: &PushedSegment) -> bool {
         let Some((_, pictures)) = open_ended(&part.index) else {
             return false;
         };

@@ -9,7 +9,7 @@ impl Timeline {
     /// is dated. Instants between two segments go to the later one, instants outside to the ends.
     #[must_use]
     pub fn at_time(&self, instant: DateTime<Utc>) -> Option<Ticks> {
-        let mut dated = self.segments.iter().filter_map(Anchor::of).peekable();
+        let mut dated = self.segments.iter().filter_map(DatedSegment::of).peekable();
         let mut last = *dated.peek()?;
         for anchor in dated {
             if anchor.time > instant {
@@ -30,8 +30,8 @@ impl Timeline {
     /// millisecond.
     #[must_use]
     pub fn time_at(&self, ticks: Ticks) -> Option<DateTime<Utc>> {
-        let dated = self.segments.iter().filter_map(Anchor::of);
-        let mut found: Option<Anchor> = None;
+        let dated = self.segments.iter().filter_map(DatedSegment::of);
+        let mut found: Option<DatedSegment> = None;
         for anchor in dated {
             if found.is_some() && anchor.ticks > ticks {
                 break;
@@ -48,13 +48,13 @@ impl Timeline {
 
 /// A segment that has both an instant on the line and one on the clock on the wall.
 #[derive(Clone, Copy)]
-struct Anchor {
+struct DatedSegment {
     ticks: Ticks,
     time: DateTime<Utc>,
     duration: Ticks,
 }
 
-impl Anchor {
+impl DatedSegment {
     fn of(segment: &PlacedSegment) -> Option<Self> {
         Some(Self {
             ticks: segment.first_presented?,

@@ -12,7 +12,7 @@ pub(super) struct Runs {
     /// Which of the segments that are pushed together.
     pub(super) part: usize,
     pub(super) local: usize,
-    pub(super) pieces: Vec<Piece>,
+    pub(super) pieces: Vec<UnplacedStretch>,
     pub(super) at: usize,
     /// What its timestamps were moved by.
     pub(super) offset: Ticks,
@@ -25,14 +25,14 @@ pub(super) fn first_head(runs: &[Runs]) -> Option<Ticks> {
 }
 
 impl Runs {
-    pub(super) fn next(&self) -> Option<&Piece> {
+    pub(super) fn next(&self) -> Option<&UnplacedStretch> {
         self.pieces.get(self.at)
     }
 }
 
 /// Consecutive samples without a jump; times in ticks, without any shift.
 #[derive(Clone)]
-pub(super) struct Piece {
+pub(super) struct UnplacedStretch {
     pub(super) samples: Range<usize>,
     pub(super) first_dts: Ticks,
     /// Least presentation timestamp: with B-frames not that of the first sample.
@@ -49,7 +49,7 @@ pub(super) struct Piece {
 
 /// The samples of a track, parted where its own timestamps jump. They don't where all of them together last
 /// as long as the playlist says that the segment does, its `duration`: then media is missing.
-pub(super) fn pieces(track: &TrackIndex, duration: Ticks) -> Vec<Piece> {
+pub(super) fn pieces(track: &TrackIndex, duration: Ticks) -> Vec<UnplacedStretch> {
     let clock = track.timing().clock();
     let samples = track.samples();
     let edges = samples.first().zip(samples.last());
@@ -70,15 +70,15 @@ pub(super) fn pieces(track: &TrackIndex, duration: Ticks) -> Vec<Piece> {
             TrackKind::Audio | TrackKind::Text => 0,
         };
         if !(back..=forward).contains(&step) {
-            pieces.push(Piece::new(track, start..at + 1));
+            pieces.push(UnplacedStretch::new(track, start..at + 1));
             start = at + 1;
         }
     }
-    pieces.push(Piece::new(track, start..samples.len()));
+    pieces.push(UnplacedStretch::new(track, start..samples.len()));
     pieces
 }
 
-impl Piece {
+impl UnplacedStretch {
     pub(super) fn move_by(&mut self, offset: Ticks) {
         for time in [
             &mut self.first_dts,

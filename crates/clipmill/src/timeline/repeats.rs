@@ -10,7 +10,7 @@ use std::ops::Range;
 use bytes::Bytes;
 use clipmill_media::{Sample, TrackKind, TrackTiming};
 
-use super::{Part, Piece, Remark, RemarkKind, Runs, Ticks, Timeline};
+use super::{PushedSegment, Remark, RemarkKind, Runs, Ticks, Timeline, UnplacedStretch};
 use crate::source::SegmentSource;
 use crate::timeline::SegmentInfo;
 
@@ -47,7 +47,7 @@ impl<'a> Comparison<'a> {
 
 /// A sample on the line.
 #[derive(Clone, Copy)]
-struct Place {
+struct PlacedSample {
     /// Position in the timeline's segments.
     segment: usize,
     local: usize,
@@ -60,17 +60,17 @@ impl Timeline {
     pub(super) fn leave_out_repeated(
         &mut self,
         runs: &mut [Runs],
-        parts: &[Part],
+        parts: &[PushedSegment],
         missing: Ticks,
         comparison: &mut Comparison<'_>,
     ) {
         let edge = self.latest_end();
         let mut left_out = [0; 2];
         for run in runs {
-            let goes_on = run
+            let follows = run
                 .next()
                 .is_none_or(|piece| piece.first_dts + self.shift > self.tracks[run.track].last_dts);
-            if run.pieces.len() == 1 && goes_on && self.fits(run, edge, missing) {
+            if run.pieces.len() == 1 && follows && self.fits(run, edge, missing) {
                 continue;
             }
             let known = self.known_samples(run);
@@ -82,7 +82,8 @@ impl Timeline {
             for piece in &run.pieces {
                 let mut begin = piece.samples.start;
                 for number in piece.samples.clone() {
-                    let same = |place: Place| self.is_same(place, run, parts, number, comparison);
+                    let same =
+                        |place: PlacedSample| self.is_same(place, run, parts, number, comparison);
                     let found = track.samples().get(number);
                     let found = found.and_then(|sample| find(&known, track.timing(), sample));
                     if found.is_some_and(same) {
@@ -97,7 +98,7 @@ impl Timeline {
             run.pieces = kept
                 .into_iter()
                 .map(|samples| {
-                    let mut piece = Piece::new(track, samples);
+                    let mut piece = UnplacedStretch::new(track, samples);
                     piece.move_by(run.offset);
                     piece
                 })
@@ -114,7 +115,7 @@ impl Timeline {
 
     /// The samples of a track that may come again, by when they are presented as their segments say:
     /// those since the last tag that lie where the run does.
-    fn known_samples(&self, run: &Runs) -> HashMap<i64, Place> {
+    fn known_samples(&self, run: &Runs) -> HashMap<i64, PlacedSample> {
         let mut known = HashMap::new();
         let wanted = run.pieces.iter().map(|piece| piece.own_pts);
         let wanted: Vec<Range<i64>> = wanted.map(|(a, b)| a - ROUNDED..b + ROUNDED + 1).collect();
@@ -128,7 +129,7 @@ impl Timeline {
                 let samples = segment.index.tracks[stretch.local].samples();
                 let own = samples.range(stretch.samples.clone());
                 for (number, sample) in stretch.samples.clone().zip(own) {
-                    known.entry(sample.pts()).or_insert(Place {
+                    known.entry(sample.pts()).or_insert(PlacedSample {
                         segment: at,
                         local: stretch.local,
                         number,
@@ -146,9 +147,9 @@ impl Timeline {
     /// Whether a sample on the line and one that is to be placed have the same bytes.
     fn is_same(
         &self,
-        place: Place,
+        place: PlacedSample,
         run: &Runs,
-        parts: &[Part],
+        parts: &[PushedSegment],
         number: usize,
         comparison: &mut Comparison<'_>,
     ) -> bool {
@@ -189,7 +190,11 @@ impl Timeline {
 }
 
 /// The sample that is presented at the same time and as large.
-fn find(known: &HashMap<i64, Place>, timing: TrackTiming, sample: Sample) -> Option<Place> {
+fn find(
+    known: &HashMap<i64, PlacedSample>,
+    timing: TrackTiming,
+    sample: Sample,
+) -> Option<PlacedSample> {
     let slack = match timing {
         TrackTiming::Exact { .. } => 0,
         TrackTiming::Rounded { .. } => ROUNDED,

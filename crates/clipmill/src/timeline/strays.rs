@@ -2,7 +2,7 @@
 //! outlier is no discontinuity. Those of pictures in MPEG-TS have been put right where their order is known;
 //! these are PES packets of sound, and what other containers have.
 
-use super::pieces::{Piece, Runs};
+use super::pieces::{Runs, UnplacedStretch};
 use super::{OVERLAP, Remark, RemarkKind, Ticks, Timeline};
 
 /// More samples than this are a stretch of their own, wherever they lie.
@@ -49,7 +49,7 @@ impl Timeline {
     }
 }
 
-impl Piece {
+impl UnplacedStretch {
     /// How long it lasts; `usual` where its last sample does not say how long that does.
     fn length(&self, usual: Ticks) -> Ticks {
         self.last_pts - self.first_pts + self.last_duration.unwrap_or(usual)

@@ -207,12 +207,12 @@ fn the_clock_on_the_wall() {
     assert_eq!(timeline.time_at(279_000), Some(at(3_603_000)));
 }
 
-fn part(source: usize, track: TrackIndex, discontinuity: bool) -> Part {
+fn part(source: usize, track: TrackIndex, discontinuity: bool) -> PushedSegment {
     let info = SegmentInfo {
         discontinuity,
         ..info(source as u64)
     };
-    Part {
+    PushedSegment {
         source,
         info,
         index: segment([track]),

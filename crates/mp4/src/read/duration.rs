@@ -13,7 +13,7 @@ use super::walk::{BoxAt, Boxes};
 #[derive(Debug, Clone)]
 pub struct MovieDuration {
     /// What the `moov` says.
-    told: Duration,
+    stated: Duration,
     /// That is of all fragments, too.
     whole: bool,
     tracks: Vec<Track>,
@@ -42,7 +42,7 @@ impl MovieDuration {
         let mvhd = moov.child(b"mvhd");
         let mvhd = mvhd.ok_or_else(|| moov.error("moov", "has no mvhd box"))?;
         let times = times(&mvhd).ok_or_else(|| mvhd.short("moov/mvhd"))?;
-        let mut told = times.duration();
+        let mut stated = times.duration();
         let mut tracks = Vec::new();
         for trak in moov.children(0).filter(|one| one.kind == *b"trak") {
             let count = (tracks.len() as u64).saturating_add(1);
@@ -53,9 +53,9 @@ impl MovieDuration {
             let mdhd = mdhd.ok_or_else(|| trak.error("moov/trak", "has no mdhd box"))?;
             let path = "moov/trak/mdia/mdhd";
             let (timescale, _) = media_header(&mdhd).ok_or_else(|| mdhd.short(path))?;
-            if told.is_zero() {
+            if stated.is_zero() {
                 // Some writers fill in the tracks alone.
-                told = told.max(self::times(&mdhd).unwrap_or_default().duration());
+                stated = stated.max(self::times(&mdhd).unwrap_or_default().duration());
             }
             tracks.push(Track {
                 id,
@@ -71,7 +71,7 @@ impl MovieDuration {
         if let Some(mvex) = moov.child(b"mvex") {
             let all = mvex.child(b"mehd").and_then(|mehd| fragments(&mehd));
             if let Some(all) = all.filter(|all| *all > 0) {
-                told = told.max(seconds(all, times.timescale));
+                stated = stated.max(seconds(all, times.timescale));
                 whole = true;
             }
             let all = mvex.children(0).filter(|one| one.kind == *b"trex");
@@ -82,7 +82,7 @@ impl MovieDuration {
             }
         }
         Ok(Self {
-            told,
+            stated,
             whole,
             tracks,
         })
@@ -121,7 +121,7 @@ impl MovieDuration {
     #[must_use]
     pub fn get(&self) -> Duration {
         if self.whole {
-            return self.told;
+            return self.stated;
         }
         let timed = |edge: fn((u64, u64)) -> u64| {
             let all = self.tracks.iter();
@@ -129,9 +129,9 @@ impl MovieDuration {
         };
         let (begin, end) = (timed(|all| all.0).min(), timed(|all| all.1).max());
         // Where the `moov` has samples of its own, fragments come behind them.
-        let begin = begin.filter(|_| self.told.is_zero()).unwrap_or_default();
+        let begin = begin.filter(|_| self.stated.is_zero()).unwrap_or_default();
         let fragments = end.unwrap_or_default().saturating_sub(begin);
-        self.told.max(fragments)
+        self.stated.max(fragments)
     }
 }
 
@@ -194,12 +194,12 @@ mod tests {
         boxed(kind, &body)
     }
 
-    fn movie(told: u32, media: u32, extra: &[u8]) -> Vec<u8> {
+    fn movie(stated: u32, media: u32, extra: &[u8]) -> Vec<u8> {
         let mut tkhd = vec![0; 12];
         tkhd.extend(7_u32.to_be_bytes());
         let mdia = boxed(b"mdia", &header(b"mdhd", 90_000, media));
         let trak = boxed(b"trak", &[boxed(b"tkhd", &tkhd), mdia].concat());
-        let parts = [header(b"mvhd", 1000, told), trak, extra.to_vec()];
+        let parts = [header(b"mvhd", 1000, stated), trak, extra.to_vec()];
         boxed(b"moov", &parts.concat())
     }
 
@@ -251,9 +251,9 @@ mod tests {
             0,
             &boxed(b"mvex", &[mehd, boxed(b"trex", &trex)].concat()),
         );
-        let mut told = MovieDuration::of(&moov, &Limits::default()).unwrap();
-        told.fragment(&fragment(0, 100)).unwrap();
-        assert_eq!(told.get().as_millis(), 1500);
+        let mut stated = MovieDuration::of(&moov, &Limits::default()).unwrap();
+        stated.fragment(&fragment(0, 100)).unwrap();
+        assert_eq!(stated.get().as_millis(), 1500);
         // A run for which there is no room.
         assert!(read.fragment(&fragment(0, 1)[..40]).is_err());
     }

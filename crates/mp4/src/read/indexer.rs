@@ -83,7 +83,9 @@ impl FragmentIndexer {
             let same_kind = known.filter(|known| known.kind == track.kind);
             let first = same_kind.clone().next();
             let own = same_kind.into_iter().find(|known| known.id == track.id);
-            track.told = own.or(first).map_or(track.told, |known| known.told);
+            track.out_timescale = own
+                .or(first)
+                .map_or(track.out_timescale, |known| known.out_timescale);
         }
         if self.init.as_deref() == Some(&init) {
             return Ok(());
@@ -262,7 +264,7 @@ impl<'a> Walk<'a> {
         let len = segment.len() as u64;
         let builder = |(track, state): (&InitTrack, &TrackState)| {
             let timing = TrackTiming::Exact {
-                timescale: track.told,
+                timescale: track.out_timescale,
             };
             let prefixed = is_prefixed(track);
             let (id, kind) = (track.id, track.kind);
@@ -370,7 +372,7 @@ impl<'a> Walk<'a> {
                 .description
                 .checked_sub(1)
                 .map(|entry| entry as usize);
-            (at, time) = self.run(&trun, run, Place { number, entry }, at, time)?;
+            (at, time) = self.run(&trun, run, RunEntry { number, entry }, at, time)?;
             ends = Some(at);
         }
         if let Some(state) = self.states.get_mut(number) {
@@ -384,7 +386,7 @@ impl<'a> Walk<'a> {
         &mut self,
         trun: &BoxAt<'_>,
         run: Run<'_>,
-        place: Place,
+        place: RunEntry,
         start: u64,
         mut time: i64,
     ) -> Result<(u64, i64), ReadError> {
@@ -426,7 +428,7 @@ impl<'a> Walk<'a> {
     /// Takes one sample, whose bytes are known to be there.
     fn sample(
         &mut self,
-        place: Place,
+        place: RunEntry,
         range: Range<u64>,
         time: i64,
         listed: &Listed,
@@ -554,7 +556,7 @@ impl<'a> Walk<'a> {
 
 /// Which track and sample entry a run is of.
 #[derive(Debug, Clone, Copy)]
-struct Place {
+struct RunEntry {
     number: usize,
     entry: Option<usize>,
 }
@@ -571,10 +573,10 @@ impl Times {
         let duration = i64::from(listed.duration);
         let known = duration <= LONGEST.saturating_mul(track.timescale.into());
         let duration = if known { duration } else { 0 };
-        let told = |time: i64| rescale(time.saturating_add(track.shift), track);
-        let dts = told(time);
-        let pts = told(time.saturating_add(listed.composition_offset.into()));
-        let end = told(time.saturating_add(duration));
+        let moved = |time: i64| rescale(time.saturating_add(track.shift), track);
+        let dts = moved(time);
+        let pts = moved(time.saturating_add(listed.composition_offset.into()));
+        let end = moved(time.saturating_add(duration));
         let offset = pts.saturating_sub(dts);
         Self {
             dts,
@@ -642,7 +644,7 @@ fn truncated_config(damage: &mut DamageLog, offset: u64) {
 }
 
 fn rescale(time: i64, track: &InitTrack) -> i64 {
-    let (from, to) = (i128::from(track.timescale), i128::from(track.told));
+    let (from, to) = (i128::from(track.timescale), i128::from(track.out_timescale));
     if from == to {
         return time;
     }

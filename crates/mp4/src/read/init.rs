@@ -35,7 +35,7 @@ pub(super) struct InitTrack {
     /// Ticks per second of its timestamps.
     pub(super) timescale: u32,
     /// Ticks per second in which they are told.
-    pub(super) told: u32,
+    pub(super) out_timescale: u32,
     /// What to add to its timestamps.
     pub(super) shift: i64,
     /// Its sample entries; the message of one that cannot be carried.
@@ -160,7 +160,7 @@ impl InitSegment {
             kind,
             language,
             timescale,
-            told: if timescale > FINEST {
+            out_timescale: if timescale > FINEST {
                 COARSE
             } else {
                 timescale

@@ -58,9 +58,9 @@ impl AudioKind {
             && !begins(first)
         {
             return match tags::may_begin(first).then(|| tags::find(bytes)) {
-                Some(tags::Found::Tag(len)) => Probe::Tag(len),
-                Some(tags::Found::Short) => Probe::Short,
-                Some(tags::Found::Nothing) | None => Probe::Nothing,
+                Some(tags::TagStart::Tag(len)) => Probe::Tag(len),
+                Some(tags::TagStart::Short) => Probe::Short,
+                Some(tags::TagStart::Nothing) | None => Probe::Nothing,
             };
         }
         let (header, len) = match self {

@@ -54,7 +54,7 @@ pub(crate) struct AudioAssembler {
     /// Frames of the last unit that was whole.
     frames_per_unit: u32,
     timeline: Timeline,
-    held: VecDeque<Held>,
+    held: VecDeque<UndatedSample>,
     dropped: Option<Dropped>,
 }
 
@@ -70,8 +70,8 @@ struct OpenUnit {
 
 /// A sample that waits for the next timestamp, to be counted back from it.
 #[derive(Debug)]
-struct Held {
-    place: Place,
+struct UndatedSample {
+    place: SampleBytes,
     samples: u32,
     rate: u32,
     config: Arc<CodecConfig>,
@@ -80,7 +80,7 @@ struct Held {
 
 /// Where the bytes of a sample are.
 #[derive(Debug)]
-enum Place {
+enum SampleBytes {
     /// In the stream.
     Stream(Range<u64>),
     /// Here.
@@ -382,10 +382,10 @@ impl AudioAssembler {
         let mut passed = 0u64;
         for (payload, samples) in parts {
             let position = |at: usize| unit.start.saturating_add(at as u64);
-            let held = Held {
+            let held = UndatedSample {
                 place: match payload {
-                    Payload::At(at) => Place::Stream(position(at.start)..position(at.end)),
-                    Payload::Copied(bytes) => Place::Copied(bytes),
+                    Payload::At(at) => SampleBytes::Stream(position(at.start)..position(at.end)),
+                    Payload::Copied(bytes) => SampleBytes::Copied(bytes),
                 },
                 samples,
                 rate,
@@ -423,7 +423,7 @@ impl AudioAssembler {
         }
     }
 
-    fn hold(&mut self, sample: Held) -> Result<(), LimitExceeded> {
+    fn hold(&mut self, sample: UndatedSample) -> Result<(), LimitExceeded> {
         LimitExceeded::check(
             "samples of a track",
             (self.held.len() as u64).saturating_add(1),
@@ -476,14 +476,14 @@ impl AudioAssembler {
         Ok(())
     }
 
-    fn push(&mut self, sample: &Held, pts: i64) -> Result<(), LimitExceeded> {
+    fn push(&mut self, sample: &UndatedSample, pts: i64) -> Result<(), LimitExceeded> {
         let Some(track) = &mut self.track else {
             return Ok(());
         };
         let config = track.config(&sample.config)?;
         match &sample.place {
-            Place::Stream(range) => track.push_unit(range.clone())?,
-            Place::Copied(bytes) => {
+            SampleBytes::Stream(range) => track.push_unit(range.clone())?,
+            SampleBytes::Copied(bytes) => {
                 let start = track.position();
                 track.push_literal(bytes)?;
                 track.push_unit(start..track.position())?;

@@ -10,7 +10,7 @@ const OLD_LEN: usize = 128;
 
 /// What stands where a tag may begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Found {
+pub(crate) enum TagStart {
     /// Too few bytes to tell.
     Short,
     /// No tag.
@@ -25,23 +25,23 @@ pub(super) fn may_begin(first: u8) -> bool {
 }
 
 /// Looks for a tag at the start of `bytes`.
-pub(crate) fn find(bytes: &[u8]) -> Found {
+pub(crate) fn find(bytes: &[u8]) -> TagStart {
     match bytes {
-        [b'T', b'A', b'G', ..] => Found::Tag(OLD_LEN),
+        [b'T', b'A', b'G', ..] => TagStart::Tag(OLD_LEN),
         [b'I', b'D', b'3', version, revision, flags, a, b, c, d, ..] => {
             let size = [a, b, c, d];
             let sane = *version != 0xff && *revision != 0xff && flags & 0x0f == 0;
             if !sane || size.iter().any(|&&byte| byte >= 0x80) {
-                return Found::Nothing;
+                return TagStart::Nothing;
             }
             let size = size
                 .into_iter()
                 .fold(0usize, |size, &byte| (size << 7) | usize::from(byte));
             let footer = if flags & 0x10 == 0 { 0 } else { FOOTER_LEN };
-            Found::Tag(HEADER_LEN.saturating_add(size).saturating_add(footer))
+            TagStart::Tag(HEADER_LEN.saturating_add(size).saturating_add(footer))
         }
-        _ if bytes.len() < HEADER_LEN && begins_like(bytes) => Found::Short,
-        _ => Found::Nothing,
+        _ if bytes.len() < HEADER_LEN && begins_like(bytes) => TagStart::Short,
+        _ => TagStart::Nothing,
     }
 }
 
@@ -57,15 +57,19 @@ mod tests {
     #[test]
     fn tags_and_what_only_looks_like_them() {
         let tag = b"ID3\x04\0\0\0\0\x01\x05rest";
-        assert_eq!(find(tag), Found::Tag(10 + 133));
+        assert_eq!(find(tag), TagStart::Tag(10 + 133));
         for len in 0..10 {
-            assert_eq!(find(&tag[..len]), Found::Short, "{len} bytes");
+            assert_eq!(find(&tag[..len]), TagStart::Short, "{len} bytes");
         }
-        assert_eq!(find(b"ID3\x04\0\x10\0\0\0\0"), Found::Tag(20), "a footer");
-        assert_eq!(find(b"ID3\x04\0\x01\0\0\0\0"), Found::Nothing);
-        assert_eq!(find(b"ID3\x04\0\0\0\0\0\x80"), Found::Nothing);
-        assert_eq!(find(b"ID3\xff\0\0\0\0\0\0"), Found::Nothing);
-        assert_eq!(find(b"IDA"), Found::Nothing);
-        assert_eq!(find(b"TAGnoname"), Found::Tag(128));
+        assert_eq!(
+            find(b"ID3\x04\0\x10\0\0\0\0"),
+            TagStart::Tag(20),
+            "a footer"
+        );
+        assert_eq!(find(b"ID3\x04\0\x01\0\0\0\0"), TagStart::Nothing);
+        assert_eq!(find(b"ID3\x04\0\0\0\0\0\x80"), TagStart::Nothing);
+        assert_eq!(find(b"ID3\xff\0\0\0\0\0\0"), TagStart::Nothing);
+        assert_eq!(find(b"IDA"), TagStart::Nothing);
+        assert_eq!(find(b"TAGnoname"), TagStart::Tag(128));
     }
 }

@@ -203,8 +203,8 @@ impl Histograms {
         }
         let even = decrypted / 256.0;
         let (mut likelier, mut squares) = (0.0, 0.0);
-        for (&beside, &count) in self.clear.iter().zip(&self.decrypted) {
-            let expected = (EVEN / 256.0 + f64::from(beside)) / (EVEN + clear);
+        for (&clear_count, &count) in self.clear.iter().zip(&self.decrypted) {
+            let expected = (EVEN / 256.0 + f64::from(clear_count)) / (EVEN + clear);
             let count = f64::from(count);
             likelier -= count * (expected * 256.0).ln();
             squares += (count - even).powi(2) / even;
@@ -339,7 +339,7 @@ mod tests {
     #[test]
     fn an_intra_slice_that_is_cut_off_is_told_from_noise() {
         let mut seed = 5;
-        let (mut told, mut all) = (0, 0);
+        let (mut recognised, mut all) = (0, 0);
         let slices = fixtures().flat_map(|name| intra_slices(&name));
         for (sps, pps, unit) in slices {
             for tenth in 1..10 {
@@ -350,10 +350,11 @@ mod tests {
                     noise[at..at + BLOCK].fill_with(|| (next(&mut seed) >> 3) as u8);
                 }
                 all += 1;
-                told += usize::from(intra_slice_end(&noise, &sps, &pps) == Some(SliceEnd::Broken));
+                recognised +=
+                    usize::from(intra_slice_end(&noise, &sps, &pps) == Some(SliceEnd::Broken));
             }
         }
-        assert!(all > 100 && told * 2 >= all, "{told} of {all}");
+        assert!(all > 100 && recognised * 2 >= all, "{recognised} of {all}");
     }
 
     /// Whatever the bytes are, the work is bounded by how many there are.

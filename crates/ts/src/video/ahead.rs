@@ -16,7 +16,7 @@ const CARRIED_BYTES: usize = 64 << 10;
 
 /// Where a NAL unit begins.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Place {
+pub(super) struct NalStart {
     /// Byte offset in the segment.
     pub(super) offset: u64,
     pub(super) pes: Pes,
@@ -26,9 +26,9 @@ pub(super) struct Place {
 #[derive(Debug, Default)]
 pub(super) struct Ahead {
     /// Where the first of them is. Those from the segment before are nowhere.
-    pub(super) place: Option<Place>,
+    pub(super) place: Option<NalStart>,
     /// Where the delimiter is.
-    pub(super) delimiter: Option<Place>,
+    pub(super) delimiter: Option<NalStart>,
     pub(super) units: Vec<Waiting>,
     pub(super) recovery: Option<RandomAccess>,
     /// An access unit begins here, whatever its first slice says.
@@ -74,7 +74,13 @@ impl Ahead {
     }
 
     /// Adds a NAL unit; `head` is what is at hand of it.
-    pub(super) fn add(&mut self, place: Place, unit: Range<u64>, head: &[u8], set: Option<Bytes>) {
+    pub(super) fn add(
+        &mut self,
+        place: NalStart,
+        unit: Range<u64>,
+        head: &[u8],
+        set: Option<Bytes>,
+    ) {
         self.place.get_or_insert(place);
         let len = unit.end.saturating_sub(unit.start);
         let room = CARRIED_BYTES.saturating_sub(self.copies.len());

@@ -25,10 +25,10 @@ pub(super) fn is_possible(late: i64) -> bool {
 pub(super) struct LateDecoding {
     /// How much ahead of what is stated.
     delay: i64,
-    /// The last decoding time, as stated, and as told.
+    /// The last decoding time, as stated, and as given.
     stated: Option<i64>,
-    told: Option<i64>,
-    /// What is told must be moved on until it follows what was told before.
+    last: Option<i64>,
+    /// What is given must be moved on until it follows what was given before.
     follows: bool,
 }
 
@@ -51,16 +51,16 @@ impl LateDecoding {
     /// The decoding time to tell of the next picture, which is due at `dts` when the delay is taken
     /// off.
     pub(super) fn follow(&mut self, dts: i64) -> i64 {
-        let mut told = dts;
+        let mut given = dts;
         if self.follows {
-            match self.told {
-                Some(before) if dts <= before => told = before.saturating_add(1),
+            match self.last {
+                Some(before) if dts <= before => given = before.saturating_add(1),
                 _ => self.follows = false,
             }
         }
-        self.told = Some(told);
+        self.last = Some(given);
         self.stated = Some(dts.saturating_add(self.delay));
-        told
+        given
     }
 }
 
@@ -68,11 +68,11 @@ impl LateDecoding {
 mod tests {
     use super::*;
 
-    fn told(late: &mut LateDecoding, pictures: &[(i64, i64)]) -> Vec<i64> {
+    fn given(late: &mut LateDecoding, pictures: &[(i64, i64)]) -> Vec<i64> {
         let most = pictures.iter().map(|(pts, dts)| dts - pts).max();
         let delay = late.delay(pictures[0].1, most.filter(|&late| late > 0));
-        let told = pictures.iter().map(|(_, dts)| late.follow(dts - delay));
-        told.collect()
+        let given = pictures.iter().map(|(_, dts)| late.follow(dts - delay));
+        given.collect()
     }
 
     #[test]
@@ -82,34 +82,34 @@ mod tests {
             [(0, 0), (3, 1), (1, 2), (2, 3)]
                 .map(|(pts, dts)| (start + pts * 3600, start + dts * 3600))
         };
-        assert_eq!(told(&mut late, &group(0)), [-3600, 0, 3600, 7200]);
-        let next = told(&mut late, &group(14_400));
+        assert_eq!(given(&mut late, &group(0)), [-3600, 0, 3600, 7200]);
+        let next = given(&mut late, &group(14_400));
         assert_eq!(next, [10_800, 14_400, 18_000, 21_600]);
     }
 
     #[test]
     fn what_is_in_time_stays() {
         let mut late = LateDecoding::default();
-        assert_eq!(told(&mut late, &[(7, 0), (9, 2)]), [0, 2]);
+        assert_eq!(given(&mut late, &[(7, 0), (9, 2)]), [0, 2]);
     }
 
     #[test]
     fn where_more_is_needed_later_decoding_goes_on() {
         let mut late = LateDecoding::default();
-        assert_eq!(told(&mut late, &[(0, 0), (3600, 3600)]), [0, 3600]);
-        let next = told(
+        assert_eq!(given(&mut late, &[(0, 0), (3600, 3600)]), [0, 3600]);
+        let next = given(
             &mut late,
             &[(7200, 7200), (18_000, 10_800), (10_800, 18_000)],
         );
         assert_eq!(next, [3601, 3602, 10_800]);
         // Over several short segments, too.
         let mut late = LateDecoding::default();
-        assert_eq!(told(&mut late, &[(3600, 3600)]), [3600]);
-        assert_eq!(told(&mut late, &[(0, 7200)]), [3601]);
-        assert_eq!(told(&mut late, &[(10_000, 10_800)]), [3602]);
-        assert_eq!(told(&mut late, &[(20_000, 14_400)]), [7200]);
+        assert_eq!(given(&mut late, &[(3600, 3600)]), [3600]);
+        assert_eq!(given(&mut late, &[(0, 7200)]), [3601]);
+        assert_eq!(given(&mut late, &[(10_000, 10_800)]), [3602]);
+        assert_eq!(given(&mut late, &[(20_000, 14_400)]), [7200]);
         // A new line of time needs nothing of it.
-        let later = told(&mut late, &[(9_000_000, 9_000_000)]);
+        let later = given(&mut late, &[(9_000_000, 9_000_000)]);
         assert_eq!(later, [9_000_000]);
     }
 }

@@ -11,7 +11,7 @@ use clipmill_media::{
     TrackBuilder, TrackIndex, TrackKind, TrackTiming,
 };
 
-use super::ahead::{Ahead, Carried, Place};
+use super::ahead::{Ahead, Carried, NalStart};
 use super::believed::Stamp;
 use super::pictures::{Picture, Pictures};
 use super::scan::Scanner;
@@ -29,7 +29,7 @@ const HELD_BYTES: usize = 16 << 20;
 
 /// What waits for the first parameter sets: without them no slice header can be read.
 #[derive(Debug)]
-enum Held {
+enum Waiting {
     Nal {
         nal: Begun,
         end: u64,
@@ -44,7 +44,7 @@ enum Held {
 struct Begun {
     /// Position of its first byte.
     start: u64,
-    place: Place,
+    place: NalStart,
 }
 
 /// An access unit of which slices have come.
@@ -74,7 +74,7 @@ pub(crate) struct NalAssembler<S: Syntax> {
     /// Position and place of the first byte that belongs to no NAL unit.
     stray: Option<(u64, u64)>,
     holding: bool,
-    held: Vec<Held>,
+    held: Vec<Waiting>,
     held_bytes: usize,
     ahead: Ahead,
     carried: Carried,
@@ -140,7 +140,7 @@ impl<S: Syntax> NalAssembler<S> {
         let pes = self.stamps.at(start.saturating_sub(3));
         self.nal = Some(Begun {
             start,
-            place: Place { offset, pes },
+            place: NalStart { offset, pes },
         });
         self.head.clear();
         self.wanted = S::HEADER_BYTES;
@@ -228,8 +228,8 @@ impl<S: Syntax> NalAssembler<S> {
         self.held_bytes = self
             .held_bytes
             .saturating_add(head.len())
-            .saturating_add(size_of::<Held>());
-        self.held.push(Held::Nal {
+            .saturating_add(size_of::<Waiting>());
+        self.held.push(Waiting::Nal {
             nal,
             end,
             head: head.into(),
@@ -243,13 +243,13 @@ impl<S: Syntax> NalAssembler<S> {
         self.holding = false;
         for held in std::mem::take(&mut self.held) {
             match held {
-                Held::Nal {
+                Waiting::Nal {
                     nal,
                     end,
                     head,
                     cut,
                 } => self.take_nal(nal, end, &head, cut, damage)?,
-                Held::Lost => self.note_loss(),
+                Waiting::Lost => self.note_loss(),
             }
         }
         Ok(())
@@ -345,7 +345,7 @@ impl<S: Syntax> NalAssembler<S> {
     /// Adds a NAL unit to the picture that has come, unless the next one has begun.
     fn add_behind(
         &mut self,
-        place: Place,
+        place: NalStart,
         unit: Range<u64>,
         head: &[u8],
     ) -> Result<(), LimitExceeded> {
@@ -381,7 +381,7 @@ impl<S: Syntax> NalAssembler<S> {
 
     fn take_slice(
         &mut self,
-        place: Place,
+        place: NalStart,
         unit: Range<u64>,
         slice: S::Slice,
     ) -> Result<(), LimitExceeded> {
@@ -626,7 +626,7 @@ impl<S: Syntax> Assemble for NalAssembler<S> {
             self.drop_ahead(&waiting, damage);
         }
         if self.holding {
-            self.held.push(Held::Lost);
+            self.held.push(Waiting::Lost);
         } else {
             self.note_loss();
         }

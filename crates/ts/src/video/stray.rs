@@ -105,9 +105,9 @@ fn is_stray(pictures: &[Believed], at: usize, last: i64, reach: &Reach) -> bool 
         return early || returning.any(|next| time > next.saturating_add(reach.back));
     }
     // The segment ends before the others come back. A new sequence is a new beginning.
-    let goes_on = before.last().is_some_and(|before| before.is_of(picture));
+    let same_sequence = before.last().is_some_and(|before| before.is_of(picture));
     let off = time < last.saturating_sub(reach.back) || time > last.saturating_add(JUMP);
-    off && goes_on && rest.len() < TOGETHER
+    off && same_sequence && rest.len() < TOGETHER
 }
 
 /// Whether the first picture of all, which is at `at`, lies far from those behind it, which follow each
@@ -122,9 +122,9 @@ fn is_alone(pictures: &[Believed], at: usize, reach: &Reach) -> bool {
             let off = |next: i64| {
                 time > next.saturating_add(reach.back) || time < next.saturating_sub(JUMP)
             };
-            let goes_on = rest.first().is_some_and(|next| next.is_of(first));
+            let same_sequence = rest.first().is_some_and(|next| next.is_of(first));
             let steady = next.abs_diff(after) <= JUMP.unsigned_abs();
-            goes_on && steady && off(next) && off(after)
+            same_sequence && steady && off(next) && off(after)
         }
         _ => false,
     }

@@ -62,12 +62,12 @@ impl Category {
 
 /// The macroblocks on the left and above, where they are of the slice.
 #[derive(Clone, Copy)]
-pub(super) struct Beside {
+pub(super) struct Neighbours {
     pub(super) left: Option<Macroblock>,
     pub(super) above: Option<Macroblock>,
 }
 
-impl Beside {
+impl Neighbours {
     /// How many of the two are so, the one above counted `weight` times.
     fn count(self, weight: usize, is: impl Fn(&Macroblock) -> bool) -> usize {
         let left = usize::from(self.left.as_ref().is_some_and(&is));
@@ -83,12 +83,12 @@ pub(super) type QpChanged = bool;
 pub(super) fn read(
     engine: &mut Engine<'_>,
     coding: &Coding,
-    beside: Beside,
+    neighbours: Neighbours,
     qp_changed: &mut QpChanged,
 ) -> Option<Macroblock> {
     let mut own = Macroblock::default();
     if engine.bin(
-        beside
+        neighbours
             .count(1, |mb| mb.kind != Kind::Blocks)
             .saturating_add(3),
     )? {
@@ -105,7 +105,9 @@ pub(super) fn read(
         engine.bin(10)?;
     } else {
         if coding.transform_8x8 {
-            let context = beside.count(1, |mb| mb.transform_8x8).saturating_add(399);
+            let context = neighbours
+                .count(1, |mb| mb.transform_8x8)
+                .saturating_add(399);
             own.transform_8x8 = engine.bin(context)?;
         }
         for _ in 0..if own.transform_8x8 { 4 } else { 16 } {
@@ -117,18 +119,18 @@ pub(super) fn read(
         }
     }
     if coding.has_chroma {
-        let context = beside.count(1, |mb| mb.chroma_mode).saturating_add(64);
+        let context = neighbours.count(1, |mb| mb.chroma_mode).saturating_add(64);
         own.chroma_mode = engine.bin(context)?;
         if own.chroma_mode && engine.bin(67)? {
             engine.bin(67)?;
         }
     }
     if own.kind == Kind::Blocks {
-        pattern(engine, coding, beside, &mut own)?;
+        pattern(engine, coding, neighbours, &mut own)?;
     }
     if own.kind == Kind::Whole || own.luma | own.chroma != 0 {
         *qp_changed = qp_delta(engine, coding, *qp_changed)?;
-        residual(engine, beside, &mut own)?;
+        residual(engine, neighbours, &mut own)?;
     } else {
         *qp_changed = false;
     }
@@ -153,7 +155,7 @@ fn pcm(engine: &mut Engine<'_>, coding: &Coding) -> Option<Macroblock> {
 fn pattern(
     engine: &mut Engine<'_>,
     coding: &Coding,
-    beside: Beside,
+    neighbours: Neighbours,
     own: &mut Macroblock,
 ) -> Option<()> {
     let lacks = |mb: Option<Macroblock>, quarter: u8| {
@@ -161,20 +163,20 @@ fn pattern(
     };
     for quarter in 0..4u8 {
         let left = match quarter & 1 {
-            0 => lacks(beside.left, quarter | 1),
+            0 => lacks(neighbours.left, quarter | 1),
             _ => lacks(Some(*own), quarter & 2),
         };
         let above = match quarter & 2 {
-            0 => lacks(beside.above, quarter | 2),
+            0 => lacks(neighbours.above, quarter | 2),
             _ => lacks(Some(*own), quarter & 1),
         };
         let context = left.saturating_add(above << 1).saturating_add(73);
         own.luma |= u8::from(engine.bin(context)?) << quarter;
     }
     if coding.has_chroma {
-        let context = beside.count(2, |mb| mb.chroma != 0).saturating_add(77);
+        let context = neighbours.count(2, |mb| mb.chroma != 0).saturating_add(77);
         if engine.bin(context)? {
-            let context = beside.count(2, |mb| mb.chroma == 2).saturating_add(81);
+            let context = neighbours.count(2, |mb| mb.chroma == 2).saturating_add(81);
             own.chroma = if engine.bin(context)? { 2 } else { 1 };
         }
     }
@@ -198,9 +200,9 @@ fn qp_delta(engine: &mut Engine<'_>, coding: &Coding, changed: QpChanged) -> Opt
     Some(true)
 }
 
-fn residual(engine: &mut Engine<'_>, beside: Beside, own: &mut Macroblock) -> Option<()> {
+fn residual(engine: &mut Engine<'_>, neighbours: Neighbours, own: &mut Macroblock) -> Option<()> {
     if own.kind == Kind::Whole {
-        let inc = dc_inc(beside, 0);
+        let inc = dc_inc(neighbours, 0);
         own.dc = [block(engine, Category::LumaDc, inc)?, false, false];
     }
     for quarter in 0..4u16 {
@@ -224,11 +226,11 @@ fn residual(engine: &mut Engine<'_>, beside: Beside, own: &mut Macroblock) -> Op
             };
             let left = match x.checked_sub(1) {
                 Some(x) => has(Some(*own), x, y),
-                None => has(beside.left, 3, y),
+                None => has(neighbours.left, 3, y),
             };
             let above = match y.checked_sub(1) {
                 Some(y) => has(Some(*own), x, y),
-                None => has(beside.above, x, 3),
+                None => has(neighbours.above, x, 3),
             };
             let coded = block(engine, category, left | above << 1)?;
             own.blocks |= u16::from(coded) << (y << 2 | x);
@@ -236,7 +238,7 @@ fn residual(engine: &mut Engine<'_>, beside: Beside, own: &mut Macroblock) -> Op
     }
     if own.chroma != 0 {
         for plane in [1, 2] {
-            let coded = block(engine, Category::ChromaDc, dc_inc(beside, plane))?;
+            let coded = block(engine, Category::ChromaDc, dc_inc(neighbours, plane))?;
             *own.dc.get_mut(plane)? = coded;
         }
     }
@@ -251,11 +253,11 @@ fn residual(engine: &mut Engine<'_>, beside: Beside, own: &mut Macroblock) -> Op
                 };
                 let within = |at: u8| usize::from(coded & (1 << at) != 0);
                 let left = match at & 1 {
-                    0 => has(beside.left, at | 1),
+                    0 => has(neighbours.left, at | 1),
                     _ => within(at & 2),
                 };
                 let above = match at & 2 {
-                    0 => has(beside.above, at | 2),
+                    0 => has(neighbours.above, at | 2),
                     _ => within(at & 1),
                 };
                 coded |= u8::from(block(engine, Category::ChromaAc, left | above << 1)?) << at;
@@ -268,11 +270,11 @@ fn residual(engine: &mut Engine<'_>, beside: Beside, own: &mut Macroblock) -> Op
 
 /// `ctxIdxInc` of the `coded_block_flag` of a block of DC: 0 is luma. What is not of the slice counts
 /// as having coefficients (9.3.3.1.1.9).
-fn dc_inc(beside: Beside, plane: usize) -> usize {
+fn dc_inc(neighbours: Neighbours, plane: usize) -> usize {
     let has = |mb: Option<Macroblock>| {
         usize::from(mb.is_none_or(|mb| mb.dc.get(plane).is_some_and(|&has| has)))
     };
-    has(beside.left) | has(beside.above) << 1
+    has(neighbours.left) | has(neighbours.above) << 1
 }
 
 /// `residual_block_cabac` (7.3.5.3.3); whether it has coefficients.

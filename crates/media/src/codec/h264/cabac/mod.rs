@@ -13,7 +13,7 @@ use super::{Pps, SliceHeader, Sps, nal_ref_idc};
 use crate::Chroma;
 use crate::codec::bits::{BitReader, rbsp};
 use engine::Engine;
-use macroblock::{Beside, Macroblock};
+use macroblock::{Macroblock, Neighbours};
 
 /// What macroblocks of I slices depend on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -171,8 +171,8 @@ fn decode(
             left = None;
         }
         let over = above.get_mut(column as usize)?;
-        let beside = Beside { left, above: *over };
-        let own = macroblock::read(engine, coding, beside, &mut qp_changed)?;
+        let neighbours = Neighbours { left, above: *over };
+        let own = macroblock::read(engine, coding, neighbours, &mut qp_changed)?;
         (left, *over) = (Some(own), Some(own));
         if engine.terminates()? {
             // The last bit that was read is the stop bit. An encoder that is much used now and then

@@ -13,7 +13,7 @@ use clipmill_playlist::{ByteRange, Location};
 /// A clip reads each segment twice, to index and to copy; a live server may have dropped it in
 /// between, and the network is slow.
 #[derive(Debug, Default)]
-pub(crate) struct Spool {
+pub(crate) struct TemporaryStore {
     state: Mutex<State>,
 }
 
@@ -26,7 +26,7 @@ struct State {
 
 type Key = (Location, Option<ByteRange>);
 
-impl Spool {
+impl TemporaryStore {
     /// What was kept under `key`.
     pub(crate) fn get(&self, key: &Key) -> Option<Bytes> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -67,12 +67,12 @@ mod tests {
 
     #[test]
     fn gives_back_what_it_was_given() {
-        let spool = Spool::default();
+        let store = TemporaryStore::default();
         let key = |name: &str| (Location::File(name.into()), None);
-        spool.put(key("a"), b"first");
-        spool.put(key("b"), b"second");
-        assert_eq!(spool.get(&key("b")).unwrap(), "second");
-        assert_eq!(spool.get(&key("a")).unwrap(), "first");
-        assert_eq!(spool.get(&key("c")), None);
+        store.put(key("a"), b"first");
+        store.put(key("b"), b"second");
+        assert_eq!(store.get(&key("b")).unwrap(), "second");
+        assert_eq!(store.get(&key("a")).unwrap(), "first");
+        assert_eq!(store.get(&key("c")), None);
     }
 }

@@ -1,27 +1,27 @@
-//! The parts of a file, one behind the other: bytes of ours, or samples of a segment.
+//! The regions of a file, one behind the other: bytes of ours, or samples of a segment.
 
 use bytes::Bytes;
 
 use crate::LayoutError;
 use crate::chunks::Chunk;
 
-/// A stretch of the file.
+/// A region of the file.
 #[derive(Debug, Clone)]
-pub(crate) struct Part {
-    /// Where it ends in the file; it begins where the part before it ends.
+pub(crate) struct Region {
+    /// Where it ends in the file; it begins where the region before it ends.
     pub(crate) end: u64,
-    pub(crate) content: PartContent,
+    pub(crate) content: RegionContent,
 }
 
 #[derive(Debug, Clone)]
-pub(crate) enum PartContent {
+pub(crate) enum RegionContent {
     Bytes(Bytes),
-    Media(Source),
+    Media(SampleRange),
 }
 
 /// Samples in a row, in the movie and in their segment.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Source {
+pub(crate) struct SampleRange {
     /// Index of the track in the movie.
     pub(crate) track: usize,
     /// First sample, in the track.
@@ -34,7 +34,7 @@ pub(crate) struct Source {
     pub(crate) source_first: u32,
 }
 
-impl From<Chunk> for Source {
+impl From<Chunk> for SampleRange {
     fn from(chunk: Chunk) -> Self {
         Self {
             track: chunk.track,
@@ -47,17 +47,17 @@ impl From<Chunk> for Source {
     }
 }
 
-/// Parts of a file, put one behind the other.
+/// Regions of a file, put one behind the other.
 #[derive(Debug, Default)]
-pub(crate) struct Parts {
-    parts: Vec<Part>,
+pub(crate) struct Regions {
+    regions: Vec<Region>,
     len: u64,
 }
 
-impl Parts {
-    /// The parts, and the length of all of them in bytes.
-    pub(crate) fn into_inner(self) -> (Vec<Part>, u64) {
-        (self.parts, self.len)
+impl Regions {
+    /// The regions, and the length of all of them in bytes.
+    pub(crate) fn into_inner(self) -> (Vec<Region>, u64) {
+        (self.regions, self.len)
     }
 
     pub(crate) fn len(&self) -> u64 {
@@ -67,26 +67,26 @@ impl Parts {
     /// Adds what comes behind.
     pub(crate) fn append(&mut self, more: Self) -> Result<(), LayoutError> {
         let before = self.len;
-        let moved = more.parts.into_iter().map(|part| {
-            let end = before.checked_add(part.end);
+        let moved = more.regions.into_iter().map(|region| {
+            let end = before.checked_add(region.end);
             let end = end.ok_or(LayoutError::TooLarge { what: "the file" })?;
             self.len = end;
-            Ok(Part { end, ..part })
+            Ok(Region { end, ..region })
         });
         let moved = moved.collect::<Result<Vec<_>, LayoutError>>()?;
-        self.parts.extend(moved);
+        self.regions.extend(moved);
         Ok(())
     }
 
-    /// Adds a part; `len` is that of media.
+    /// Adds a region; `len` is that of media.
     pub(crate) fn push(
         &mut self,
-        content: PartContent,
+        content: RegionContent,
         len: Option<u64>,
     ) -> Result<(), LayoutError> {
         let len = match &content {
-            PartContent::Bytes(bytes) => bytes.len() as u64,
-            PartContent::Media(_) => len.unwrap_or_default(),
+            RegionContent::Bytes(bytes) => bytes.len() as u64,
+            RegionContent::Media(_) => len.unwrap_or_default(),
         };
         self.len = self
             .len
@@ -94,7 +94,7 @@ impl Parts {
             .ok_or(LayoutError::TooLarge { what: "the file" })?;
         if len > 0 {
             let end = self.len;
-            self.parts.push(Part { end, content });
+            self.regions.push(Region { end, content });
         }
         Ok(())
     }
