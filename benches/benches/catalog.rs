@@ -42,6 +42,7 @@ fn benches(criterion: &mut Criterion) {
         .map(|number| ClipRecord::new("live", &clip(number), None))
         .collect();
 
+    let runtime = tokio::runtime::Runtime::new().unwrap();
     let mut group = criterion.benchmark_group("catalog");
     group.sample_size(10);
     group.throughput(Throughput::Elements(1_000));
@@ -53,7 +54,7 @@ fn benches(criterion: &mut Criterion) {
                 (home, catalog)
             },
             |(home, catalog)| {
-                catalog.import(&records[..1_000]).unwrap();
+                runtime.block_on(catalog.import(&records[..1_000])).unwrap();
                 (home, catalog)
             },
             BatchSize::PerIteration,
@@ -63,7 +64,7 @@ fn benches(criterion: &mut Criterion) {
 
     let catalog = SledCatalog::open(home.path()).unwrap().catalog;
     for some in records.chunks(10_000) {
-        catalog.import(some).unwrap();
+        runtime.block_on(catalog.import(some)).unwrap();
     }
     let mut group = criterion.benchmark_group("catalog of 100,000 clips");
     group.sample_size(10);
@@ -71,9 +72,9 @@ fn benches(criterion: &mut Criterion) {
     group.bench_function("commit a clip", |bencher| {
         bencher.iter(|| {
             let number = next.replace(next.get() + 1);
-            catalog
-                .commit_clip("live", &clip(number), None, &[])
-                .unwrap();
+            let clip = clip(number);
+            let committed = catalog.commit_clip("live", &clip, None, &[]);
+            runtime.block_on(committed).unwrap();
         });
     });
     let page = |offset: usize, query: ClipQuery| ClipQuery {
@@ -118,11 +119,22 @@ fn benches(criterion: &mut Criterion) {
     ];
     for (name, query) in queries {
         group.bench_function(name, |bencher| {
-            bencher.iter(|| catalog.clips("live", &query).unwrap());
+            bencher.iter(|| runtime.block_on(catalog.clips("live", &query)).unwrap());
         });
     }
     group.bench_function("count", |bencher| {
-        bencher.iter(|| catalog.count_clips("live", None).unwrap());
+        bencher.iter(|| runtime.block_on(catalog.count_clips("live", None)).unwrap());
+    });
+    let one = clip(CLIPS / 2).id;
+    group.bench_function("look up one", |bencher| {
+        bencher.iter(|| runtime.block_on(catalog.clip("live", &one)).unwrap());
+    });
+    let mut last = 0;
+    group.bench_function("list the next 500 of all", |bencher| {
+        bencher.iter(|| {
+            let page = runtime.block_on(catalog.clips_after("live", last, 500));
+            last = page.unwrap().last().map_or(0, |(place, _)| *place);
+        });
     });
     group.finish();
 }

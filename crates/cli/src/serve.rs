@@ -47,8 +47,13 @@ pub(crate) fn catalog(command: &CatalogCommand) -> Result<ExitCode, Failure> {
     let settings = settings.map_err(|error| Failure::Usage(error.to_string()))?;
     let opened = SledCatalog::open(&settings.data_dir).map_err(Failure::server)?;
     let store = LocalStore::default();
+    // What it waits for is done by threads beside it.
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    let runtime = runtime.map_err(Failure::server)?;
     for app in &settings.apps {
-        let rebuilt = rebuild(&opened.catalog, &store, &app.paths()).map_err(Failure::server)?;
+        let paths = app.paths();
+        let rebuilt = runtime.block_on(rebuild(&opened.catalog, &store, &paths));
+        let rebuilt = rebuilt.map_err(Failure::server)?;
         println!("{}: {} clips", app.name, rebuilt.clips);
         if rebuilt.unknown > 0 {
             println!("{}: {} files without a record", app.name, rebuilt.unknown);

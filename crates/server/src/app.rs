@@ -11,11 +11,12 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::catalog::{Catalog, CatalogError, Opened, SledCatalog, reconcile};
+use crate::catalog::{Catalog, CatalogError, Opened, SledCatalog, change_periodic, reconcile};
 use crate::config::{AppSettings, Settings};
-use crate::domain::ClipEntry;
+use crate::domain::{ClipEntry, StreamEntry};
 use crate::http::{Gate, HttpServer, Web, router, self_test};
 use crate::recorder::{Clipping, Recorders};
+use crate::schedule::beside;
 use crate::storage::{ClipStore, LocalStore};
 use crate::webhooks::{Deliveries, vod_ready};
 use crate::{housekeeping, metrics};
@@ -104,7 +105,9 @@ pub async fn serve(
     }
 
     let recorders = Recorders::start(settings.clone(), Arc::clone(&catalog), Arc::clone(&store));
-    let recorders = recorders.map_err(|error| ServeError::Broken(error.to_string()))?;
+    let recorders = recorders
+        .await
+        .map_err(|error| ServeError::Broken(error.to_string()))?;
     let server = Server {
         settings: settings.clone(),
         catalog: Arc::clone(&catalog),
@@ -139,8 +142,7 @@ pub async fn serve(
     drain(http, &recorders).await;
     last_post.send_replace(true);
     let _ = tokio::time::timeout(LAST_POST, deliveries).await;
-    let flushed = tokio::task::spawn_blocking(move || catalog.flush()).await;
-    if let Ok(Err(error)) = flushed {
+    if let Err(error) = catalog.flush().await {
         tracing::error!(%error, "cannot flush the catalog");
     }
     tracing::info!("stopped");
@@ -189,15 +191,13 @@ async fn agree(
     fresh: bool,
 ) -> Result<(), String> {
     let (catalog, store, settings) = (Arc::clone(catalog), Arc::clone(store), Arc::clone(app));
-    let agreed = tokio::task::spawn_blocking(move || {
-        let hooks = |entry: &ClipEntry| {
-            let stream = catalog.stream(&settings.name, &entry.stream_id);
-            let hook = vod_ready(&settings, stream.ok().flatten().as_ref(), entry);
-            hook.into_iter().collect()
+    let agreed = beside(move || async move {
+        let hooks = |entry: &ClipEntry, stream: Option<&StreamEntry>| {
+            vod_ready(&settings, stream, entry).into_iter().collect()
         };
         // One that is not there may be on a disk that is not there yet.
         std::fs::read_dir(&settings.streams_dir)?;
-        reconcile(&*catalog, &*store, &settings.paths(), fresh, &hooks)
+        reconcile(&*catalog, &*store, &settings.paths(), fresh, &hooks).await
     });
     let done = agreed.await.map_err(|error| error.to_string())?;
     let done = done.map_err(|error| error.to_string())?;
@@ -300,7 +300,8 @@ impl Server {
         if (old.enabled, old.interval) == (new.enabled, new.interval) {
             return;
         }
-        if let Err(error) = self.catalog.set_periodic(&new.name, None) {
+        let forgotten = change_periodic(&*self.catalog, &new.name, |_| None).await;
+        if let Err(error) = forgotten {
             tracing::error!(app = new.name, %error, "cannot forget what REST asked for");
         }
         if new.enabled {
@@ -353,8 +354,8 @@ impl Server {
             for app in apps {
                 let (catalog, store) = (Arc::clone(&self.catalog), Arc::clone(&self.store));
                 let settings = Arc::clone(&app);
-                let swept = tokio::task::spawn_blocking(move || {
-                    housekeeping::retain(&*catalog, &*store, &settings)
+                let swept = beside(move || async move {
+                    housekeeping::retain(&*catalog, &*store, &settings).await
                 });
                 match swept.await {
                     Ok(Ok(removed)) => metrics::clips_removed(&app.name, removed),

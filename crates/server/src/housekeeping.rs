@@ -2,29 +2,26 @@
 
 use std::time::Duration;
 
-use crate::catalog::{Catalog, CatalogError, ClipQuery, ReconcileError, bury_doomed};
+use crate::catalog::{Catalog, CatalogError, PAGE, ReconcileError, bury_doomed, known_keys};
 use crate::config::{AppSettings, Retention};
 use crate::domain::now_ms;
 use crate::storage::{AppPaths, ClipStore, FoundKind};
 
-/// Entries looked at together.
-const PAGE: usize = 500;
-
-/// Removes a clip, entry and file; false when there is no such entry.
+/// Removes a clip, entry and file; false when there is no such entry. The store blocks.
 ///
 /// # Errors
 /// When the catalog fails. A file that cannot be removed now is removed later.
-pub fn delete_clip(
+pub async fn delete_clip(
     catalog: &dyn Catalog,
     store: &dyn ClipStore,
     app: &AppPaths,
     clip_id: &str,
 ) -> Result<bool, CatalogError> {
-    let Some(entry) = catalog.delete_clip(&app.app, clip_id)? else {
+    let Some(entry) = catalog.delete_clip(&app.app, clip_id).await? else {
         return Ok(false);
     };
     match store.delete(app, &entry.key) {
-        Ok(_) => catalog.bury(&app.app, clip_id)?,
+        Ok(_) => catalog.bury(&app.app, clip_id).await?,
         Err(error) => {
             tracing::error!(app = app.app, key = entry.key, %error, "cannot remove a clip yet");
         }
@@ -42,16 +39,17 @@ pub struct Swept {
 }
 
 /// Removes the clip files that no entry points to. One that cannot be removed keeps none of the
-/// others.
+/// others. The store blocks.
 ///
 /// # Errors
 /// When the catalog or a folder cannot be read.
-pub fn remove_unlisted(
+pub async fn remove_unlisted(
     catalog: &dyn Catalog,
     store: &dyn ClipStore,
     app: &AppPaths,
 ) -> Result<Swept, ReconcileError> {
     let mut swept = Swept::default();
+    let known = known_keys(catalog, &app.app).await?;
     for found in store.list(app)? {
         if store.is_stray_record(app, &found) {
             if let Err(error) = store.delete_found(&found) {
@@ -60,11 +58,14 @@ pub fn remove_unlisted(
             }
             continue;
         }
+        if found.kind == FoundKind::Clip && known.get(&found.clip_id) == Some(&found.key) {
+            continue;
+        }
         // In this order: a clip that is no longer in the making has its entry by now.
         if found.kind != FoundKind::Clip || store.usage().in_making(&found.clip_id) {
             continue;
         }
-        let entry = catalog.clip(&app.app, &found.clip_id)?;
+        let entry = catalog.clip(&app.app, &found.clip_id).await?;
         if entry.is_some_and(|entry| entry.key == found.key) {
             continue;
         }
@@ -92,34 +93,28 @@ pub fn remove_unlisted(
 }
 
 /// Removes the oldest clips as far as the settings want it, but none that is being read. Says how
-/// many.
+/// many. The store blocks.
 ///
 /// # Errors
 /// When the catalog fails.
-pub fn retain(
+pub async fn retain(
     catalog: &dyn Catalog,
     store: &dyn ClipStore,
     app: &AppSettings,
 ) -> Result<u64, CatalogError> {
     let Retention { max_age, max_bytes } = app.retention;
     let paths = app.paths();
-    bury_doomed(catalog, store, &paths)?;
+    bury_doomed(catalog, store, &paths).await?;
     if max_age.is_none() && max_bytes.is_none() {
         return Ok(0);
     }
     let mut clips = Vec::new();
+    let mut last = 0;
     loop {
-        let query = ClipQuery {
-            offset: clips.len(),
-            size: PAGE,
-            ..ClipQuery::default()
-        };
-        let page = catalog.clips(&app.name, &query)?;
-        let last = page.len() < PAGE;
-        clips.extend(page);
-        if last {
-            break;
-        }
+        let page = catalog.clips_after(&app.name, last, PAGE).await?;
+        let Some((place, _)) = page.last() else { break };
+        last = *place;
+        clips.extend(page.into_iter().map(|(_, clip)| clip));
     }
     let oldest_kept = max_age.map(|age| now_ms().saturating_sub(millis(age)));
     let mut total: u64 = clips.iter().map(|clip| clip.bytes).sum();
@@ -137,7 +132,7 @@ pub fn retain(
         if store.usage().in_use(&paths, &clip.key) {
             continue;
         }
-        if delete_clip(catalog, store, &paths, &clip.id)? {
+        if delete_clip(catalog, store, &paths, &clip.id).await? {
             removed += 1;
             total = total.saturating_sub(clip.bytes);
             tracing::info!(

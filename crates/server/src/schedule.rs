@@ -25,6 +25,9 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use tokio::runtime::Handle;
+use tokio::task::JoinError;
+
 /// Clips that become complete at the same instant are cut over at most this much time.
 const LONGEST_SPREAD: Duration = Duration::from_secs(1);
 
@@ -34,6 +37,17 @@ const FINISHING: usize = 8;
 /// Threads for each worker: whoever looks after a segment waits for the disk too, when it is linked,
 /// and when a stream's entry is made.
 const WAITING: usize = 4;
+
+/// Does work that blocks and awaits in turns, beside the threads of the runtime.
+///
+/// # Errors
+/// When the runtime ends, or the work panics.
+pub async fn beside<F: Future<Output: Send + 'static>>(
+    work: impl FnOnce() -> F + Send + 'static,
+) -> Result<F::Output, JoinError> {
+    let runtime = Handle::current();
+    tokio::task::spawn_blocking(move || runtime.block_on(work())).await
+}
 
 /// What kind of work it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

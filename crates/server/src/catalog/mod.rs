@@ -3,12 +3,13 @@
 //! The catalog is an index. The files are the truth: beside each clip lies the record that makes its
 //! entry, so that a catalog that is lost can be made again ([`rebuild`]).
 
-mod broadcasts;
+mod changes;
 #[cfg(test)]
-mod conformance;
+pub(crate) mod conformance;
 mod rebuild;
 mod sled;
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,8 +21,8 @@ use crate::domain::{ClipEntry, Delivery, StreamEntry};
 use crate::storage::ClipRecord;
 pub use clipmill::live::{Boundary, TakenSegment};
 
-pub use self::broadcasts::{announce, change_stream};
-pub(crate) use self::rebuild::bury_doomed;
+pub use self::changes::{announce, change_periodic, change_stream};
+pub(crate) use self::rebuild::{PAGE, bury_doomed, known_keys};
 pub use self::rebuild::{Rebuilt, ReconcileError, Reconciled, rebuild, reconcile};
 #[cfg(feature = "fuzzing")]
 pub(crate) use self::sled::is_readable;
@@ -105,6 +106,9 @@ pub struct ClipQuery {
     pub search: Option<String>,
 }
 
+/// An entry with its place in the order of creation: a later one has the greater.
+pub type Placed = (u64, ClipEntry);
+
 /// A webhook with its place in the queue: a later one has the greater.
 pub type Ticket = (u64, Delivery);
 
@@ -124,39 +128,97 @@ impl PeriodicState {
     }
 }
 
-/// The catalog. Everything blocks; what a call has changed is on the disk when it returns.
+/// What became of a clip that was to be committed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Committed {
+    /// It is known from now on.
+    Now,
+    /// It was known already, or has been removed since: the same command came before.
+    Before,
+    /// Its boundary does not move the stream forward: nothing is changed. This is the ordinal of the one
+    /// that is known.
+    Behind(u64),
+}
+
+/// What became of a boundary that was to be moved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moved {
+    /// It is known from now on.
+    Now,
+    /// The one that is known has this ordinal, which is greater: nothing is changed.
+    Behind(u64),
+}
+
+/// A webhook that one worker delivers and no other, as long as its lease lasts.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Claimed {
+    /// Its place in the queue.
+    pub place: u64,
+    /// Tells this claim from all others.
+    pub claim: u64,
+    /// The webhook.
+    pub delivery: Delivery,
+}
+
+/// What became of a claim.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Claim {
+    /// The webhook is the caller's.
+    Yours(Claimed),
+    /// Somebody else delivers it just now.
+    Taken,
+    /// Somebody else has tried since: it is this now.
+    Changed(Delivery),
+    /// It is in the queue no more.
+    Gone,
+}
+
+/// What a catalog gives, once it is awaited: nothing is done before. It borrows nothing but the catalog.
+pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>;
+
+/// The catalog: commands, and what is asked. What a command has changed lasts when it returns, whole or
+/// not at all, also where whoever gave it is gone by then.
+///
+/// Several may use it at the same time, on several machines. So a command names what it changes, or what
+/// must still be there; one that comes twice, as when its answer got lost, is harmless. Nothing of it
+/// depends on the clocks of those who use it.
 pub trait Catalog: Send + Sync {
     /// A clip that is whole on the disk becomes known: its entry, the boundary that it moved and
-    /// the webhooks that tell of it, all of them or none.
+    /// the webhooks that tell of it, all of them or none. A boundary has to be later than the one that is
+    /// known.
     fn commit_clip(
         &self,
         app: &str,
         clip: &ClipEntry,
-        boundary: Option<(&str, &Boundary)>,
+        boundary: Option<&Boundary>,
         hooks: &[Delivery],
-    ) -> Result<()>;
+    ) -> Answer<'_, Committed>;
 
     /// An entry.
-    fn clip(&self, app: &str, clip_id: &str) -> Result<Option<ClipEntry>>;
+    fn clip(&self, app: &str, clip_id: &str) -> Answer<'_, Option<ClipEntry>>;
     /// Some entries.
-    fn clips(&self, app: &str, query: &ClipQuery) -> Result<Vec<ClipEntry>>;
+    fn clips(&self, app: &str, query: &ClipQuery) -> Answer<'_, Vec<ClipEntry>>;
+    /// All entries, page by page in the order in which they were committed: those whose place is greater than
+    /// `after`, at most `limit` of them. One that is committed later has a greater place than all that were
+    /// listed before.
+    fn clips_after(&self, app: &str, after: u64, limit: usize) -> Answer<'_, Vec<Placed>>;
     /// How many entries match.
-    fn count_clips(&self, app: &str, search: Option<&str>) -> Result<u64>;
+    fn count_clips(&self, app: &str, search: Option<&str>) -> Answer<'_, u64>;
     /// Removes an entry; gives what it was. Its file is doomed from then on: whatever happens, it
     /// is removed sooner or later.
-    fn delete_clip(&self, app: &str, clip_id: &str) -> Result<Option<ClipEntry>>;
+    fn delete_clip(&self, app: &str, clip_id: &str) -> Answer<'_, Option<ClipEntry>>;
     /// The entries that were removed and whose files may still be there.
-    fn doomed(&self, app: &str) -> Result<Vec<ClipEntry>>;
+    fn doomed(&self, app: &str) -> Answer<'_, Vec<ClipEntry>>;
     /// The file of a removed entry is gone.
-    fn bury(&self, app: &str, clip_id: &str) -> Result<()>;
+    fn bury(&self, app: &str, clip_id: &str) -> Answer<'_, ()>;
     /// Makes entries of clips that were found, in this order, unless they have one. A boundary
     /// counts only where it is later than the one that is known.
-    fn import(&self, clips: &[ClipRecord]) -> Result<()>;
+    fn import(&self, clips: &[ClipRecord]) -> Answer<'_, ()>;
     /// Forgets all entries of an application, and nothing else.
-    fn clear_clips(&self, app: &str) -> Result<()>;
+    fn clear_clips(&self, app: &str) -> Answer<'_, ()>;
 
     /// A broadcast.
-    fn stream(&self, app: &str, stream_id: &str) -> Result<Option<StreamEntry>>;
+    fn stream(&self, app: &str, stream_id: &str) -> Answer<'_, Option<StreamEntry>>;
     /// Puts a broadcast where `known` is what there is under its id (`None`: nothing), and queues the
     /// webhook that tells of it: both of them or neither. Gives false, and changes nothing, where
     /// there is something else by now. See [`change_stream`] and [`announce`].
@@ -166,48 +228,57 @@ pub trait Catalog: Send + Sync {
         known: Option<&StreamEntry>,
         new: &StreamEntry,
         hook: Option<&Delivery>,
-    ) -> Result<bool>;
+    ) -> Answer<'_, bool>;
     /// Some broadcasts, in the order of their ids.
-    fn streams(&self, app: &str, offset: usize, size: usize) -> Result<Vec<StreamEntry>>;
+    fn streams(&self, app: &str, offset: usize, size: usize) -> Answer<'_, Vec<StreamEntry>>;
     /// How many broadcasts there are.
-    fn count_streams(&self, app: &str) -> Result<u64>;
+    fn count_streams(&self, app: &str) -> Answer<'_, u64>;
     /// Removes a broadcast; false when there is none.
-    fn delete_stream(&self, app: &str, stream_id: &str) -> Result<bool>;
+    fn delete_stream(&self, app: &str, stream_id: &str) -> Answer<'_, bool>;
 
     /// Where a stream's last periodic clip ended.
-    fn boundary(&self, app: &str, stream_id: &str) -> Result<Option<Boundary>>;
-    /// Sets that, where no clip does.
-    fn set_boundary(&self, app: &str, stream_id: &str, boundary: Option<&Boundary>) -> Result<()>;
-    /// The recordings of a stream that have not come to their ends.
-    fn recordings(&self, app: &str, stream_id: &str) -> Result<Vec<OpenRecording>>;
-    /// Sets that.
-    fn set_recordings(
+    fn boundary(&self, app: &str, stream_id: &str) -> Answer<'_, Option<Boundary>>;
+    /// Moves that where no clip does, within the same ordinal or forward, never back.
+    fn move_boundary(&self, app: &str, stream_id: &str, to: &Boundary) -> Answer<'_, Moved>;
+    /// The recordings of a stream that have not come to their ends, in the order of their beginnings.
+    fn recordings(&self, app: &str, stream_id: &str) -> Answer<'_, Vec<OpenRecording>>;
+    /// A recording begins, unless one of the same id runs.
+    fn begin_recording(
         &self,
         app: &str,
         stream_id: &str,
-        recordings: &[OpenRecording],
-    ) -> Result<()>;
+        recording: &OpenRecording,
+    ) -> Answer<'_, ()>;
+    /// A recording is a clip, or nothing came of it.
+    fn finish_recording(&self, app: &str, stream_id: &str, vod_id: &str) -> Answer<'_, ()>;
     /// What REST asked of periodic recording.
-    fn periodic(&self, app: &str) -> Result<Option<PeriodicState>>;
-    /// Sets that.
-    fn set_periodic(&self, app: &str, state: Option<&PeriodicState>) -> Result<()>;
+    fn periodic(&self, app: &str) -> Answer<'_, Option<PeriodicState>>;
+    /// Replaces that where it is still `known`. Gives false, and changes nothing, where it is something
+    /// else by now.
+    fn replace_periodic(
+        &self,
+        app: &str,
+        known: Option<&PeriodicState>,
+        new: Option<&PeriodicState>,
+    ) -> Answer<'_, bool>;
 
-    /// Adds webhooks to the queue.
-    fn enqueue(&self, hooks: &[Delivery]) -> Result<()>;
-    /// Queued webhooks whose place is greater than `after`, at most `limit` of them.
-    fn deliveries_after(&self, after: u64, limit: usize) -> Result<Vec<Ticket>>;
-    /// A queued webhook.
-    fn delivery(&self, place: u64) -> Result<Option<Delivery>>;
-    /// Keeps a webhook for another try.
-    fn retry_delivery(&self, place: u64, hook: &Delivery) -> Result<()>;
-    /// Forgets a webhook that was delivered.
-    fn finish_delivery(&self, place: u64) -> Result<()>;
-    /// Lists a webhook as failed.
-    fn fail_delivery(&self, place: u64, hook: &Delivery) -> Result<()>;
+    /// Queued webhooks whose place is greater than `after`, at most `limit` of them, by their places. One
+    /// that is queued later has a greater place than all that were listed before.
+    fn deliveries_after(&self, after: u64, limit: usize) -> Answer<'_, Vec<Ticket>>;
+    /// Claims a webhook for as long as `lease`, by the clock of the store, if it has been tried `attempts`
+    /// times and nobody has it.
+    fn claim_delivery(&self, place: u64, attempts: u32, lease: Duration) -> Answer<'_, Claim>;
+    /// Keeps a webhook for another try, as it is now, and gives the claim back. Gives false, and changes
+    /// nothing, where somebody else has claimed it since, or it is gone.
+    fn retry_delivery(&self, tried: &Claimed) -> Answer<'_, bool>;
+    /// Forgets a webhook that was delivered, by whomever.
+    fn finish_delivery(&self, place: u64) -> Answer<'_, ()>;
+    /// Lists a webhook as failed; false as for [`retry_delivery`](Self::retry_delivery).
+    fn fail_delivery(&self, tried: &Claimed) -> Answer<'_, bool>;
     /// The webhooks that were given up, the latest last.
-    fn failed_deliveries(&self) -> Result<Vec<Delivery>>;
+    fn failed_deliveries(&self) -> Answer<'_, Vec<Delivery>>;
     /// Brings to the disk what was not worth a wait when it was changed.
-    fn flush(&self) -> Result<()>;
+    fn flush(&self) -> Answer<'_, ()>;
     /// Is notified when webhooks were added.
     fn deliveries_added(&self) -> Arc<Notify>;
 }

@@ -1,14 +1,18 @@
 //! Making the catalog agree with the files.
 
+use std::collections::HashMap;
 use std::io;
 
-use super::{Catalog, CatalogError};
-use crate::domain::{ClipEntry, Delivery};
+use super::{Catalog, CatalogError, Committed};
+use crate::domain::{ClipEntry, Delivery, StreamEntry};
 use crate::storage::{AppPaths, ClipRecord, ClipStore, FoundClip, FoundKind};
 
 /// A crash leaves no more clips without an entry than were being made; where there are more, the
 /// catalog has lost them, and their webhooks were delivered long ago.
 const IN_FLIGHT: usize = 64;
+
+/// Entries looked at together.
+pub(crate) const PAGE: usize = 500;
 
 /// What was done to make the catalog and the files agree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -46,21 +50,22 @@ pub enum ReconcileError {
 /// that `hooks` makes) that they had not got yet; those that were removed go; what was never
 /// finished goes too. `fresh` says that the catalog knew nothing: then no webhook is queued.
 ///
-/// Clips that `store` is making are left alone.
+/// Clips that `store` is making are left alone. The store blocks.
 ///
 /// # Errors
 /// When the catalog or a folder cannot be read.
-pub fn reconcile(
+pub async fn reconcile(
     catalog: &dyn Catalog,
     store: &dyn ClipStore,
     app: &AppPaths,
     fresh: bool,
-    hooks: &dyn Fn(&ClipEntry) -> Vec<Delivery>,
+    hooks: &dyn Fn(&ClipEntry, Option<&StreamEntry>) -> Vec<Delivery>,
 ) -> Result<Reconciled, ReconcileError> {
     let mut done = Reconciled {
-        buried: bury_doomed(catalog, store, app)?,
+        buried: bury_doomed(catalog, store, app).await?,
         ..Reconciled::default()
     };
+    let known = known_keys(catalog, &app.app).await?;
     let mut orphans = Vec::new();
     for found in store.list(app)? {
         if store.usage().in_making(&found.clip_id) {
@@ -74,47 +79,48 @@ pub fn reconcile(
                 done.unfinished += usize::from(store.delete_found(&found)?);
             }
             FoundKind::Record => {}
-            FoundKind::Clip if catalog.clip(&app.app, &found.clip_id)?.is_none() => {
-                orphans.extend(record_of(store, app, &found)?);
+            FoundKind::Clip if known.contains_key(&found.clip_id) => {}
+            FoundKind::Clip => {
+                if catalog.clip(&app.app, &found.clip_id).await?.is_none() {
+                    orphans.extend(record_of(store, app, &found)?);
+                }
             }
-            FoundKind::Clip => {}
         }
     }
     // What could not be removed is not to come back.
-    let doomed = catalog.doomed(&app.app)?;
+    let doomed = catalog.doomed(&app.app).await?;
     orphans.retain(|orphan| doomed.iter().all(|entry| entry.id != orphan.entry.id));
     orphans.sort_by_key(order);
     done.adopted = orphans.len();
     if fresh || orphans.len() > IN_FLIGHT {
-        catalog.import(&orphans)?;
+        catalog.import(&orphans).await?;
         return Ok(done);
     }
     for ClipRecord {
         entry, boundary, ..
     } in &orphans
     {
-        let known = catalog.boundary(&app.app, &entry.stream_id)?;
-        let boundary = boundary.as_ref().filter(|boundary| {
-            known
-                .as_ref()
-                .is_none_or(|known| known.ordinal < boundary.ordinal)
-        });
-        let moved = boundary.map(|boundary| (entry.stream_id.as_str(), boundary));
-        catalog.commit_clip(&app.app, entry, moved, &hooks(entry))?;
+        let stream = catalog.stream(&app.app, &entry.stream_id).await?;
+        let hooks = hooks(entry, stream.as_ref());
+        let commit = |boundary| catalog.commit_clip(&app.app, entry, boundary, &hooks);
+        // A later clip may have got its entry.
+        if let Committed::Behind(_) = commit(boundary.as_ref()).await? {
+            commit(None).await?;
+        }
     }
     Ok(done)
 }
 
-/// Makes all entries of an application anew, from the files alone.
+/// Makes all entries of an application anew, from the files alone. The store blocks.
 ///
 /// # Errors
 /// When the catalog or a folder cannot be read.
-pub fn rebuild(
+pub async fn rebuild(
     catalog: &dyn Catalog,
     store: &dyn ClipStore,
     app: &AppPaths,
 ) -> Result<Rebuilt, ReconcileError> {
-    bury_doomed(catalog, store, app)?;
+    bury_doomed(catalog, store, app).await?;
     let mut clips = Vec::new();
     let mut unknown = 0;
     for found in store.list(app)? {
@@ -130,25 +136,42 @@ pub fn rebuild(
         }
     }
     clips.sort_by_key(order);
-    catalog.clear_clips(&app.app)?;
-    catalog.import(&clips)?;
+    catalog.clear_clips(&app.app).await?;
+    catalog.import(&clips).await?;
     Ok(Rebuilt {
         clips: clips.len(),
         unknown,
     })
 }
 
+/// The keys of all clips that have an entry, by their ids.
+pub(crate) async fn known_keys(
+    catalog: &dyn Catalog,
+    app: &str,
+) -> Result<HashMap<String, String>, CatalogError> {
+    let mut known = HashMap::new();
+    let mut last = 0;
+    loop {
+        let page = catalog.clips_after(app, last, PAGE).await?;
+        let Some((place, _)) = page.last() else {
+            return Ok(known);
+        };
+        last = *place;
+        known.extend(page.into_iter().map(|(_, clip)| (clip.id, clip.key)));
+    }
+}
+
 /// Removes the files of removed entries. Says how many were still there.
-pub(crate) fn bury_doomed(
+pub(crate) async fn bury_doomed(
     catalog: &dyn Catalog,
     store: &dyn ClipStore,
     app: &AppPaths,
 ) -> Result<usize, CatalogError> {
     let mut buried = 0;
-    for entry in catalog.doomed(&app.app)? {
+    for entry in catalog.doomed(&app.app).await? {
         match store.delete(app, &entry.key) {
             Ok(was_there) => {
-                catalog.bury(&app.app, &entry.id)?;
+                catalog.bury(&app.app, &entry.id).await?;
                 buried += usize::from(was_there);
             }
             Err(error) => {

@@ -6,7 +6,7 @@ use crate::catalog::SledCatalog;
 use crate::domain::ClipEntry;
 use crate::storage::LocalStore;
 
-fn clip(catalog: &dyn Catalog, folder: &Path, number: i64, age_ms: i64) -> ClipEntry {
+async fn clip(catalog: &dyn Catalog, folder: &Path, number: i64, age_ms: i64) -> ClipEntry {
     let clip_id = format!("{number:024}");
     let entry = ClipEntry {
         file_name: format!("{clip_id}.mp4"),
@@ -17,25 +17,29 @@ fn clip(catalog: &dyn Catalog, folder: &Path, number: i64, age_ms: i64) -> ClipE
         ..ClipEntry::default()
     };
     fs::write(folder.join(&entry.file_name), [0; 10]).unwrap();
-    catalog.commit_clip("live", &entry, None, &[]).unwrap();
+    catalog
+        .commit_clip("live", &entry, None, &[])
+        .await
+        .unwrap();
     entry
 }
 
-#[test]
-fn the_oldest_go_first_and_none_that_is_read() {
+#[tokio::test]
+async fn the_oldest_go_first_and_none_that_is_read() {
     let data = tempfile::tempdir().unwrap();
     let streams = tempfile::tempdir().unwrap();
     let catalog = SledCatalog::open(data.path()).unwrap().catalog;
     let store = LocalStore::default();
-    let clips: Vec<_> = (0..5)
-        .map(|n| clip(&catalog, streams.path(), n, 10_000 - n * 1000))
-        .collect();
+    let mut clips = Vec::new();
+    for n in 0..5 {
+        clips.push(clip(&catalog, streams.path(), n, 10_000 - n * 1000).await);
+    }
     let mut app = AppSettings::new("live", streams.path());
-    assert_eq!(retain(&catalog, &store, &app).unwrap(), 0);
+    assert_eq!(retain(&catalog, &store, &app).await.unwrap(), 0);
 
     app.retention.max_bytes = Some(30);
     let lease = store.usage().lease(&app.paths(), &clips[0].key);
-    assert_eq!(retain(&catalog, &store, &app).unwrap(), 2);
+    assert_eq!(retain(&catalog, &store, &app).await.unwrap(), 2);
     let left = |n: usize| streams.path().join(&clips[n].file_name).exists();
     assert_eq!([0, 1, 2, 3, 4].map(left), [true, false, false, true, true]);
     drop(lease);
@@ -43,21 +47,21 @@ fn the_oldest_go_first_and_none_that_is_read() {
         max_age: Some(Duration::from_millis(6500)),
         max_bytes: None,
     };
-    assert_eq!(retain(&catalog, &store, &app).unwrap(), 2);
+    assert_eq!(retain(&catalog, &store, &app).await.unwrap(), 2);
     assert_eq!(
         [0, 1, 2, 3, 4].map(left),
         [false, false, false, false, true]
     );
-    assert_eq!(catalog.count_clips("live", None).unwrap(), 1);
-    assert!(catalog.doomed("live").unwrap().is_empty());
+    assert_eq!(catalog.count_clips("live", None).await.unwrap(), 1);
+    assert!(catalog.doomed("live").await.unwrap().is_empty());
 }
 
-#[test]
-fn only_clips_that_nothing_points_to_are_cleaned_up() {
+#[tokio::test]
+async fn only_clips_that_nothing_points_to_are_cleaned_up() {
     let data = tempfile::tempdir().unwrap();
     let streams = tempfile::tempdir().unwrap();
     let catalog = SledCatalog::open(data.path()).unwrap().catalog;
-    let known = clip(&catalog, streams.path(), 1, 0);
+    let known = clip(&catalog, streams.path(), 1, 0).await;
     let sub = streams.path().join("sub");
     fs::create_dir(&sub).unwrap();
     let stray = format!("{}.mp4", "s".repeat(24));
@@ -72,13 +76,27 @@ fn only_clips_that_nothing_points_to_are_cleaned_up() {
         removed,
         failed: Vec::new(),
     };
-    assert_eq!(remove_unlisted(&catalog, &store, &app).unwrap(), swept(2));
-    assert_eq!(remove_unlisted(&catalog, &store, &app).unwrap(), swept(0));
+    assert_eq!(
+        remove_unlisted(&catalog, &store, &app).await.unwrap(),
+        swept(2)
+    );
+    assert_eq!(
+        remove_unlisted(&catalog, &store, &app).await.unwrap(),
+        swept(0)
+    );
     assert!(streams.path().join(&known.file_name).exists());
     for name in [&part, "recording.mp4", "cam.m3u8"] {
         assert!(streams.path().join(name).exists() && sub.join(name).exists());
     }
-    assert!(delete_clip(&catalog, &store, &app, &known.id).unwrap());
+    assert!(
+        delete_clip(&catalog, &store, &app, &known.id)
+            .await
+            .unwrap()
+    );
     assert!(!streams.path().join(&known.file_name).exists());
-    assert!(!delete_clip(&catalog, &store, &app, &known.id).unwrap());
+    assert!(
+        !delete_clip(&catalog, &store, &app, &known.id)
+            .await
+            .unwrap()
+    );
 }

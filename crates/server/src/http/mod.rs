@@ -35,7 +35,7 @@ use utoipa_axum::routes;
 use self::answer::{Fault, refusal};
 pub use self::auth::self_test;
 pub use self::server::{Gate, HttpServer};
-use crate::catalog::{Catalog, CatalogError};
+use crate::catalog::Catalog;
 use crate::config::Settings;
 use crate::metrics;
 use crate::recorder::Clipping;
@@ -54,22 +54,24 @@ pub struct Web {
     pub clipping: Arc<dyn Clipping>,
 }
 
-impl Web {
-    /// Has the catalog do something, beside the threads that serve connections.
-    async fn catalog<T: Send + 'static>(
-        &self,
-        job: impl FnOnce(&dyn Catalog) -> Result<T, CatalogError> + Send + 'static,
-    ) -> Result<T, Fault> {
-        let catalog = Arc::clone(&self.catalog);
-        blocking(move || job(&*catalog)).await
-    }
-}
-
 /// Does something that blocks.
 async fn blocking<T: Send + 'static, E: Into<Fault> + Send + 'static>(
     job: impl FnOnce() -> Result<T, E> + Send + 'static,
 ) -> Result<T, Fault> {
     match tokio::task::spawn_blocking(job).await {
+        Ok(done) => done.map_err(Into::into),
+        Err(error) => Err(Fault::internal(error)),
+    }
+}
+
+/// Does something that blocks on the clip store and awaits the catalog.
+async fn beside<T: Send + 'static, E: Into<Fault> + Send + 'static, F>(
+    job: impl FnOnce() -> F + Send + 'static,
+) -> Result<T, Fault>
+where
+    F: Future<Output = Result<T, E>>,
+{
+    match crate::schedule::beside(job).await {
         Ok(done) => done.map_err(Into::into),
         Err(error) => Err(Fault::internal(error)),
     }

@@ -9,8 +9,9 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa::openapi::OpenApi as Description;
 
+use super::Shared;
 use super::answer::Json;
-use super::{Shared, Web};
+use crate::config::Settings;
 
 /// Whether the server can do its work.
 #[derive(Debug, Serialize, ToSchema)]
@@ -34,8 +35,13 @@ pub(super) async fn healthz() -> &'static str {
     responses((status = 200, body = Readiness), (status = 503, body = Readiness))
 )]
 pub(super) async fn readyz(State(web): Shared) -> Response {
-    let looked = tokio::task::spawn_blocking(move || reasons(&web)).await;
-    let reasons = looked.unwrap_or_else(|error| vec![error.to_string()]);
+    let settings = Arc::clone(&web.settings.borrow());
+    let looked = tokio::task::spawn_blocking(move || unreadable(&settings)).await;
+    let mut reasons = looked.unwrap_or_else(|error| vec![error.to_string()]);
+    if let Err(error) = web.catalog.deliveries_after(u64::MAX, 1).await {
+        reasons.push(error.to_string());
+    }
+    reasons.extend(web.clipping.status().trouble);
     let ready = reasons.is_empty();
     let status = if ready {
         StatusCode::OK
@@ -45,8 +51,8 @@ pub(super) async fn readyz(State(web): Shared) -> Response {
     (status, Json(Readiness { ready, reasons })).into_response()
 }
 
-fn reasons(web: &Web) -> Vec<String> {
-    let settings = Arc::clone(&web.settings.borrow());
+/// The folders that cannot be read.
+fn unreadable(settings: &Settings) -> Vec<String> {
     let mut reasons = Vec::new();
     for app in &settings.apps {
         let folders = [Some(&app.streams_dir), app.clips_dir.as_ref()];
@@ -60,10 +66,6 @@ fn reasons(web: &Web) -> Vec<String> {
             }
         }
     }
-    if let Err(error) = web.catalog.deliveries_after(u64::MAX, 1) {
-        reasons.push(error.to_string());
-    }
-    reasons.extend(web.clipping.status().trouble);
     reasons
 }
 

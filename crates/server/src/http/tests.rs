@@ -222,7 +222,7 @@ impl Site {
         (answer.status, answer.json())
     }
 
-    fn clip(&self, number: u32, stream: &str, description: &str) -> ClipEntry {
+    async fn clip(&self, number: u32, stream: &str, description: &str) -> ClipEntry {
         let stream = StreamEntry {
             id: stream.into(),
             description: Some(description.into()),
@@ -231,7 +231,10 @@ impl Site {
         let mut entry = ClipEntry::of_stream(&format!("{number:024}"), &stream, None, None);
         entry.created_ms = 10_000 - i64::from(number);
         fs::write(self.streams.path().join(&entry.file_name), b"0123456789").unwrap();
-        self.catalog.commit_clip("live", &entry, None, &[]).unwrap();
+        self.catalog
+            .commit_clip("live", &entry, None, &[])
+            .await
+            .unwrap();
         entry
     }
 }
@@ -247,7 +250,7 @@ fn no(message: &str) -> Value {
 #[tokio::test]
 async fn rest_wants_a_token_and_playback_does_not() {
     let site = Site::with(|app| app.jwt_secret = Some("your-256-bit-secret".into()));
-    site.clip(1, "cam", "");
+    site.clip(1, "cam", "").await;
     let token = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.\
                  eyJzdWIiOiIxMjM0NTY3ODkwIiwibmFtZSI6IkpvaG4gRG9lIiwiaWF0IjoxNTE2MjM5MDIyfQ.\
                  SflKxwRJSMeKKF2QT4fwpMeJf36POk6yJV_adQssw5c";
@@ -432,7 +435,7 @@ fn served_by(router: &Router) -> BTreeSet<String> {
 #[tokio::test]
 async fn a_slash_at_the_end_of_a_rest_call_changes_nothing() {
     let site = Site::new();
-    site.clip(1, "cam", "");
+    site.clip(1, "cam", "").await;
     let (code, made) = site.call("POST", "mp4/cam/?returnFile=false").await;
     assert_eq!((code, &made["success"]), (200, &json!(true)));
     let count = site.get("/live/rest/v2/vods/count/").await;

@@ -63,14 +63,12 @@ impl News {
     }
 
     /// Tells it. What cannot be told now is told later.
-    pub(crate) fn tell(&mut self, stream: &str, shared: &Shared, app: &App) {
+    pub(crate) async fn tell(&mut self, stream: &str, shared: &Shared, app: &App) {
         let whom = format!("{}/{stream}", app.name());
         let mut told = Ok(());
         if let Some(entry) = &self.to_know {
-            told = shared
-                .catalog
-                .replace_stream(app.name(), None, entry, None)
-                .map(drop);
+            let added = shared.catalog.replace_stream(app.name(), None, entry, None);
+            told = added.await.map(drop);
             if told.is_ok() {
                 self.to_know = None;
             }
@@ -78,9 +76,9 @@ impl News {
         while let (Ok(()), Some(news)) = (&told, self.to_tell.front()) {
             told = match news {
                 Event::Begun(sub_folder) => {
-                    announce_begin(stream, sub_folder.as_deref(), shared, app)
+                    announce_begin(stream, sub_folder.as_deref(), shared, app).await
                 }
-                Event::Ended => announce_end(stream, shared, app),
+                Event::Ended => announce_end(stream, shared, app).await,
             };
             if told.is_ok() {
                 self.to_tell.pop_front();
@@ -94,7 +92,7 @@ impl News {
     }
 }
 
-fn announce_begin(
+async fn announce_begin(
     stream: &str,
     sub_folder: Option<&str>,
     shared: &Shared,
@@ -116,10 +114,10 @@ fn announce_begin(
         let hook = webhooks::stream_started(&settings, &entry);
         Some((entry, hook))
     };
-    announce(&*shared.catalog, app.name(), stream, go_live)
+    announce(&*shared.catalog, app.name(), stream, go_live).await
 }
 
-fn announce_end(stream: &str, shared: &Shared, app: &App) -> crate::catalog::Result<()> {
+async fn announce_end(stream: &str, shared: &Shared, app: &App) -> crate::catalog::Result<()> {
     let settings = app.settings();
     let finish = |known: Option<StreamEntry>| {
         let mut entry = known?;
@@ -127,5 +125,5 @@ fn announce_end(stream: &str, shared: &Shared, app: &App) -> crate::catalog::Res
         let hook = webhooks::stream_ended(&settings, &entry);
         Some((entry, hook))
     };
-    announce(&*shared.catalog, app.name(), stream, finish)
+    announce(&*shared.catalog, app.name(), stream, finish).await
 }

@@ -337,7 +337,7 @@ impl App {
         const PAGE: usize = 500;
         let mut left = shared.spool.streams(&self.name);
         let mut offset = 0;
-        while let Ok(page) = shared.catalog.streams(&self.name, offset, PAGE) {
+        while let Ok(page) = shared.wait(shared.catalog.streams(&self.name, offset, PAGE)) {
             let live = page
                 .iter()
                 .filter(|entry| entry.status == crate::domain::StreamStatus::Live);

@@ -126,7 +126,7 @@ impl Asked {
 
     /// Finds the media of the window, and chooses the samples.
     pub(crate) fn plan(&self, shared: &Shared, app: &App) -> Result<Planned, OnDemandError> {
-        let known = shared.catalog.stream(app.name(), &self.stream);
+        let known = shared.wait(shared.catalog.stream(app.name(), &self.stream));
         let known = known.map_err(|error| OnDemandError::Failed(error.to_string()))?;
         let stream_entry = match known {
             Some(entry) => entry,
@@ -137,8 +137,8 @@ impl Asked {
             },
             None => return Err(OnDemandError::NoBroadcast(self.stream.clone())),
         };
-        self.wait_for_late_segments(app);
-        let boundary = shared.catalog.boundary(app.name(), &self.stream);
+        self.wait_for_late_segments(shared, app);
+        let boundary = shared.wait(shared.catalog.boundary(app.name(), &self.stream));
         let boundary = boundary.map_err(|error| OnDemandError::Failed(error.to_string()))?;
         let found = self.find(boundary.as_ref(), shared, app);
         let found = found.map_err(|error| self.explained(error, app))?;
@@ -195,7 +195,7 @@ impl Asked {
 
     /// Waits until the segments are taken in that are listed already, if the window reaches behind
     /// what is recorded.
-    fn wait_for_late_segments(&self, app: &App) {
+    fn wait_for_late_segments(&self, shared: &Shared, app: &App) {
         let ClipWindow::Range { to_ms, .. } = self.window else {
             return;
         };
@@ -209,7 +209,7 @@ impl Asked {
             !shown.is_waiting || reached
         });
         let waited = async { tokio::time::timeout(patience, taken_in).await.is_ok() };
-        tokio::runtime::Handle::current().block_on(waited);
+        shared.wait(waited);
     }
 
     fn find(

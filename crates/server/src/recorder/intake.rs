@@ -372,7 +372,7 @@ impl Intake {
         let before = self.dated.take().map(LastDated::of_before);
         feed.dated = before.filter(|_| matches!(begins, Begins::Behind));
         self.pass(&serving.path, listed.get(..from).unwrap_or_default(), place);
-        let known = place.shared.catalog.stream(app, stream);
+        let known = place.shared.wait(place.shared.catalog.stream(app, stream));
         let recorded =
             known.is_ok_and(|known| known.is_some_and(|known| known.recorded == Some(true)));
         (place.tell)(Came::Began(Box::new(Begun {

@@ -11,7 +11,7 @@ use metrics::{counter, histogram};
 use super::app::App;
 use super::growing::{Growing, Grown};
 use super::shared::{MakeError, Shared};
-use crate::catalog::Boundary;
+use crate::catalog::{Boundary, Committed};
 use crate::domain::{ClipEntry, Gap, StreamEntry, clip_id, now_ms};
 use crate::metrics::{
     CLIP_BYTES, CLIP_DURATION, CLIP_LATENESS, CLIP_SECONDS, CLIPS_AHEAD, CLIPS_ANEW, CLIPS_FAILED,
@@ -125,7 +125,7 @@ fn make_one(
         growing,
         ..
     } = recipe;
-    let known = shared.catalog.stream(app.name(), stream)?;
+    let known = shared.wait(shared.catalog.stream(app.name(), stream))?;
     let stream_entry = known.unwrap_or_else(|| StreamEntry {
         id: stream.to_owned(),
         ..StreamEntry::default()
@@ -188,11 +188,15 @@ fn make_one(
     let hooks: Vec<_> = webhooks::vod_ready(&settings, Some(&stream_entry), &entry)
         .into_iter()
         .collect();
-    let moved = boundary.map(|boundary| (stream, boundary));
-    match shared
+    let committed = shared
         .catalog
-        .commit_clip(app.name(), &entry, moved, &hooks)
-    {
+        .commit_clip(app.name(), &entry, boundary, &hooks);
+    let committed = match shared.wait(committed) {
+        Ok(Committed::Now | Committed::Before) => Ok(()),
+        Ok(Committed::Behind(ordinal)) => Err(MakeError::Behind(ordinal)),
+        Err(error) => Err(error.into()),
+    };
+    match committed {
         Ok(()) => {
             if let (Some(script), Some(path)) = (settings.finish_script(), &stored.path) {
                 shared.scripts.run(&script, path, app.name());
@@ -202,7 +206,7 @@ fn make_one(
         }
         Err(error) => {
             stored.discard(&*shared.store, &app.paths());
-            Err(error.into())
+            Err(error)
         }
     }
 }

@@ -59,6 +59,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use clipmill::Cut;
+use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, oneshot, watch};
 
 use self::app::App;
@@ -107,7 +108,7 @@ impl Recorders {
     ///
     /// # Errors
     /// When the spool cannot be opened or no thread can be started.
-    pub fn start(
+    pub async fn start(
         settings: watch::Receiver<Arc<Settings>>,
         catalog: Arc<dyn Catalog>,
         store: Arc<dyn ClipStore>,
@@ -116,6 +117,7 @@ impl Recorders {
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
         let workers = now.workers.unwrap_or(cores).max(2);
         let shared = Arc::new(Shared {
+            runtime: Handle::current(),
             pool: Pool::new(workers)?,
             spool: Arc::new(Spool::open(&now.data_dir, now.spool_max_bytes)?),
             catalog,
@@ -137,16 +139,16 @@ impl Recorders {
         };
         metrics::spool_limit(now.spool_max_bytes);
         for app in &now.apps {
-            recorders.add(app);
+            recorders.add(app).await;
         }
         tokio::spawn(recorders.clone().follow(settings));
         Ok(recorders)
     }
 
-    fn add(&self, settings: &Arc<AppSettings>) {
+    async fn add(&self, settings: &Arc<AppSettings>) {
         metrics::application(&settings.name);
         let app = Arc::new(App::new(Arc::clone(settings)));
-        let known = self.inner.shared.catalog.periodic(&settings.name);
+        let known = self.inner.shared.catalog.periodic(&settings.name).await;
         let known = known.unwrap_or_else(|error| {
             tracing::error!(app = settings.name, %error, "what REST asked for is not known");
             None
@@ -164,7 +166,7 @@ impl Recorders {
                 let known = self.app(&new.name);
                 match known {
                     Some(app) => app.set_settings(Arc::clone(new)),
-                    None => self.add(new),
+                    None => self.add(new).await,
                 }
             }
             let mut apps = lock(&self.inner.apps);

@@ -19,7 +19,7 @@ use super::session::{Session, missing};
 use super::shared::{MakeError, Shared};
 use super::state::State as Stream;
 use super::task::Task;
-use crate::catalog::Boundary;
+use crate::catalog::{Boundary, Moved};
 use crate::domain::Gap;
 use crate::schedule::{Urgency, spread};
 
@@ -129,13 +129,16 @@ impl Task {
     }
 
     /// Has a boundary stored that goes with no clip.
-    fn store_boundary(&mut self, session: String, boundary: Boundary) {
+    fn store_boundary(&mut self, session: String, mut boundary: Boundary) {
+        boundary.ordinal = boundary.ordinal.max(self.state.ordinal);
         let (app, stream) = (Arc::clone(&self.app), Arc::clone(&self.stream));
         self.work(Urgency::Segments, move |shared| {
-            let stored = shared
-                .catalog
-                .set_boundary(app.name(), &stream, Some(&boundary));
-            let result = stored.map_err(|error| NotMade::Failed(error.into()));
+            let moved = shared.catalog.move_boundary(app.name(), &stream, &boundary);
+            let result = match shared.wait(moved) {
+                Ok(Moved::Now) => Ok(()),
+                Ok(Moved::Behind(ordinal)) => Err(MakeError::Behind(ordinal).into()),
+                Err(error) => Err(NotMade::Failed(error.into())),
+            };
             Made::Periodic { session, result }
         });
     }
@@ -175,6 +178,10 @@ impl Task {
     /// What came of a periodic clip, or of a boundary that was to be stored.
     fn periodic_made(&mut self, id: &str, result: Result<(), NotMade>) {
         let whom = self.whom();
+        // Clips of an earlier run were found after this one began, as on a disk that came late.
+        if let Err(NotMade::Failed(MakeError::Behind(ordinal))) = &result {
+            self.state.ordinal = self.state.ordinal.max(*ordinal);
+        }
         let ordinal = self.state.ordinal;
         let Some(session) = self.state.by_id(id) else {
             return;

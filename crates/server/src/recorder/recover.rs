@@ -66,8 +66,8 @@ fn description(folder: &Path) -> Option<Description> {
 /// playlist is still there; whether it has started over meanwhile is seen at the next look.
 pub(crate) fn recover(stream: &str, shared: &Arc<Shared>, app: &App) -> Option<(Intake, State)> {
     let whom = format!("{}/{stream}", app.name());
-    let known = shared.catalog.boundary(app.name(), stream);
-    let broadcast = shared.catalog.stream(app.name(), stream);
+    let known = shared.wait(shared.catalog.boundary(app.name(), stream));
+    let broadcast = shared.wait(shared.catalog.stream(app.name(), stream));
     let (boundary, broadcast) = match (known, broadcast) {
         (Ok(boundary), Ok(broadcast)) => (boundary, broadcast),
         (Err(error), _) | (_, Err(error)) => {

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use clipmill::live::Failure;
 use metrics::gauge;
+use tokio::runtime::Handle;
 
 use super::indexes::Indexes;
 use super::virtual_clip::VirtualClips;
@@ -18,6 +19,8 @@ use crate::storage::{ClipStore, StorageError};
 
 /// What all recorders share.
 pub(crate) struct Shared {
+    /// On which what workers wait for goes on.
+    pub(crate) runtime: Handle,
     pub(crate) pool: Pool,
     pub(crate) spool: Arc<Spool>,
     pub(crate) catalog: Arc<dyn Catalog>,
@@ -35,6 +38,11 @@ pub(crate) struct Shared {
 impl Shared {
     pub(crate) fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
+    }
+
+    /// Waits for the catalog. For workers alone: threads of the runtime await it.
+    pub(crate) fn wait<T>(&self, what: impl Future<Output = T>) -> T {
+        self.runtime.block_on(what)
     }
 
     /// Something could not be made.
@@ -79,6 +87,10 @@ pub(crate) enum MakeError {
     /// The file system or the catalog refused.
     #[error("{0}")]
     Store(String),
+    /// The catalog knows a later boundary of the stream, with this ordinal: what is made now has to come
+    /// behind it.
+    #[error("the catalog knows a later clip of this stream")]
+    Behind(u64),
 }
 
 impl From<&MakeError> for Failure {
@@ -86,7 +98,7 @@ impl From<&MakeError> for Failure {
         match error {
             MakeError::DiskFull => Self::NoRoom,
             MakeError::Media(_) => Self::Media,
-            MakeError::Store(_) => Self::Store,
+            MakeError::Store(_) | MakeError::Behind(_) => Self::Store,
         }
     }
 }

@@ -1,6 +1,8 @@
 //! What is known of a stream: its sessions, one behind the other. It does no I/O: it is told what came,
 //! and asked what is to be done.
 
+use std::collections::VecDeque;
+
 use chrono::DateTime;
 use clipmill::live::{LossReason, LostMedia};
 
@@ -9,7 +11,7 @@ use super::app::App;
 use super::intake::{Begins, Begun, Came};
 use super::make::rfc3339;
 use super::session::Session;
-use super::switch::Tape;
+use super::switch::{RecordingChange, Tape};
 use crate::catalog::{Boundary, OpenRecording};
 
 /// What is known of a stream.
@@ -23,6 +25,8 @@ pub(crate) struct State {
     pub(crate) ended: Option<i64>,
     /// The recordings that an earlier run began, and whose sessions were not found yet.
     pub(crate) tapes: Vec<OpenRecording>,
+    /// What became of recordings, and the catalog does not know yet.
+    pub(crate) unwritten: VecDeque<RecordingChange>,
     /// Periodic clips made so far, over all sessions.
     pub(crate) ordinal: u64,
     pub(crate) news: News,
@@ -49,10 +53,15 @@ impl State {
         all.find(|session| session.id == id)
     }
 
-    /// Something came. True when other recordings run now.
-    pub(crate) fn came(&mut self, came: Came, stream: &str, app: &App) -> bool {
+    /// Whether the catalog has still to be told of something.
+    pub(crate) fn is_untold(&self) -> bool {
+        !self.news.is_empty() || !self.unwritten.is_empty()
+    }
+
+    /// Something came.
+    pub(crate) fn came(&mut self, came: Came, stream: &str, app: &App) {
         match came {
-            Came::Began(begun) => return self.begin(*begun, stream, app),
+            Came::Began(begun) => self.begin(*begun, stream, app),
             Came::Ended => self.end(),
             Came::WasOver(sub_folder) => self.news.was_over(stream, sub_folder),
             of_session => {
@@ -61,10 +70,9 @@ impl State {
                 }
             }
         }
-        false
     }
 
-    fn begin(&mut self, begun: Begun, stream: &str, app: &App) -> bool {
+    fn begin(&mut self, begun: Begun, stream: &str, app: &App) {
         let mut session = Session::new(
             begun.session,
             begun.playlist,
@@ -75,10 +83,6 @@ impl State {
         session.sound_beside = begun.sound_beside;
         session.taken = begun.taken;
         let records = app.interval().is_some();
-        let mut other_tapes = begun.recorded;
-        if begun.recorded {
-            session.tape = Some(Tape::of_all(&session.id));
-        }
         match begun.begins {
             Begins::Anew => {}
             Begins::Behind => {
@@ -93,15 +97,22 @@ impl State {
                 if !records {
                     session.clips.turn_off(None);
                 }
-                session.tape_on(&mut std::mem::take(&mut self.tapes));
-                other_tapes = true;
+                session.tape_on(&mut self.tapes);
             }
         }
+        if begun.recorded && session.tape.is_none() {
+            let tape = Tape::of_all(&session.id);
+            let begun = RecordingChange::Begun(tape.written.clone());
+            self.unwritten.push_back(begun);
+            session.tape = Some(tape);
+        }
+        // Nothing is left of the sessions of the others.
+        let lost = self.tapes.drain(..).map(|one| one.vod_id);
+        self.unwritten.extend(lost.map(RecordingChange::Finished));
         if records && !matches!(begun.begins, Begins::Resumed(_)) {
             session.clips.wait_for_media();
         }
         self.session = Some(session);
-        other_tapes
     }
 
     /// The session is over; its last clip is made when its turn comes.

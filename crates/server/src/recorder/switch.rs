@@ -18,7 +18,7 @@ use super::session::Session;
 use super::shared::Shared;
 use super::state::State;
 use super::task::Task;
-use crate::catalog::{Boundary, OpenRecording};
+use crate::catalog::{Boundary, CatalogError, OpenRecording};
 use crate::domain::{StreamEntry, clip_id};
 use crate::schedule::Urgency;
 
@@ -30,6 +30,14 @@ pub(crate) struct Tape {
     ending: Option<Ending>,
     /// When making it a clip may be tried again, and how often it failed.
     retry: Option<(Instant, u32)>,
+}
+
+/// What became of a recording.
+#[derive(Debug)]
+pub(crate) enum RecordingChange {
+    Begun(OpenRecording),
+    /// The one of this clip is over.
+    Finished(String),
 }
 
 /// How a recording ends.
@@ -156,12 +164,6 @@ impl Tape {
 }
 
 impl State {
-    /// The recordings that run, as they are written down.
-    fn open_recordings(&self) -> Vec<OpenRecording> {
-        let tapes = self.sessions().filter_map(|session| session.tape.as_ref());
-        tapes.map(|tape| tape.written.clone()).collect()
-    }
-
     /// The recording that is to be made a clip now.
     pub(crate) fn cut_tape(&self) -> Option<TapeWork> {
         let now = Instant::now();
@@ -183,19 +185,22 @@ impl State {
 }
 
 impl Task {
-    /// Writes down which recordings run; says whether that could be done.
-    pub(crate) async fn write_tapes(&mut self) -> bool {
-        let written = self.state.open_recordings();
-        let (app, stream) = (Arc::clone(&self.app), Arc::clone(&self.stream));
-        let kept = self.do_now(move |shared| {
-            let kept = shared.catalog.set_recordings(app.name(), &stream, &written);
-            if let Err(error) = &kept {
-                let (app, stream) = (app.name(), &*stream);
+    /// Has the catalog know what became of recordings. What it cannot be told now it is told later.
+    pub(crate) async fn write_recordings(&mut self) {
+        let (catalog, app, stream) = (&self.shared.catalog, self.app.name(), &*self.stream);
+        while let Some(change) = self.state.unwritten.front() {
+            let written = match change {
+                RecordingChange::Begun(recording) => {
+                    catalog.begin_recording(app, stream, recording).await
+                }
+                RecordingChange::Finished(id) => catalog.finish_recording(app, stream, id).await,
+            };
+            if let Err(error) = written {
                 tracing::error!(app, stream, %error, "which recordings run is not written down");
+                return;
             }
-            kept.is_ok()
-        });
-        kept.await.unwrap_or(false)
+            self.state.unwritten.pop_front();
+        }
     }
 
     /// Begins a recording at the live edge, or ends the one that runs with what is listed.
@@ -223,22 +228,19 @@ impl Task {
                     },
                 };
                 let vod_id = clip_id();
-                session.tape = Some(Tape::of(OpenRecording {
+                let recording = OpenRecording {
                     vod_id: vod_id.clone(),
                     begins,
-                }));
-                if !self.write_tapes().await {
-                    if let Some(session) = &mut self.state.session {
-                        session.tape = None;
-                    }
+                };
+                let (app, stream) = (self.app.name(), &*self.stream);
+                let catalog = &self.shared.catalog;
+                let written = catalog.begin_recording(app, stream, &recording).await;
+                if let Err(error) = written {
+                    tracing::error!(app, stream, %error, "a recording is not begun");
                     return Switched::Already;
                 }
-                tracing::info!(
-                    app = self.app.name(),
-                    stream = &*self.stream,
-                    vod = vod_id,
-                    "recording"
-                );
+                session.tape = Some(Tape::of(recording));
+                tracing::info!(app, stream, vod = vod_id, "recording");
                 Switched::Started { vod_id }
             }
         }
@@ -262,20 +264,22 @@ impl Task {
         let Some(session) = self.state.by_id(session) else {
             return;
         };
-        match result {
+        let over = match result {
             Ok(()) => {
                 self.shared.troubles.clear(&whom);
-                session.tape = None;
+                session.tape.take()
             }
             Err(NotMade::Lost(lost)) => return session.lose(&lost, ordinal),
             Err(NotMade::Failed(error)) => {
                 session.tape_failed(&Failure::from(&error));
                 return self.shared.troubled(&whom, &error);
             }
-            Err(NotMade::Nothing) => session.tape = None,
-        }
+            Err(NotMade::Nothing) => session.tape.take(),
+        };
         // A crash before this finds the clip in the catalog.
-        self.write_tapes().await;
+        let over = over.map(|tape| RecordingChange::Finished(tape.written.vod_id));
+        self.state.unwritten.extend(over);
+        self.write_recordings().await;
     }
 }
 
@@ -344,17 +348,23 @@ impl TapeWork {
 
 /// The recordings of a stream that an earlier run began, but for those whose clips were made.
 pub(crate) fn left_open(stream: &str, shared: &Shared, app: &App) -> Vec<OpenRecording> {
-    let written = shared.catalog.recordings(app.name(), stream);
-    let mut written = written.unwrap_or_else(|error| {
+    let catalog = &shared.catalog;
+    let left = async {
+        let mut left = catalog.recordings(app.name(), stream).await?;
+        for made in left.clone() {
+            let id = &made.vod_id;
+            if catalog.clip(app.name(), id).await?.is_some() {
+                catalog.finish_recording(app.name(), stream, id).await?;
+                left.retain(|one| one.vod_id != *id);
+            }
+        }
+        Ok::<_, CatalogError>(left)
+    };
+    shared.wait(left).unwrap_or_else(|error| {
         let app = app.name();
         tracing::error!(app, stream, %error, "which recordings ran is not known");
         Vec::new()
-    });
-    written.retain(|one| {
-        let made = shared.catalog.clip(app.name(), &one.vod_id);
-        !made.is_ok_and(|made| made.is_some())
-    });
-    written
+    })
 }
 
 /// What the switch of a stream says, where it is turned while the stream is not live.

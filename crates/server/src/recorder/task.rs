@@ -215,9 +215,8 @@ impl Task {
                 if is_segment {
                     self.afloat.fetch_sub(1, Ordering::Relaxed);
                 }
-                if self.state.came(came, &self.stream, &self.app) {
-                    self.write_tapes().await;
-                }
+                self.state.came(came, &self.stream, &self.app);
+                self.write_recordings().await;
                 if is_segment {
                     self.grow();
                 }
@@ -450,19 +449,13 @@ impl Task {
             self.state.news.begun(sub_folder);
         }
         let waits = self.tell_due.is_some_and(|due| due > Instant::now());
-        if self.state.news.is_empty() || waits {
+        if !self.state.is_untold() || waits {
             return;
         }
-        let mut news = std::mem::take(&mut self.state.news);
-        let (app, stream) = (Arc::clone(&self.app), Arc::clone(&self.stream));
-        let told = self.do_now(move |shared| {
-            news.tell(&stream, shared, &app);
-            news
-        });
-        if let Some(news) = told.await {
-            self.state.news = news;
-        }
-        let rest = !self.state.news.is_empty();
+        self.write_recordings().await;
+        let news = &mut self.state.news;
+        news.tell(&self.stream, &self.shared, &self.app).await;
+        let rest = self.state.is_untold();
         self.tell_due = rest.then(|| Instant::now() + AGAIN);
     }
 

@@ -93,7 +93,7 @@ impl AskedWindow<'_> {
         {
             return Ok(WindowPlaylist::At(relative.to_owned()));
         }
-        let known = shared.catalog.stream(app.name(), self.path);
+        let known = shared.wait(shared.catalog.stream(app.name(), self.path));
         let known = known.map_err(|error| OnDemandError::Failed(error.to_string()))?;
         Err(match known {
             Some(_) => OnDemandError::NoPlaylist(name()),

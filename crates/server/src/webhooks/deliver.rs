@@ -3,7 +3,8 @@
 //! The queue lies in the catalog. A dispatcher reads what is new in it and hands each webhook to
 //! the task of its receiver (scheme, host and port), which tries a few at a time, each at its own
 //! due time: a receiver that hangs holds up only what is meant for it. In memory there are only
-//! places and due times; what is sent is read when it is sent.
+//! places and due times; what is sent is read when it is sent, and claimed for as long as that takes, so
+//! that of several servers with one catalog one delivers it.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -21,7 +22,7 @@ use tokio::task::JoinSet;
 use url::Url;
 
 use super::request::{body, signature};
-use crate::catalog::{Catalog, CatalogError};
+use crate::catalog::{Catalog, CatalogError, Claim, Claimed};
 use crate::config::{AppSettings, Settings};
 use crate::domain::{Delivery, now_ms};
 use crate::metrics;
@@ -36,8 +37,14 @@ const PAGE: usize = 256;
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 
+/// How long a try may take where no setting says so.
+const USUAL_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// A receiver's task ends after so long without work.
 const IDLE: Duration = Duration::from_secs(60);
+
+/// What a claim lasts longer than the longest try: what is written down about a try may take so long.
+const TO_WRITE: Duration = Duration::from_secs(30);
 
 /// How often the queue is looked at even though nobody says that something was added.
 const LOOK: Duration = Duration::from_secs(5);
@@ -51,9 +58,30 @@ pub struct Deliveries {
     waiting: Arc<AtomicI64>,
 }
 
-/// When a webhook is due, and its place in the queue. A clock that is set neither holds it back nor
-/// hurries it.
-type Due = (Instant, u64);
+/// When a webhook is due. A clock that is set neither holds it back nor hurries it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Due {
+    at: Instant,
+    /// Its place in the queue.
+    place: u64,
+    /// How often it had been tried when that was known.
+    attempts: u32,
+}
+
+impl Due {
+    fn of(place: u64, hook: &Delivery) -> Self {
+        Self {
+            at: Instant::now() + rest(hook, now_ms()),
+            place,
+            attempts: hook.attempts,
+        }
+    }
+
+    fn later(self, pause: Duration) -> Self {
+        let at = Instant::now() + pause;
+        Self { at, ..self }
+    }
+}
 
 impl Deliveries {
     /// Deliveries of what is queued in `catalog`.
@@ -80,7 +108,7 @@ impl Deliveries {
         let mut tasks = JoinSet::new();
         let mut last = 0;
         while !*stop.borrow() {
-            let page = match self.blocking(move |c| c.deliveries_after(last, PAGE)).await {
+            let page = match self.catalog.deliveries_after(last, PAGE).await {
                 Ok(page) => page,
                 Err(error) => {
                     tracing::error!(%error, "cannot read the webhook queue");
@@ -92,7 +120,7 @@ impl Deliveries {
                 last = place;
                 self.count(1);
                 let receiver = receiver(&hook.url);
-                let due = (Instant::now() + rest(&hook, now_ms()), place);
+                let due = Due::of(place, &hook);
                 let known = receivers.get(&receiver);
                 if known.is_some_and(|known| known.send(due).is_ok()) {
                     continue;
@@ -121,17 +149,17 @@ impl Deliveries {
         let mut due = BTreeSet::<Due>::new();
         let mut tries = JoinSet::new();
         loop {
-            while tries.len() < AT_ONCE && due.first().is_some_and(|(at, _)| *at <= Instant::now())
-            {
-                if let Some((_, place)) = due.pop_first() {
-                    tries.spawn(self.clone().attempt(place));
+            let is_due = |due: &Due| due.at <= Instant::now();
+            while tries.len() < AT_ONCE && due.first().is_some_and(is_due) {
+                if let Some(one) = due.pop_first() {
+                    tries.spawn(self.clone().attempt(one));
                 }
             }
             let full = tries.len() >= AT_ONCE;
             let next = due.first().filter(|_| !full);
             let idle = due.is_empty() && tries.is_empty();
             let pause = match next {
-                Some((at, _)) => at.saturating_duration_since(Instant::now()),
+                Some(next) => next.at.saturating_duration_since(Instant::now()),
                 None => IDLE,
             };
             tokio::select! {
@@ -159,20 +187,38 @@ impl Deliveries {
     }
 
     /// Tries once; gives when to try again.
-    async fn attempt(self, place: u64) -> Option<Due> {
-        let hook = match self.blocking(move |c| c.delivery(place)).await {
-            Ok(Some(hook)) => hook,
-            Ok(None) => {
+    async fn attempt(self, due: Due) -> Option<Due> {
+        let lease = self.lease();
+        let Due {
+            place, attempts, ..
+        } = due;
+        let claimed = match self.catalog.claim_delivery(place, attempts, lease).await {
+            Ok(Claim::Yours(claimed)) => claimed,
+            Ok(Claim::Changed(hook)) => return Some(Due::of(place, &hook)),
+            Ok(Claim::Taken) => return Some(due.later(LOOK)),
+            Ok(Claim::Gone) => {
                 self.count(-1);
                 return None;
             }
             Err(error) => {
                 tracing::error!(%error, "cannot read a webhook");
-                return Some((Instant::now() + LOOK, place));
+                return Some(due.later(LOOK));
             }
         };
+        self.try_claimed(claimed).await
+    }
+
+    /// How long a webhook is one's own: longer than any try takes.
+    fn lease(&self) -> Duration {
+        let settings = self.settings.borrow();
+        let timeouts = settings.apps.iter().map(|app| app.webhook_timeout);
+        timeouts.max().unwrap_or(USUAL_TIMEOUT) + TO_WRITE
+    }
+
+    async fn try_claimed(self, mut claimed: Claimed) -> Option<Due> {
+        let (place, hook) = (claimed.place, &mut claimed.delivery);
         let app = self.settings.borrow().app(&hook.app).cloned();
-        let sent = self.send(&hook, app.as_deref()).await;
+        let sent = self.send(hook, app.as_deref()).await;
         let action = hook
             .payload
             .get("action")
@@ -188,16 +234,16 @@ impl Deliveries {
                 attempts = hook.attempts + 1,
                 "webhook delivered"
             );
-            self.settle(place, move |c| c.finish_delivery(place)).await;
+            let finished = self.catalog.finish_delivery(place).await;
+            self.settled(place, finished);
             return None;
         };
-        let mut hook = hook;
         hook.attempts += 1;
         hook.last_error = Some(error.clone());
         metrics::webhook_try_failed(&hook.app);
         let max_age = app.map_or(Duration::from_secs(24 * 3600), |app| app.webhook_max_age);
         let now = now_ms();
-        if is_given_up(&hook, max_age, now) {
+        if is_given_up(hook, max_age, now) {
             metrics::webhook_given_up(&hook.app);
             tracing::error!(
                 app = hook.app,
@@ -208,13 +254,13 @@ impl Deliveries {
                 error,
                 "webhook given up"
             );
-            self.settle(place, move |c| c.fail_delivery(place, &hook))
-                .await;
+            let failed = self.catalog.fail_delivery(&claimed).await;
+            self.settled(place, failed.map(drop));
             return None;
         }
         let mut pause = pause(hook.attempts);
         // The last try comes when the time is up, not a pause later.
-        let left = max_age.saturating_sub(age(&hook, now));
+        let left = max_age.saturating_sub(age(hook, now));
         if !left.is_zero() {
             pause = pause.min(left);
         }
@@ -228,8 +274,12 @@ impl Deliveries {
             error,
             "webhook not delivered yet"
         );
-        let due = (Instant::now() + pause, place);
-        if let Err(error) = self.blocking(move |c| c.retry_delivery(place, &hook)).await {
+        let due = Due {
+            at: Instant::now() + pause,
+            place,
+            attempts: hook.attempts,
+        };
+        if let Err(error) = self.catalog.retry_delivery(&claimed).await {
             tracing::error!(%error, "cannot keep a webhook's tries");
         }
         Some(due)
@@ -237,7 +287,7 @@ impl Deliveries {
 
     async fn send(&self, hook: &Delivery, app: Option<&AppSettings>) -> Result<(), String> {
         let kind = app.map(|app| app.webhook_content_type).unwrap_or_default();
-        let timeout = app.map_or(Duration::from_secs(5), |app| app.webhook_timeout);
+        let timeout = app.map_or(USUAL_TIMEOUT, |app| app.webhook_timeout);
         let (body, content_type) = body(hook, kind);
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
@@ -266,13 +316,9 @@ impl Deliveries {
     }
 
     /// A webhook leaves the queue.
-    async fn settle(
-        &self,
-        place: u64,
-        done: impl FnOnce(&dyn Catalog) -> Result<(), CatalogError> + Send + 'static,
-    ) {
+    fn settled(&self, place: u64, done: Result<(), CatalogError>) {
         self.count(-1);
-        if let Err(error) = self.blocking(done).await {
+        if let Err(error) = done {
             tracing::error!(place, %error, "cannot take a webhook off the queue");
         }
     }
@@ -280,15 +326,6 @@ impl Deliveries {
     fn count(&self, change: i64) {
         let waiting = self.waiting.fetch_add(change, Ordering::Relaxed) + change;
         metrics::webhook_queue(waiting);
-    }
-
-    async fn blocking<T: Send + 'static>(
-        &self,
-        job: impl FnOnce(&dyn Catalog) -> Result<T, CatalogError> + Send + 'static,
-    ) -> Result<T, CatalogError> {
-        let catalog = Arc::clone(&self.catalog);
-        let done = tokio::task::spawn_blocking(move || job(&*catalog)).await;
-        done.unwrap_or_else(|error| Err(CatalogError::Store(error.to_string())))
     }
 }
 

@@ -6,9 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 use ::sled::IVec;
 
+use super::blocking::Blocking;
 use super::store::{Store, io, is_locked, open_db};
 use super::values::{Entry, VERSION, check, decode, key, name};
-use super::{CatalogError, Opened, Result, SledCatalog};
+use super::{CatalogError, Result};
 use crate::domain::Delivery;
 
 /// A clip that was refused, and what its stream's boundary was before.
@@ -20,13 +21,10 @@ pub(super) struct Doubtful {
     pub(super) boundary: Option<(Vec<u8>, Option<IVec>)>,
 }
 
-impl SledCatalog {
-    /// Opens the store in `folder`. One that cannot be read is set aside, and what can still be
-    /// read of it, clips excepted, is taken over: those are found again in the files.
-    ///
-    /// # Errors
-    /// When the folder cannot be used, or another process has it open.
-    pub fn open(folder: &Path) -> Result<Opened> {
+impl Blocking {
+    /// Opens the store in `folder`: see [`SledCatalog::open`](super::SledCatalog::open). Says too whether
+    /// there was none before, and where one was put that could not be read.
+    pub(super) fn open(folder: &Path) -> Result<(Self, bool, Option<PathBuf>)> {
         let store = folder.join("catalog");
         fs::create_dir_all(&store).map_err(|error| io(folder, &error))?;
         let refused = match Self::open_checked(&store) {
@@ -56,7 +54,7 @@ impl SledCatalog {
         catalog.finish(Some(aside))
     }
 
-    fn finish(self, set_aside: Option<PathBuf>) -> Result<Opened> {
+    fn finish(self, set_aside: Option<PathBuf>) -> Result<(Self, bool, Option<PathBuf>)> {
         let store = self.store()?;
         let fresh = !store.db.contains_key(b"!format")?;
         store
@@ -64,11 +62,7 @@ impl SledCatalog {
             .insert(b"!format", VERSION.to_be_bytes().to_vec())?;
         store.settle()?;
         drop(store);
-        Ok(Opened {
-            catalog: self,
-            fresh,
-            set_aside,
-        })
+        Ok((self, fresh, set_aside))
     }
 
     /// Opens the store and reads every entry of it once.
@@ -93,6 +87,7 @@ impl SledCatalog {
                     store: RwLock::new(Some(Arc::new(Store::new(db, store)))),
                     folder: store.to_owned(),
                     doubtful: Mutex::default(),
+                    claims: Mutex::default(),
                     added: Arc::default(),
                 })
             }

@@ -17,52 +17,40 @@
 //! | `c name` | a counter |
 //! | `!format` | marks a store that was made whole |
 
+mod blocking;
+mod claims;
 mod life;
 mod store;
 #[cfg(test)]
 mod tests;
 mod values;
 
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
-use ::sled::Db;
-use ::sled::transaction::TransactionalTree;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
-use self::life::Doubtful;
-use self::store::{Store, transaction};
+use self::blocking::Blocking;
 #[cfg(feature = "fuzzing")]
 pub(crate) use self::values::is_readable;
-use self::values::{
-    Abort, Entry, add_clip, add_hooks, decode, encode, key, numbered, place_of, put,
-};
 use super::{
-    Boundary, Catalog, CatalogError, ClipQuery, OpenRecording, PeriodicState, Result, SortBy,
-    Ticket,
+    Answer, Boundary, Catalog, CatalogError, Claim, Claimed, ClipQuery, Committed, Moved,
+    OpenRecording, PeriodicState, Placed, Result, Ticket,
 };
 use crate::domain::{ClipEntry, Delivery, StreamEntry};
 use crate::storage::ClipRecord;
 
-/// Failed webhooks that are remembered.
-const FAILED_KEPT: usize = 1000;
+/// Commands that wait for the disk at once: those that come together share what they wait for, and a
+/// thousand streams that begin at once do not take a thread each.
+const WRITING_AT_ONCE: usize = 32;
 
-/// Clips imported in one transaction.
-const IMPORTED_AT_ONCE: usize = 256;
-
-/// The catalog in a sled store.
-///
-/// sled refuses everything after one write that failed, as on a full disk. Then the store is closed
-/// and opened again, as it is on the disk: what was refused is not in it.
-#[derive(Debug)]
+/// The catalog in a sled store, which blocks: so all of it is done beside the threads of the runtime,
+/// and a command that was given is done though nobody waits for it any more.
+#[derive(Debug, Clone)]
 pub struct SledCatalog {
-    store: RwLock<Option<Arc<Store>>>,
-    folder: PathBuf,
-    /// Clips that were refused, and may be on the disk all the same.
-    doubtful: Mutex<Vec<Doubtful>>,
-    added: Arc<Notify>,
+    blocking: Arc<Blocking>,
+    writing: Arc<Semaphore>,
 }
 
 /// A store that was opened.
@@ -77,121 +65,56 @@ pub struct Opened {
 }
 
 impl SledCatalog {
-    /// Does something that changes the store, and makes it last.
-    fn change<T>(&self, change: impl Fn(&Db) -> Result<T>) -> Result<T> {
-        let (store, value) = Self::insist(|| self.change_store(&change))?;
-        let settled = store.settle().map(|()| value);
-        settled.map_err(|error| self.broken(&store, error))
-    }
-
-    fn change_store<T>(&self, change: impl Fn(&Db) -> Result<T>) -> Result<(Arc<Store>, T)> {
-        let store = self.store()?;
-        match change(&store.db) {
-            Ok(value) => Ok((store, value)),
-            Err(error) => Err(self.broken(&store, error)),
-        }
-    }
-
-    /// Does something that is not worth a wait for the disk.
-    fn change_lightly<T>(&self, change: impl Fn(&Db) -> Result<T>) -> Result<T> {
-        Self::insist(|| self.change_store(&change)).map(|(_, value)| value)
-    }
-
-    fn transaction<T>(
-        &self,
-        change: impl Fn(&TransactionalTree) -> std::result::Result<T, Abort>,
-    ) -> Result<T> {
-        self.change(|db| transaction(db, &change))
-    }
-
-    fn get<T: DeserializeOwned>(&self, key: &[u8]) -> Result<Option<T>> {
-        let found = self.store()?.db.get(key)?;
-        found.map(|value| decode(key, &value)).transpose()
-    }
-
-    fn try_commit_clip(
-        &self,
-        app: &str,
-        clip: &ClipEntry,
-        boundary: Option<(&str, &Boundary)>,
-        hooks: &[Delivery],
-    ) -> Result<()> {
-        let store = self.store()?;
-        let moved = boundary.map(|(stream, to)| (key(b'm', app, stream.as_bytes()), to));
-        let before = transaction(&store.db, &|tree| {
-            add_clip(tree, app, clip)?;
-            add_hooks(tree, hooks)?;
-            let Some((key, to)) = &moved else {
-                return Ok(None);
-            };
-            let before = tree.get(key.as_slice())?;
-            put(tree, key.clone(), *to)?;
-            Ok(before)
-        });
-        let before = before.map_err(|error| self.broken(&store, error))?;
-        if let Err(error) = store.settle() {
-            let mut doubtful = self.doubtful.lock().unwrap_or_else(PoisonError::into_inner);
-            doubtful.push(Doubtful {
-                clip_key: key(b'v', app, clip.id.as_bytes()),
-                clip_id: clip.id.clone(),
-                app: app.to_owned(),
-                boundary: moved.map(|(key, _)| (key, before)),
-            });
-            drop(doubtful);
-            return Err(self.broken(&store, error));
-        }
-        Ok(())
-    }
-
-    /// The entries whose keys begin so.
-    fn scan<T: DeserializeOwned>(
-        &self,
-        prefix: &[u8],
-    ) -> Result<impl DoubleEndedIterator<Item = Result<T>> + use<T>> {
-        let found = self.store()?.db.scan_prefix(prefix);
-        Ok(found.map(|entry| {
-            let (key, value) = entry?;
-            decode(&key, &value)
-        }))
-    }
-
-    fn count(&self, prefix: &[u8]) -> Result<u64> {
-        let mut count = 0;
-        for key in self.store()?.db.scan_prefix(prefix).keys() {
-            key?;
-            count += 1;
-        }
-        Ok(count)
-    }
-
-    fn entries_in_order(&self, app: &str, query: &ClipQuery) -> Result<Vec<ClipEntry>> {
-        let mut clips = Vec::new();
-        let places = self.store()?.db.scan_prefix(key(b'o', app, b""));
-        for place in places.values().skip(query.offset).take(query.size) {
-            let id = place?;
-            // It may have been removed since the place was read.
-            clips.extend(
-                self.get::<Entry<'_>>(&key(b'v', app, &id))?
-                    .map(Entry::into_clip),
-            );
-        }
-        Ok(clips)
-    }
-
-    fn set<T: Serialize>(&self, key: Vec<u8>, value: Option<&T>) -> Result<()> {
-        let value = value.map(encode).transpose()?;
-        self.change(|db| {
-            match &value {
-                Some(value) => db.insert(&key, value.as_slice())?,
-                None => db.remove(&key)?,
-            };
-            Ok(())
+    /// Opens the store in `folder`, which blocks. One that cannot be read is set aside, and what can still
+    /// be read of it, clips excepted, is taken over: those are found again in the files.
+    ///
+    /// # Errors
+    /// When the folder cannot be used, or another process has it open.
+    pub fn open(folder: &Path) -> Result<Opened> {
+        let (blocking, fresh, set_aside) = Blocking::open(folder)?;
+        let catalog = Self {
+            blocking: Arc::new(blocking),
+            writing: Arc::new(Semaphore::new(WRITING_AT_ONCE)),
+        };
+        Ok(Opened {
+            catalog,
+            fresh,
+            set_aside,
         })
     }
-}
 
-fn in_lower_case(text: &str) -> impl Iterator<Item = char> + '_ {
-    text.chars().flat_map(char::to_lowercase)
+    /// Has something looked up.
+    fn read<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&Blocking) -> Result<T> + Send + 'static,
+    ) -> Answer<'_, T> {
+        Box::pin(self.do_beside(job))
+    }
+
+    /// Has something changed.
+    fn write<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&Blocking) -> Result<T> + Send + 'static,
+    ) -> Answer<'_, T> {
+        Box::pin(async {
+            let turn = Arc::clone(&self.writing).acquire_owned().await;
+            let done = self.do_beside(move |blocking| {
+                let done = job(blocking);
+                drop(turn);
+                done
+            });
+            done.await
+        })
+    }
+
+    async fn do_beside<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&Blocking) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let blocking = Arc::clone(&self.blocking);
+        let done = tokio::task::spawn_blocking(move || job(&blocking)).await;
+        done.unwrap_or_else(|error| Err(CatalogError::Store(error.to_string())))
+    }
 }
 
 impl Catalog for SledCatalog {
@@ -199,131 +122,66 @@ impl Catalog for SledCatalog {
         &self,
         app: &str,
         clip: &ClipEntry,
-        boundary: Option<(&str, &Boundary)>,
+        boundary: Option<&Boundary>,
         hooks: &[Delivery],
-    ) -> Result<()> {
-        Self::insist(|| self.try_commit_clip(app, clip, boundary, hooks))?;
-        if !hooks.is_empty() {
-            self.added.notify_one();
-        }
-        Ok(())
+    ) -> Answer<'_, Committed> {
+        let (app, clip, boundary, hooks) = (
+            app.to_owned(),
+            clip.clone(),
+            boundary.cloned(),
+            hooks.to_vec(),
+        );
+        self.write(move |catalog| catalog.commit_clip(&app, &clip, boundary.as_ref(), &hooks))
     }
 
-    fn clip(&self, app: &str, clip_id: &str) -> Result<Option<ClipEntry>> {
-        let found = self.get::<Entry<'_>>(&key(b'v', app, clip_id.as_bytes()))?;
-        Ok(found.map(Entry::into_clip))
+    fn clip(&self, app: &str, clip_id: &str) -> Answer<'_, Option<ClipEntry>> {
+        let (app, clip_id) = (app.to_owned(), clip_id.to_owned());
+        self.read(move |catalog| catalog.clip(&app, &clip_id))
     }
 
-    fn clips(&self, app: &str, query: &ClipQuery) -> Result<Vec<ClipEntry>> {
-        let search = query.search.as_deref().map(str::to_lowercase);
-        let everything = search.is_none() && query.stream_id.is_none();
-        if everything && query.sort_by == SortBy::Creation && !query.descending {
-            return self.entries_in_order(app, query);
-        }
-        let mut found = Vec::new();
-        for entry in self.scan::<Entry<'_>>(&key(b'v', app, b""))? {
-            let entry = entry?;
-            let of_stream = query
-                .stream_id
-                .as_ref()
-                .is_none_or(|id| *id == entry.clip.stream_id);
-            let matches = search.as_ref().is_none_or(|text| entry.clip.matches(text));
-            if of_stream && matches {
-                found.push(entry);
-            }
-        }
-        found.sort_by(|a, b| {
-            let asked = match query.sort_by {
-                SortBy::Creation => std::cmp::Ordering::Equal,
-                SortBy::Name => {
-                    in_lower_case(&a.clip.file_name).cmp(in_lower_case(&b.clip.file_name))
-                }
-                SortBy::Date => a.clip.created_ms.cmp(&b.clip.created_ms),
-            };
-            asked.then(a.place.cmp(&b.place))
-        });
-        if query.descending {
-            found.reverse();
-        }
-        let page = found.into_iter().skip(query.offset).take(query.size);
-        Ok(page.map(Entry::into_clip).collect())
+    fn clips(&self, app: &str, query: &ClipQuery) -> Answer<'_, Vec<ClipEntry>> {
+        let (app, query) = (app.to_owned(), query.clone());
+        self.read(move |catalog| catalog.clips(&app, &query))
     }
 
-    fn count_clips(&self, app: &str, search: Option<&str>) -> Result<u64> {
-        let Some(search) = search.map(str::to_lowercase) else {
-            return self.count(&key(b'v', app, b""));
-        };
-        let mut count = 0;
-        for entry in self.scan::<Entry<'_>>(&key(b'v', app, b""))? {
-            count += u64::from(entry?.clip.matches(&search));
-        }
-        Ok(count)
+    fn clips_after(&self, app: &str, after: u64, limit: usize) -> Answer<'_, Vec<Placed>> {
+        let app = app.to_owned();
+        self.read(move |catalog| catalog.clips_after(&app, after, limit))
     }
 
-    fn delete_clip(&self, app: &str, clip_id: &str) -> Result<Option<ClipEntry>> {
-        let clip_key = key(b'v', app, clip_id.as_bytes());
-        self.transaction(|tree| {
-            let Some(value) = tree.remove(clip_key.as_slice())? else {
-                return Ok(None);
-            };
-            let entry: Entry<'_> = decode(&clip_key, &value).map_err(Abort::Abort)?;
-            tree.remove(key(b'o', app, &entry.place.to_be_bytes()))?;
-            let clip = entry.into_clip();
-            put(tree, key(b'd', app, clip_id.as_bytes()), &clip)?;
-            Ok(Some(clip))
-        })
+    fn count_clips(&self, app: &str, search: Option<&str>) -> Answer<'_, u64> {
+        let (app, search) = (app.to_owned(), search.map(str::to_owned));
+        self.read(move |catalog| catalog.count_clips(&app, search.as_deref()))
     }
 
-    fn doomed(&self, app: &str) -> Result<Vec<ClipEntry>> {
-        self.scan(&key(b'd', app, b""))?.collect()
+    fn delete_clip(&self, app: &str, clip_id: &str) -> Answer<'_, Option<ClipEntry>> {
+        let (app, clip_id) = (app.to_owned(), clip_id.to_owned());
+        self.write(move |catalog| catalog.delete_clip(&app, &clip_id))
     }
 
-    fn bury(&self, app: &str, clip_id: &str) -> Result<()> {
-        // Not worth a wait for the disk: at worst the file is looked for once more.
-        self.change_lightly(|db| Ok(db.remove(key(b'd', app, clip_id.as_bytes())).map(drop)?))
+    fn doomed(&self, app: &str) -> Answer<'_, Vec<ClipEntry>> {
+        let app = app.to_owned();
+        self.read(move |catalog| catalog.doomed(&app))
     }
 
-    fn import(&self, clips: &[ClipRecord]) -> Result<()> {
-        for some in clips.chunks(IMPORTED_AT_ONCE) {
-            self.transaction(|tree| {
-                for ClipRecord {
-                    app,
-                    entry: clip,
-                    boundary,
-                    ..
-                } in some
-                {
-                    let clip_key = key(b'v', app, clip.id.as_bytes());
-                    if tree.get(clip_key)?.is_none() {
-                        add_clip(tree, app, clip)?;
-                    }
-                    let Some(boundary) = boundary else { continue };
-                    let boundary_key = key(b'm', app, clip.stream_id.as_bytes());
-                    let known = tree.get(boundary_key.as_slice())?;
-                    let known = known.and_then(|v| decode::<Boundary>(&boundary_key, &v).ok());
-                    if known.is_none_or(|known| known.ordinal < boundary.ordinal) {
-                        put(tree, boundary_key, boundary)?;
-                    }
-                }
-                Ok(())
-            })?;
-        }
-        Ok(())
+    fn bury(&self, app: &str, clip_id: &str) -> Answer<'_, ()> {
+        let (app, clip_id) = (app.to_owned(), clip_id.to_owned());
+        self.write(move |catalog| catalog.bury(&app, &clip_id))
     }
 
-    fn clear_clips(&self, app: &str) -> Result<()> {
-        self.change(|db| {
-            for kind in [b'v', b'o'] {
-                for found in db.scan_prefix(key(kind, app, b"")).keys() {
-                    db.remove(found?)?;
-                }
-            }
-            Ok(())
-        })
+    fn import(&self, clips: &[ClipRecord]) -> Answer<'_, ()> {
+        let clips = clips.to_vec();
+        self.write(move |catalog| catalog.import(&clips))
     }
 
-    fn stream(&self, app: &str, stream_id: &str) -> Result<Option<StreamEntry>> {
-        self.get(&key(b'b', app, stream_id.as_bytes()))
+    fn clear_clips(&self, app: &str) -> Answer<'_, ()> {
+        let app = app.to_owned();
+        self.write(move |catalog| catalog.clear_clips(&app))
+    }
+
+    fn stream(&self, app: &str, stream_id: &str) -> Answer<'_, Option<StreamEntry>> {
+        let (app, stream_id) = (app.to_owned(), stream_id.to_owned());
+        self.read(move |catalog| catalog.stream(&app, &stream_id))
     }
 
     fn replace_stream(
@@ -332,128 +190,102 @@ impl Catalog for SledCatalog {
         known: Option<&StreamEntry>,
         new: &StreamEntry,
         hook: Option<&Delivery>,
-    ) -> Result<bool> {
-        let key = key(b'b', app, new.id.as_bytes());
-        let replaced = self.transaction(|tree| {
-            let found = tree.get(key.as_slice())?;
-            let found = found.map(|value| decode::<StreamEntry>(&key, &value));
-            if found.transpose().map_err(Abort::Abort)?.as_ref() != known {
-                return Ok(false);
-            }
-            put(tree, key.clone(), new)?;
-            add_hooks(tree, hook.map_or(&[], std::slice::from_ref))?;
-            Ok(true)
-        })?;
-        if replaced && hook.is_some() {
-            self.added.notify_one();
-        }
-        Ok(replaced)
+    ) -> Answer<'_, bool> {
+        let (app, known, new, hook) = (app.to_owned(), known.cloned(), new.clone(), hook.cloned());
+        self.write(move |catalog| catalog.replace_stream(&app, known.as_ref(), &new, hook.as_ref()))
     }
 
-    fn streams(&self, app: &str, offset: usize, size: usize) -> Result<Vec<StreamEntry>> {
-        let all = self.scan(&key(b'b', app, b""))?;
-        all.skip(offset).take(size).collect()
+    fn streams(&self, app: &str, offset: usize, size: usize) -> Answer<'_, Vec<StreamEntry>> {
+        let app = app.to_owned();
+        self.read(move |catalog| catalog.streams(&app, offset, size))
     }
 
-    fn count_streams(&self, app: &str) -> Result<u64> {
-        self.count(&key(b'b', app, b""))
+    fn count_streams(&self, app: &str) -> Answer<'_, u64> {
+        let app = app.to_owned();
+        self.read(move |catalog| catalog.count_streams(&app))
     }
 
-    fn delete_stream(&self, app: &str, stream_id: &str) -> Result<bool> {
-        let key = key(b'b', app, stream_id.as_bytes());
-        self.change(|db| Ok(db.remove(&key)?.is_some()))
+    fn delete_stream(&self, app: &str, stream_id: &str) -> Answer<'_, bool> {
+        let (app, stream_id) = (app.to_owned(), stream_id.to_owned());
+        self.write(move |catalog| catalog.delete_stream(&app, &stream_id))
     }
 
-    fn boundary(&self, app: &str, stream_id: &str) -> Result<Option<Boundary>> {
-        self.get(&key(b'm', app, stream_id.as_bytes()))
+    fn boundary(&self, app: &str, stream_id: &str) -> Answer<'_, Option<Boundary>> {
+        let (app, stream_id) = (app.to_owned(), stream_id.to_owned());
+        self.read(move |catalog| catalog.boundary(&app, &stream_id))
     }
 
-    fn set_boundary(&self, app: &str, stream_id: &str, boundary: Option<&Boundary>) -> Result<()> {
-        self.set(key(b'm', app, stream_id.as_bytes()), boundary)
+    fn move_boundary(&self, app: &str, stream_id: &str, to: &Boundary) -> Answer<'_, Moved> {
+        let (app, stream_id, to) = (app.to_owned(), stream_id.to_owned(), to.clone());
+        self.write(move |catalog| catalog.move_boundary(&app, &stream_id, &to))
     }
 
-    fn recordings(&self, app: &str, stream_id: &str) -> Result<Vec<OpenRecording>> {
-        let found = self.get(&key(b'r', app, stream_id.as_bytes()))?;
-        Ok(found.unwrap_or_default())
+    fn recordings(&self, app: &str, stream_id: &str) -> Answer<'_, Vec<OpenRecording>> {
+        let (app, stream_id) = (app.to_owned(), stream_id.to_owned());
+        self.read(move |catalog| catalog.recordings(&app, &stream_id))
     }
 
-    fn set_recordings(
+    fn begin_recording(
         &self,
         app: &str,
         stream_id: &str,
-        recordings: &[OpenRecording],
-    ) -> Result<()> {
-        let some = (!recordings.is_empty()).then(|| recordings.to_vec());
-        self.set(key(b'r', app, stream_id.as_bytes()), some.as_ref())
+        recording: &OpenRecording,
+    ) -> Answer<'_, ()> {
+        let (app, stream_id, recording) = (app.to_owned(), stream_id.to_owned(), recording.clone());
+        self.write(move |catalog| catalog.begin_recording(&app, &stream_id, &recording))
     }
 
-    fn periodic(&self, app: &str) -> Result<Option<PeriodicState>> {
-        self.get(&key(b'p', app, b""))
+    fn finish_recording(&self, app: &str, stream_id: &str, vod_id: &str) -> Answer<'_, ()> {
+        let (app, stream_id, vod_id) = (app.to_owned(), stream_id.to_owned(), vod_id.to_owned());
+        self.write(move |catalog| catalog.finish_recording(&app, &stream_id, &vod_id))
     }
 
-    fn set_periodic(&self, app: &str, state: Option<&PeriodicState>) -> Result<()> {
-        self.set(key(b'p', app, b""), state)
+    fn periodic(&self, app: &str) -> Answer<'_, Option<PeriodicState>> {
+        let app = app.to_owned();
+        self.read(move |catalog| catalog.periodic(&app))
     }
 
-    fn enqueue(&self, hooks: &[Delivery]) -> Result<()> {
-        if !hooks.is_empty() {
-            self.transaction(|tree| add_hooks(tree, hooks))?;
-            self.added.notify_one();
-        }
-        Ok(())
+    fn replace_periodic(
+        &self,
+        app: &str,
+        known: Option<&PeriodicState>,
+        new: Option<&PeriodicState>,
+    ) -> Answer<'_, bool> {
+        let (app, known, new) = (app.to_owned(), known.cloned(), new.cloned());
+        self.write(move |catalog| catalog.replace_periodic(&app, known.as_ref(), new.as_ref()))
     }
 
-    fn deliveries_after(&self, after: u64, limit: usize) -> Result<Vec<Ticket>> {
-        let from = numbered(b'h', after.saturating_add(1));
-        let to = numbered(b'h', u64::MAX);
-        let found = self.store()?.db.range(from..to).take(limit);
-        found
-            .map(|entry| {
-                let (key, value) = entry?;
-                Ok((place_of(&key), decode(&key, &value)?))
-            })
-            .collect()
+    fn deliveries_after(&self, after: u64, limit: usize) -> Answer<'_, Vec<Ticket>> {
+        self.read(move |catalog| catalog.deliveries_after(after, limit))
     }
 
-    fn delivery(&self, place: u64) -> Result<Option<Delivery>> {
-        self.get(&numbered(b'h', place))
+    fn claim_delivery(&self, place: u64, attempts: u32, lease: Duration) -> Answer<'_, Claim> {
+        self.read(move |catalog| catalog.claim_delivery(place, attempts, lease))
     }
 
-    fn retry_delivery(&self, place: u64, hook: &Delivery) -> Result<()> {
-        // Not worth a wait for the disk: what is lost is the count of the tries.
-        let value = encode(hook)?;
-        let key = numbered(b'h', place);
-        self.change_lightly(|db| Ok(db.insert(&key, value.as_slice()).map(drop)?))
+    fn retry_delivery(&self, tried: &Claimed) -> Answer<'_, bool> {
+        let tried = tried.clone();
+        self.write(move |catalog| catalog.retry_delivery(&tried))
     }
 
-    fn finish_delivery(&self, place: u64) -> Result<()> {
-        // Nor is this: at worst the event is delivered once more, under the same id.
-        self.change_lightly(|db| Ok(db.remove(numbered(b'h', place)).map(drop)?))
+    fn finish_delivery(&self, place: u64) -> Answer<'_, ()> {
+        self.write(move |catalog| catalog.finish_delivery(place))
     }
 
-    fn fail_delivery(&self, place: u64, hook: &Delivery) -> Result<()> {
-        self.transaction(|tree| {
-            tree.remove(numbered(b'h', place))?;
-            put(tree, numbered(b'f', place), hook)
-        })?;
-        self.change_lightly(|db| {
-            let failed = db.scan_prefix(b"f").keys().rev();
-            for old in failed.skip(FAILED_KEPT) {
-                db.remove(old?)?;
-            }
-            Ok(())
-        })
+    fn fail_delivery(&self, tried: &Claimed) -> Answer<'_, bool> {
+        let tried = tried.clone();
+        self.write(move |catalog| catalog.fail_delivery(&tried))
     }
 
-    fn failed_deliveries(&self) -> Result<Vec<Delivery>> {
-        self.scan(b"f")?.collect()
+    fn failed_deliveries(&self) -> Answer<'_, Vec<Delivery>> {
+        self.read(|catalog| catalog.failed_deliveries())
     }
 
-    fn flush(&self) -> Result<()> {
-        self.change(|_| Ok(()))
+    fn flush(&self) -> Answer<'_, ()> {
+        self.write(|catalog| catalog.flush())
     }
 
     fn deliveries_added(&self) -> Arc<Notify> {
-        Arc::clone(&self.added)
+        Arc::clone(&self.blocking.added)
     }
 }

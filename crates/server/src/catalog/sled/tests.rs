@@ -1,6 +1,7 @@
 use std::fs;
 use std::path::Path;
 
+use super::values::key;
 use super::*;
 use crate::catalog::conformance::{clip, conformance, hook};
 use crate::storage::{AppPaths, ClipRecord};
@@ -9,43 +10,51 @@ fn open(folder: &Path) -> Opened {
     SledCatalog::open(folder).unwrap()
 }
 
-conformance!(|folder| open(folder).catalog);
+conformance!(async |folder: PathBuf| open(&folder).catalog);
 
-#[test]
-fn a_store_with_an_unreadable_entry_is_set_aside_and_the_rest_taken_over() {
+#[tokio::test]
+async fn a_store_with_an_unreadable_entry_is_set_aside_and_the_rest_taken_over() {
     let folder = tempfile::tempdir().unwrap();
     {
         let catalog = open(folder.path()).catalog;
         catalog
             .commit_clip("live", &clip(1), None, &[hook(1)])
+            .await
             .unwrap();
-        let store = catalog.store().unwrap();
+        let store = catalog.blocking.store().unwrap();
         store.db.insert(key(b'v', "live", b"x"), b"{oops").unwrap();
         store.settle().unwrap();
     }
     let opened = open(folder.path());
     assert!(opened.fresh && opened.set_aside.unwrap().is_dir());
-    assert_eq!(opened.catalog.count_clips("live", None).unwrap(), 0);
-    assert_eq!(opened.catalog.deliveries_after(0, 10).unwrap().len(), 1);
+    assert_eq!(opened.catalog.count_clips("live", None).await.unwrap(), 0);
+    assert_eq!(
+        opened.catalog.deliveries_after(0, 10).await.unwrap().len(),
+        1
+    );
 }
 
-#[test]
-fn whatever_lies_in_the_folder_the_catalog_opens() {
+#[tokio::test]
+async fn whatever_lies_in_the_folder_the_catalog_opens() {
     for damage in ["db", "conf"] {
         for content in [&b""[..], &[0xff; 4096], b"text"] {
             let folder = tempfile::tempdir().unwrap();
             {
                 let catalog = open(folder.path()).catalog;
-                catalog.commit_clip("live", &clip(1), None, &[]).unwrap();
+                catalog
+                    .commit_clip("live", &clip(1), None, &[])
+                    .await
+                    .unwrap();
             }
             fs::write(folder.path().join("catalog").join(damage), content).unwrap();
             let opened = SledCatalog::open(folder.path());
             let opened = opened.unwrap_or_else(|error| panic!("{damage} {content:?}: {error}"));
-            let known = opened.catalog.count_clips("live", None).unwrap();
+            let known = opened.catalog.count_clips("live", None).await.unwrap();
             assert!(opened.fresh || known == 1, "{damage}: {known}");
             opened
                 .catalog
                 .commit_clip("live", &clip(2), None, &[])
+                .await
                 .unwrap();
         }
     }
@@ -53,8 +62,8 @@ fn whatever_lies_in_the_folder_the_catalog_opens() {
 
 /// Whatever a disk did to the files of the store: it opens, or is set aside, and takes clips again.
 /// What it still says it knows can be read. `CLIPMILL_DAMAGES` tries more often.
-#[test]
-fn a_store_cut_short_or_flipped_anywhere_opens() {
+#[tokio::test]
+async fn a_store_cut_short_or_flipped_anywhere_opens() {
     let tries = std::env::var("CLIPMILL_DAMAGES");
     let tries = tries.map_or(24, |count| count.parse().unwrap());
     let mut state = 7u64;
@@ -72,6 +81,7 @@ fn a_store_cut_short_or_flipped_anywhere_opens() {
             for number in 1..=20 {
                 catalog
                     .commit_clip("live", &clip(number), None, &[hook(1)])
+                    .await
                     .unwrap();
             }
         }
@@ -101,7 +111,7 @@ fn a_store_cut_short_or_flipped_anywhere_opens() {
             size: 100,
             ..ClipQuery::default()
         };
-        let known = opened.catalog.clips("live", &all).unwrap();
+        let known = opened.catalog.clips("live", &all).await.unwrap();
         assert!(
             known
                 .iter()
@@ -110,9 +120,10 @@ fn a_store_cut_short_or_flipped_anywhere_opens() {
         opened
             .catalog
             .commit_clip("live", &clip(21), None, &[])
+            .await
             .unwrap();
         assert_eq!(
-            opened.catalog.clip("live", &clip(21).id).unwrap(),
+            opened.catalog.clip("live", &clip(21).id).await.unwrap(),
             Some(clip(21))
         );
     }
@@ -136,8 +147,8 @@ fn write_clip(folder: &Path, record: &ClipRecord) {
     fs::write(path.with_extension("json"), record).unwrap();
 }
 
-#[test]
-fn clips_that_a_crash_left_without_entry_get_all_of_it() {
+#[tokio::test]
+async fn clips_that_a_crash_left_without_entry_get_all_of_it() {
     let folder = tempfile::tempdir().unwrap();
     let streams = tempfile::tempdir().unwrap();
     let app = AppPaths {
@@ -172,22 +183,37 @@ fn clips_that_a_crash_left_without_entry_get_all_of_it() {
     )
     .unwrap();
     // Its entry was removed, its file not yet.
-    catalog.commit_clip("live", &clip(3), None, &[]).unwrap();
-    catalog.delete_clip("live", &clip(3).id).unwrap();
+    catalog
+        .commit_clip("live", &clip(3), None, &[])
+        .await
+        .unwrap();
+    catalog.delete_clip("live", &clip(3).id).await.unwrap();
 
     let store = crate::storage::LocalStore::default();
-    let hooks = |entry: &ClipEntry| vec![hook(entry.id.parse().unwrap())];
-    let done = crate::catalog::reconcile(&catalog, &store, &app, false, &hooks).unwrap();
+    let hooks = |entry: &ClipEntry, _: Option<&StreamEntry>| vec![hook(entry.id.parse().unwrap())];
+    let done = crate::catalog::reconcile(&catalog, &store, &app, false, &hooks)
+        .await
+        .unwrap();
     assert_eq!((done.adopted, done.buried, done.unfinished), (1, 1, 2));
     assert!(theirs.exists());
-    let adopted = catalog.clip("live", &clip(1).id).unwrap().unwrap();
+    let adopted = catalog.clip("live", &clip(1).id).await.unwrap().unwrap();
     assert_eq!(adopted.bytes, 4);
-    assert_eq!(catalog.boundary("live", "cam1").unwrap(), Some(boundary));
-    assert_eq!(catalog.deliveries_after(0, 10).unwrap().len(), 1);
+    assert_eq!(
+        catalog.boundary("live", "cam1").await.unwrap(),
+        Some(boundary)
+    );
+    assert_eq!(catalog.deliveries_after(0, 10).await.unwrap().len(), 1);
     assert!(!streams.path().join(clip(3).file_name).exists());
-    let again = crate::catalog::reconcile(&catalog, &store, &app, false, &hooks).unwrap();
+    let again = crate::catalog::reconcile(&catalog, &store, &app, false, &hooks)
+        .await
+        .unwrap();
     assert_eq!(again, crate::catalog::Reconciled::default());
-    let rebuilt = crate::catalog::rebuild(&catalog, &store, &app).unwrap();
+    let rebuilt = crate::catalog::rebuild(&catalog, &store, &app)
+        .await
+        .unwrap();
     assert_eq!((rebuilt.clips, rebuilt.unknown), (1, 2));
-    assert_eq!(catalog.clip("live", &clip(1).id).unwrap(), Some(adopted));
+    assert_eq!(
+        catalog.clip("live", &clip(1).id).await.unwrap(),
+        Some(adopted)
+    );
 }

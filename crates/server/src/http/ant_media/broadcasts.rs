@@ -9,7 +9,7 @@ use super::json::{ApiResult, Broadcast, Count};
 use super::vods::page;
 use crate::catalog::change_stream;
 use crate::config::AppSettings;
-use crate::domain::{StreamStatus, clip_id, is_stream_id, now_ms};
+use crate::domain::{StreamEntry, StreamStatus, clip_id, is_stream_id, now_ms};
 use crate::http::answer::{Fault, Json, Path, body};
 use crate::http::{App, Shared};
 
@@ -49,7 +49,7 @@ pub(in crate::http) async fn create(
     check(&app, &broadcast)?;
     broadcast.date = now_ms();
     let added = broadcast.clone().into();
-    let added = web.catalog(move |catalog| catalog.replace_stream(&app.name, None, &added, None));
+    let added = web.catalog.replace_stream(&app.name, None, &added, None);
     if added.await? {
         Ok(Json(broadcast))
     } else {
@@ -71,8 +71,7 @@ pub(in crate::http) async fn get(
     Extension(app): App,
     Path((_, id)): Path<(String, String)>,
 ) -> Result<Json<Broadcast>, Fault> {
-    let found = web.catalog(move |catalog| catalog.stream(&app.name, &id));
-    let found = found.await?;
+    let found = web.catalog.stream(&app.name, &id).await?;
     found
         .map(|entry| Json(entry.into()))
         .ok_or_else(|| Fault::missing("There is no such broadcast"))
@@ -100,13 +99,12 @@ pub(in crate::http) async fn change(
     // Whether they make sense can be said before anything is changed.
     check(&app, &with(&Broadcast::default(), &fields)?)?;
     let unknown = format!("There is no broadcast with the id {id}");
-    let changed = web.catalog(move |catalog| {
-        change_stream(catalog, &app.name, &id, |stream| {
-            if let Ok(changed) = with(&stream.clone().into(), &fields) {
-                *stream = changed.into();
-            }
-        })
-    });
+    let change = |stream: &mut StreamEntry| {
+        if let Ok(changed) = with(&stream.clone().into(), &fields) {
+            *stream = changed.into();
+        }
+    };
+    let changed = change_stream(&*web.catalog, &app.name, &id, change);
     Ok(Json(match changed.await? {
         Some(_) => ApiResult::done("broadcast updated"),
         None => ApiResult::refused(unknown),
@@ -125,7 +123,7 @@ pub(in crate::http) async fn delete(
     Path((_, id)): Path<(String, String)>,
 ) -> Result<Json<ApiResult>, Fault> {
     let unknown = format!("There is no broadcast with the id {id}");
-    let removed = web.catalog(move |catalog| catalog.delete_stream(&app.name, &id));
+    let removed = web.catalog.delete_stream(&app.name, &id);
     Ok(Json(if removed.await? {
         ApiResult::done("broadcast deleted")
     } else {
@@ -145,8 +143,7 @@ pub(in crate::http) async fn list(
     Path((_, offset, size)): Path<(String, i64, i64)>,
 ) -> Result<Json<Vec<Broadcast>>, Fault> {
     let (offset, size) = page(offset, size);
-    let found = web.catalog(move |catalog| catalog.streams(&app.name, offset, size));
-    let found = found.await?;
+    let found = web.catalog.streams(&app.name, offset, size).await?;
     Ok(Json(found.into_iter().map(Broadcast::from).collect()))
 }
 
@@ -159,10 +156,8 @@ pub(in crate::http) async fn count(
     State(web): Shared,
     Extension(app): App,
 ) -> Result<Json<Count>, Fault> {
-    let number = web.catalog(move |catalog| catalog.count_streams(&app.name));
-    Ok(Json(Count {
-        number: number.await?,
-    }))
+    let number = web.catalog.count_streams(&app.name).await?;
+    Ok(Json(Count { number }))
 }
 
 /// How many streams are live.
@@ -175,8 +170,8 @@ pub(in crate::http) async fn count_live(
     State(web): Shared,
     Extension(app): App,
 ) -> Result<Json<Count>, Fault> {
-    let all = web.catalog(move |catalog| catalog.streams(&app.name, 0, usize::MAX));
-    let all = all.await?.into_iter();
+    let all = web.catalog.streams(&app.name, 0, usize::MAX).await?;
+    let all = all.into_iter();
     let number = all
         .filter(|stream| stream.status == StreamStatus::Live)
         .count();

@@ -10,12 +10,12 @@ use axum::response::{IntoResponse, Response};
 use clipmill::Cut;
 
 use super::json::{self, ApiResult, VodGap};
-use crate::catalog::PeriodicState;
+use crate::catalog::{PeriodicState, change_periodic};
 use crate::config::AppSettings;
 use crate::domain::{Gap, now_ms};
 use crate::housekeeping::remove_unlisted;
 use crate::http::answer::{Fault, Json, Path, Query};
-use crate::http::{App, Shared, Web, blocking, files};
+use crate::http::{App, Shared, Web, beside, files};
 use crate::recorder::{ClipWindow, MadeClip, OnDemandError};
 
 /// Names the clip of an answer that is the clip itself.
@@ -67,7 +67,7 @@ pub(in crate::http) async fn start_periodic(
         Ok(seconds) if seconds > 0 => seconds,
         _ => return Err(Fault::bad("periodSeconds must be greater than 0")),
     };
-    remember(&web, &app, true, seconds).await?;
+    remember(&web, &app, true, Some(seconds)).await?;
     let interval = Duration::from_secs(seconds);
     let replaced = web.clipping.start_periodic(&app.name, interval).await;
     let name = &app.name;
@@ -90,13 +90,7 @@ pub(in crate::http) async fn stop_periodic(
     State(web): Shared,
     Extension(app): App,
 ) -> Result<Json<ApiResult>, Fault> {
-    let before = app.interval.as_secs();
-    let known = {
-        let name = app.name.clone();
-        web.catalog(move |catalog| catalog.periodic(&name)).await?
-    };
-    let interval = known.map_or(before, |state| state.interval_seconds);
-    remember(&web, &app, false, interval).await?;
+    remember(&web, &app, false, None).await?;
     let name = &app.name;
     Ok(Json(if web.clipping.stop_periodic(name).await {
         ApiResult::plain()
@@ -108,21 +102,23 @@ pub(in crate::http) async fn stop_periodic(
 }
 
 /// What REST asks survives a restart, and comes before it is done: a crash between the two leaves
-/// what was asked.
+/// what was asked. Without an interval, it stays what it is.
 async fn remember(
     web: &Web,
     app: &AppSettings,
     enabled: bool,
-    interval_seconds: u64,
+    interval_seconds: Option<u64>,
 ) -> Result<(), Fault> {
-    let state = PeriodicState {
-        enabled,
-        interval_seconds,
-        configured: (app.enabled, app.interval.as_secs()),
+    let usual = app.interval.as_secs();
+    let asked = |known: Option<&PeriodicState>| {
+        let before = known.map_or(usual, |state| state.interval_seconds);
+        Some(PeriodicState {
+            enabled,
+            interval_seconds: interval_seconds.unwrap_or(before),
+            configured: (app.enabled, usual),
+        })
     };
-    let name = app.name.clone();
-    web.catalog(move |catalog| catalog.set_periodic(&name, Some(&state)))
-        .await
+    Ok(change_periodic(&*web.catalog, &app.name, asked).await?)
 }
 
 /// Cuts a clip from the end of the stream's last periodic clip to now.
@@ -297,7 +293,8 @@ pub(in crate::http) async fn clean_up(
     Extension(app): App,
 ) -> Result<Json<ApiResult>, Fault> {
     let paths = app.paths();
-    let swept = blocking(move || remove_unlisted(&*web.catalog, &*web.store, &paths)).await?;
+    let sweep = move || async move { remove_unlisted(&*web.catalog, &*web.store, &paths).await };
+    let swept = beside(sweep).await?;
     if !swept.failed.is_empty() {
         let failed = swept.failed.iter().map(|key| json::file_path(key));
         let files = failed.collect::<Vec<_>>().join(",");

@@ -55,11 +55,8 @@ pub(in crate::http) async fn switch(
             ))));
         }
     }
-    let (name, stream) = (app.name.clone(), id.clone());
-    let set = web.catalog(move |catalog| {
-        change_stream(catalog, &name, &stream, |stream| {
-            set_switch(stream, on);
-        })
+    let set = change_stream(&*web.catalog, &app.name, &id, |stream| {
+        set_switch(stream, on);
     });
     if set.await?.is_none() {
         return Ok(Json(ApiResult::refused(format!(

@@ -16,7 +16,7 @@ use crate::config::AppSettings;
 use crate::domain::{ClipEntry, clip_id, now_ms};
 use crate::http::answer::{Fault, Json, Query};
 use crate::http::form::{Form, Upload};
-use crate::http::{App, Shared, Web, blocking};
+use crate::http::{App, Shared, Web, beside, blocking};
 use crate::storage::{ClipRecord, NewClip, Room, Seekable, StorageError};
 
 /// The longest name of a file, in bytes.
@@ -118,7 +118,7 @@ async fn take(
     entry.created_ms = begun_ms;
     entry.making_began_ms = begun_ms;
     let (app, catalog, store) = (Arc::clone(app), web.catalog.clone(), web.store.clone());
-    let stored = blocking(move || {
+    let stored = beside(move || async move {
         let mut content = Seekable::new(clip.content())?;
         match movie_duration(&mut content, &Limits::default()) {
             Ok(duration) => {
@@ -130,7 +130,8 @@ async fn take(
         entry.making_ended_ms = now_ms();
         let record = ClipRecord::new(&app.name, &entry, None);
         let stored = clip.publish(&record).map_err(refused)?;
-        if let Err(error) = catalog.commit_clip(&app.name, &entry, None, &[]) {
+        let committed = catalog.commit_clip(&app.name, &entry, None, &[]);
+        if let Err(error) = committed.await {
             stored.discard(&*store, &app.paths());
             return Err(error.into());
         }

@@ -8,7 +8,7 @@ use crate::catalog::{ClipQuery, SortBy};
 use crate::config::AppSettings;
 use crate::housekeeping::delete_clip;
 use crate::http::answer::{Fault, Json, Path, Query};
-use crate::http::{App, Shared, Web, blocking};
+use crate::http::{App, Shared, Web, beside};
 
 /// Entries in one answer.
 pub(in crate::http) const LONGEST_LIST: usize = 250;
@@ -24,9 +24,7 @@ pub(in crate::http) async fn get(
     Extension(app): App,
     Path((_, id)): Path<(String, String)>,
 ) -> Result<Json<Vod>, Fault> {
-    let found = web
-        .catalog(move |catalog| catalog.clip(&app.name, &id))
-        .await?;
+    let found = web.catalog.clip(&app.name, &id).await?;
     found
         .map(|entry| Json(entry.into()))
         .ok_or_else(|| Fault::missing("There is no such vod"))
@@ -65,8 +63,7 @@ pub(in crate::http) async fn list(
         stream_id: query.text("streamId").map(str::to_owned),
         search: query.text("search").map(str::to_owned),
     };
-    let found = web.catalog(move |catalog| catalog.clips(&app.name, &query));
-    let found = found.await?;
+    let found = web.catalog.clips(&app.name, &query).await?;
     Ok(Json(found.into_iter().map(Vod::from).collect()))
 }
 
@@ -85,10 +82,8 @@ pub(in crate::http) async fn count(
     State(web): Shared,
     Extension(app): App,
 ) -> Result<Json<Count>, Fault> {
-    let number = web.catalog(move |catalog| catalog.count_clips(&app.name, None));
-    Ok(Json(Count {
-        number: number.await?,
-    }))
+    let number = web.catalog.count_clips(&app.name, None).await?;
+    Ok(Json(Count { number }))
 }
 
 /// How many clips have this text in them.
@@ -102,13 +97,9 @@ pub(in crate::http) async fn count_matching(
     Extension(app): App,
     Path((_, search)): Path<(String, String)>,
 ) -> Result<Json<Count>, Fault> {
-    let number = web.catalog(move |catalog| {
-        let search = Some(search.as_str()).filter(|search| !search.trim().is_empty());
-        catalog.count_clips(&app.name, search)
-    });
-    Ok(Json(Count {
-        number: number.await?,
-    }))
+    let search = Some(search.as_str()).filter(|search| !search.trim().is_empty());
+    let number = web.catalog.count_clips(&app.name, search).await?;
+    Ok(Json(Count { number }))
 }
 
 /// Removes a clip, file and entry.
@@ -153,7 +144,8 @@ pub(in crate::http) async fn delete_many(
 async fn remove(web: &Web, app: &AppSettings, id: String) -> Result<ApiResult, Fault> {
     let (paths, catalog, store) = (app.paths(), web.catalog.clone(), web.store.clone());
     let unknown = format!("There is no vod with the id {id}");
-    let removed = blocking(move || delete_clip(&*catalog, &*store, &paths, &id)).await?;
+    let delete = move || async move { delete_clip(&*catalog, &*store, &paths, &id).await };
+    let removed = beside(delete).await?;
     Ok(if removed {
         ApiResult::done("vod deleted")
     } else {

@@ -66,7 +66,9 @@ async fn broadcasts_are_made_changed_and_forgotten() {
     );
 
     let live = |b: &mut StreamEntry| b.status = crate::domain::StreamStatus::Live;
-    change_stream(&*site.catalog, "live", "cam", live).unwrap();
+    change_stream(&*site.catalog, "live", "cam", live)
+        .await
+        .unwrap();
     let get = async |rest: &str| site.get(&format!("/live/rest/v2/broadcasts/{rest}")).await;
     assert_eq!(get("count").await.json(), json!({"number": 2}));
     assert_eq!(

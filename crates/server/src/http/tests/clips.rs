@@ -21,7 +21,7 @@ async fn periodic_recording_is_started_replaced_and_stopped() {
         *site.stub.periodic.lock().unwrap(),
         Some(Duration::from_secs(7))
     );
-    let kept = site.catalog.periodic("live").unwrap().unwrap();
+    let kept = site.catalog.periodic("live").await.unwrap().unwrap();
     assert_eq!(
         (kept.enabled, kept.interval_seconds, kept.configured),
         (true, 7, (true, 600))
@@ -49,7 +49,15 @@ async fn periodic_recording_is_started_replaced_and_stopped() {
     );
     let (status, result) = site.call("DELETE", "periodic-recording").await;
     assert_eq!((status, &result["success"]), (200, &json!(true)));
-    assert!(!site.catalog.periodic("live").unwrap().unwrap().enabled);
+    assert!(
+        !site
+            .catalog
+            .periodic("live")
+            .await
+            .unwrap()
+            .unwrap()
+            .enabled
+    );
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use super::*;
 async fn files_are_served_in_part_and_nothing_else_is() {
     let site = Site::new();
     let folder = site.streams.path();
-    site.clip(1, "cam", "");
+    site.clip(1, "cam", "").await;
     fs::create_dir(folder.join("sub")).unwrap();
     fs::create_dir(folder.join(".hidden")).unwrap();
     for name in [

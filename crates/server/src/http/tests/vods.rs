@@ -5,7 +5,7 @@ use super::*;
 #[tokio::test]
 async fn files_that_nothing_points_to_are_cleaned_up() {
     let site = Site::new();
-    let clip = site.clip(1, "cam", "");
+    let clip = site.clip(1, "cam", "").await;
     let mut synced = done("MP4 files and database is in synch");
     synced["dataId"] = json!("0");
     assert_eq!(site.call("DELETE", "mp4-not-in-db").await, (200, synced));
@@ -22,9 +22,10 @@ async fn files_that_nothing_points_to_are_cleaned_up() {
 #[tokio::test]
 async fn vods_are_listed_counted_and_deleted() {
     let site = Site::new();
-    let clips: Vec<_> = [(3, "a"), (1, "b"), (2, "a")]
-        .map(|(number, stream)| site.clip(number, stream, "Über alles"))
-        .into();
+    let mut clips = Vec::new();
+    for (number, stream) in [(3, "a"), (1, "b"), (2, "a")] {
+        clips.push(site.clip(number, stream, "Über alles").await);
+    }
     let list = async |rest: &str| -> Vec<u32> {
         let answer = site.get(&format!("/live/rest/v2/vods/list/{rest}")).await;
         assert_eq!(answer.status, 200, "{rest}");

@@ -18,6 +18,7 @@ use crate::storage::LocalStore;
 
 fn shared(data: &Path) -> Arc<Shared> {
     Arc::new(Shared {
+        runtime: tokio::runtime::Handle::current(),
         pool: Pool::new(2).unwrap(),
         spool: Arc::new(Spool::open(data, u64::MAX).unwrap()),
         catalog: Arc::new(SledCatalog::open(data).unwrap().catalog),
@@ -45,8 +46,8 @@ fn playlist(names: &[&str]) -> String {
     format!("#EXTM3U\n#EXT-X-TARGETDURATION:2\n{segments}")
 }
 
-#[test]
-fn pictures_are_read_once_however_late_their_sound_is() {
+#[tokio::test]
+async fn pictures_are_read_once_however_late_their_sound_is() {
     let folder = tempfile::tempdir().unwrap();
     let (streams, data) = (folder.path().join("streams"), folder.path().join("data"));
     std::fs::create_dir(&streams).unwrap();

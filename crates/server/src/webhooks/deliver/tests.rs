@@ -7,6 +7,7 @@ use tokio::net::TcpListener;
 
 use super::*;
 use crate::catalog::SledCatalog;
+use crate::catalog::conformance::enqueue;
 
 /// Answers each request with the next status; 0 hangs.
 async fn receiver_that(answers: Vec<u16>) -> (String, Arc<Mutex<Vec<String>>>) {
@@ -59,7 +60,7 @@ fn complete(request: &[u8]) -> bool {
 struct Post {
     catalog: Arc<SledCatalog>,
     settings: watch::Sender<Arc<Settings>>,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl Post {
@@ -73,11 +74,11 @@ impl Post {
         Self {
             catalog: Arc::new(SledCatalog::open(folder.path()).unwrap().catalog),
             settings: watch::channel(Arc::new(settings)).0,
-            _folder: folder,
+            folder,
         }
     }
 
-    fn queue(&self, url: &str, name: &str) {
+    async fn queue(&self, url: &str, name: &str) {
         let hook = Delivery {
             id: name.to_owned(),
             app: "live".into(),
@@ -91,7 +92,7 @@ impl Post {
             next_ms: now_ms(),
             last_error: None,
         };
-        self.catalog.enqueue(&[hook]).unwrap();
+        enqueue(&*self.catalog, &[hook]).await;
     }
 
     fn start(&self) -> (watch::Sender<bool>, tokio::task::JoinHandle<()>) {
@@ -101,14 +102,24 @@ impl Post {
         (stop, tokio::spawn(deliveries.run(stopped)))
     }
 
-    fn left(&self) -> usize {
-        self.catalog.deliveries_after(0, 100).unwrap().len()
+    /// What was claimed is so no more.
+    fn restart(&mut self) {
+        let elsewhere = tempfile::tempdir().unwrap();
+        let other = SledCatalog::open(elsewhere.path()).unwrap().catalog;
+        drop(std::mem::replace(&mut self.catalog, Arc::new(other)));
+        let catalog = SledCatalog::open(self.folder.path()).unwrap().catalog;
+        self.catalog = Arc::new(catalog);
+    }
+
+    async fn left(&self) -> usize {
+        let left = self.catalog.deliveries_after(0, 100).await;
+        left.unwrap().len()
     }
 }
 
-async fn until(what: &str, mut done: impl FnMut() -> bool) {
+async fn until(what: &str, mut done: impl AsyncFnMut() -> bool) {
     for _ in 0..500 {
-        if done() {
+        if done().await {
             return;
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -120,9 +131,9 @@ async fn until(what: &str, mut done: impl FnMut() -> bool) {
 async fn a_webhook_is_tried_under_one_id_until_it_is_taken() {
     let post = Post::new(|app| app.webhook_secret = Some("key".into()));
     let (url, seen) = receiver_that(vec![500, 302, 204]).await;
-    post.queue(&url, "first");
+    post.queue(&url, "first").await;
     let (stop, running) = post.start();
-    until("delivered", || post.left() == 0).await;
+    until("delivered", async || post.left().await == 0).await;
     let requests = seen.lock().unwrap().clone();
     assert_eq!(requests.len(), 3);
     for request in &requests {
@@ -158,14 +169,37 @@ async fn a_receiver_that_hangs_delays_nobody_else() {
     let (good, seen) = receiver_that(Vec::new()).await;
     let (_stop, _running) = post.start();
     for number in 0..10 {
-        post.queue(&hanging, &format!("h{number}"));
+        post.queue(&hanging, &format!("h{number}")).await;
     }
     for number in 0..10 {
-        post.queue(&good, &format!("g{number}"));
+        post.queue(&good, &format!("g{number}")).await;
     }
-    until("all of the good one's", || seen.lock().unwrap().len() == 10).await;
+    until("all of the good one's", async || {
+        seen.lock().unwrap().len() == 10
+    })
+    .await;
     // That the last was delivered is written down after its receiver has it.
-    until("those of the other are left", || post.left() == 10).await;
+    until("those of the other are left", async || {
+        post.left().await == 10
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn of_two_servers_with_one_catalog_each_webhook_is_sent_by_one() {
+    let post = Post::new(|_| {});
+    let (url, seen) = receiver_that(vec![500; 5]).await;
+    for number in 0..20 {
+        post.queue(&url, &format!("n{number}")).await;
+    }
+    let ((one, first), (other, second)) = (post.start(), post.start());
+    until("delivered", async || post.left().await == 0).await;
+    // Five were refused, and tried once more each.
+    assert_eq!(seen.lock().unwrap().len(), 25);
+    one.send_replace(true);
+    other.send_replace(true);
+    first.await.unwrap();
+    second.await.unwrap();
 }
 
 #[tokio::test]
@@ -175,31 +209,31 @@ async fn what_is_too_old_is_listed_as_failed() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
     drop(listener);
-    post.queue(&url, "lost");
+    post.queue(&url, "lost").await;
     let (_stop, _running) = post.start();
-    until("given up", || {
-        !post.catalog.failed_deliveries().unwrap().is_empty()
-    })
-    .await;
-    let failed = post.catalog.failed_deliveries().unwrap().remove(0);
+    let failed = async || post.catalog.failed_deliveries().await.unwrap();
+    until("given up", async || !failed().await.is_empty()).await;
+    let failed = failed().await.remove(0);
     assert_eq!(failed.id, "lost");
     assert!(
         failed.attempts >= 2 && failed.last_error.is_some(),
         "{failed:?}"
     );
-    assert_eq!(post.left(), 0);
+    assert_eq!(post.left().await, 0);
 }
 
 #[tokio::test]
 async fn the_queue_goes_on_after_a_restart() {
-    let post = Post::new(|_| {});
+    let mut post = Post::new(|_| {});
     let (url, seen) = receiver_that(vec![0]).await;
-    post.queue(&url, "again");
+    post.queue(&url, "again").await;
     let (_stop, running) = post.start();
-    until("tried", || seen.lock().unwrap().len() == 1).await;
+    until("tried", async || seen.lock().unwrap().len() == 1).await;
     running.abort();
+    assert!(running.await.unwrap_err().is_cancelled());
+    post.restart();
     let (stop, running) = post.start();
-    until("delivered", || post.left() == 0).await;
+    until("delivered", async || post.left().await == 0).await;
     assert_eq!(seen.lock().unwrap().len(), 2);
     stop.send_replace(true);
     running.await.unwrap();
