@@ -9,96 +9,13 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
 use serde::Serialize;
 
-use super::ant_media::json::ApiResult;
-use crate::catalog::{CatalogError, ReconcileError};
+use super::fault::{Fault, Kind};
 
 /// The longest body of a request.
 const LONGEST_BODY: usize = 256 << 10;
 
 /// How long a client may take over it.
 const BODY_PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);
-
-/// Why a call was not done.
-#[derive(Debug, Clone)]
-pub(super) struct Fault {
-    status: StatusCode,
-    message: String,
-    reason: Option<String>,
-}
-
-impl Fault {
-    pub(super) fn new(status: StatusCode, message: impl Into<String>) -> Self {
-        Self {
-            status,
-            message: message.into(),
-            reason: None,
-        }
-    }
-
-    /// With what the message, whose words are fixed, does not say.
-    pub(super) fn because(mut self, reason: Option<String>) -> Self {
-        self.reason = reason;
-        self
-    }
-
-    #[cfg(test)]
-    pub(super) fn status(&self) -> StatusCode {
-        self.status
-    }
-
-    pub(super) fn bad(message: impl Into<String>) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, message)
-    }
-
-    pub(super) fn missing(message: impl Into<String>) -> Self {
-        Self::new(StatusCode::NOT_FOUND, message)
-    }
-
-    /// Our own failure: the log says what it is, the answer does not.
-    pub(super) fn internal(error: impl std::fmt::Display) -> Self {
-        tracing::error!(%error, "a request failed");
-        Self::new(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "The server failed; its log says why",
-        )
-    }
-}
-
-impl IntoResponse for Fault {
-    fn into_response(self) -> Response {
-        let result = ApiResult::refused(self.message).because(self.reason);
-        (self.status, Json(result)).into_response()
-    }
-}
-
-impl From<CatalogError> for Fault {
-    fn from(error: CatalogError) -> Self {
-        match error {
-            CatalogError::DiskFull => Self::new(
-                StatusCode::INSUFFICIENT_STORAGE,
-                "No space left on the disk",
-            ),
-            error => Self::internal(error),
-        }
-    }
-}
-
-impl From<ReconcileError> for Fault {
-    fn from(error: ReconcileError) -> Self {
-        Self::internal(error)
-    }
-}
-
-impl From<std::io::Error> for Fault {
-    fn from(error: std::io::Error) -> Self {
-        Self::internal(error)
-    }
-}
-
-/// A `Result` that says no.
-pub(super) fn refusal(status: StatusCode, message: impl Into<String>) -> Response {
-    (status, Json(ApiResult::refused(message))).into_response()
-}
 
 /// A value as JSON.
 pub(super) struct Json<T>(pub(super) T);
@@ -251,14 +168,11 @@ pub(super) async fn body(request: Request) -> Result<Bytes, Fault> {
     match tokio::time::timeout(BODY_PATIENCE, body).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => Err(Fault::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
+            Kind::TooLong,
             format!("The body is longer than {LONGEST_BODY} bytes"),
         )),
         Ok(Err(_)) => Err(Fault::bad("The body cannot be read")),
-        Err(_) => Err(Fault::new(
-            StatusCode::REQUEST_TIMEOUT,
-            "The body takes too long to come",
-        )),
+        Err(_) => Err(Fault::new(Kind::TooSlow, "The body takes too long to come")),
     }
 }
 

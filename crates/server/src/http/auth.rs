@@ -19,7 +19,8 @@ use serde_json::{Map, Value};
 use sha2::Sha256;
 
 use super::Web;
-use super::answer::{Fault, Path};
+use super::answer::Path;
+use super::fault::Fault;
 
 /// Where proxies that use `Authorization` themselves leave room for a token.
 pub(super) const PROXY_AUTHORIZATION: HeaderName = HeaderName::from_static("proxyauthorization");

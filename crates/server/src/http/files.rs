@@ -23,9 +23,10 @@ use http_body_util::channel::{Channel, Sender};
 
 use self::conditions::{Verdict, Version, range, verdict};
 pub(super) use self::uris::encoded;
-use super::answer::{Fault, Head, Path, Query};
+use super::answer::{Head, Path, Query};
 use super::ant_media::clips::gaps_header;
 use super::ant_media::json::ApiResult;
+use super::fault::Fault;
 use super::virtual_clips::{PlaylistQuery, WindowQuery};
 use super::{Shared, blocking};
 use crate::recorder::{VirtualClip, WindowPlaylist};

@@ -4,12 +4,12 @@
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, header};
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use memchr::memmem;
 
-use super::answer::Fault;
+use super::fault::{Fault, Kind};
 
 /// A client that sends nothing for so long is gone.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -75,7 +75,7 @@ impl<'a> Form<'a> {
         let (kind, parameters) = kind.split_once(';').unwrap_or((kind, ""));
         if !kind.trim().eq_ignore_ascii_case("multipart/form-data") {
             return Err(Fault::new(
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                Kind::Unsupported,
                 "The body is not multipart/form-data",
             ));
         }
@@ -88,7 +88,7 @@ impl<'a> Form<'a> {
         let too_long = format!("The body is longer than {longest} bytes");
         let told = text(header::CONTENT_LENGTH).and_then(|length| length.parse::<u64>().ok());
         if told.is_some_and(|told| told > longest) {
-            return Err(Fault::new(StatusCode::PAYLOAD_TOO_LARGE, too_long));
+            return Err(Fault::new(Kind::TooLong, too_long));
         }
         Ok(Self {
             delimiter: format!("\r\n--{boundary}").into_bytes(),
@@ -107,8 +107,8 @@ impl<'a> Form<'a> {
         loop {
             let frame = self.upload.body.frame();
             let Ok(frame) = tokio::time::timeout(PATIENCE, frame).await else {
-                let status = StatusCode::REQUEST_TIMEOUT;
-                return Err(Fault::new(status, "The body takes too long to come"));
+                let message = "The body takes too long to come";
+                return Err(Fault::new(Kind::TooSlow, message));
             };
             let Some(frame) = frame else {
                 return Ok(false);
@@ -116,9 +116,7 @@ impl<'a> Form<'a> {
             let frame = frame.map_err(|_| Fault::bad("The body cannot be read to its end"))?;
             if let Ok(data) = frame.into_data() {
                 let left = self.left.checked_sub(data.len() as u64);
-                self.left = left.ok_or_else(|| {
-                    Fault::new(StatusCode::PAYLOAD_TOO_LARGE, self.too_long.clone())
-                })?;
+                self.left = left.ok_or_else(|| Fault::new(Kind::TooLong, self.too_long.clone()))?;
                 self.buffer.extend_from_slice(&data);
                 return Ok(true);
             }
@@ -181,7 +179,7 @@ impl<'a> Form<'a> {
             text.extend_from_slice(&piece);
             if text.len() > longest {
                 return Err(Fault::new(
-                    StatusCode::PAYLOAD_TOO_LARGE,
+                    Kind::TooLong,
                     format!("A part of the form is longer than {longest} bytes"),
                 ));
             }
@@ -236,6 +234,8 @@ fn unquote(text: &str) -> (String, &str) {
 
 #[cfg(test)]
 mod tests {
+    use axum::http::StatusCode;
+
     use super::*;
 
     /// A request whose body comes in frames of `step` bytes.
@@ -306,7 +306,7 @@ mod tests {
         let whole = body.len() as u64;
         assert!(parts(&body, 4096, whole).await.is_ok());
         let refused = parts(&body, 4096, whole - 20).await.unwrap_err();
-        assert_eq!(refused.status(), StatusCode::PAYLOAD_TOO_LARGE);
+        assert_eq!(refused.kind.status(), StatusCode::PAYLOAD_TOO_LARGE);
     }
 
     #[tokio::test]
@@ -318,12 +318,12 @@ mod tests {
         );
         for len in 0..body.len() {
             let refused = parts(&body[..len], 5, 1000).await.unwrap_err();
-            assert_eq!(refused.status(), StatusCode::BAD_REQUEST, "{len}");
+            assert_eq!(refused.kind.status(), StatusCode::BAD_REQUEST, "{len}");
         }
         let mut endless = b"----x y\r\n".to_vec();
         endless.extend(b"x: y\r\n".repeat(10_000));
         let refused = parts(&endless, 100, 1 << 20).await.unwrap_err();
-        assert_eq!(refused.status(), StatusCode::BAD_REQUEST);
+        assert_eq!(refused.kind.status(), StatusCode::BAD_REQUEST);
     }
 
     #[test]
@@ -340,7 +340,7 @@ mod tests {
         ] {
             let (headers, mut upload) = request(kind, b"", 1);
             let refused = Form::of(&headers, &mut upload, 10).err().unwrap();
-            assert_eq!(refused.status().as_u16(), status, "{kind}");
+            assert_eq!(refused.kind.status().as_u16(), status, "{kind}");
         }
         let long = format!("multipart/form-data; boundary={}", "x".repeat(71));
         let (headers, mut upload) = request(&long, b"", 1);

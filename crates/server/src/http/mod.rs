@@ -2,13 +2,15 @@
 //!
 //! - `server`: connections, their limits, and how they end;
 //! - `auth`: who may call;
-//! - `ant_media`: Ant Media Server's calls and its JSON; `form`: what an upload comes in;
+//! - `fault`: why a call was not done;
+//! - `ant_media`: Ant Media Server's calls, its JSON and its words for faults; `form`: what an upload comes in;
 //! - `files`: clips, playlists and segments; `virtual_clips`: clips that exist nowhere;
 //! - `status`: health, metrics, and the description of all this.
 
 mod answer;
 mod ant_media;
 mod auth;
+mod fault;
 mod files;
 mod form;
 mod server;
@@ -20,7 +22,7 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{Method, StatusCode, Uri, header};
+use axum::http::{Method, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use tokio::sync::watch;
@@ -32,8 +34,8 @@ use utoipa::openapi::OpenApi as Description;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use self::answer::{Fault, refusal};
 pub use self::auth::self_test;
+use self::fault::{Fault, Kind};
 pub use self::server::{Gate, HttpServer};
 use crate::catalog::Catalog;
 use crate::config::Settings;
@@ -176,6 +178,8 @@ fn around(router: Router) -> Router {
                 Fault::internal("a request stopped unexpectedly").into_response()
             },
         ))
+        // Whoever plays clips, or asks for what is not there, knows no other words.
+        .layer(middleware::map_response(ant_media::fault::worded))
         .layer(middleware::from_fn(count))
         .layer(cors);
     Router::new().fallback_service(MapRequest::new(router, without_slash))
@@ -220,24 +224,18 @@ async fn count(request: Request, next: Next) -> Response {
     answer
 }
 
-async fn unknown() -> Response {
-    refusal(StatusCode::NOT_FOUND, "There is nothing here")
+async fn unknown() -> Fault {
+    Fault::missing("There is nothing here")
 }
 
-async fn not_allowed() -> Response {
-    refusal(
-        StatusCode::METHOD_NOT_ALLOWED,
-        "This is not done here with this method",
-    )
+async fn not_allowed() -> Fault {
+    Fault::new(Kind::NotAllowed, "This is not done here with this method")
 }
 
 /// What is answered until the catalog is open.
 pub fn not_ready() -> Router {
-    async fn later() -> Response {
-        refusal(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "The catalog is not open yet",
-        )
+    async fn later() -> Fault {
+        Fault::new(Kind::NotNow, "The catalog is not open yet")
     }
     let router = Router::new()
         .route("/healthz", axum::routing::get(status::healthz))

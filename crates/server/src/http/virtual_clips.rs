@@ -7,8 +7,9 @@ use std::time::Duration;
 use clipmill::{Cut, TimeSpec, parse_duration};
 
 use super::Web;
-use super::answer::{Fault, Query};
+use super::answer::Query;
 use super::ant_media::clips::{CUTS, check_length, check_range, refused};
+use super::fault::Fault;
 use crate::config::AppSettings;
 use crate::domain::is_stream_id;
 use crate::recorder::{ClipWindow, OnDemandError, VirtualClip, WindowPlaylist};

@@ -10,7 +10,8 @@ use super::vods::page;
 use crate::catalog::change_stream;
 use crate::config::AppSettings;
 use crate::domain::{StreamEntry, StreamStatus, clip_id, is_stream_id, now_ms};
-use crate::http::answer::{Fault, Json, Path, body};
+use crate::http::answer::{Json, Path, body};
+use crate::http::fault::Fault;
 use crate::http::{App, Shared};
 
 /// Fields that only what happens on the disk can say.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::Extension;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use clipmill::Cut;
 
@@ -14,7 +14,8 @@ use crate::catalog::{PeriodicState, change_periodic};
 use crate::config::AppSettings;
 use crate::domain::{Gap, now_ms};
 use crate::housekeeping::remove_unlisted;
-use crate::http::answer::{Fault, Json, Path, Query};
+use crate::http::answer::{Json, Path, Query};
+use crate::http::fault::{Fault, Kind};
 use crate::http::{App, Shared, Web, beside, files};
 use crate::recorder::{ClipWindow, MadeClip, OnDemandError};
 
@@ -264,7 +265,7 @@ pub(in crate::http) fn refused(error: OnDemandError, window: ClipWindow) -> Faul
     let fault = match error {
         OnDemandError::NoSegment { .. } if matches!(window, ClipWindow::Range { .. }) => {
             Fault::new(
-                StatusCode::EXPECTATION_FAILED,
+                Kind::NoMedia,
                 format!(
                     "{message} (the requested range may be outside the HLS retention window or the \
                  stream had no data then)"
@@ -274,9 +275,9 @@ pub(in crate::http) fn refused(error: OnDemandError, window: ClipWindow) -> Faul
         OnDemandError::NoBroadcast(_)
         | OnDemandError::NoPlaylist(_)
         | OnDemandError::NoHlsPlaylist(_)
-        | OnDemandError::NoSegment { .. } => Fault::new(StatusCode::EXPECTATION_FAILED, message),
-        OnDemandError::DiskFull => Fault::new(StatusCode::INSUFFICIENT_STORAGE, message),
-        OnDemandError::Draining => Fault::new(StatusCode::SERVICE_UNAVAILABLE, message),
+        | OnDemandError::NoSegment { .. } => Fault::new(Kind::NoMedia, message),
+        OnDemandError::DiskFull => Fault::new(Kind::NoRoom, message),
+        OnDemandError::Draining => Fault::new(Kind::NotNow, message),
         error => Fault::internal(error),
     };
     fault.because(why)

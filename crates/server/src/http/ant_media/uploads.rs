@@ -8,13 +8,14 @@ use std::sync::Arc;
 
 use axum::Extension;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::HeaderMap;
 use clipmill::{Limits, MovieError, movie_duration};
 
 use super::json::ApiResult;
 use crate::config::AppSettings;
 use crate::domain::{ClipEntry, clip_id, now_ms};
-use crate::http::answer::{Fault, Json, Query};
+use crate::http::answer::{Json, Query};
+use crate::http::fault::{Fault, Kind};
 use crate::http::form::{Form, Upload};
 use crate::http::{App, Shared, Web, beside, blocking};
 use crate::storage::{ClipRecord, NewClip, Room, Seekable, StorageError};
@@ -161,8 +162,7 @@ fn not_supported(why: String) -> ApiResult {
 
 fn refused(error: StorageError) -> Fault {
     if error.is_disk_full() {
-        let status = StatusCode::INSUFFICIENT_STORAGE;
-        return Fault::new(status, "No space left on the disk");
+        return Fault::no_room();
     }
     Fault::internal(error)
 }
@@ -178,7 +178,7 @@ async fn write(
         written = written.saturating_add(piece.len() as u64);
         if written > longest {
             let message = format!("The file is longer than {longest} bytes");
-            return Err(Fault::new(StatusCode::PAYLOAD_TOO_LARGE, message));
+            return Err(Fault::new(Kind::TooLong, message));
         }
         let write = move || {
             clip.append(&piece).map_err(refused)?;

@@ -7,7 +7,8 @@ use super::json::{ApiResult, Count, Vod};
 use crate::catalog::{ClipQuery, SortBy};
 use crate::config::AppSettings;
 use crate::housekeeping::delete_clip;
-use crate::http::answer::{Fault, Json, Path, Query};
+use crate::http::answer::{Json, Path, Query};
+use crate::http::fault::Fault;
 use crate::http::{App, Shared, Web, beside};
 
 /// Entries in one answer.

@@ -1,0 +1,25 @@
+//! Faults as Ant Media Server words them.
+
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+
+use super::json::ApiResult;
+use crate::http::answer::Json;
+use crate::http::fault::{Fault, Kind};
+
+/// Words an answer that says what went wrong, where nobody has done so yet.
+pub(in crate::http) async fn worded(mut answer: Response) -> Response {
+    match answer.extensions_mut().remove::<Fault>() {
+        Some(fault) => word(fault),
+        None => answer,
+    }
+}
+
+fn word(fault: Fault) -> Response {
+    let status = match fault.kind {
+        Kind::NoMedia => StatusCode::EXPECTATION_FAILED,
+        kind => kind.status(),
+    };
+    let result = ApiResult::refused(fault.message).because(fault.reason);
+    (status, Json(result)).into_response()
+}
