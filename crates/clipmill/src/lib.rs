@@ -45,6 +45,8 @@ mod item;
 pub mod live;
 mod movie;
 mod named;
+#[doc(hidden)]
+pub mod net;
 mod onepass;
 mod output;
 mod probe;

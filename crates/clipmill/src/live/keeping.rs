@@ -8,6 +8,7 @@ use clipmill_playlist::Location;
 use super::event::{Action, ActionId, Failure, Keep, Label, Moment, SegmentId, SessionId};
 use super::recorder::{Job, Recorder};
 use super::session::{Held, Keeping, ticks};
+use crate::net::BackOff;
 use crate::timeline::Ticks;
 
 /// A segment that is on no timeline any more.
@@ -117,8 +118,11 @@ impl Leavers {
 /// How soon something is tried again for which there was no room.
 const NO_ROOM: Duration = Duration::from_secs(3);
 
-/// The longest pause between two tries of what failed otherwise.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// How soon what failed otherwise is.
+const PAUSES: BackOff = BackOff {
+    first: Duration::from_secs(1),
+    longest: Duration::from_secs(60),
+};
 
 /// A clip whose media cannot be read is given up after so many tries.
 const TRIES: u32 = 4;
@@ -129,7 +133,7 @@ impl Failure {
     pub fn pause(&self, tries: u32) -> Duration {
         match self {
             Self::NoRoom => NO_ROOM,
-            _ => (Duration::from_millis(500) * 2_u32.pow(tries.min(8))).min(LONGEST_PAUSE),
+            _ => PAUSES.after(tries),
         }
     }
 

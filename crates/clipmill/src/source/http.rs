@@ -2,7 +2,6 @@
 
 use std::error::Error;
 use std::io::Read;
-use std::net::ToSocketAddrs;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -12,12 +11,12 @@ use clipmill_playlist::{ByteRange, Location};
 use flate2::read::MultiGzDecoder;
 use reqwest::StatusCode;
 use reqwest::blocking::{Client, Response};
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_RANGE, RANGE};
 use reqwest::redirect::{Attempt, Policy};
 use url::Url;
 
 use super::{OutOfReach, Reach, SegmentSource, SourceError};
+use crate::net::{BackOff, Resolver, USER_AGENT, in_one_line, tls};
 
 /// Reads over http and https.
 ///
@@ -61,7 +60,7 @@ impl Default for HttpSettings {
             retries: 3,
             backoff: Duration::from_millis(250),
             redirects: Limits::default().redirects,
-            user_agent: concat!("clipmill/", env!("CARGO_PKG_VERSION")).to_owned(),
+            user_agent: USER_AGENT.to_owned(),
             reach: Reach::Anywhere,
         }
     }
@@ -114,20 +113,22 @@ impl HttpSource {
             max_bytes,
             deadline: Instant::now().checked_add(self.settings.total_timeout),
         };
-        let mut pause = self.settings.backoff;
-        let mut tries_left = self.settings.retries;
+        let back_off = BackOff {
+            first: self.settings.backoff,
+            longest: self.settings.total_timeout,
+        };
+        let mut failures = 0_u32;
         loop {
-            match job.run() {
+            let failure = match job.run() {
                 Ok(found) => return Ok(found),
-                Err(failure) if !failure.temporary || tries_left == 0 || job.is_late(pause) => {
-                    return Err(failure.error);
-                }
-                Err(_) => {
-                    std::thread::sleep(pause);
-                    pause = pause.saturating_mul(2);
-                    tries_left = tries_left.saturating_sub(1);
-                }
+                Err(failure) => failure,
+            };
+            failures = failures.saturating_add(1);
+            let pause = back_off.after(failures);
+            if !failure.temporary || failures > self.settings.retries || job.is_late(pause) {
+                return Err(failure.error);
             }
+            std::thread::sleep(pause);
         }
     }
 }
@@ -177,41 +178,9 @@ fn build(settings: &HttpSettings) -> Result<Client, String> {
         .timeout(settings.read_timeout)
         .redirect(redirects)
         .referer(false)
-        .dns_resolver(Arc::new(Within(reach)))
+        .dns_resolver(Arc::new(Resolver(reach)))
         .build()
-        .map_err(|error| chain(&error))
-}
-
-/// Resolves names, to addresses within reach alone: what is connected to is what was checked.
-struct Within(Reach);
-
-impl Resolve for Within {
-    fn resolve(&self, name: Name) -> Resolving {
-        let reach = self.0;
-        // It blocks the client's own thread, on which nothing else waits.
-        Box::pin(async move {
-            let found: Vec<_> = (name.as_str(), 0).to_socket_addrs()?.collect();
-            for address in &found {
-                reach.check(address.ip())?;
-            }
-            Ok(Box::new(found.into_iter()) as Addrs)
-        })
-    }
-}
-
-/// The cryptography is named here and not installed for the process, which may have its own.
-fn tls() -> Result<rustls::ClientConfig, String> {
-    let mut roots = rustls::RootCertStore {
-        roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
-    };
-    // A system without certificates, or with some that cannot be read, still has the above.
-    let system = rustls_native_certs::load_native_certs();
-    roots.add_parsable_certificates(system.certs);
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())?;
-    Ok(config.with_root_certificates(roots).with_no_client_auth())
+        .map_err(|error| in_one_line(&error))
 }
 
 /// One resource to read.
@@ -327,7 +296,7 @@ impl Job<'_> {
             let count = match reader.read(&mut buffer) {
                 Ok(0) => break,
                 Ok(count) => count,
-                Err(error) => return Err(self.broken(chain(&error), true)),
+                Err(error) => return Err(self.broken(in_one_line(&error), true)),
             };
             let mut piece = buffer.get(..count).unwrap_or_default();
             let skipped = to_skip.min(length_of(piece));
@@ -356,7 +325,7 @@ impl Job<'_> {
             "timed out".to_owned()
         } else {
             // The URL is named already, and this one would show its secrets.
-            chain(&error.without_url())
+            in_one_line(&error.without_url())
         };
         self.broken(reason, temporary)
     }
@@ -429,20 +398,6 @@ fn is_refused(error: &(dyn Error + 'static)) -> bool {
         cause = inner.source();
     }
     false
-}
-
-/// An error and what caused it, in one line, each thing said once.
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        let inner_text = inner.to_string();
-        if !text.contains(&inner_text) {
-            text = format!("{text}: {inner_text}");
-        }
-        cause = inner.source();
-    }
-    text
 }
 
 #[cfg(test)]

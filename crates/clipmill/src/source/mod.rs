@@ -13,8 +13,6 @@ mod file;
 mod http;
 mod memory;
 #[cfg(feature = "http")]
-mod reach;
-#[cfg(feature = "http")]
 mod temporary;
 
 use std::io;
@@ -24,13 +22,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use clipmill_playlist::{ByteRange, Location};
 
+#[cfg(feature = "http")]
+pub use crate::net::{OutOfReach, Reach};
 pub use file::FileSource;
 #[cfg(feature = "http")]
 pub use http::{HttpSettings, HttpSource};
 pub use memory::MemorySource;
 pub(crate) use memory::part;
-#[cfg(feature = "http")]
-pub use reach::{OutOfReach, Reach};
 
 /// A reader of playlists and segments. It blocks until all is read.
 pub trait SegmentSource: Send + Sync {

@@ -11,10 +11,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
+use clipmill::net::{BackOff, Resolver, USER_AGENT, in_one_line, tls};
 use clipmill::source::Reach;
 use rand::RngExt;
 use reqwest::Client;
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::redirect::Policy;
 use tokio::sync::{mpsc, watch};
@@ -33,9 +33,11 @@ const AT_ONCE: usize = 4;
 /// Queue entries read at a time.
 const PAGE: usize = 256;
 
-/// The pause after the first failed try, and the longest.
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+/// The pauses between tries.
+const PAUSES: BackOff = BackOff {
+    first: Duration::from_secs(1),
+    longest: Duration::from_secs(300),
+};
 
 /// How long a try may take where no setting says so.
 const USUAL_TIMEOUT: Duration = Duration::from_secs(5);
@@ -311,7 +313,7 @@ impl Deliveries {
         match request.timeout(timeout).send().await {
             Ok(answer) if answer.status().is_success() => Ok(()),
             Ok(answer) => Err(format!("the receiver answered {}", answer.status())),
-            Err(error) => Err(in_full(&error.without_url())),
+            Err(error) => Err(in_one_line(&error.without_url())),
         }
     }
 
@@ -339,9 +341,9 @@ impl Clients {
         let client = |reach: Reach| {
             let client = Client::builder()
                 .tls_backend_preconfigured(tls.clone())
-                .user_agent(concat!("clipmill/", env!("CARGO_PKG_VERSION")))
+                .user_agent(USER_AGENT)
                 .redirect(Policy::none())
-                .dns_resolver(Arc::new(Within(reach)))
+                .dns_resolver(Arc::new(Resolver(reach)))
                 .build();
             let client = client.map_err(|error| error.to_string())?;
             Ok::<_, String>((reach, client))
@@ -360,23 +362,6 @@ impl Clients {
     }
 }
 
-/// Resolves names, to addresses within reach alone: what is connected to is what was checked.
-struct Within(Reach);
-
-impl Resolve for Within {
-    fn resolve(&self, name: Name) -> Resolving {
-        let reach = self.0;
-        Box::pin(async move {
-            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            let found: Vec<_> = found.collect();
-            for address in &found {
-                reach.check(address.ip())?;
-            }
-            Ok(Box::new(found.into_iter()) as Addrs)
-        })
-    }
-}
-
 /// Whom a URL reaches.
 fn receiver(url: &str) -> String {
     Url::parse(url).map_or_else(|_| url.to_owned(), |url| url.origin().ascii_serialization())
@@ -384,7 +369,7 @@ fn receiver(url: &str) -> String {
 
 /// How long a webhook of an earlier run still has to wait.
 fn rest(hook: &Delivery, now_ms: i64) -> Duration {
-    between(now_ms, hook.next_ms).min(longest_pause(hook.attempts))
+    between(now_ms, hook.next_ms).min(PAUSES.after(hook.attempts))
 }
 
 /// By the clock.
@@ -400,52 +385,20 @@ fn between(from_ms: i64, to_ms: i64) -> Duration {
 /// Whether a webhook has been tried for long enough. The clock alone does not decide, as it may have
 /// been set, or the server not have run: pauses of that length must have been made too.
 fn is_given_up(hook: &Delivery, max_age: Duration, now_ms: i64) -> bool {
-    let pauses: Duration = (1..=hook.attempts).map(longest_pause).sum();
+    let pauses: Duration = (1..=hook.attempts).map(|n| PAUSES.after(n)).sum();
     pauses >= max_age && (age(hook, now_ms) >= max_age || pauses >= max_age * 2)
-}
-
-/// After so many failed tries; none before the first.
-fn longest_pause(attempts: u32) -> Duration {
-    let Some(doublings) = attempts.checked_sub(1) else {
-        return Duration::ZERO;
-    };
-    let doubled = FIRST_PAUSE.saturating_mul(1 << doublings.min(16));
-    doubled.min(LONGEST_PAUSE)
 }
 
 /// One second after the first failed try, doubled with each further one up to five minutes, and
 /// shortened by up to half, so that receivers that come back are not met by all at once.
 fn pause(attempts: u32) -> Duration {
-    longest_pause(attempts).mul_f64(rand::rng().random_range(0.5..=1.0))
+    PAUSES
+        .after(attempts)
+        .mul_f64(rand::rng().random_range(0.5..=1.0))
 }
 
 fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
-}
-
-/// An error with its causes, in one line.
-fn in_full(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
-}
-
-/// Certificates are checked against those of the system and those that Mozilla trusts.
-fn tls() -> Result<rustls::ClientConfig, String> {
-    let mut roots = rustls::RootCertStore {
-        roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
-    };
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())?;
-    Ok(config.with_root_certificates(roots).with_no_client_auth())
 }
 
 #[cfg(test)]
