@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime};
 
 use clipmill::AnySource;
-use clipmill::source::{FileSource, HttpSettings, HttpSource};
+use clipmill::source::{HttpSettings, HttpSource};
 use metrics::gauge;
 use tokio::sync::watch;
 
@@ -17,6 +17,8 @@ use super::stream::Stream;
 use super::task::Command;
 use crate::config::AppSettings;
 use crate::metrics::{SPOOL_BYTES, STREAMS_LIVE};
+use crate::sources::StreamSource;
+use crate::sources::folder::FolderSource;
 use crate::sources::playlists::Playlists;
 use crate::sources::watch::{Changes, QUICK, SLOW, Watch};
 use crate::storage::AppPaths;
@@ -38,12 +40,10 @@ const MISTRUST: u32 = 3;
 #[derive(Debug)]
 pub(crate) struct App {
     name: String,
-    settings: RwLock<Present>,
+    settings: RwLock<Arc<AppSettings>>,
     /// When it began to be watched.
     since: SystemTime,
-    /// The streams folder, links resolved.
-    root: RwLock<PathBuf>,
-    playlists: Mutex<Playlists>,
+    folder: FolderSource,
     streams: Mutex<BTreeMap<String, Arc<Stream>>>,
     /// The interval of periodic clips, while they are on.
     periodic: Mutex<Option<Duration>>,
@@ -54,36 +54,22 @@ pub(crate) struct App {
     closed: watch::Sender<bool>,
 }
 
-/// The settings, and what was made of them.
-#[derive(Debug)]
-struct Present {
-    settings: Arc<AppSettings>,
-    /// Reads what playlists name by URL.
-    http: Arc<HttpSource>,
-}
-
-impl Present {
-    fn new(settings: Arc<AppSettings>) -> Self {
-        let http = HttpSource::new(HttpSettings {
-            reach: settings.reach,
-            ..HttpSettings::default()
-        });
-        Self {
-            settings,
-            http: Arc::new(http),
-        }
-    }
+/// What reads by URL, as the settings allow it.
+fn http(settings: &AppSettings) -> HttpSource {
+    HttpSource::new(HttpSettings {
+        reach: settings.reach,
+        ..HttpSettings::default()
+    })
 }
 
 impl App {
     pub(crate) fn new(settings: Arc<AppSettings>) -> Self {
         let root = resolved(&settings.streams_dir);
         Self {
-            playlists: Mutex::new(Playlists::new(root.clone())),
-            root: RwLock::new(root),
+            folder: FolderSource::new(root, http(&settings)),
             since: SystemTime::now(),
             name: settings.name.clone(),
-            settings: RwLock::new(Present::new(settings)),
+            settings: RwLock::new(settings),
             streams: Mutex::default(),
             periodic: Mutex::default(),
             links: Mutex::default(),
@@ -94,7 +80,7 @@ impl App {
 
     pub(crate) fn settings(&self) -> Arc<AppSettings> {
         let present = self.settings.read().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(&present.settings)
+        Arc::clone(&present)
     }
 
     pub(crate) fn set_settings(&self, new: Arc<AppSettings>) {
@@ -102,17 +88,20 @@ impl App {
             .settings
             .write()
             .unwrap_or_else(PoisonError::into_inner);
-        if present.settings.reach == new.reach {
-            present.settings = new;
-        } else {
-            *present = Present::new(new);
+        if present.reach != new.reach {
+            self.folder.set_http(http(&new));
         }
+        *present = new;
     }
 
-    /// Reads what a playlist names that may use the files in this folder and below.
+    /// Where its streams come from.
+    pub(crate) fn streams_source(&self) -> &dyn StreamSource {
+        &self.folder
+    }
+
+    /// Reads segments and keys: files in this folder, and by URL.
     pub(crate) fn source(&self, folder: &Path) -> AnySource {
-        let present = self.settings.read().unwrap_or_else(PoisonError::into_inner);
-        AnySource::new(FileSource::within(folder), Arc::clone(&present.http))
+        self.folder.within(folder)
     }
 
     /// The end of the app: it and its streams are not looked after any more.
@@ -138,12 +127,11 @@ impl App {
     }
 
     pub(crate) fn root(&self) -> PathBuf {
-        let root = self.root.read();
-        root.unwrap_or_else(PoisonError::into_inner).clone()
+        self.folder.root()
     }
 
     pub(crate) fn playlists(&self) -> MutexGuard<'_, Playlists> {
-        lock(&self.playlists)
+        self.folder.playlists()
     }
 
     /// The interval of periodic clips, while they are on.
@@ -319,10 +307,7 @@ impl App {
     fn start_watch(&self, watch: &mut Watch) {
         let root = resolved(&self.settings().streams_dir);
         if root != self.root() {
-            let mut known = self.root.write().unwrap_or_else(PoisonError::into_inner);
-            known.clone_from(&root);
-            drop(known);
-            *self.playlists() = Playlists::new(root.clone());
+            self.folder.move_to(root.clone());
         }
         if let Err(error) = watch.start(&root) {
             tracing::debug!(folder = %root.display(), %error, "cannot be watched");

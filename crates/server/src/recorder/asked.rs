@@ -15,15 +15,16 @@ use tokio::sync::oneshot;
 use super::app::App;
 use super::history::{Dated, Span, has_parts};
 use super::line::{Files, Snapshot, ticks, time_ms};
-use super::listing::read_media;
 use super::make::{Recipe, make, rfc3339};
-use super::on_disk::OnDisk;
 use super::request::{ClipWindow, MadeClip, OnDemandError};
 use super::session::Session;
 use super::shared::{MakeError, Shared};
 use super::stream::Stream;
 use crate::catalog::Boundary;
 use crate::domain::{Gap, StreamEntry};
+use crate::sources::file_of;
+use crate::sources::listing::read_media;
+use crate::sources::on_disk::OnDisk;
 use crate::storage;
 
 /// What was asked for.
@@ -263,7 +264,8 @@ impl Asked {
             let mut placed = asked.place(session)?;
             let live = state.session.is_some() && !session.sound_beside;
             let next = session.next_listed.filter(|_| live && !placed.settled);
-            placed.open = next.map(|next| (session.playlist.clone(), next));
+            let playlist = file_of(&session.playlist).map(Path::to_owned);
+            placed.open = playlist.zip(next);
             Some((placed, session.line.snapshot()))
         });
         found.flatten()
@@ -368,7 +370,7 @@ impl Asked {
         let dates = stream.ask_intake(move |intake| {
             let mut files = OnDisk {
                 playlist: &playlist,
-                root: &root,
+                root,
             };
             intake.taken.dates(&segments, &mut files)
         });
@@ -411,11 +413,14 @@ impl Asked {
                 None => return Err(OnDemandError::NoPlaylist(self.stream.clone())),
             }
         };
-        let Some((playlist, modified)) = read_media(&serving.path) else {
+        let read = serving
+            .file()
+            .and_then(|path| Some((path, read_media(path)?)));
+        let Some((path, (playlist, modified))) = read else {
             return Err(OnDemandError::NoHlsPlaylist(self.stream.clone()));
         };
         let ended = playlist.ended;
-        let known = Self::known_dates(&self.stream, &playlist, &serving.path, app);
+        let known = Self::known_dates(&self.stream, &playlist, path, app);
         let dated = Dated::new(playlist, modified, live_edge, &known);
         let (Some(first), Some(last)) = (dated.begin(), dated.end()) else {
             return Err(nothing_at_all());

@@ -4,9 +4,9 @@ use std::collections::HashSet;
 use std::path::PathBuf;
 
 use super::app::App;
-use super::listing::read_media;
-use super::on_disk::locate;
 use super::state::State;
+use crate::sources::listing::read_media;
+use crate::sources::on_disk::locate;
 
 /// Removes the segments that a stream's playlist lists, but for those of which a clip to come has no copy
 /// or link, and, when the stream is over, the playlist and what else it names.
@@ -14,7 +14,10 @@ pub(crate) fn delete_hls(app: &App, stream: &str) {
     let Some(serving) = app.playlists().serving(stream, None) else {
         return;
     };
-    let Some((listed, _)) = read_media(&serving.path) else {
+    let Some(playlist) = serving.file() else {
+        return;
+    };
+    let Some((listed, _)) = read_media(playlist) else {
         return;
     };
     let root = app.root();
@@ -27,7 +30,7 @@ pub(crate) fn delete_hls(app: &App, stream: &str) {
     };
     let mut files = Vec::new();
     for segment in &listed.segments {
-        let Ok(path) = locate(&serving.path, segment, &root) else {
+        let Ok(path) = locate(playlist, segment, &root) else {
             continue;
         };
         let taken = match live {
@@ -42,11 +45,11 @@ pub(crate) fn delete_hls(app: &App, stream: &str) {
         if let Some(map) = segment.map.as_deref().filter(|_| over) {
             let mut named = segment.clone();
             named.uri.clone_from(&map.uri);
-            files.extend(locate(&serving.path, &named, &root));
+            files.extend(locate(playlist, &named, &root));
         }
     }
     if over {
-        files.push(serving.path);
+        files.push(playlist.to_owned());
     }
     files.sort_unstable();
     files.dedup();

@@ -4,32 +4,24 @@
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use clipmill::live::{Taken, TakenSegment, Version};
 use clipmill::{AudioRendition, Composer, Limits, ReadSegment, SegmentError, SegmentIndex, Ticks};
-use clipmill_playlist::Segment;
+use clipmill_playlist::{Location, Segment};
 
 use super::app::App;
 use super::dated::{LastDated, Undated};
 use super::intake::{Arrived, Came};
 use super::keeper::{Keeper, Unkept};
 use super::line::{Held, Holding, ticks};
-use super::on_disk::{HEAD, locate, mark_of};
 use super::reading::Reading;
 use super::shared::Shared;
-use crate::sources::session::{FileMark, Pulse, has_grown, silence};
+use crate::sources::folder::{SETTLE, YOUNG};
+use crate::sources::on_disk::HEAD;
+use crate::sources::session::{FileMark, Pulse, silence};
+use crate::sources::{Fetched, NotFetched, StreamSource};
 use crate::spool::{Content, Kept, Label, SpoolError};
-
-/// A file that was written to this recently may still be written to, while it is the last one
-/// listed.
-const SETTLE: Duration = Duration::from_millis(150);
-
-/// How long after a key did not fit, or was not there, it is asked for again.
-const KEY_PAUSE: Duration = Duration::from_millis(500);
-
-/// A file that was written to this recently may be caught half-written.
-const YOUNG: Duration = Duration::from_secs(2);
 
 /// Late sound is looked for this often, besides whenever its playlist changes: the file that it names
 /// may still be written to.
@@ -49,8 +41,8 @@ pub(crate) struct Place<'a> {
     pub(crate) app: &'a App,
     pub(crate) shared: &'a Arc<Shared>,
     pub(crate) stream: &'a str,
-    /// Segments lie below this folder.
-    pub(crate) root: PathBuf,
+    /// Where it comes from.
+    pub(crate) source: &'a dyn StreamSource,
     /// How long a segment is waited for that is listed and not there.
     pub(crate) patience: Duration,
     /// Is told what came.
@@ -68,7 +60,7 @@ impl<'a> Place<'a> {
             app,
             shared,
             stream,
-            root: app.root(),
+            source: app.streams_source(),
             patience: app.settings().segment_patience,
             tell,
         }
@@ -84,7 +76,7 @@ impl<'a> Place<'a> {
 #[derive(Debug)]
 pub(crate) struct Feed {
     pub(crate) session: String,
-    pub(crate) playlist: PathBuf,
+    pub(crate) playlist: Location,
     pub(crate) sub_folder: Option<String>,
     pub(crate) target: Duration,
     pub(crate) pulse: Pulse,
@@ -92,8 +84,8 @@ pub(crate) struct Feed {
     pub(crate) keeper: Keeper,
     /// Up to which number segments were listed, and since when. Those that are taken are forgotten.
     listed: VecDeque<(u64, Instant)>,
-    /// What is listed and was not there yet, with what its files looked like.
-    pending: Vec<(Segment, Option<FileMark>)>,
+    /// What is listed and was not there yet, with the version of what there was.
+    pending: Vec<(Segment, Option<Version>)>,
     /// The last segment's timestamp and instant.
     pub(crate) dated: Option<LastDated>,
     /// What the last segment is labelled with.
@@ -101,7 +93,7 @@ pub(crate) struct Feed {
     /// Puts sound that is in playlists of its own into the segments of the pictures.
     composer: Option<Composer>,
     /// A segment that was read, by its number, and whose sound is late.
-    late: Option<(u64, Found)>,
+    late: Option<(u64, Fetched)>,
     /// Nothing of the same run follows the segment that is taken.
     pub(crate) run_ends: bool,
     /// Why the last segment could not be used, if so.
@@ -112,7 +104,7 @@ impl Feed {
     pub(crate) fn new(
         session: String,
         folder: PathBuf,
-        playlist: PathBuf,
+        playlist: Location,
         sub_folder: Option<String>,
         target: Duration,
     ) -> Self {
@@ -176,19 +168,18 @@ impl Feed {
         }
         let found = match self.find(segment, last, place) {
             Ok(found) => found,
-            Err(Trouble::Settling(wait)) => return Took::Later(wait),
-            Err(Trouble::Unsupported(what)) => {
+            Err(NotFetched::Unfinished(wait)) => return Took::Later(wait),
+            Err(NotFetched::Unsupported(what)) => {
                 return self.of_no_use(taken, segment, None, what, place);
             }
-            Err(Trouble::NotThere(reason, wait)) => {
+            Err(NotFetched::Missing(reason, wait)) => {
                 if let Some(least) = self.patience(segment.sequence, last, place) {
                     return Took::Later(wait.max(least));
                 }
                 return self.pass_over(taken, segment, None, Some(&reason), place);
             }
         };
-        let mark = found.mark;
-        let own = found.whole_file.then(|| mark.version());
+        let (mark, own) = (found.mark, found.version);
         if taken.repeats(segment, own) {
             let (app, stream, uri) = (place.app.name(), place.stream, segment.uri.as_str());
             tracing::warn!(app, stream, uri, "a segment is listed twice: taken once");
@@ -198,11 +189,15 @@ impl Feed {
         let found = match self.with_sound(found, segment, place) {
             Ok(Some(found)) => found,
             Ok(None) => return Took::Later(LATE),
-            Err(error) => return self.not_indexed(taken, segment, last, mark, &error, place),
+            Err(error) => {
+                return self.not_indexed(taken, segment, last, (mark, own), &error, place);
+            }
         };
         let index = match self.reading.index(&found.read, segment.discontinuity) {
             Ok(index) => index,
-            Err(error) => return self.not_indexed(taken, segment, last, mark, &error, place),
+            Err(error) => {
+                return self.not_indexed(taken, segment, last, (mark, own), &error, place);
+            }
         };
         self.arrive(taken, segment, found, index, remaining, place)
     }
@@ -212,12 +207,12 @@ impl Feed {
         &mut self,
         taken: &mut Taken,
         segment: &Segment,
-        found: Found,
+        found: Fetched,
         index: SegmentIndex,
         remaining: Duration,
         place: &Place<'_>,
     ) -> Took {
-        let own = found.whole_file.then(|| found.mark.version());
+        let own = found.version;
         let start_time = segment.start_time.or_else(|| {
             let undated = Undated {
                 index: &index,
@@ -252,7 +247,7 @@ impl Feed {
         let holding = self.keeper.keep(&place.shared.spool, label, content);
         if found.composed && holding.is_none() {
             let reason = "there is no room to keep it with its sound";
-            return self.pass_over(taken, segment, Some(found.mark), Some(reason), place);
+            return self.pass_over(taken, segment, own, Some(reason), place);
         }
         if holding.is_none() && !label.changed {
             self.keeper.later(Unkept {
@@ -301,10 +296,10 @@ impl Feed {
     /// A segment with the sound that belongs to it; `None` while that is not there yet.
     fn with_sound(
         &mut self,
-        found: Found,
+        found: Fetched,
         segment: &Segment,
         place: &Place<'_>,
-    ) -> Result<Option<Found>, SegmentError> {
+    ) -> Result<Option<Fetched>, SegmentError> {
         if self.composer.is_none() {
             return Ok(Some(found));
         }
@@ -313,7 +308,7 @@ impl Feed {
             return Ok(Some(found));
         };
         let after_gap = segment.discontinuity || self.reading.missing() > 0;
-        let source = place.app.source(&place.root);
+        let source = place.source.anywhere();
         let mut said = Vec::new();
         let read = &found.read;
         let waits = (patient, self.run_ends);
@@ -326,7 +321,7 @@ impl Feed {
             self.late = Some((segment.sequence, found));
             return Ok(None);
         };
-        Ok(Some(Found {
+        Ok(Some(Fetched {
             read,
             composed: true,
             ..found
@@ -338,12 +333,12 @@ impl Feed {
         taken: &mut Taken,
         segment: &Segment,
         last: bool,
-        mark: FileMark,
+        (mark, own): (FileMark, Option<Version>),
         error: &SegmentError,
         place: &Place<'_>,
     ) -> Took {
         if error.is_final() {
-            return self.of_no_use(taken, segment, Some(mark), error.to_string(), place);
+            return self.of_no_use(taken, segment, own, error.to_string(), place);
         }
         let age = mark.modified().elapsed().unwrap_or_default();
         if age < YOUNG
@@ -352,13 +347,13 @@ impl Feed {
             return Took::Later(wait);
         }
         let reason = error.to_string();
-        self.pass_over(taken, segment, Some(mark), Some(&reason), place)
+        self.pass_over(taken, segment, own, Some(&reason), place)
     }
 
-    /// What is listed and not taken yet, with what its files look like.
-    pub(crate) fn expect(&mut self, listed: &[Segment], root: &Path) {
-        let mark = |segment: &Segment| mark_of(&self.playlist, segment, root);
-        let pending = listed.iter().map(|one| (one.clone(), mark(one)));
+    /// What is listed and not taken yet, with the versions of what there is.
+    pub(crate) fn expect(&mut self, listed: &[Segment], place: &Place<'_>) {
+        let mut files = place.source.files(&self.playlist);
+        let pending = listed.iter().map(|one| (one.clone(), files.version(one)));
         self.pending = pending.collect();
     }
 
@@ -379,11 +374,12 @@ impl Feed {
             if seen || !gone {
                 continue;
             }
-            let now = mark_of(&self.playlist, &segment, &place.root);
-            let same = match (then, now) {
-                (Some(then), Some(now)) => then == now || has_grown(then.version(), now.version()),
+            let mut files = place.source.files(&self.playlist);
+            let same = match (then, files.version(&segment)) {
+                (Some(then), Some(now)) => then == now || files.has_grown(then, now),
                 _ => false,
             };
+            drop(files);
             let duration = segment.duration;
             let done = same && self.take(taken, &segment, false, duration, place) == Took::Done;
             if !done && before.is_none() {
@@ -496,7 +492,7 @@ impl Feed {
         &mut self,
         taken: &mut Taken,
         segment: &Segment,
-        mark: Option<FileMark>,
+        own: Option<Version>,
         reason: String,
         place: &Place<'_>,
     ) -> Took {
@@ -509,7 +505,7 @@ impl Feed {
                 "no clips can be made: {reason}"
             );
         }
-        let passed = self.pass_over(taken, segment, mark, None, place);
+        let passed = self.pass_over(taken, segment, own, None, place);
         self.say_useless(reason, place);
         passed
     }
@@ -519,7 +515,7 @@ impl Feed {
         &mut self,
         taken: &mut Taken,
         segment: &Segment,
-        mark: Option<FileMark>,
+        own: Option<Version>,
         reason: Option<&str>,
         place: &Place<'_>,
     ) -> Took {
@@ -534,8 +530,7 @@ impl Feed {
             );
             self.say_useless(format!("segment {}: {reason}", segment.uri), place);
         }
-        let version = mark.map(FileMark::version);
-        self.miss(taken, segment, version, ticks(segment.duration), place);
+        self.miss(taken, segment, own, ticks(segment.duration), place);
         Took::Done
     }
 
@@ -588,56 +583,19 @@ impl Feed {
     }
 
     /// The content of a segment, which may have been read already.
-    fn find(&mut self, segment: &Segment, last: bool, place: &Place<'_>) -> Result<Found, Trouble> {
-        let gone = |reason: &dyn std::fmt::Display| Trouble::NotThere(reason.to_string(), SETTLE);
+    fn find(
+        &mut self,
+        segment: &Segment,
+        last: bool,
+        place: &Place<'_>,
+    ) -> Result<Fetched, NotFetched> {
         let late = self.late.take();
-        let path = locate(&self.playlist, segment, &place.root).map_err(|error| gone(&error))?;
-        let look = || {
-            let metadata = std::fs::metadata(&path).map_err(|error| gone(&error))?;
-            Ok(FileMark::of(&metadata))
-        };
-        let mark = look()?;
-        let late = late.filter(|(number, found)| {
-            *number == segment.sequence && found.path == path && found.mark == mark
-        });
-        if let Some((_, found)) = late {
-            return Ok(found);
-        }
-        let age = SystemTime::now().duration_since(mark.modified());
-        let fresh = age.ok().filter(|age| last && *age < SETTLE);
-        if let Some(age) = fresh {
-            return Err(Trouble::Settling(SETTLE.saturating_sub(age)));
-        }
-        if mark.len == 0 {
-            return Err(gone(&"it is empty"));
-        }
-        let source = place.app.source(&folder_of(&self.playlist));
-        let read = self.reading.read(&source, segment, &self.playlist);
-        let read = read.map_err(|error| match error {
-            SegmentError::Unsupported(_) => Trouble::Unsupported(error.to_string()),
-            // Each time, the key is asked for again.
-            SegmentError::Key(_) | SegmentError::Decrypt(_) => {
-                Trouble::NotThere(error.to_string(), KEY_PAUSE)
-            }
-            error => gone(&error),
-        })?;
-        let whole_file = segment.byte_range.is_none();
-        if look()? != mark && whole_file {
-            return Err(Trouble::Settling(SETTLE));
-        }
-        let torn = read.bytes.first() == Some(&0x47) && read.bytes.len() % 188 != 0;
-        // By a clock that is ahead of ours it is from the future.
-        let young = mark.modified().elapsed().map_or(true, |age| age < YOUNG);
-        if last && torn && young {
-            return Err(Trouble::Settling(SETTLE));
-        }
-        Ok(Found {
-            whole_file,
-            composed: false,
-            path,
-            mark,
-            read,
-        })
+        let late = late.filter(|(number, _)| *number == segment.sequence);
+        let known = late.map(|(_, fetched)| fetched);
+        let reader = self.reading.reader();
+        place
+            .source
+            .fetch(&self.playlist, segment, last, known, reader)
     }
 }
 
@@ -663,32 +621,6 @@ pub(crate) fn label_of(kept: &Kept) -> TakenSegment {
         date_us: start_time.map_or(0, |time| time.timestamp_micros()),
         file,
     }
-}
-
-/// A segment's content.
-#[derive(Debug)]
-struct Found {
-    path: PathBuf,
-    mark: FileMark,
-    read: ReadSegment,
-    whole_file: bool,
-    /// It holds the sound of other segments as well.
-    composed: bool,
-}
-
-impl Found {
-    /// Whether the content is that of the file byte for byte.
-    fn as_it_is(&self) -> bool {
-        self.whole_file && self.read.key.is_none() && !self.composed
-    }
-}
-
-/// Why there is no content yet.
-enum Trouble {
-    Settling(Duration),
-    /// And when to look again.
-    NotThere(String, Duration),
-    Unsupported(String),
 }
 
 #[cfg(test)]

@@ -14,9 +14,9 @@ use super::app::App;
 use super::feed::folder_of;
 use super::indexes::Indexes;
 use super::line::{Held, Line, Snapshot, ticks};
-use super::listing::read_media;
-use super::on_disk::locate;
 use super::reading::Reading;
+use crate::sources::listing::read_media;
+use crate::sources::on_disk::locate;
 use crate::sources::playlists::Serving;
 use crate::sources::session::FileMark;
 use crate::spool::Label;
@@ -311,7 +311,8 @@ impl Dated {
                 .inspect_err(|error| tracing::error!(%error, "there is no room for sound"))
                 .ok(),
         };
-        let mut gathering = Gathering::new(&serving.path, Line::default(), aside, app);
+        let playlist = serving.file().unwrap_or(Path::new(""));
+        let mut gathering = Gathering::new(playlist, Line::default(), aside, app);
         let wanted = wanted.start..wanted.end.max(wanted.start);
         let wanted = self.segments.get(wanted);
         let wanted = wanted.unwrap_or_default();

@@ -5,24 +5,23 @@
 //! done, and says what came ([`Came`]) as it comes; nobody who wants something of the stream meanwhile
 //! waits for it.
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use chrono::Utc;
-use clipmill::live::{Seen, SessionId, Taken, TakenSegment, TakenTail};
+use clipmill::live::{Seen, SegmentFiles, SessionId, Taken, TakenSegment, TakenTail};
 use clipmill::{SegmentIndex, Ticks};
-use clipmill_playlist::{MediaPlaylist, Segment};
+use clipmill_playlist::{Location, MediaPlaylist, Segment};
 use metrics::counter;
 
 use super::dated::LastDated;
 use super::feed::{Feed, Place, Took};
 use super::line::{Held, Holding};
-use super::listing::{Read, first_new, history, missing_length, place_of, read};
-use super::on_disk::OnDisk;
+use super::listing::{first_new, history, missing_length, place_of};
 use crate::catalog::Boundary;
 use crate::metrics::SEGMENTS_INDEXED;
+use crate::sources::Listing;
 use crate::sources::playlists::Serving;
 use crate::sources::session::silence;
 use crate::spool::Label;
@@ -60,7 +59,7 @@ pub(crate) enum Came {
 #[derive(Debug)]
 pub(crate) struct Begun {
     pub(crate) session: String,
-    pub(crate) playlist: PathBuf,
+    pub(crate) playlist: Location,
     pub(crate) sub_folder: Option<String>,
     pub(crate) target: Duration,
     /// It has sound in playlists of its own.
@@ -143,8 +142,8 @@ impl Intake {
 
     /// Looks at the playlist and takes in what is new.
     pub(crate) fn look(&mut self, place: &Place<'_>) -> Look {
-        let present = self.feed.as_ref().map(|feed| feed.playlist.as_path());
-        let serving = place.app.playlists().serving(place.stream, present);
+        let present = self.feed.as_ref().map(|feed| &feed.playlist);
+        let serving = place.source.serving(place.stream, present);
         match serving {
             Some(serving) => self.look_at(&serving, place),
             None => self.look_for(place),
@@ -157,12 +156,12 @@ impl Intake {
             return Look::Done;
         };
         let playlist = feed.playlist.clone();
-        if place.app.playlists().is_of_another(&playlist, place.stream) {
+        if place.source.is_of_another(&playlist, place.stream) {
             self.leave(&playlist, place);
             return Look::Done;
         }
         // It is being written, however long that takes.
-        if std::fs::symlink_metadata(&playlist).is_ok_and(|found| found.is_file()) {
+        if place.source.is_there(&playlist) {
             return self.end_if_silent(place);
         }
         let since = *self.gone_since.get_or_insert_with(Instant::now);
@@ -174,8 +173,12 @@ impl Intake {
     }
 
     /// What was taken for a stream is a rendition of another one.
-    pub(crate) fn leave(&mut self, playlist: &Path, place: &Place<'_>) {
-        if let Read::Media(mut listed, _) = read(playlist) {
+    pub(crate) fn leave(&mut self, playlist: &Location, place: &Place<'_>) {
+        if let Listing::Media {
+            playlist: mut listed,
+            ..
+        } = place.source.list(playlist)
+        {
             self.taken.renumber_as_before(&mut listed.segments);
             if let Some(first) = listed.segments.first() {
                 (place.tell)(Came::Disowned(first.sequence));
@@ -185,33 +188,30 @@ impl Intake {
     }
 
     fn look_at(&mut self, serving: &Serving, place: &Place<'_>) -> Look {
-        let (mut playlist, modified) = match read(&serving.path) {
-            Read::Media(playlist, modified) => (playlist, modified),
-            Read::Nothing => return self.look_for(place),
-            Read::Unclear => {
-                place.app.playlists().reconsider(&serving.path);
-                return self.end_if_silent(place);
-            }
+        let (mut playlist, age) = match place.source.list(&serving.playlist) {
+            Listing::Media { playlist, age } => (playlist, age),
+            Listing::Missing => return self.look_for(place),
+            Listing::Unclear => return self.end_if_silent(place),
         };
+        // It has not changed since anybody looked.
+        let watched = place.app.since().elapsed().unwrap_or_default();
+        let unwatched = age >= watched;
         self.gone_since = None;
         if let Some(feed) = &mut self.feed {
-            if feed.playlist != serving.path {
+            if feed.playlist != serving.playlist {
                 self.end("another playlist took its place", place);
             } else {
                 feed.target = playlist.target_duration;
             }
         }
-        let age = modified.elapsed().unwrap_or_default();
         let mut listed = std::mem::take(&mut playlist.segments);
         if playlist.truncated && age < WHOLE {
             listed.pop();
         }
-        let mut files = OnDisk {
-            playlist: &serving.path,
-            root: &place.root,
-        };
+        let mut files = place.source.files(&serving.playlist);
+        let files = &mut *files;
         let unknown = self.taken.is_empty();
-        let seen = self.observe(&playlist, &listed, &mut files);
+        let seen = self.observe(&playlist, &listed, files);
         match seen {
             Seen::New { shift, .. } => self.taken.renumber(shift, &mut listed),
             Seen::Nothing => self.taken.renumber_as_before(&mut listed),
@@ -228,8 +228,8 @@ impl Intake {
             Seen::StartedOver { from } => {
                 self.end("it started over", place);
                 self.taken.start_over();
-                if playlist.ended && modified <= place.app.since() {
-                    self.taken.passed(listed, &mut files);
+                if playlist.ended && unwatched {
+                    self.taken.passed(listed, files);
                     self.seen_ended = true;
                     return Look::Done;
                 }
@@ -249,14 +249,12 @@ impl Intake {
             }
             Seen::New { from, .. } => {
                 let lost = self.lost.take();
-                let resumed = lost
-                    .as_ref()
-                    .and_then(|lost| place_of(lost, listed, &mut files));
+                let resumed = lost.as_ref().and_then(|lost| place_of(lost, listed, files));
                 // What came and ended while nobody looked was live in between.
                 let silent = unknown && age >= silence(playlist.target_duration);
-                let old = silent || playlist.ended && modified <= place.app.since();
+                let old = silent || playlist.ended && unwatched;
                 if old && resumed.is_none() {
-                    self.taken.passed(listed, &mut files);
+                    self.taken.passed(listed, files);
                     self.seen_ended = playlist.ended;
                     (place.tell)(Came::WasOver(serving.sub_folder.clone()));
                     return Look::Done;
@@ -265,7 +263,7 @@ impl Intake {
                 let (from, begins) = match (lost, resumed) {
                     (Some(lost), Some(found)) => (found, Begins::Resumed(lost)),
                     (Some(lost), None) => {
-                        let new = first_new(&lost.taken, listed, &mut files);
+                        let new = first_new(&lost.taken, listed, files);
                         (new.max(history(listed, interval)), Begins::Lost(lost))
                     }
                     (None, _) if unknown => (history(listed, interval), Begins::Anew),
@@ -282,7 +280,7 @@ impl Intake {
         &self,
         playlist: &MediaPlaylist,
         listed: &[Segment],
-        files: &mut OnDisk<'_>,
+        files: &mut dyn SegmentFiles,
     ) -> Seen {
         let seen = self.taken.observe(listed, files);
         // A playlist that was finished, or given up, and is shorter and goes on, is a new one, unless its
@@ -301,13 +299,10 @@ impl Intake {
     }
 
     /// A session begins behind these segments: they are old, even while the first one is not taken yet.
-    fn pass(&mut self, playlist: &Path, before: &[Segment], place: &Place<'_>) {
+    fn pass(&mut self, playlist: &Location, before: &[Segment], place: &Place<'_>) {
         if self.taken.next().is_none() {
-            let mut files = OnDisk {
-                playlist,
-                root: &place.root,
-            };
-            self.taken.passed(before, &mut files);
+            let mut files = place.source.files(playlist);
+            self.taken.passed(before, &mut *files);
         }
     }
 
@@ -356,7 +351,7 @@ impl Intake {
         let mut feed = Feed::new(
             id,
             folder,
-            serving.path.clone(),
+            serving.playlist.clone(),
             serving.sub_folder.clone(),
             playlist.target_duration,
         );
@@ -364,14 +359,18 @@ impl Intake {
             app,
             stream,
             session = feed.session,
-            playlist = %serving.path.display(),
+            playlist = %serving.playlist,
             "stream is live"
         );
         feed.add_sound(&serving.sound);
         feed.describe();
         let before = self.dated.take().map(LastDated::of_before);
         feed.dated = before.filter(|_| matches!(begins, Begins::Behind));
-        self.pass(&serving.path, listed.get(..from).unwrap_or_default(), place);
+        self.pass(
+            &serving.playlist,
+            listed.get(..from).unwrap_or_default(),
+            place,
+        );
         let known = place.shared.wait(place.shared.catalog.stream(app, stream));
         let recorded =
             known.is_ok_and(|known| known.is_some_and(|known| known.recorded == Some(true)));
@@ -418,13 +417,13 @@ impl Intake {
                     feed.tell_trouble(place);
                 }
                 Took::Later(after) => {
-                    feed.expect(new.get(at..).unwrap_or_default(), &place.root);
+                    feed.expect(new.get(at..).unwrap_or_default(), place);
                     return Look::Again(after);
                 }
             }
             remaining = remaining.saturating_sub(segment.duration);
         }
-        feed.expect(&[], &place.root);
+        feed.expect(&[], place);
         if playlist.ended {
             self.end("its playlist ended", place);
             self.seen_ended = true;

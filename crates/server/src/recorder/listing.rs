@@ -1,13 +1,11 @@
-//! What a playlist on disk lists, and where in it a recorder begins.
+//! Where in a playlist a recorder begins.
 
-use std::fs::File;
-use std::io::Read as _;
-use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::path::PathBuf;
+use std::time::Duration;
 
 use clipmill::Ticks;
 use clipmill::live::{Seen, SegmentFiles, Taken, TakenSegment};
-use clipmill_playlist::{Location, MediaPlaylist, Playlist, PlaylistLimits, Segment, candidates};
+use clipmill_playlist::{Location, Segment, candidates};
 
 use super::line::ticks;
 use crate::catalog::Boundary;
@@ -16,47 +14,6 @@ use crate::spool::Label;
 /// So much of what a playlist lists already is recorded when it is first seen, or an interval
 /// where that is longer: an event playlist may list days.
 const HISTORY: Duration = Duration::from_secs(600);
-
-/// What reading a playlist gave.
-pub(crate) enum Read {
-    Media(Box<MediaPlaylist>, SystemTime),
-    /// There is no file.
-    Nothing,
-    /// It is half-written, or no media playlist.
-    Unclear,
-}
-
-/// Reads a playlist.
-pub(crate) fn read(path: &Path) -> Read {
-    let limits = PlaylistLimits::default();
-    let read = File::open(path).and_then(|file| {
-        let mut text = Vec::new();
-        // One byte more, so that what is too long is told from what just fits.
-        let longest = limits.bytes.saturating_add(1);
-        file.take(longest).read_to_end(&mut text).map(|_| text)
-    });
-    let text = match read {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Read::Nothing,
-        Err(_) => return Read::Unclear,
-    };
-    let modified = std::fs::metadata(path).and_then(|metadata| metadata.modified());
-    match Playlist::parse(&text, &limits) {
-        Ok(Playlist::Media(playlist)) => Read::Media(
-            Box::new(playlist),
-            modified.unwrap_or(SystemTime::UNIX_EPOCH),
-        ),
-        Ok(Playlist::Multivariant(_)) | Err(_) => Read::Unclear,
-    }
-}
-
-/// Reads a media playlist, for those who only want to know what it lists.
-pub(crate) fn read_media(path: &Path) -> Option<(MediaPlaylist, SystemTime)> {
-    match read(path) {
-        Read::Media(playlist, modified) => Some((*playlist, modified)),
-        Read::Nothing | Read::Unclear => None,
-    }
-}
 
 /// Position of the first segment that is not among those that were written down as taken, nor listed
 /// before one of them.

@@ -38,7 +38,6 @@ mod keeper;
 mod line;
 mod listing;
 mod make;
-mod on_disk;
 mod periodic;
 mod reading;
 mod recover;

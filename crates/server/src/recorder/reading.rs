@@ -38,6 +38,11 @@ impl Reading {
         self.missing = self.missing.saturating_add(duration);
     }
 
+    /// What reads the next segment.
+    pub(crate) fn reader(&mut self) -> &mut SegmentReader {
+        &mut self.reader
+    }
+
     /// Reads the next segment, and decrypts it.
     pub(crate) fn read(
         &mut self,

@@ -2,25 +2,24 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use clipmill::live::{PeriodicClips, Seen, Taken};
-use clipmill_playlist::Segment;
+use clipmill_playlist::{Location, Segment};
 use serde::{Deserialize, Serialize};
 
 use super::app::App;
 use super::feed::{Feed, Place, Took, label_of};
 use super::intake::{Came, Intake};
 use super::line::ticks;
-use super::listing::read_media;
-use super::on_disk::{OnDisk, locate};
 use super::session::Session;
 use super::shared::Shared;
 use super::state::State;
 use crate::catalog::Boundary;
 use crate::domain::StreamStatus;
+use crate::sources::Listing;
 use crate::sources::playlists::Serving;
 use crate::spool::Kept;
 
@@ -30,7 +29,7 @@ const DESCRIPTION: &str = "session.json";
 /// What the folder of a session says besides its segments.
 #[derive(Debug, Serialize, Deserialize)]
 struct Description {
-    playlist: std::path::PathBuf,
+    playlist: PathBuf,
     sub_folder: Option<String>,
     target_ms: u64,
 }
@@ -40,7 +39,10 @@ impl Feed {
     /// is closed with what is kept of it.
     pub(crate) fn describe(&self) {
         let description = Description {
-            playlist: self.playlist.clone(),
+            playlist: match &self.playlist {
+                Location::File(path) => path.clone(),
+                Location::Url(url) => url.as_str().into(),
+            },
             sub_folder: self.sub_folder.clone(),
             target_ms: u64::try_from(self.target.as_millis()).unwrap_or(u64::MAX),
         };
@@ -79,7 +81,7 @@ pub(crate) fn recover(stream: &str, shared: &Arc<Shared>, app: &App) -> Option<(
     let (mut intake, mut state) = (Intake::default(), State::default());
     state.news.told_live =
         broadcast.is_some_and(|broadcast| broadcast.status == StreamStatus::Live);
-    let serving = app.playlists().serving(stream, None);
+    let serving = app.streams_source().serving(stream, None);
     let mut found = false;
     state.tapes = super::switch::left_open(stream, shared, app);
     state.ordinal = boundary.as_ref().map_or(0, |boundary| boundary.ordinal);
@@ -131,7 +133,7 @@ pub(crate) fn recover(stream: &str, shared: &Arc<Shared>, app: &App) -> Option<(
     if let Some(session) = &state.session {
         let goes_on = serving
             .as_ref()
-            .is_some_and(|serving| serving.path == session.playlist);
+            .is_some_and(|serving| serving.playlist == session.playlist);
         let finished = boundary.as_ref().is_some_and(|boundary| {
             boundary.session == session.id && boundary.finished && app.interval().is_some()
         });
@@ -140,7 +142,7 @@ pub(crate) fn recover(stream: &str, shared: &Arc<Shared>, app: &App) -> Option<(
             let came = RefCell::new(Vec::new());
             let tell = |one| came.borrow_mut().push(one);
             let place = Place::new(app, shared, stream, &tell);
-            if !finished && app.playlists().is_of_another(&playlist, stream) {
+            if !finished && place.source.is_of_another(&playlist, stream) {
                 intake.leave(&playlist, &place);
             } else {
                 intake.end("it did so while the server was not running", &place);
@@ -191,7 +193,7 @@ impl Left<'_> {
         let Self { id, kept, boundary } = self;
         let folder = shared.spool.session(app.name(), stream, &id);
         let described = description(&folder).unwrap_or(Description {
-            playlist: std::path::PathBuf::new(),
+            playlist: PathBuf::new(),
             sub_folder: None,
             target_ms: 2000,
         });
@@ -200,6 +202,10 @@ impl Left<'_> {
             sub_folder,
             target_ms,
         } = described;
+        let playlist = match playlist.to_str() {
+            Some(text) => Location::from(text),
+            None => Location::from(playlist),
+        };
         let target = Duration::from_millis(target_ms);
         let mut session = Session::new(
             id.clone(),
@@ -209,7 +215,7 @@ impl Left<'_> {
             app.usual_interval(),
         );
         let mut feed = Feed::new(id, folder, playlist, sub_folder, target);
-        if let Some(serving) = serving.filter(|serving| serving.path == feed.playlist) {
+        if let Some(serving) = serving.filter(|serving| serving.playlist == feed.playlist) {
             feed.add_sound(&serving.sound);
         }
         session.sound_beside = feed.has_sound_beside();
@@ -260,8 +266,7 @@ impl Left<'_> {
             }
             next = kept.label.sequence + 1;
             let original = listed.remove(&kept.label.sequence);
-            let original =
-                original.and_then(|segment| locate(&feed.playlist, &segment, &place.root).ok());
+            let original = original.and_then(|segment| place.source.file(&feed.playlist, &segment));
             feed.take_kept(&mut taken, kept, original, &place);
             any = true;
         }
@@ -296,10 +301,10 @@ fn still_listed(
     serving: Option<&Serving>,
     place: &Place<'_>,
 ) -> BTreeMap<u64, Segment> {
-    let Some(serving) = serving.filter(|serving| serving.path == feed.playlist) else {
+    let Some(serving) = serving.filter(|serving| serving.playlist == feed.playlist) else {
         return BTreeMap::new();
     };
-    let Some((playlist, _)) = read_media(&serving.path) else {
+    let Listing::Media { playlist, .. } = place.source.list(&serving.playlist) else {
         return BTreeMap::new();
     };
     let mut taken = Taken::default();
@@ -307,12 +312,9 @@ fn still_listed(
         let version = (!kept.label.changed).then(|| kept.mark.version());
         taken.saw_before(&label_of(kept), kept.label.discontinuity, version);
     }
-    let mut files = OnDisk {
-        playlist: &serving.path,
-        root: &place.root,
-    };
+    let mut files = place.source.files(&serving.playlist);
     let mut segments = playlist.segments;
-    match taken.observe(&segments, &mut files) {
+    match taken.observe(&segments, &mut *files) {
         Seen::StartedOver { .. } => return BTreeMap::new(),
         Seen::New { shift, .. } => taken.renumber(shift, &mut segments),
         Seen::Nothing => {}

@@ -1,7 +1,6 @@
 //! One session of a stream: its media, from its first segment to its end or the encoder's restart, and
 //! how far its clips have come.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,6 +10,7 @@ use clipmill::Ticks;
 use clipmill::live::{
     LossReason, LostMedia, Mark, PeriodicClips, Progress, State, Step, TakenSegment, TakenTail,
 };
+use clipmill_playlist::Location;
 
 use super::growing::Growth;
 use super::intake::{Arrived, Came};
@@ -23,7 +23,7 @@ use crate::catalog::Boundary;
 #[derive(Debug)]
 pub(crate) struct Session {
     pub(crate) id: String,
-    pub(crate) playlist: PathBuf,
+    pub(crate) playlist: Location,
     pub(crate) sub_folder: Option<String>,
     pub(crate) target: Duration,
     /// Its sound is in playlists of its own.
@@ -56,7 +56,7 @@ impl Session {
     /// A session that begins now.
     pub(crate) fn new(
         id: String,
-        playlist: PathBuf,
+        playlist: Location,
         sub_folder: Option<String>,
         target: Duration,
         interval: Duration,

@@ -10,11 +10,11 @@ use super::app::App;
 use super::asked::Asked;
 use super::history::Dated;
 use super::make::rfc3339;
-use super::on_disk::locate;
 use super::request::{ClipWindow, OnDemandError};
 use super::shared::Shared;
 use crate::domain::is_stream_id;
 use crate::sources::names::PlaylistName;
+use crate::sources::on_disk::locate;
 
 /// A window of a stream, for players.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,7 +88,8 @@ impl AskedWindow<'_> {
             .then(|| app.playlists().serving(self.path, None))
             .flatten();
         if let Some(serving) = serving
-            && let Ok(relative) = serving.path.strip_prefix(root)
+            && let Some(path) = serving.file()
+            && let Ok(relative) = path.strip_prefix(root)
             && let Some(relative) = relative.to_str()
         {
             return Ok(WindowPlaylist::At(relative.to_owned()));

@@ -71,10 +71,17 @@ struct Known {
 /// The playlist that segments of a stream are taken from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Serving {
-    pub(crate) path: PathBuf,
+    pub(crate) playlist: Location,
     pub(crate) sub_folder: Option<String>,
     /// Where its sound is, if it is in playlists of its own.
     pub(crate) sound: Vec<AudioRendition>,
+}
+
+impl Serving {
+    /// The file of the playlist.
+    pub(crate) fn file(&self) -> Option<&Path> {
+        super::file_of(&self.playlist)
+    }
 }
 
 /// All playlists under one folder.
@@ -320,7 +327,7 @@ impl Playlists {
             )
         };
         let serving = |(_, _, path, known): &(Role, SystemTime, &Path, &Known)| Serving {
-            path: (*path).to_owned(),
+            playlist: Location::from(*path),
             sub_folder: known.name.sub_folder.clone(),
             sound: match &known.lists {
                 Lists::Playlists { sound, .. } => sound.clone(),
@@ -465,7 +472,8 @@ mod tests {
         fn serving(&self, stream: &str, present: Option<&str>) -> Option<String> {
             let present = present.map(|name| self.path(name));
             let serving = self.playlists.serving(stream, present.as_deref())?;
-            let relative = serving.path.strip_prefix(self.folder.path()).unwrap();
+            let path = serving.file().unwrap();
+            let relative = path.strip_prefix(self.folder.path()).unwrap();
             Some(relative.to_str().unwrap().to_owned())
         }
     }

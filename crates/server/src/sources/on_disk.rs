@@ -17,16 +17,16 @@ pub(crate) const HEAD: u64 = 4096;
 pub(crate) struct OnDisk<'a> {
     pub(crate) playlist: &'a Path,
     /// Segments lie below this folder.
-    pub(crate) root: &'a Path,
+    pub(crate) root: PathBuf,
 }
 
 impl SegmentFiles for OnDisk<'_> {
     fn version(&mut self, segment: &Segment) -> Option<Version> {
-        mark_of(self.playlist, segment, self.root).map(FileMark::version)
+        mark_of(self.playlist, segment, &self.root).map(FileMark::version)
     }
 
     fn head(&mut self, segment: &Segment) -> Option<u64> {
-        let path = locate(self.playlist, segment, self.root).ok()?;
+        let path = locate(self.playlist, segment, &self.root).ok()?;
         let mut head = Vec::new();
         let read = File::open(path).and_then(|file| file.take(HEAD).read_to_end(&mut head));
         read.ok().map(|_| Taken::head(&head))
@@ -57,7 +57,7 @@ pub(crate) fn locate(playlist: &Path, segment: &Segment, root: &Path) -> io::Res
 
 /// What the file of a segment looks like. One file that holds all segments changes all the time
 /// and tells nothing.
-pub(crate) fn mark_of(playlist: &Path, segment: &Segment, root: &Path) -> Option<FileMark> {
+fn mark_of(playlist: &Path, segment: &Segment, root: &Path) -> Option<FileMark> {
     let path = locate(playlist, segment, root).ok()?;
     let metadata = std::fs::metadata(path).ok()?;
     segment
