@@ -1,7 +1,7 @@
 use std::fs;
 use std::path::Path;
 
-use super::values::key;
+use super::values::{key, numbered};
 use super::*;
 use crate::catalog::conformance::{clip, conformance, hook};
 use crate::storage::{AppPaths, ClipRecord};
@@ -127,6 +127,49 @@ async fn a_store_cut_short_or_flipped_anywhere_opens() {
             Some(clip(21))
         );
     }
+}
+
+/// The values are as the first version wrote them, and are still changed one by one.
+#[tokio::test]
+async fn what_earlier_versions_wrote_is_read_and_changed() {
+    let folder = tempfile::tempdir().unwrap();
+    {
+        let catalog = open(folder.path()).catalog;
+        let store = catalog.blocking.store().unwrap();
+        let put = |key: Vec<u8>, value: &str| {
+            let value = format!(r#"{{"v":1,"value":{value}}}"#);
+            store.db.insert(key, value.as_bytes()).unwrap();
+        };
+        let recordings = r#"[{"vod_id":"a","begins":{"ordinal":0,"session":"s"}},
+            {"vod_id":"b","begins":{"ordinal":0,"session":"t"}}]"#;
+        put(key(b'r', "live", b"cam"), recordings);
+        put(key(b'm', "live", b"cam"), r#"{"ordinal":7,"session":"s"}"#);
+        let periodic = r#"{"enabled":false,"interval_seconds":5,"configured":[true,600]}"#;
+        put(key(b'p', "live", b""), periodic);
+        let hook = r#"{"delivery":"1","app":"live","url":"http://a/","payload":{},"created_ms":1,
+            "attempts":2,"next_ms":3,"last_error":"no"}"#;
+        put(numbered(b'h', 1), hook);
+        store.settle().unwrap();
+    }
+    let opened = open(folder.path());
+    assert!(!opened.fresh && opened.set_aside.is_none());
+    let catalog = opened.catalog;
+    catalog.finish_recording("live", "cam", "a").await.unwrap();
+    let left = catalog.recordings("live", "cam").await.unwrap();
+    assert_eq!((left.len(), left[0].vod_id.as_str()), (1, "b"));
+    let to = Boundary {
+        ordinal: 6,
+        ..Boundary::default()
+    };
+    let moved = catalog.move_boundary("live", "cam", &to).await.unwrap();
+    assert_eq!(moved, Moved::Behind(7));
+    let asked = catalog.periodic("live").await.unwrap();
+    assert_eq!(asked.as_ref().unwrap().configured, (true, 600));
+    let replaced = catalog.replace_periodic("live", asked.as_ref(), None).await;
+    assert!(replaced.unwrap());
+    let lease = Duration::from_secs(3600);
+    let claim = catalog.claim_delivery(1, 2, lease).await.unwrap();
+    assert!(matches!(claim, Claim::Yours(claimed) if claimed.delivery.next_ms == 3));
 }
 
 #[test]
