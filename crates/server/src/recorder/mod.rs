@@ -48,6 +48,8 @@ mod state;
 mod stream;
 mod switch;
 mod task;
+#[cfg(test)]
+mod testing;
 mod virtual_clip;
 mod window;
 

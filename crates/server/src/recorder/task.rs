@@ -551,3 +551,6 @@ impl Task {
         async { answered.await.ok() }
     }
 }
+
+#[cfg(test)]
+mod tests;

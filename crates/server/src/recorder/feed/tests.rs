@@ -1,7 +1,6 @@
 use std::cell::RefCell;
 use std::fs::File;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicUsize};
 
 use clipmill::live::SegmentFiles;
 use clipmill::source::MemorySource;
@@ -9,34 +8,11 @@ use clipmill::{Language, SegmentReader, SegmentSource, TrackKind};
 use clipmill_playlist::{Playlist, PlaylistLimits};
 
 use super::*;
-use crate::catalog::SledCatalog;
 use crate::config::AppSettings;
-use crate::recorder::indexes::Indexes;
 use crate::recorder::intake::{Intake, Look};
-use crate::recorder::shared::Troubles;
-use crate::recorder::virtual_clip::VirtualClips;
-use crate::schedule::Pool;
-use crate::scripts::Scripts;
+use crate::recorder::testing::shared;
 use crate::sources::Listing;
 use crate::sources::playlists::Serving;
-use crate::spool::Spool;
-use crate::storage::LocalStore;
-
-fn shared(data: &Path) -> Arc<Shared> {
-    Arc::new(Shared {
-        runtime: tokio::runtime::Handle::current(),
-        pool: Pool::new(2).unwrap(),
-        spool: Arc::new(Spool::open(data, u64::MAX).unwrap()),
-        catalog: Arc::new(SledCatalog::open(data).unwrap().catalog),
-        store: Arc::new(LocalStore::default()),
-        troubles: Troubles::default(),
-        draining: AtomicBool::new(false),
-        making: AtomicUsize::new(0),
-        virtual_clips: VirtualClips::default(),
-        indexes: Indexes::default(),
-        scripts: Scripts::start().unwrap(),
-    })
-}
 
 /// The segments of a playlist that lists these files.
 fn listed(names: &[&str]) -> Vec<Segment> {
