@@ -7,5 +7,5 @@
 # every entry has its file, every file its entry, every webhook came, and nothing is left over.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-CLIPMILL_KILLS=${1:-200} exec cargo test -p clipmill-tests --test server_recording -- --exact \
-  killed_at_any_moment_nothing_is_lost_and_nothing_twice --nocapture
+CLIPMILL_KILLS=${1:-200} exec cargo test -p clipmill-tests --test server -- --exact \
+  recording::killed_at_any_moment_nothing_is_lost_and_nothing_twice --nocapture
