@@ -113,6 +113,7 @@ impl Minute {
             timescale,
             language: first.language(),
             name: None,
+            id: None,
             enabled: true,
             configs: first.configs().to_vec(),
             edits: Vec::new(),

@@ -651,6 +651,7 @@ fn make_track(
         presented: 0..0,
         totals: Totals::of(&out.samples),
         track: Track {
+            id: None,
             kind: line_track.kind,
             timescale: out.timescale,
             language: stated.unwrap_or(line_track.language),

@@ -66,9 +66,15 @@ struct RenditionReader {
     run: u64,
 }
 
+/// Identifiers of tracks that each playlist has for its own: so a track has the same one in every
+/// composed segment, whichever playlist came first, also after a restart.
+const TRACKS_OF_ONE: u32 = 256;
+
 /// A track of every composed segment from its first on.
 #[derive(Debug)]
 struct ComposedTrack {
+    /// Its identifier in composed segments.
+    number: u32,
     source: usize,
     id: u32,
     kind: TrackKind,
@@ -295,14 +301,19 @@ impl Composer {
             known.id = id;
             return at;
         }
-        let number = u32::try_from(self.tracks.len())
+        let before = self.tracks.iter().filter(|one| one.source == source);
+        let before = u32::try_from(before.count()).unwrap_or(u32::MAX);
+        let number = u32::try_from(source)
             .unwrap_or(u32::MAX)
+            .saturating_mul(TRACKS_OF_ONE)
+            .saturating_add(before)
             .saturating_add(1);
         let next = self
             .resumed
             .remove(&number)
             .filter(|_| kind == TrackKind::Audio);
         self.tracks.push(ComposedTrack {
+            number,
             source,
             id,
             kind,
@@ -385,6 +396,7 @@ fn chosen(timeline: &Timeline, track: usize) -> Vec<Chosen> {
 impl ComposedTrack {
     fn described(&self) -> Track {
         Track {
+            id: Some(self.number),
             kind: self.kind,
             timescale: self.timescale,
             language: self.language,

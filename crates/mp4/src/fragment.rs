@@ -108,9 +108,9 @@ impl Fragmenter {
     /// When there is no track, or one cannot be described.
     pub fn new(movie: Movie, options: FragmentOptions) -> Result<Self, LayoutError> {
         let mut plans = Vec::new();
-        for (index, track) in movie.tracks.iter().enumerate() {
+        let ids = plan::identifiers(movie.tracks.iter().enumerate())?;
+        for (id, (index, track)) in ids.into_iter().zip(movie.tracks.iter().enumerate()) {
             plan::check_head(index, track)?;
-            let id = u32::try_from(index).unwrap_or(u32::MAX).saturating_add(1);
             plans.push(TrackPlan {
                 index,
                 id,

@@ -133,8 +133,8 @@ fn movie_header(
         b.zeros(10);
         UNITY.iter().for_each(|&value| b.u32(value));
         b.zeros(24);
-        let next = plans.len().saturating_add(events).saturating_add(1);
-        b.count(next, "a count of tracks")
+        let next = usize::try_from(next_id(plans)).unwrap_or(usize::MAX);
+        b.count(next.saturating_add(events), "an identifier of a track")
     })
 }
 

@@ -6,8 +6,7 @@ use clipmill_media::{CodecConfig, Language, Leading, RandomAccess, TimedEvent, T
 /// What an MP4 file holds.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Movie {
-    /// The tracks, in the order of their identifiers (the first is track 1). A [`Layout`]
-    /// leaves those without samples out.
+    /// The tracks. A [`Layout`] leaves those without samples out.
     ///
     /// [`Layout`]: crate::Layout
     pub tracks: Vec<Track>,
@@ -29,6 +28,9 @@ pub struct Movie {
 /// One track of a [`Movie`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Track {
+    /// Its identifier (`tkhd`), which no other track has; `None`: one more than the greatest of the tracks
+    /// before it, from 1 on.
+    pub id: Option<u32>,
     /// Video or audio.
     pub kind: TrackKind,
     /// Ticks per second of the samples' durations and composition offsets. Never zero.

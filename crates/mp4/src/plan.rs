@@ -91,7 +91,29 @@ impl Facts {
     }
 }
 
-/// The tracks of `movie` that have samples, checked, numbered from 1.
+/// The identifiers of tracks, in their order.
+pub(crate) fn identifiers<'a>(
+    tracks: impl Iterator<Item = (usize, &'a Track)>,
+) -> Result<Vec<u32>, LayoutError> {
+    let mut taken: Vec<u32> = Vec::new();
+    for (index, track) in tracks {
+        let error = |what| LayoutError::Track { track: index, what };
+        let greatest = taken.iter().copied().max().unwrap_or_default();
+        let id = match track.id {
+            Some(id) => id,
+            None => greatest
+                .checked_add(1)
+                .ok_or_else(|| error("no identifier is left for it"))?,
+        };
+        if id == 0 || taken.contains(&id) {
+            return Err(error("its identifier is zero, or another track's"));
+        }
+        taken.push(id);
+    }
+    Ok(taken)
+}
+
+/// The tracks of `movie` that have samples, checked.
 pub(crate) fn tracks_with_samples(
     movie: &Movie,
     fragmented: bool,
@@ -105,8 +127,9 @@ pub(crate) fn tracks_with_samples(
         Ok(facts)
     };
     let facts = side_by_side(&tracks, |(_, track)| track.samples.len(), checked);
+    let ids = identifiers(tracks.iter().copied())?;
     let mut plans = Vec::with_capacity(tracks.len());
-    for ((id, (index, track)), facts) in (1u32..).zip(tracks).zip(facts) {
+    for ((id, (index, track)), facts) in ids.into_iter().zip(tracks).zip(facts) {
         plans.push(TrackPlan {
             index,
             id,

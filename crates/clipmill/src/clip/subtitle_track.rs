@@ -27,6 +27,7 @@ impl Clip {
         }));
         let id = u32::try_from(self.movie.tracks.len()).unwrap_or(u32::MAX) + 1;
         let mut track = Track {
+            id: None,
             kind: TrackKind::Text,
             timescale: clipmill_media::CLOCK_90K,
             language: subtitles.language,

@@ -140,6 +140,27 @@ fn each_configuration_has_its_sample_entry() {
 }
 
 #[test]
+fn tracks_have_the_identifiers_that_they_are_given() {
+    let world = World::new(&common::picture_and_sound());
+    let mut movie = world.movie.clone();
+    movie.tracks[0].id = Some(7);
+    let layout = Layout::progressive(movie.clone()).unwrap();
+    let moov = judge::moov(&world.render(&layout, 0..layout.len()));
+    let identifiers: Vec<_> = moov.trak.iter().map(|trak| trak.tkhd.track_id).collect();
+    assert_eq!(identifiers, [7, 8]);
+    assert_eq!(moov.mvhd.next_track_id, 9);
+    for (first, second) in [(Some(0), None), (Some(3), Some(3)), (Some(u32::MAX), None)] {
+        movie.tracks[0].id = first;
+        movie.tracks[1].id = second;
+        let refused = Layout::progressive(movie.clone());
+        assert!(
+            matches!(refused, Err(LayoutError::Track { .. })),
+            "{refused:?}"
+        );
+    }
+}
+
+#[test]
 fn random_access_points_of_every_kind_are_told() {
     let mut specs = common::picture_and_sound();
     let samples = &mut specs[0].segments[0];
@@ -199,6 +220,7 @@ fn imaginary(count: usize, size: u32, sources: u32) -> Movie {
         leading: clipmill_media::Leading::No,
     };
     let track = clipmill_mp4::Track {
+        id: None,
         kind: clipmill_media::TrackKind::Audio,
         timescale: 48_000,
         language: clipmill_media::Language::UNDETERMINED,

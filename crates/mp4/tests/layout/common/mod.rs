@@ -183,6 +183,7 @@ impl World {
 
 fn movie_track(spec: &TrackSpec) -> Track {
     Track {
+        id: None,
         kind: spec.configs[0].kind(),
         timescale: spec.timescale,
         language: Language::from_bytes(b"deu"),
