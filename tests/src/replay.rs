@@ -69,6 +69,7 @@ pub struct Live {
     listed: Vec<Listed>,
     in_place: bool,
     torn: bool,
+    target: u64,
 }
 
 #[derive(Debug, Clone)]
@@ -92,6 +93,7 @@ impl Live {
             listed: Vec::new(),
             in_place: false,
             torn: false,
+            target: 0,
         }
     }
 
@@ -99,6 +101,14 @@ impl Live {
     #[must_use]
     pub fn in_place(mut self) -> Self {
         self.in_place = true;
+        self
+    }
+
+    /// Its playlist promises segments of so many seconds at most: it is silent for three times as long before
+    /// it is believed to be over.
+    #[must_use]
+    pub fn with_target(mut self, seconds: u64) -> Self {
+        self.target = seconds;
         self
     }
 
@@ -185,7 +195,7 @@ impl Live {
     fn write(&self, ended: bool) {
         let first = self.listed.first().map_or(0, |listed| listed.sequence);
         let longest = self.listed.iter().map(|listed| listed.micros).max();
-        let target = longest.unwrap_or(0).div_ceil(1_000_000);
+        let target = longest.unwrap_or(0).div_ceil(1_000_000).max(self.target);
         let mut text = format!(
             "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:{target}\n#EXT-X-MEDIA-SEQUENCE:{first}\n"
         );

@@ -727,7 +727,9 @@ fn assert_window(vod: &Value, from: i64, to: i64) {
 fn any_window_that_is_still_there_can_be_asked_for() {
     let server = Server::start("interval_seconds = 3\n");
     let pieces = pieces(&plan(), &[2]);
-    let mut live = Live::new(&server.streams(), "cam", Kind::Event, Some(DATE));
+    // Nothing comes while clips are asked for, and the stream is live all the same.
+    let live = Live::new(&server.streams(), "cam", Kind::Event, Some(DATE));
+    let mut live = live.with_target(100);
     play(&server, &mut live, &pieces[..25]);
     server.wait("recorded", || server.vods().len() >= 7);
     server.wait_for_segments(25);
