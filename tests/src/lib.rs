@@ -21,6 +21,7 @@ pub mod corpus;
 pub mod es;
 pub mod http;
 pub mod iso;
+pub mod listing;
 pub mod live;
 pub mod matrix;
 pub mod mp4;

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use crate::listing::{Listed, Listing, replace};
 use crate::writer::{Plan, Segment};
 
 /// How it writes.
@@ -81,7 +82,7 @@ impl Live {
                     fs::write(folder.join(name(&id, n)), &segments[n].bytes).unwrap();
                     replace(
                         &folder.join(format!("{id}.m3u8")),
-                        &self.playlist(&id, n + 1, began, false),
+                        &self.playlist(&id, n + 1, began),
                     );
                     written.store(n + 1, Ordering::SeqCst);
                     if let Some(old) = self
@@ -103,29 +104,26 @@ impl Live {
         }
     }
 
-    fn playlist(&self, id: &str, count: usize, began: SystemTime, ended: bool) -> String {
+    fn playlist(&self, id: &str, count: usize, began: SystemTime) -> String {
         let first = self.window.map_or(0, |window| count.saturating_sub(window));
         let step = self.plan.segment_duration();
-        let mut text = format!(
-            "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:{}\n#EXT-X-MEDIA-SEQUENCE:{first}\n",
-            step.as_millis().div_ceil(1000)
-        );
-        if self.window.is_none() {
-            text.push_str("#EXT-X-PLAYLIST-TYPE:EVENT\n");
-        }
-        for n in first..count {
-            text.push_str(&format!("#EXTINF:{:.6},\n", step.as_secs_f64()));
-            if self.dated {
-                let at = began + step * u32::try_from(n).unwrap();
-                text.push_str(&format!("#EXT-X-PROGRAM-DATE-TIME:{}\n", date(at)));
+        let segments = (first..count).map(|n| {
+            let at = began + step * u32::try_from(n).unwrap();
+            let date = at.duration_since(UNIX_EPOCH).unwrap().as_micros();
+            Listed {
+                name: name(id, n),
+                micros: u64::try_from(step.as_micros()).unwrap(),
+                date_us: self.dated.then(|| u64::try_from(date).unwrap()),
+                ..Listed::default()
             }
-            text.push_str(&name(id, n));
-            text.push('\n');
-        }
-        if ended {
-            text.push_str("#EXT-X-ENDLIST\n");
-        }
-        text
+        });
+        let listing = Listing {
+            first: first as u64,
+            is_event: self.window.is_none(),
+            segments: segments.collect(),
+            ..Listing::default()
+        };
+        listing.text(false)
     }
 }
 
@@ -172,47 +170,4 @@ impl Drop for Producer {
 
 fn name(id: &str, n: usize) -> String {
     format!("{id}{n:09}.ts")
-}
-
-fn replace(path: &Path, text: &str) {
-    let temporary = path.with_extension("m3u8.tmp");
-    fs::write(&temporary, text).unwrap();
-    fs::rename(&temporary, path).unwrap();
-}
-
-/// An instant as Ant Media writes it: an offset without a colon.
-#[must_use]
-pub fn date(at: SystemTime) -> String {
-    let since = at.duration_since(UNIX_EPOCH).unwrap();
-    let (days, second) = (since.as_secs() / 86_400, since.as_secs() % 86_400);
-    let [year, month, day] = civil(days);
-    format!(
-        "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}.{:03}+0000",
-        second / 3600,
-        second / 60 % 60,
-        second % 60,
-        since.subsec_millis()
-    )
-}
-
-/// Year, month and day of a day counted from 1 January 1970.
-fn civil(mut days: u64) -> [u64; 3] {
-    let leap = |year: u64| {
-        year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400))
-    };
-    let mut year = 1970;
-    while days >= 365 + u64::from(leap(year)) {
-        days -= 365 + u64::from(leap(year));
-        year += 1;
-    }
-    let february = 28 + u64::from(leap(year));
-    let mut month = 1;
-    for length in [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31] {
-        if days < length {
-            break;
-        }
-        days -= length;
-        month += 1;
-    }
-    [year, month, days + 1]
 }

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::listing::{Listed, Listing, replace};
 use crate::writer::{Plan, Unit};
 
 /// Between two writes to one file.
@@ -63,21 +64,12 @@ pub struct Live {
     folder: PathBuf,
     id: String,
     kind: Kind,
-    /// Milliseconds since 1970 of the next segment; `None` for a playlist without dates.
-    date_ms: Option<f64>,
+    /// Microseconds since 1970 of the next segment; `None` for a playlist without dates.
+    date_us: Option<u64>,
     next: u64,
-    listed: Vec<Listed>,
+    listing: Listing,
     in_place: bool,
     torn: bool,
-    target: u64,
-}
-
-#[derive(Debug, Clone)]
-struct Listed {
-    sequence: u64,
-    micros: u64,
-    date_ms: Option<f64>,
-    discontinuity: bool,
 }
 
 impl Live {
@@ -88,12 +80,14 @@ impl Live {
             folder: folder.to_owned(),
             id: id.to_owned(),
             kind,
-            date_ms: date_ms.map(|ms| ms as f64),
+            date_us: date_ms.map(micros),
             next: 0,
-            listed: Vec::new(),
+            listing: Listing {
+                is_event: kind == Kind::Event,
+                ..Listing::default()
+            },
             in_place: false,
             torn: false,
-            target: 0,
         }
     }
 
@@ -108,7 +102,7 @@ impl Live {
     /// it is believed to be over.
     #[must_use]
     pub fn with_target(mut self, seconds: u64) -> Self {
-        self.target = seconds;
+        self.listing.least_target = seconds;
         self
     }
 
@@ -130,19 +124,22 @@ impl Live {
         let (half, tenth) = (piece.bytes.len() / 2, piece.bytes.len() / 10);
         let whole = if self.torn { half } else { piece.bytes.len() };
         fs::write(&path, &piece.bytes[..whole]).unwrap();
-        self.listed.push(Listed {
-            sequence,
-            micros: piece.micros,
-            date_ms: self.date_ms,
-            discontinuity,
-        });
-        if let Some(date) = &mut self.date_ms {
-            *date += piece.micros as f64 / 1000.0;
+        if self.listing.segments.is_empty() {
+            self.listing.first = sequence;
         }
+        self.listing.segments.push(Listed {
+            name: self.name(sequence),
+            micros: piece.micros,
+            date_us: self.date_us,
+            discontinuity,
+            ..Listed::default()
+        });
+        self.date_us = self.date_us.map(|date| date + piece.micros);
         if let Kind::Sliding(count) = self.kind {
-            while self.listed.len() > count {
-                let gone = self.listed.remove(0);
-                fs::remove_file(self.segment(gone.sequence)).unwrap();
+            while self.listing.segments.len() > count {
+                let gone = self.listing.segments.remove(0);
+                self.listing.first += 1;
+                fs::remove_file(self.folder.join(gone.name)).unwrap();
             }
         }
         self.write(false);
@@ -160,11 +157,9 @@ impl Live {
         if count > 0 {
             self.next += count;
             // The list has no holes, so what was in it has gone as well.
-            self.listed.clear();
+            self.listing.segments.clear();
         }
-        if let Some(date) = &mut self.date_ms {
-            *date += micros as f64 / 1000.0;
-        }
+        self.date_us = self.date_us.map(|date| date + micros);
     }
 
     /// The stream ends.
@@ -178,8 +173,8 @@ impl Live {
     /// The encoder starts again: from sequence 0, under the same names, at another date.
     pub fn restart(&mut self, date_ms: Option<i64>) {
         self.next = 0;
-        self.listed.clear();
-        self.date_ms = date_ms.map(|ms| ms as f64);
+        self.listing.segments.clear();
+        self.date_us = date_ms.map(micros);
     }
 
     /// The playlist.
@@ -188,33 +183,16 @@ impl Live {
         self.folder.join(format!("{}.m3u8", self.id))
     }
 
+    fn name(&self, sequence: u64) -> String {
+        format!("{}{sequence:05}.ts", self.id)
+    }
+
     fn segment(&self, sequence: u64) -> PathBuf {
-        self.folder.join(format!("{}{sequence:05}.ts", self.id))
+        self.folder.join(self.name(sequence))
     }
 
     fn write(&self, ended: bool) {
-        let first = self.listed.first().map_or(0, |listed| listed.sequence);
-        let longest = self.listed.iter().map(|listed| listed.micros).max();
-        let target = longest.unwrap_or(0).div_ceil(1_000_000).max(self.target);
-        let mut text = format!(
-            "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:{target}\n#EXT-X-MEDIA-SEQUENCE:{first}\n"
-        );
-        if self.kind == Kind::Event {
-            text.push_str("#EXT-X-PLAYLIST-TYPE:EVENT\n");
-        }
-        for listed in &self.listed {
-            if listed.discontinuity {
-                text.push_str("#EXT-X-DISCONTINUITY\n");
-            }
-            text.push_str(&format!("#EXTINF:{:.6},\n", listed.micros as f64 / 1e6));
-            if let Some(date) = listed.date_ms {
-                text.push_str(&format!("#EXT-X-PROGRAM-DATE-TIME:{}\n", shown(date)));
-            }
-            text.push_str(&format!("{}{:05}.ts\n", self.id, listed.sequence));
-        }
-        if ended {
-            text.push_str("#EXT-X-ENDLIST\n");
-        }
+        let text = self.listing.text(ended);
         if self.in_place {
             let half = text.len() / 2;
             fs::write(self.playlist(), &text[..half]).unwrap();
@@ -222,42 +200,11 @@ impl Live {
             fs::write(self.playlist(), text).unwrap();
             return;
         }
-        let partial = self.playlist().with_extension("m3u8.tmp");
-        fs::write(&partial, text).unwrap();
-        fs::rename(&partial, self.playlist()).unwrap();
+        replace(&self.playlist(), &text);
     }
 }
 
-/// As Ant Media Server writes it: milliseconds, the offset without a colon.
-fn shown(date_ms: f64) -> String {
-    let ms = date_ms.round() as i64;
-    let (days, within) = (ms.div_euclid(86_400_000), ms.rem_euclid(86_400_000));
-    // Civil from days, after Howard Hinnant's `chrono` paper.
-    let z = days + 719_468;
-    let era = z.div_euclid(146_097);
-    let doe = z.rem_euclid(146_097);
-    let yoe = (doe - doe / 1460 + doe / 36_524 - doe / 146_096) / 365;
-    let doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
-    let mp = (5 * doy + 2) / 153;
-    let day = doy - (153 * mp + 2) / 5 + 1;
-    let month = if mp < 10 { mp + 3 } else { mp - 9 };
-    let year = yoe + era * 400 + i64::from(month <= 2);
-    let (hours, rest) = (within / 3_600_000, within % 3_600_000);
-    let (minutes, rest) = (rest / 60_000, rest % 60_000);
-    format!(
-        "{year:04}-{month:02}-{day:02}T{hours:02}:{minutes:02}:{:02}.{:03}+0000",
-        rest / 1000,
-        rest % 1000
-    )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn dates_as_they_are_written() {
-        assert_eq!(shown(1_795_356_000_000.0), "2026-11-22T14:00:00.000+0000");
-        assert_eq!(shown(951_782_400_001.4), "2000-02-29T00:00:00.001+0000");
-    }
+/// Microseconds of milliseconds since 1970.
+fn micros(date_ms: i64) -> u64 {
+    u64::try_from(date_ms).unwrap() * 1000
 }

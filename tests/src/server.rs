@@ -64,9 +64,23 @@ pub fn request(
     headers: &[(&str, &str)],
     body: impl AsRef<[u8]>,
 ) -> Answer {
-    let body = body.as_ref();
-    let mut connection = TcpStream::connect(address).unwrap();
-    connection.set_read_timeout(Some(PATIENCE)).unwrap();
+    try_request(address, method, path, headers, body.as_ref())
+        .unwrap_or_else(|error| panic!("{method} {path}: no answer: {error}"))
+}
+
+/// The same, of a server that may go away meanwhile.
+///
+/// # Errors
+/// When there is no answer, or not all of one.
+pub fn try_request(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> std::io::Result<Answer> {
+    let mut connection = TcpStream::connect(address)?;
+    connection.set_read_timeout(Some(PATIENCE))?;
     let mut head = format!(
         "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Length: {}\r\n",
         body.len()
@@ -74,18 +88,16 @@ pub fn request(
     for (name, value) in headers {
         head.push_str(&format!("{name}: {value}\r\n"));
     }
-    connection
-        .write_all(&[head.as_bytes(), b"\r\n", body].concat())
-        .unwrap();
+    connection.write_all(&[head.as_bytes(), b"\r\n", body].concat())?;
     let mut reader = BufReader::new(connection);
     let mut line = String::new();
-    reader.read_line(&mut line).unwrap();
+    reader.read_line(&mut line)?;
     let status = line.split(' ').nth(1).and_then(|code| code.parse().ok());
-    let status = status.unwrap_or_else(|| panic!("{method} {path}: no answer but {line:?}"));
+    let status = status.ok_or_else(|| std::io::Error::other(format!("but {line:?}")))?;
     let mut headers = Vec::new();
     loop {
         let mut line = String::new();
-        reader.read_line(&mut line).unwrap();
+        reader.read_line(&mut line)?;
         let Some((name, value)) = line.trim_end().split_once(':') else {
             break;
         };
@@ -96,27 +108,27 @@ pub fn request(
         .iter()
         .any(|(name, value)| name == "transfer-encoding" && value == "chunked");
     if chunked {
-        read_chunks(&mut reader, &mut body);
+        read_chunks(&mut reader, &mut body)?;
     } else {
-        reader.read_to_end(&mut body).unwrap();
+        reader.read_to_end(&mut body)?;
     }
-    Answer {
+    Ok(Answer {
         status,
         headers,
         body,
-    }
+    })
 }
 
-fn read_chunks(reader: &mut impl BufRead, body: &mut Vec<u8>) {
+fn read_chunks(reader: &mut impl BufRead, body: &mut Vec<u8>) -> std::io::Result<()> {
     loop {
         let mut line = String::new();
-        reader.read_line(&mut line).unwrap();
-        let size = u64::from_str_radix(line.trim(), 16).unwrap();
-        reader.take(size).read_to_end(body).unwrap();
+        reader.read_line(&mut line)?;
+        let size = u64::from_str_radix(line.trim(), 16).map_err(std::io::Error::other)?;
+        reader.take(size).read_to_end(body)?;
         let mut end = String::new();
-        reader.read_line(&mut end).unwrap();
+        reader.read_line(&mut end)?;
         if size == 0 {
-            return;
+            return Ok(());
         }
     }
 }
@@ -157,6 +169,21 @@ pub fn free_address() -> SocketAddr {
     panic!("no port is free");
 }
 
+/// How a server is started.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Setup<'a> {
+    /// Lines at the top level of its configuration.
+    pub top: &'a str,
+    /// Lines of its `[[app]]`.
+    pub app: &'a str,
+    /// On every address of this machine: others could reach it.
+    pub openly: bool,
+    /// As a user of less power: that user's id, and a binary that it can read.
+    pub user: Option<(u32, &'a Path)>,
+    /// What runs it: a program and its arguments, or nothing.
+    pub under: &'a [String],
+}
+
 /// A server of one application, `live`, on folders of its own.
 #[derive(Debug)]
 pub struct Server {
@@ -184,7 +211,12 @@ impl Server {
     /// When it does not start.
     #[must_use]
     pub fn start_with(folder: &Path, top: &str, app: &str) -> Self {
-        Self::launch(folder, top, app, None).once_ready()
+        let setup = Setup {
+            top,
+            app,
+            ..Setup::default()
+        };
+        Self::launch(folder, &setup).once_ready()
     }
 
     /// The same, on every address of this machine: others could reach it.
@@ -193,7 +225,12 @@ impl Server {
     /// When it does not start.
     #[must_use]
     pub fn start_openly(folder: &Path, app: &str) -> Self {
-        Self::spawn(folder, true, "", app, None).once_ready()
+        let setup = Setup {
+            app,
+            openly: true,
+            ..Setup::default()
+        };
+        Self::launch(folder, &setup).once_ready()
     }
 
     fn once_ready(self) -> Self {
@@ -203,23 +240,12 @@ impl Server {
         self
     }
 
-    /// The same, but waits only until it answers at all, and runs it as a user of less power: with
-    /// that user's id, and a binary that it can read.
+    /// The same, but waits only until it answers at all.
     ///
     /// # Panics
     /// When it does not start.
     #[must_use]
-    pub fn launch(folder: &Path, top: &str, app: &str, user: Option<(u32, &Path)>) -> Self {
-        Self::spawn(folder, false, top, app, user)
-    }
-
-    fn spawn(
-        folder: &Path,
-        openly: bool,
-        top: &str,
-        app: &str,
-        user: Option<(u32, &Path)>,
-    ) -> Self {
+    pub fn launch(folder: &Path, setup: &Setup<'_>) -> Self {
         std::fs::create_dir_all(folder.join("streams")).unwrap();
         // Restarts keep theirs.
         let port = folder.join("port");
@@ -229,22 +255,31 @@ impl Server {
         };
         std::fs::write(&port, address.to_string()).unwrap();
         let mut listen = address;
-        if openly {
+        if setup.openly {
             listen.set_ip(std::net::Ipv4Addr::UNSPECIFIED.into());
         }
-        write_config(folder, listen, top, app);
+        write_config(folder, listen, setup.top, setup.app);
         let log = File::options()
             .create(true)
             .append(true)
             .open(folder.join("log"))
             .unwrap();
-        let mut command = binary::command(user.map_or(binary::path(), |(_, binary)| binary));
-        if let Some((id, _)) = user {
+        let own = setup.user.map_or(binary::path(), |(_, binary)| binary);
+        let mut command = match setup.under.split_first() {
+            Some((program, arguments)) => {
+                let mut command = binary::command(Path::new(program));
+                command.args(arguments).arg(own);
+                command
+            }
+            None => binary::command(own),
+        };
+        if let Some((id, _)) = setup.user {
             command.uid(id).gid(id);
         }
         let child = command
             .args(["serve", "--config", "clipmill.toml"])
             .current_dir(folder)
+            .env("CLIPMILL_LOG", "debug,sled=warn,hyper=warn,reqwest=warn")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
@@ -281,13 +316,20 @@ impl Server {
     /// What it said.
     #[must_use]
     pub fn log(&self) -> String {
-        std::fs::read_to_string(self.folder.join("log")).unwrap_or_default()
+        let log = std::fs::read(self.folder.join("log")).unwrap_or_default();
+        String::from_utf8_lossy(&log).into_owned()
     }
 
     /// A request.
     #[must_use]
     pub fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
         request(self.address, method, path, headers, body)
+    }
+
+    /// The same, unless it goes away meanwhile.
+    #[must_use]
+    pub fn try_send(&self, method: &str, path: &str) -> Option<Answer> {
+        try_request(self.address, method, path, &[], b"").ok()
     }
 
     /// A plain GET.

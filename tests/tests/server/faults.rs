@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use clipmill_tests::binary::{self, clipmill};
 use clipmill_tests::live::Live;
-use clipmill_tests::server::{Receiver, Server, eventually, free_address, request};
+use clipmill_tests::server::{Receiver, Server, Setup, eventually, free_address, request};
 use clipmill_tests::writer::Plan;
 use serde_json::{Value, json};
 
@@ -60,7 +60,14 @@ fn a_folder_that_cannot_be_read_is_told_and_read_as_soon_as_it_can_be() {
     }
     permit(&streams, 0);
     let user = is_root().then_some((NOBODY, program.as_path()));
-    let server = Server::launch(folder.path(), "", "interval_seconds = 2", user);
+    let server = Server::launch(
+        folder.path(),
+        &Setup {
+            app: "interval_seconds = 2",
+            user,
+            ..Setup::default()
+        },
+    );
     let told = eventually("not ready", || {
         let (status, reasons) = readiness(&server);
         (status == 503 && reasons.contains("denied")).then_some(reasons)
@@ -95,7 +102,13 @@ fn a_folder_that_is_not_there_yet_keeps_no_other_from_being_watched() {
         "interval_seconds = 2\n[[app]]\nname = \"more\"\nstreams_dir = \"{}\"\ninterval_seconds = 2",
         later.display()
     );
-    let server = Server::launch(folder.path(), "", &app, None);
+    let server = Server::launch(
+        folder.path(),
+        &Setup {
+            app: &app,
+            ..Setup::default()
+        },
+    );
     let list = "/live/rest/v2/vods/list/0/10";
     eventually("the catalog is open", || {
         (server.get(list).status == 200).then_some(())

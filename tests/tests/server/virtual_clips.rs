@@ -5,7 +5,8 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 
-use clipmill_tests::live::{Live, Producer, date};
+use clipmill_tests::listing::date_of;
+use clipmill_tests::live::{Live, Producer};
 use clipmill_tests::mp4;
 use clipmill_tests::server::{Answer, Server, eventually};
 
@@ -76,7 +77,7 @@ fn a_clip_that_is_not_stored_is_the_one_that_would_be() {
     assert_eq!(stored, windows.len());
 
     // An instant may be written in either way.
-    let date = |ms: i64| date(UNIX_EPOCH + Duration::from_millis(ms.unsigned_abs()));
+    let date = |ms: i64| date_of(UNIX_EPOCH + Duration::from_millis(ms.unsigned_abs()));
     let (from, to, _) = windows[1];
     let path = format!(
         "/live/streams/cam.mp4?start={}&end={}",

@@ -181,7 +181,7 @@ fn a_window_of_a_stream_is_a_playlist_too() {
     // Instants in seconds, and as people write them; a part of the answer; the same again.
     let rfc = |ms: i64| {
         let at = UNIX_EPOCH + Duration::from_millis(u64::try_from(ms).unwrap());
-        clipmill_tests::live::date(at).replace('+', "%2B")
+        clipmill_tests::listing::date_of(at).replace('+', "%2B")
     };
     let same = ask(&format!("start={}&end={}", rfc(from), rfc(to)));
     assert_eq!(String::from_utf8(same.body).unwrap(), text);

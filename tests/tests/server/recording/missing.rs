@@ -5,7 +5,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::time::{Duration, UNIX_EPOCH};
 
-use clipmill_tests::live;
+use clipmill_tests::listing::date_of;
 use clipmill_tests::replay::{Piece, pieces};
 use clipmill_tests::writer::Plan;
 use serde_json::Value;
@@ -220,7 +220,7 @@ fn what_is_waited_for_when_the_playlist_goes_is_said() {
         let mut text = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n".to_owned();
         for (n, piece) in all.iter().enumerate() {
             let date = UNIX_EPOCH + Duration::from_millis((DATE + n as i64 * LENGTH) as u64);
-            text.push_str(&format!("#EXT-X-PROGRAM-DATE-TIME:{}\n", live::date(date)));
+            text.push_str(&format!("#EXT-X-PROGRAM-DATE-TIME:{}\n", date_of(date)));
             text.push_str(&format!(
                 "#EXTINF:{:.3},\n{id}{n}.ts\n",
                 LENGTH as f64 / 1000.0

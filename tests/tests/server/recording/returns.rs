@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, UNIX_EPOCH};
 
-use clipmill_tests::live;
+use clipmill_tests::listing::{Listed, Listing, date_of, replace};
 use clipmill_tests::replay::{Piece, pieces};
 use clipmill_tests::tools::installed;
 use clipmill_tests::writer::Plan;
@@ -19,18 +19,6 @@ use super::{DATE, PACE, assert_same, plan, wait_for_end};
 /// Counts segments that are dealt with.
 const DEALT_WITH: &str = "clipmill_segments_indexed_total";
 
-/// A segment that is listed.
-#[derive(Debug, Clone)]
-pub(crate) struct Listed {
-    name: String,
-    micros: u64,
-    discontinuity: bool,
-    date_us: Option<u64>,
-    /// Further tags, each in a line.
-    tags: String,
-}
-
-/// A playlist of which every line can be anything.
 pub(crate) struct Sender {
     folder: PathBuf,
     id: String,
@@ -106,30 +94,15 @@ impl Sender {
     }
 
     pub(crate) fn write(&self, ended: bool) {
-        let longest = self.listed.iter().map(|listed| listed.micros).max();
-        let target = longest.unwrap_or(0).div_ceil(1_000_000);
-        let mut text = format!(
-            "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:{target}\n#EXT-X-MEDIA-SEQUENCE:{}\n",
-            self.first
+        let listing = Listing {
+            first: self.first,
+            segments: self.listed.clone(),
+            ..Listing::default()
+        };
+        replace(
+            &self.path(&format!("{}.m3u8", self.id)),
+            &listing.text(ended),
         );
-        for listed in &self.listed {
-            if listed.discontinuity {
-                text.push_str("#EXT-X-DISCONTINUITY\n");
-            }
-            if let Some(date) = listed.date_us {
-                let date = live::date(UNIX_EPOCH + Duration::from_micros(date));
-                text.push_str(&format!("#EXT-X-PROGRAM-DATE-TIME:{date}\n"));
-            }
-            text.push_str(&listed.tags);
-            let seconds = listed.micros as f64 / 1e6;
-            text.push_str(&format!("#EXTINF:{seconds:.6},\n{}\n", listed.name));
-        }
-        if ended {
-            text.push_str("#EXT-X-ENDLIST\n");
-        }
-        let partial = self.path("list.tmp");
-        fs::write(&partial, text).unwrap();
-        fs::rename(&partial, self.path(&format!("{}.m3u8", self.id))).unwrap();
     }
 }
 
@@ -245,7 +218,7 @@ fn a_pause_is_said_once_silence_has_ended_the_session() {
     assert_eq!(gaps.len(), 1, "{gaps:?}");
     let ended = super::intervals(&clips[..1])[0];
     let ended = Duration::from_millis(u64::try_from(ended.0 + ended.1).unwrap());
-    let ended = live::date(UNIX_EPOCH + ended).replace("+0000", "Z");
+    let ended = date_of(UNIX_EPOCH + ended).replace("+0000", "Z");
     assert_eq!(gaps[0]["from"], ended);
     assert_eq!(server.told("cam", "liveStreamStarted"), 2);
 }

@@ -1,17 +1,14 @@
 //! The real binary, and what it made.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::fs;
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use clipmill_tests::server::PATIENCE;
-use clipmill_tests::{binary, es, mp4, ts};
+use clipmill_tests::server::{self, PATIENCE, Receiver, Setup};
+use clipmill_tests::{es, mp4, ts};
 use serde_json::Value;
 
 /// Segments that a server may be behind a producer that keeps only so many: fewer than any window.
@@ -22,13 +19,12 @@ pub(crate) struct Server {
     pub(crate) folder: tempfile::TempDir,
     /// Where clips go; beside the playlists by default.
     pub(crate) clips: PathBuf,
-    port: u16,
     top: String,
     /// What runs it: a program and its arguments, or nothing.
     under: Vec<String>,
     settings: String,
-    child: Option<Child>,
-    hooks: Arc<Mutex<Vec<Value>>>,
+    process: Option<server::Server>,
+    hooks: Receiver,
     /// Segments that were played to this process.
     played: AtomicU64,
 }
@@ -65,17 +61,14 @@ impl Server {
     }
 
     fn launch(folder: tempfile::TempDir, under: Vec<String>, top: &str, settings: &str) -> Self {
-        fs::create_dir(folder.path().join("streams")).unwrap();
-        let port = clipmill_tests::server::free_address().port();
-        let (hooks, receiver) = receive_hooks();
+        let hooks = Receiver::new(Vec::new(), None);
         let mut server = Self {
             clips: folder.path().join("streams"),
             top: top.to_owned(),
-            settings: format!("listener_hook_url = \"{receiver}\"\n{settings}"),
+            settings: hooks.told_by(settings),
             folder,
-            port,
             under,
-            child: None,
+            process: None,
             hooks,
             played: AtomicU64::new(0),
         };
@@ -89,67 +82,30 @@ impl Server {
 
     /// Starts the process, again if need be, and waits until it is ready.
     pub(crate) fn run(&mut self) {
-        let folder = self.folder.path();
-        let text = format!(
-            "listen = \"127.0.0.1:{}\"\ndata_dir = \"{}\"\n{}[[app]]\nname = \"live\"\nstreams_dir = \"{}\"\n{}",
-            self.port,
-            folder.join("data").display(),
-            self.top,
-            folder.join("streams").display(),
-            self.settings
-        );
-        let config = folder.join("clipmill.toml");
-        fs::write(&config, text).unwrap();
-        let log = File::options()
-            .create(true)
-            .append(true)
-            .open(folder.join("log"))
-            .unwrap();
-        let mut command = match self.under.split_first() {
-            Some((program, arguments)) => {
-                let mut command = binary::command(Path::new(program));
-                command.args(arguments).arg(binary::path());
-                command
-            }
-            None => binary::command(binary::path()),
+        let setup = Setup {
+            top: &self.top,
+            app: &self.settings,
+            under: &self.under,
+            ..Setup::default()
         };
-        let child = command
-            .args(["serve", "--config"])
-            .arg(&config)
-            .env("CLIPMILL_LOG", "debug,sled=warn,hyper=warn,reqwest=warn")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .unwrap();
-        self.child = Some(child);
-        self.wait("ready", || matches!(self.get("/healthz"), Some((200, _))));
+        self.process = Some(server::Server::launch(self.folder.path(), &setup));
     }
 
     /// As the power supply would.
     pub(crate) fn kill(&mut self) {
         self.played.store(0, Ordering::Relaxed);
-        if let Some(mut child) = self.child.take() {
-            child.kill().unwrap();
-            child.wait().unwrap();
+        if let Some(process) = self.process.take() {
+            process.kill();
         }
     }
 
     /// As a service manager would.
     pub(crate) fn stop(&mut self) {
-        let Some(mut child) = self.child.take() else {
+        let Some(process) = self.process.take() else {
             return;
         };
         self.played.store(0, Ordering::Relaxed);
-        let pid = child.id().to_string();
-        assert!(Command::new("kill").arg(&pid).status().unwrap().success());
-        let begun = Instant::now();
-        while child.try_wait().unwrap().is_none() {
-            assert!(begun.elapsed() < PATIENCE, "does not stop\n{}", self.log());
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        let code = child.wait().unwrap().code();
-        assert_eq!(code, Some(0), "{}", self.log());
+        assert_eq!(process.stop(), Some(0), "{}", self.log());
     }
 
     /// What the process has open, as the system names it.
@@ -193,27 +149,19 @@ impl Server {
 
     /// A connection that is given up after a while.
     pub(crate) fn connect(&self) -> TcpStream {
-        self.try_to_connect().unwrap()
+        let connection = TcpStream::connect(self.process().address).unwrap();
+        connection.set_read_timeout(Some(PATIENCE)).unwrap();
+        connection
     }
 
-    fn try_to_connect(&self) -> Option<TcpStream> {
-        let connection = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
-        connection.set_read_timeout(Some(PATIENCE)).ok()?;
-        Some(connection)
+    fn process(&self) -> &server::Server {
+        self.process.as_ref().unwrap()
     }
 
+    /// `None` when there is no answer.
     pub(crate) fn ask(&self, method: &str, path: &str) -> Option<(u16, Vec<u8>)> {
-        let mut connection = self.try_to_connect()?;
-        let request = format!(
-            "{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
-        );
-        connection.write_all(request.as_bytes()).ok()?;
-        let mut answer = Vec::new();
-        connection.read_to_end(&mut answer).ok()?;
-        let head = answer.windows(4).position(|four| four == b"\r\n\r\n")?;
-        let line = String::from_utf8_lossy(&answer[..head]).into_owned();
-        let status = line.split(' ').nth(1)?.parse().ok()?;
-        Some((status, answer.split_off(head + 4)))
+        let answer = self.process.as_ref()?.try_send(method, path)?;
+        Some((answer.status, answer.body))
     }
 
     pub(crate) fn json(&self, path: &str) -> Value {
@@ -276,9 +224,8 @@ impl Server {
         let entries: BTreeSet<String> = entries.into_keys().collect();
         assert_eq!(entries, files, "{}", self.log());
         let told = || {
-            let hooks = self.hooks.lock().unwrap();
-            let ready = hooks.iter().filter(|hook| hook["action"] == "vodReady");
-            let ids = ready.map(|hook| format!("{}.mp4", hook["vodId"].as_str().unwrap()));
+            let ready = self.hooks.seen_of("vodReady").into_iter();
+            let ids = ready.map(|hook| format!("{}.mp4", hook.json()["vodId"].as_str().unwrap()));
             ids.collect::<BTreeSet<_>>()
         };
         self.wait("told of every clip", || told() == entries);
@@ -292,11 +239,8 @@ impl Server {
 
     /// How often a webhook of this kind came for a stream.
     pub(crate) fn told(&self, stream: &str, action: &str) -> usize {
-        let hooks = self.hooks.lock().unwrap();
-        let matching = hooks
-            .iter()
-            .filter(|h| h["id"] == stream && h["action"] == action);
-        matching.count()
+        let of_kind = self.hooks.seen_of(action).into_iter();
+        of_kind.filter(|hook| hook.json()["id"] == stream).count()
     }
 
     pub(crate) fn status(&self, stream: &str) -> Value {
@@ -314,14 +258,14 @@ impl Server {
     /// yet: media runs faster here than any machine must be.
     pub(crate) fn keep_up(&self) {
         let played = self.played.fetch_add(1, Ordering::Relaxed);
-        if self.child.is_some() {
+        if self.process.is_some() {
             self.wait_for_segments(played.saturating_sub(BEHIND));
         }
     }
 
     /// Its process, while it runs.
     pub(crate) fn id(&self) -> u32 {
-        self.child.as_ref().unwrap().id()
+        self.process().id()
     }
 
     /// The number of the newest segment that is kept, of any stream.
@@ -349,15 +293,6 @@ impl Server {
                 .sum()
         }
         count(&self.folder.path().join("data/spool"))
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.kill();
-        if std::thread::panicking() {
-            eprintln!("{}", self.log());
-        }
     }
 }
 
@@ -392,48 +327,4 @@ pub(crate) fn read_clip(file: &[u8], vod: Value) -> MadeClip {
         }
     }
     clip
-}
-
-/// A receiver that takes everything.
-fn receive_hooks() -> (Arc<Mutex<Vec<Value>>>, String) {
-    let hooks = Arc::new(Mutex::new(Vec::new()));
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = format!("http://{}/", listener.local_addr().unwrap());
-    let taken = Arc::clone(&hooks);
-    std::thread::spawn(move || {
-        for connection in listener.incoming().flatten() {
-            let taken = Arc::clone(&taken);
-            std::thread::spawn(move || take_hooks(&connection, &taken));
-        }
-    });
-    (hooks, address)
-}
-
-fn take_hooks(connection: &TcpStream, taken: &Mutex<Vec<Value>>) -> Option<()> {
-    let mut reader = BufReader::new(connection);
-    loop {
-        let mut length = 0;
-        loop {
-            let mut line = String::new();
-            if reader.read_line(&mut line).ok()? == 0 {
-                return None;
-            }
-            if line.trim().is_empty() {
-                break;
-            }
-            if let Some((name, value)) = line.split_once(':')
-                && name.eq_ignore_ascii_case("content-length")
-            {
-                length = value.trim().parse().ok()?;
-            }
-        }
-        let mut body = vec![0; length];
-        reader.read_exact(&mut body).ok()?;
-        taken
-            .lock()
-            .unwrap()
-            .push(serde_json::from_slice(&body).ok()?);
-        let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
-        (&*connection).write_all(answer).ok()?;
-    }
 }
