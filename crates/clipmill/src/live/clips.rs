@@ -7,8 +7,9 @@ use super::event::{Action, ActionId, CutJob, Failure, Grow, Moment, Purpose, Seg
 use super::periodic::Done;
 use super::recorder::{Job, Recorder};
 use super::request::Refusal;
-use super::session::{Session, WRITTEN};
+use super::session::Session;
 use super::state::{PeriodicClip, State};
+use super::taken::Taken;
 use super::taken_segment::TakenSegment;
 use crate::cut::{Bounds, Cut};
 use crate::timeline::Ticks;
@@ -270,7 +271,7 @@ fn with_taken_before(before: Option<&Boundary>, mut boundary: Boundary) -> Bound
         ..*taken
     });
     let mut all: Vec<_> = before.chain(boundary.taken.iter().copied()).collect();
-    all.drain(..all.len().saturating_sub(WRITTEN));
+    all.drain(..all.len().saturating_sub(Taken::WRITTEN));
     boundary.taken = all;
     boundary
 }

@@ -2,254 +2,151 @@
 
 use std::sync::Arc;
 
-use super::boundary::Boundary;
-use super::event::{Action, EndReason, Fetch, FetchFrom, Indexed, Moment, SegmentId, SessionId};
-use super::listing::{Listed, Listing};
-use super::memory::Memory;
+use super::continuity::{Decision, Look, SessionStart, missing_length};
+use super::event::{
+    Action, EndReason, Fetch, FetchFrom, Indexed, LossReason, LostMedia, Moment, SegmentId,
+    SessionId,
+};
+use super::listing::{Listing, Looked};
 use super::recorder::Recorder;
-use super::session::{Pending, Session, last_part, ticks};
+use super::session::{Pending, Session, ticks};
 use super::state::State;
-use super::taken::Seen;
-use super::taken_segment::version_of;
-use crate::timeline::Ticks;
-
-/// Media of which only sequence numbers tell that it is missing is believed to be no longer than this,
-/// or twice the time that has passed: numbers may be wrong.
-const BELIEVED: Ticks = 600 * 90_000;
+use super::taken_segment::name_of;
 
 impl Recorder {
     /// A playlist was seen.
-    pub(super) fn saw_playlist(&mut self, listing: &Listing, now: Moment) {
+    pub(super) fn saw_playlist(&mut self, listing: Listing, now: Moment) {
+        let mut looked = Looked::from(listing);
         if self.left.is_some() {
-            self.recover(Some(listing), now);
+            self.recover(Some(&mut looked), now);
         }
         if let Some(session) = self.live_mut() {
-            if session
-                .playlist
-                .as_ref()
-                .is_some_and(|own| *own != listing.playlist)
-            {
+            let playlist = session.playlist.as_ref();
+            if playlist.is_some_and(|own| *own != looked.playlist) {
                 self.end(EndReason::Replaced, now);
             } else {
-                session.target = listing.target;
+                session.target = looked.target;
             }
         }
-        let listed = listing.segments.as_slice();
-        let first_sight = self.memory.is_empty();
-        let mut seen = self.memory.observe(listed);
-        let live = self.live().is_some();
-        // A playlist that was finished, or given up, and is shorter and goes on, is a new one.
-        let last = listed.last().map(|last| last.segment.sequence);
-        let shorter = last.is_some_and(|last| Some(last.saturating_add(1)) < self.memory.next());
-        if seen == Seen::Nothing
-            && !live
-            && !listing.ended
-            && !listed.is_empty()
-            && (self.seen_ended || shorter)
-        {
-            seen = Seen::StartedOver { from: 0 };
+        let look = self.look(&looked, now);
+        let (segments, versions) = (&looked.segments, &mut looked.versions);
+        let decision = self.continuity.decide(segments, &look, versions);
+        match decision.ends() {
+            Some(EndReason::Ended) => self.ending = Some(EndReason::Ended),
+            Some(reason) => self.end(reason, now),
+            None => {}
         }
-        let since = now
-            .elapsed
-            .saturating_sub(self.started.unwrap_or(now.elapsed));
-        let from_before = listing.ended && listing.age >= since;
-        match seen {
-            Seen::Nothing if listing.ended => self.ended(),
-            Seen::Nothing => {}
-            Seen::StartedOver { .. } => {
-                let fresh = self.memory.fresh(listed, 0);
-                // Nothing but what was recorded already: an old playlist, or one in another order.
-                if fresh.is_empty() {
-                    return;
-                }
-                self.end(EndReason::StartedOver, now);
-                self.memory.start_over();
-                if from_before {
-                    self.remember(listing);
-                    return;
-                }
-                self.begin(listing, now);
-                self.list(listing, 0, &fresh, 0, now);
-            }
-            Seen::New { from, missing, .. } if live => {
-                let fresh = self.memory.fresh(listed, from);
-                self.list(listing, from, &fresh, missing, now);
-            }
-            Seen::New { from, .. } => {
-                let resumed = self.lost.take().map(|lost| (place_of(&lost, listed), lost));
-                if let Some((None, lost)) = &resumed {
-                    self.memory.read(&lost.taken);
-                }
-                // What came and ended while nobody looked was live in between.
-                let silent = first_sight && listing.age >= self.silence_of(listing.target);
-                let place = resumed.as_ref().and_then(|(place, _)| *place);
-                let from = match place {
-                    Some(place) => place,
-                    None if silent || from_before => {
-                        self.remember(listing);
-                        self.tell_unbelieved(true);
-                        return;
-                    }
-                    None if first_sight => self.history(listed),
-                    None => from,
-                };
-                let fresh = match place {
-                    Some(_) => Memory::default().fresh(listed, from),
-                    None => self.memory.fresh(listed, from),
-                };
-                if fresh.is_empty() {
-                    listed.iter().for_each(|one| self.memory.saw(one));
-                    return;
-                }
-                self.memory.start_over();
-                match resumed {
-                    Some((Some(_), lost)) => self.begin_again(listing, &lost, now),
-                    Some((None, lost)) => {
-                        self.begin(listing, now);
-                        let from = lost.instant();
-                        if let Some(session) = self.live_mut() {
-                            session.clips_mut().lack(super::LostMedia {
-                                from,
-                                to: None,
-                                reason: super::LossReason::WhileAway,
-                            });
-                        }
-                    }
-                    None => self.begin(listing, now),
-                }
-                listed
-                    .iter()
-                    .take(from)
-                    .for_each(|one| self.memory.saw(one));
-                self.list(listing, from, &fresh, 0, now);
+        let (segments, versions) = (&mut looked.segments, &mut looked.versions);
+        self.continuity.follow(&decision, segments, &look, versions);
+        match decision {
+            Decision::Nothing | Decision::Ends => {}
+            Decision::Old { .. } => self.tell_unbelieved(true),
+            Decision::Continues { from, missing, .. } => self.list(&looked, from, missing, now),
+            Decision::Begins { from, start, .. } => {
+                self.begin(&looked, start, now);
+                self.list(&looked, from, 0, now);
             }
         }
     }
 
-    /// The playlist is finished.
-    fn ended(&mut self) {
-        self.seen_ended = true;
-        if self.live().is_some() {
-            self.ending = Some(EndReason::Ended);
+    fn look(&self, looked: &Looked, now: Moment) -> Look {
+        let started = self.started.unwrap_or(now.elapsed);
+        let interval = self.periodic.unwrap_or_default();
+        Look {
+            live: self.live().is_some(),
+            ended: looked.ended,
+            age: looked.age,
+            watched: now.elapsed.saturating_sub(started),
+            silence: self.silence_of(looked.target),
+            history: self.settings.history.max(interval),
         }
-    }
-
-    /// Nobody records what is listed.
-    fn remember(&mut self, listing: &Listing) {
-        listing.segments.iter().for_each(|one| self.memory.saw(one));
-        self.seen_ended = listing.ended;
-    }
-
-    /// Position of the first segment that is recorded of a playlist that is seen for the first time.
-    fn history(&self, listed: &[Listed]) -> usize {
-        let most = self.settings.history.max(self.periodic.unwrap_or_default());
-        let mut length = std::time::Duration::ZERO;
-        let wanted = listed.iter().rev().take_while(|one| {
-            length = length.saturating_add(one.segment.duration);
-            length <= most
-        });
-        listed.len() - wanted.count().max(1).min(listed.len())
     }
 
     /// Begins a session.
-    fn begin(&mut self, listing: &Listing, now: Moment) {
-        self.tell_unbelieved(true);
-        let first = listing.segments.first();
-        let first = first.map_or(0, |one| one.segment.sequence);
-        let id = SessionId::new(first, self.latest.as_ref(), now.wall);
+    fn begin(&mut self, looked: &Looked, start: SessionStart, now: Moment) {
         let is_on = self.periodic.is_some();
-        let session = self.begin_as(id, listing, now);
+        if let SessionStart::Resumed(lost) = start {
+            // Only the playlist is left of it.
+            let id = SessionId::from(lost.session.as_str());
+            let believed = self.believed.take_if(|believed| *believed == id);
+            self.tell_unbelieved(true);
+            let session = self.begin_as(id, looked, now);
+            session.announced = believed.is_some();
+            session.clips_mut().resume(*lost);
+            if !is_on {
+                session.turn_off();
+            }
+            return;
+        }
+        self.tell_unbelieved(true);
+        let first = looked.segments.first().map_or(0, |one| one.sequence);
+        let id = SessionId::new(first, self.latest.as_ref(), now.wall);
+        let session = self.begin_as(id, looked, now);
         if is_on {
             session.clips_mut().wait_for_media();
         }
+        if let SessionStart::Lost(lost) = start {
+            session.clips_mut().lack(LostMedia {
+                from: lost.instant(),
+                to: None,
+                reason: LossReason::WhileAway,
+            });
+        }
     }
 
-    fn begin_as(&mut self, id: SessionId, listing: &Listing, now: Moment) -> &mut Session {
+    fn begin_as(&mut self, id: SessionId, looked: &Looked, now: Moment) -> &mut Session {
         self.latest = Some(id.clone());
-        self.seen_ended = false;
         self.ending = None;
         let interval = self.periodic.unwrap_or(self.settings.interval);
-        let playlist = Some(Arc::clone(&listing.playlist));
-        let session = Session::new(id, playlist, listing.target, interval, now);
+        let playlist = Some(Arc::clone(&looked.playlist));
+        let session = Session::new(id, playlist, looked.target, interval, now);
         self.sessions.push_back(session);
         let last = self.sessions.len() - 1;
         &mut self.sessions[last]
     }
 
-    /// Goes on with a session of which only the playlist is left.
-    fn begin_again(&mut self, listing: &Listing, lost: &Boundary, now: Moment) {
-        let id = SessionId::from(lost.session.as_str());
-        let is_off = self.periodic.is_none();
-        let believed = self.believed.take_if(|believed| *believed == id);
-        self.tell_unbelieved(true);
-        let session = self.begin_as(id, listing, now);
-        session.announced = believed.is_some();
-        session.clips_mut().resume(lost.clone());
-        if is_off {
-            session.turn_off();
-        }
-    }
-
-    /// The positions `fresh` of a playlist, from `from` on, are to be taken.
-    fn list(&mut self, listing: &Listing, from: usize, fresh: &[usize], missing: u64, now: Moment) {
-        let listed = listing.segments.get(from..).unwrap_or_default();
-        listed.iter().for_each(|one| self.memory.saw(one));
+    /// What a playlist lists from a position on is to be taken.
+    fn list(&mut self, looked: &Looked, from: usize, missing: u64, now: Moment) {
+        let listed = &looked.segments;
         let mut missing = missing;
-        for at in fresh {
-            let Some(one) = listing.segments.get(*at) else {
-                continue;
-            };
-            let length = match std::mem::take(&mut missing) {
-                0 => 0,
-                missing => self.missing_length(listing, one, missing, now),
-            };
+        for (at, segment) in listed.iter().enumerate().skip(from) {
+            let version = looked.versions.get(segment);
+            let repeats = self.continuity.taken().repeats(segment, version);
+            let taken = self.continuity.taken_mut();
+            taken.saw(segment, version, None, segment.start_time);
             let id = self.new_segment();
             let Some(session) = self.live_mut() else {
                 return;
             };
-            let duration = ticks(one.segment.duration);
-            session.listed_last = Some((one.segment.start_time, duration));
+            let name = name_of(segment);
+            let mut backlog = session.backlog.iter();
+            if repeats || !segment.discontinuity && backlog.any(|one| one.awaits(name)) {
+                continue;
+            }
+            let length = match std::mem::take(&mut missing) {
+                0 => 0,
+                missing => {
+                    let passed = now.elapsed.saturating_sub(session.grown);
+                    missing_length(session.listed_last, listed, at, missing, passed)
+                }
+            };
+            let duration = ticks(segment.duration);
+            session.listed_last = segment.start_time.map(|start| (start, duration));
             session.backlog.push_back(Pending {
                 missing: length,
-                ..Pending::listed(id, Arc::new(one.clone()))
+                ..Pending::listed(id, looked.listed(segment))
             });
         }
         // What has slid out of the playlist is taken only if it is still what it was.
-        let first = listing
-            .segments
-            .first()
-            .map_or(0, |one| one.segment.sequence);
+        let first = listed.first().map_or(0, |one| one.sequence);
         if let Some(session) = self.live_mut() {
             for pending in &mut session.backlog {
                 pending.gone |= pending.sequence() < first;
             }
         }
-        if listing.ended {
-            self.ended();
+        if looked.ended {
+            self.ending = Some(EndReason::Ended);
         }
-    }
-
-    /// How long the segments were that nobody saw: what the dates say, else as many as are missing of
-    /// the usual length.
-    fn missing_length(&self, listing: &Listing, one: &Listed, missing: u64, now: Moment) -> Ticks {
-        let Some(session) = self.live() else {
-            return 0;
-        };
-        if let (Some((Some(then), duration)), Some(time)) =
-            (session.listed_last, one.segment.start_time)
-        {
-            let elapsed = time.signed_duration_since(then).num_microseconds();
-            let elapsed = elapsed.unwrap_or(0).saturating_mul(9) / 100;
-            return elapsed.saturating_sub(duration).max(0);
-        }
-        let all = listing.segments.iter();
-        let total = all.fold(0_i64, |sum, one| {
-            sum.saturating_add(ticks(one.segment.duration))
-        });
-        let usual = total / i64::try_from(listing.segments.len().max(1)).unwrap_or(1);
-        let length = usual.saturating_mul(i64::try_from(missing).unwrap_or(i64::MAX));
-        let passed = ticks(now.elapsed.saturating_sub(session.grown));
-        length.min(BELIEVED.max(passed.saturating_mul(2)))
     }
 
     /// Has the next segment fetched. True when something went on.
@@ -322,7 +219,7 @@ impl Recorder {
                 return self.unavailable(indexed.segment, true, now);
             }
             if let Some(is) = is.filter(|_| present && was != is) {
-                self.memory.took(sequence, is);
+                self.continuity.taken_mut().took(sequence, is);
             }
         }
         let Some(session) = self.sessions.get_mut(at) else {
@@ -418,6 +315,9 @@ impl Recorder {
     /// Ends the live session; its last clip is made when its turn comes.
     pub(super) fn end(&mut self, reason: EndReason, now: Moment) {
         self.ending = None;
+        if self.live().is_some() {
+            self.continuity.taken_mut().end();
+        }
         let Some(session) = self.live_mut() else {
             return;
         };
@@ -444,21 +344,4 @@ impl Recorder {
             self.act(Action::SessionEnded(id, EndReason::WhileAway));
         }
     }
-}
-
-/// Position of the segment with which a session goes on that ended its last clip at `lost`, and two
-/// more before it. `None` when it is not listed.
-fn place_of(lost: &Boundary, listed: &[Listed]) -> Option<usize> {
-    let taken = lost.taken.iter();
-    let mut taken = taken.filter(|taken| taken.sequence == Some(lost.sequence));
-    let content = taken.next_back().map_or(0, |taken| taken.file.1);
-    let same = |one: &Listed| {
-        let now = version_of(one.version);
-        one.segment.sequence == lost.sequence
-            && last_part(&one.segment.uri) == lost.segment
-            // Its file may be gone, which does no harm; it may not be another one.
-            && (now == content || now == 0 || content == 0)
-    };
-    let place = listed.iter().position(same)?;
-    Some(place.saturating_sub(2))
 }

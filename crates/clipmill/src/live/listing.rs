@@ -1,9 +1,13 @@
 //! What a playlist lists at one moment.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use clipmill_playlist::{MediaPlaylist, Segment};
+
+use super::taken::SegmentFiles;
+use super::taken_segment::name_of;
 
 /// A playlist that was not written to for this long is not half-written.
 const WHOLE: Duration = Duration::from_secs(1);
@@ -28,8 +32,8 @@ impl Version {
 pub struct Listed {
     /// As the playlist has it.
     pub segment: Segment,
-    /// What its content is, as far as that is known without reading it. The two newest that were
-    /// listed before, and all that are new, should have one.
+    /// What its content is, as far as that is known without reading it. It tells what was taken before
+    /// where sequence numbers do not; without it, the date does.
     pub version: Option<Version>,
 }
 
@@ -71,5 +75,65 @@ impl Listing {
             ended: media.ended,
             age,
         }
+    }
+}
+
+/// A listing that is looked at.
+#[derive(Debug)]
+pub(super) struct Looked {
+    pub(super) playlist: Arc<str>,
+    pub(super) segments: Vec<Segment>,
+    pub(super) versions: Versions,
+    pub(super) target: Duration,
+    pub(super) ended: bool,
+    pub(super) age: Duration,
+}
+
+/// What the files of a listing look like, by the name of the segment.
+#[derive(Debug)]
+pub(super) struct Versions(HashMap<u32, Version>);
+
+impl From<Listing> for Looked {
+    fn from(listing: Listing) -> Self {
+        let listed = listing.segments.iter();
+        let versions = listed.filter_map(|one| Some((name_of(&one.segment), one.version?)));
+        Self {
+            versions: Versions(versions.collect()),
+            segments: listing
+                .segments
+                .into_iter()
+                .map(|one| one.segment)
+                .collect(),
+            playlist: listing.playlist,
+            target: listing.target,
+            ended: listing.ended,
+            age: listing.age,
+        }
+    }
+}
+
+impl Looked {
+    /// A segment of it, as it is fetched.
+    pub(super) fn listed(&self, segment: &Segment) -> Arc<Listed> {
+        Arc::new(Listed {
+            segment: segment.clone(),
+            version: self.versions.get(segment),
+        })
+    }
+}
+
+impl Versions {
+    pub(super) fn get(&self, segment: &Segment) -> Option<Version> {
+        self.0.get(&name_of(segment)).copied()
+    }
+}
+
+impl SegmentFiles for Versions {
+    fn version(&mut self, segment: &Segment) -> Option<Version> {
+        self.get(segment)
+    }
+
+    fn head(&mut self, _: &Segment) -> Option<u64> {
+        None
     }
 }

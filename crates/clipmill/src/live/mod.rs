@@ -36,11 +36,11 @@
 //! and tells what came of it. What fails is asked for again; whatever is asked for is asked for
 //! once.
 //!
-//! - **Intake.** A [`Listing`] is compared with what is remembered: it grew, it is old or half-written,
-//!   or the stream started over, which ends the session and begins another. Segments are taken one
-//!   after the other; one that is missing is waited for while that makes sense, and is a gap then. Of
-//!   what a playlist lists, everything up to the last segment that was taken before is old, whatever
-//!   session took it and whatever number it has now, and what follows it is new.
+//! - **Intake.** What a [`Listing`] means is decided by [`Continuity`]: the session goes on, or the stream
+//!   started over, which ends it and begins another, or the listing is old or half-written. Of what a
+//!   playlist lists, everything up to the last segment that was taken before is old, whatever session
+//!   took it and whatever number it has now, and what follows it is new ([`Taken`]). Segments are taken
+//!   one after the other; one that is missing is waited for while that makes sense, and is a gap then.
 //! - **Clips.** Where a clip ends the next begins, at a sync sample ([`Mark`]); the driver stores a
 //!   [`Boundary`] in one transaction with each clip. Sessions are closed one after the other with a
 //!   clip of the remainder.
@@ -99,11 +99,11 @@
 mod boundary;
 mod clips;
 mod clock;
+mod continuity;
 mod event;
 mod intake;
 mod keeping;
 mod listing;
-mod memory;
 mod periodic;
 mod push;
 mod recorder;
@@ -117,6 +117,7 @@ mod taken;
 mod taken_segment;
 
 pub use boundary::{Boundary, Mark};
+pub use continuity::{Continuity, Decision, Look, SessionStart, missing_length};
 pub use event::{
     Action, ActionId, Command, CutJob, EndReason, Event, Failure, Fetch, FetchFrom, Grow, Indexed,
     Keep, Label, LossReason, LostMedia, Moment, Purpose, SegmentId, SessionId,

@@ -6,11 +6,11 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::boundary::Boundary;
+use super::continuity::Continuity;
 use super::event::{
     Action, ActionId, Command, EndReason, Event, Failure, Moment, SegmentId, SessionId,
 };
 use super::keeping::Leavers;
-use super::memory::Memory;
 use super::periodic::Step;
 use super::recover::Left;
 use super::request::{Refusal, Request, Until};
@@ -76,11 +76,9 @@ pub struct Recorder {
     pub(super) periodic: Option<Duration>,
     /// Oldest first; only the last one may be live.
     pub(super) sessions: VecDeque<Session>,
-    pub(super) memory: Memory,
+    pub(super) continuity: Continuity,
     /// Where the last periodic clip ended, as it is stored.
     pub(super) boundary: Option<Boundary>,
-    /// That, where nothing else is left of its session.
-    pub(super) lost: Option<Boundary>,
     /// What an earlier run left, until the first look at the playlist.
     pub(super) left: Option<Left>,
     pub(super) requests: Vec<Request>,
@@ -94,8 +92,6 @@ pub struct Recorder {
     pub(super) latest: Option<SessionId>,
     /// The world believes in this session, of which nothing is left.
     pub(super) believed: Option<SessionId>,
-    /// The last session's playlist had come to its end.
-    pub(super) seen_ended: bool,
     /// The live session ends so when its backlog is taken.
     pub(super) ending: Option<EndReason>,
     /// Since when there is no playlist.
@@ -118,9 +114,8 @@ impl Recorder {
             periodic: settings.periodic,
             settings,
             sessions: VecDeque::new(),
-            memory: Memory::default(),
+            continuity: Continuity::default(),
             boundary: None,
-            lost: None,
             left: None,
             requests: Vec::new(),
             jobs: BTreeMap::new(),
@@ -131,7 +126,6 @@ impl Recorder {
             next_clip: 0,
             latest: None,
             believed: None,
-            seen_ended: false,
             ending: None,
             gone_since: None,
             started: None,
@@ -146,7 +140,7 @@ impl Recorder {
         match event {
             Event::Playlist(listing) => {
                 self.gone_since = None;
-                self.saw_playlist(&listing, now);
+                self.saw_playlist(listing, now);
             }
             Event::NoPlaylist => {
                 self.gone_since.get_or_insert(now.elapsed);

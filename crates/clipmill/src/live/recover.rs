@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::boundary::Boundary;
+use super::continuity::Continuity;
 use super::event::{EndReason, Label, Moment, SegmentId, SessionId};
-use super::listing::Listing;
-use super::memory::Memory;
+use super::listing::Looked;
 use super::recorder::{Recorder, Settings};
 use super::session::{Pending, Session, ticks};
-use super::taken::Seen;
+use super::taken::{Seen, Taken};
+use super::taken_segment::name_of;
 
 /// A segment that an earlier run kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,7 +66,7 @@ impl Recorder {
 
     /// Takes up what was left. Sessions that were over are closed with what is kept of them; the last
     /// one goes on if its playlist, which is this, still is the same one.
-    pub(super) fn recover(&mut self, listing: Option<&Listing>, now: Moment) {
+    pub(super) fn recover(&mut self, looked: Option<&mut Looked>, now: Moment) {
         let Some(left) = self.left.take() else {
             return;
         };
@@ -74,9 +75,9 @@ impl Recorder {
         let periodic = self.settings.periodic;
         // The last one tells, as it knows what was taken before.
         let mut present = boundary.as_ref().map(|boundary| boundary.session.clone());
-        if let Some(boundary) = &boundary {
-            self.memory.read(&boundary.taken);
-        }
+        let mut taken = boundary
+            .as_ref()
+            .map_or_else(Taken::default, |boundary| Taken::read(&boundary.taken));
         let over = |id: &SessionId| {
             let last = boundary.as_ref();
             last.is_some_and(|boundary| boundary.session.as_str() > id.as_str())
@@ -107,11 +108,11 @@ impl Recorder {
                 .take()
                 .is_some_and(|present| present != session.id.as_str())
             {
-                self.memory.start_over();
+                taken.start_over();
             }
             present = Some(session.id.to_string());
             for LeftSegment { label, .. } in &segments {
-                self.memory.saw_before(&label.taken(), label.version());
+                taken.saw_before(&label.taken(), label.discontinuity, label.version());
             }
             session.backlog.extend(
                 segments
@@ -139,46 +140,57 @@ impl Recorder {
             }
         }
         let known = self.live().map(|session| session.id.clone());
-        if known.is_none() {
-            self.lost = boundary.filter(|boundary| !boundary.finished);
-            if self.lost.is_some() {
-                self.memory = Memory::default();
-            }
-        }
+        let lost = boundary.filter(|boundary| known.is_none() && !boundary.finished);
+        self.continuity = match lost {
+            Some(lost) => Continuity::behind(lost),
+            None => Continuity::new(taken),
+        };
         if left.live.is_some() && left.live != known {
             self.believed = left.live;
         }
-        let goes_on = listing.is_some_and(|listing| self.goes_on(listing));
-        match listing {
-            Some(listing) if goes_on => self.fill_in(listing),
-            _ => self.end(EndReason::WhileAway, now),
+        let goes_on = looked.and_then(|looked| Some((self.goes_on(looked)?, looked)));
+        match goes_on {
+            Some((shift, looked)) => self.fill_in(looked, shift),
+            None => self.end(EndReason::WhileAway, now),
         }
         if known.is_some() {
             self.tell_unbelieved(true);
         }
     }
 
-    /// Whether a playlist is that of the last session.
-    fn goes_on(&mut self, listing: &Listing) -> bool {
-        let same = |own: &Session| own.playlist.as_ref() == Some(&listing.playlist);
-        let goes_on = self.live().is_some_and(same);
-        let seen = goes_on.then(|| self.memory.observe(&listing.segments));
-        seen.is_some_and(|seen| !matches!(seen, Seen::StartedOver { .. }))
+    /// What is to be added to the numbers of a playlist where it is that of the last session.
+    fn goes_on(&self, looked: &mut Looked) -> Option<i64> {
+        let session = self.live()?;
+        if session.playlist.as_ref() != Some(&looked.playlist) {
+            return None;
+        }
+        let taken = self.continuity.taken();
+        match taken.observe(&looked.segments, &mut looked.versions) {
+            Seen::StartedOver { .. } => None,
+            Seen::New { shift, .. } => Some(shift),
+            Seen::Nothing => Some(0),
+        }
     }
 
-    /// What could not be kept may still lie where it was.
-    fn fill_in(&mut self, listing: &Listing) {
+    /// What could not be kept may still lie where it was. `shift` is added to the numbers that are
+    /// listed.
+    fn fill_in(&mut self, looked: &mut Looked, shift: i64) {
         let Some(session) = self.live_mut() else {
             return;
         };
         let target = ticks(session.target);
         let kept: Vec<_> = session.backlog.drain(..).collect();
+        let number = |sequence: u64| sequence.saturating_add_signed(shift);
+        let numbers = looked.segments.iter().map(|one| number(one.sequence));
+        let listed: BTreeSet<_> = numbers.collect();
         // Among those that were kept, whatever follows them.
-        let fresh = self.memory.not_taken(&listing.segments);
-        let fresh = fresh.iter().filter_map(|at| listing.segments.get(*at));
-        let fresh: BTreeMap<_, _> = fresh.map(|one| (one.segment.sequence, one)).collect();
-        let listed = listing.segments.iter().map(|one| one.segment.sequence);
-        let listed: BTreeSet<_> = listed.collect();
+        let (mut names, mut fresh) = (BTreeSet::new(), BTreeMap::new());
+        for one in &looked.segments {
+            let taken = self.continuity.taken();
+            if !taken.has(one, &mut looked.versions) && names.insert(name_of(one)) {
+                fresh.insert(number(one.sequence), one);
+            }
+        }
         let mut next = kept.first().map(Pending::sequence).unwrap_or_default();
         let mut filled = Vec::new();
         for mut pending in kept {
@@ -190,11 +202,14 @@ impl Recorder {
             } else {
                 next
             };
-            for (_, one) in fresh.range(here) {
-                self.memory.saw(one);
+            for (number, one) in fresh.range(here) {
+                let mut one = (*one).clone();
+                one.sequence = *number;
+                let listed = looked.listed(&one);
+                let taken = self.continuity.taken_mut();
+                taken.saw(&one, listed.version, None, one.start_time);
                 found = found.saturating_add(1);
-                let id = self.new_segment();
-                let one = Pending::listed(id, Arc::new((*one).clone()));
+                let one = Pending::listed(self.new_segment(), listed);
                 pending.missing = pending.missing.saturating_sub(one.duration()).max(0);
                 filled.push(one);
             }

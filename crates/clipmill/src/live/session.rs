@@ -13,6 +13,7 @@ use super::boundary::{Boundary, Mark};
 use super::event::{ActionId, FetchFrom, Indexed, Label, Moment, SegmentId, SessionId};
 use super::listing::Listed;
 use super::periodic::{PeriodicClips, Progress, Step};
+use super::taken::Taken;
 use super::taken_segment::name_of;
 use crate::timeline::{SegmentInfo, Ticks, Timeline};
 
@@ -23,10 +24,6 @@ const MARGIN: usize = 2;
 /// The longest that a segment is taken to last, three years: as many of them as a playlist may list
 /// still add up.
 const LONGEST: Ticks = Ticks::MAX / 1_000_000;
-
-/// So many segments are written down with a boundary: the last one tells where a playlist goes on, the
-/// others that it does where that one was written anew.
-pub(super) const WRITTEN: usize = 16;
 
 /// Where a segment lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,6 +111,17 @@ impl Pending {
         }
     }
 
+    /// Whether it is listed with this name, and it is not known yet what is in its file.
+    pub(super) fn awaits(&self, name: u32) -> bool {
+        match &self.from {
+            FetchFrom::Listed(listed) => {
+                let unknown = listed.version.is_none() && !self.gone;
+                unknown && name_of(&listed.segment) == name
+            }
+            FetchFrom::Kept(_) => false,
+        }
+    }
+
     /// Whether it will never come.
     pub(super) fn is_gap(&self) -> bool {
         match &self.from {
@@ -178,8 +186,8 @@ pub(super) struct Session {
     pub(super) over: Option<Duration>,
     /// The number of the clip that grows.
     pub(super) growing: Option<u64>,
-    /// When the segment that was listed last begins, and how long it is.
-    pub(super) listed_last: Option<(Option<DateTime<Utc>>, Ticks)>,
+    /// When the segment that was listed last begins, and how long it is, where that is known.
+    pub(super) listed_last: Option<(DateTime<Utc>, Ticks)>,
     /// Something happened since it was settled.
     pub(super) unsettled: bool,
 }
@@ -476,7 +484,7 @@ impl Session {
         let before = before.filter(|held| held.label.sequence <= boundary.sequence);
         let mut named = before.clone();
         let last = named.find(|held| held.label.sequence == boundary.sequence);
-        let taken = before.take(WRITTEN).map(|held| held.label.taken());
+        let taken = before.take(Taken::WRITTEN).map(|held| held.label.taken());
         let mut taken: Vec<_> = taken.collect();
         taken.reverse();
         Boundary {

@@ -7,7 +7,8 @@
 //! > what follows it is new. Old media is never taken again, new media is taken once.
 //!
 //! A segment *is* the file that its URI names, as it was written: URI, byte range, and length and
-//! time of the last change. A file that was written anew under its name is new media. A media
+//! time of the last change, or its date where a source does not tell these. A file that was written anew
+//! under its name is new media. A media
 //! sequence number is no part of it: senders that return count on, begin at 0, go back by a few, or
 //! never count at all, and what they list of before is old all the same. Numbers are believed as long
 //! as no file contradicts them; they tell what was listed and gone before anybody looked, and whether
@@ -21,6 +22,7 @@
 //! last part is written down with each boundary, so that a restart changes nothing.
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use clipmill_playlist::Segment;
@@ -42,10 +44,10 @@ const LOOKED_AT: usize = 64;
 const REPEATED: usize = 1000;
 
 /// Dates of the same segment may differ by this much, as some servers compute them anew each time.
-pub(super) const SAME_DATE: TimeDelta = TimeDelta::seconds(2);
+const SAME_DATE: TimeDelta = TimeDelta::seconds(2);
 
 /// The same, for dates that were cut to seconds.
-pub(super) const SAME_DATE_SECONDS: u32 = 3;
+const SAME_DATE_AGAIN: Duration = Duration::from_secs(3);
 
 /// What the files of segments look like.
 pub trait SegmentFiles {
@@ -94,6 +96,23 @@ struct Known {
     version: u32,
     /// How many discontinuities came before it.
     run: u32,
+    /// It is a file of the same run that was taken before: it was left out.
+    repeats: bool,
+}
+
+impl Known {
+    /// How far apart its date is from that of a listed segment; `None` where one has none.
+    fn dates(&self, segment: &Segment) -> Option<Duration> {
+        let date = segment.start_time?.timestamp_micros();
+        let apart = Duration::from_micros(self.date_us.abs_diff(date));
+        (self.date_us != 0 && date != 0).then_some(apart)
+    }
+
+    /// Whether both have the same date.
+    fn is_dated(&self, segment: &Segment) -> bool {
+        let apart = self.dates(segment);
+        apart.is_some_and(|apart| apart <= SAME_DATE_AGAIN)
+    }
 }
 
 /// What was taken of a stream.
@@ -197,12 +216,15 @@ impl Taken {
     /// Whether the last listed segment is a file that was taken.
     #[must_use]
     pub fn ends_with_taken(&self, listed: &[Segment], files: &mut dyn SegmentFiles) -> bool {
-        let Some(last) = listed.last() else {
-            return false;
-        };
+        listed.last().is_some_and(|last| self.has(last, files))
+    }
+
+    /// Whether a segment is a file that was taken, whatever its number says.
+    #[must_use]
+    pub fn has(&self, segment: &Segment, files: &mut dyn SegmentFiles) -> bool {
         let known = self.known.iter().rev().chain(self.before.iter().rev());
         let mut known = known.filter(|known| known.version != 0);
-        known.any(|known| self.is_file(known, last, files))
+        known.any(|known| self.is_file(known, segment, files))
     }
 
     /// Whether the file of a segment is not the one that was taken under its name.
@@ -227,6 +249,7 @@ impl Taken {
         head: Option<u64>,
         date: Option<DateTime<Utc>>,
     ) {
+        let repeats = self.repeats(segment, mark);
         if segment.discontinuity {
             self.run = self.run.wrapping_add(1);
         }
@@ -235,6 +258,7 @@ impl Taken {
             name: name_of(segment),
             version: version_of(mark),
             run: self.run,
+            repeats,
         };
         let newest = Newest {
             date,
@@ -243,6 +267,20 @@ impl Taken {
             over: false,
         };
         self.remember(segment.sequence, known, newest);
+    }
+
+    /// The content of a segment is this, and not what it was seen with: it was still written to, or not
+    /// there yet.
+    pub fn took(&mut self, number: u64, version: Version) {
+        let is_newest = self.next() == number.checked_add(1);
+        let at = number.checked_sub(self.base);
+        let at = at.and_then(|at| usize::try_from(at).ok());
+        if let Some(known) = at.and_then(|at| self.known.get_mut(at)) {
+            known.version = version.digest();
+            if is_newest {
+                self.newest.mark = Some(version);
+            }
+        }
     }
 
     /// Remembers a segment that an earlier run of this server took.
@@ -267,6 +305,7 @@ impl Taken {
             name: segment.file.0,
             version: segment.file.1,
             run: self.run,
+            repeats: false,
         };
         match segment.sequence {
             Some(number) => self.remember(number, known, newest),
@@ -517,9 +556,10 @@ impl Taken {
             if known.name != 0 && known.name != name_of(segment) {
                 return true;
             }
-            let date = segment.start_time.map_or(0, |date| date.timestamp_micros());
-            let apart = known.date_us.abs_diff(date) > u64::from(SAME_DATE_SECONDS) * 1_000_000;
-            if known.date_us != 0 && date != 0 && apart {
+            if known
+                .dates(segment)
+                .is_some_and(|apart| apart > SAME_DATE_AGAIN)
+            {
                 return true;
             }
             if marks_left > 0
@@ -562,8 +602,9 @@ impl Taken {
                 let newest = self.known.back().is_some_and(|newest| newest == known);
                 known.version == now.digest() || newest && self.still_written(segment, &now, files)
             }
-            // One file holds all segments: which of its bytes they are is in the name.
-            None => segment.byte_range.is_some() && known.version == 0,
+            // One file holds all segments: which of its bytes they are is in the name. Else the date tells,
+            // where nothing does that is nearer to the content.
+            None => known.version == 0 && (segment.byte_range.is_some() || known.is_dated(segment)),
         }
     }
 
@@ -589,12 +630,13 @@ impl Taken {
         let found = self.matches(listed, files);
         // What was taken several times is a loop, and tells nothing of where it stands.
         let mut times: HashMap<usize, usize> = HashMap::new();
-        for (at, _) in &found {
-            *times.entry(*at).or_default() += 1;
+        for (at, known) in &found {
+            *times.entry(*at).or_default() += usize::from(!known.repeats);
         }
         let (at, known) = found
             .into_iter()
-            .filter(|(at, _)| times.get(at) == Some(&1))
+            .rev()
+            .filter(|(at, _)| times.get(at).is_none_or(|times| *times <= 1))
             .max_by_key(|(at, _)| *at)?;
         let mut all = self.known.iter();
         let place = all.rposition(|one| std::ptr::eq(one, known));

@@ -358,6 +358,69 @@ fn repetitions_and_loops() {
     assert_eq!(world.all.len(), 4 + 35 + 3);
 }
 
+/// Two segments change places, and the one that was listed twice is where it was.
+#[test]
+fn a_repetition_is_no_loop() {
+    for ended in [false, true] {
+        let mut world = World::default();
+        world.write(0..2, 1000);
+        let swapped = [name(1), name(0), name(1)];
+        assert_eq!(world.look(&named(0, &swapped, None)), new(0, 0));
+        assert_eq!(world.taken_names(), ["seg1.ts", "seg0.ts"]);
+        if ended {
+            world.taken.end();
+        }
+        let listed = [name(0), name(1), name(1)];
+        assert_eq!(world.look(&named(0, &listed, None)), Seen::Nothing);
+        assert_eq!(world.all.len(), 2);
+        // With other numbers it goes on behind the repetition.
+        world.write_one("seg2.ts", 5000);
+        let listed = [name(1), name(1), name(2)];
+        let goes_on = Seen::New {
+            from: 2,
+            missing: 0,
+            shift: -7,
+        };
+        assert_eq!(world.look(&named(8, &listed, None)), goes_on);
+        assert_eq!(world.all.len(), 3);
+    }
+}
+
+/// A source that tells no content from another: the date does.
+#[test]
+fn dates_tell_what_was_taken_where_nothing_else_does() {
+    let date = "2026-11-22T14:00:00Z";
+    let mut world = World::default();
+    world.look(&list(5, 4, Some(date)));
+    world.taken.end();
+    world.taken.start_over();
+    let names: Vec<_> = (7..10).map(name).collect();
+    let listed = named(0, &names, Some("2026-11-22T14:00:04Z"));
+    assert_eq!(world.look(&listed), new(2, 0));
+    assert_eq!(world.all.len(), 5);
+    let mut world = World::default();
+    world.look(&list(5, 4, Some(date)));
+    world.taken.end();
+    world.taken.start_over();
+    let listed = named(0, &names, Some("2026-11-22T15:00:00Z"));
+    assert_eq!(world.look(&listed), new(0, 0));
+    assert_eq!(world.all.len(), 7);
+}
+
+/// Whoever remembers what is listed before it is read learns later what that was.
+#[test]
+fn a_segment_that_was_not_there_yet_is_known_when_it_is_taken() {
+    let mut world = World::default();
+    world.write(0..2, 1000);
+    world.look(&list(0, 3, None));
+    world.write(2..3, 1000);
+    world.taken.took(2, world.files[&name(2)]);
+    world.taken.start_over();
+    assert_eq!(world.look(&list(0, 3, None)), Seen::Nothing);
+    world.write(2..3, 5000);
+    assert_eq!(world.look(&list(0, 3, None)), new(2, 0));
+}
+
 #[test]
 fn names_that_go_round() {
     let mut world = World::default();
