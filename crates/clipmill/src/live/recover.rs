@@ -145,9 +145,9 @@ impl Recorder {
             Some(lost) => Continuity::behind(lost),
             None => Continuity::new(taken),
         };
-        if left.live.is_some() && left.live != known {
-            self.believed = left.live;
-        }
+        // The end of one that is taken up is told as any other's.
+        let taken_up = |id: &SessionId| self.sessions.iter().any(|one| one.id == *id);
+        self.believed = left.live.filter(|id| !taken_up(id));
         let goes_on = looked.and_then(|looked| Some((self.goes_on(looked)?, looked)));
         match goes_on {
             Some((shift, looked)) => self.fill_in(looked, shift),
