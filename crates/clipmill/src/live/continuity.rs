@@ -28,7 +28,7 @@ const MARGIN: usize = 2;
 
 /// The circumstances in which a playlist is looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Look {
+pub struct Circumstances {
     /// A session is live, in this playlist.
     pub live: bool,
     /// The playlist has `EXT-X-ENDLIST`.
@@ -147,12 +147,12 @@ impl Continuity {
     pub fn decide(
         &self,
         listed: &[Segment],
-        look: &Look,
+        circumstances: &Circumstances,
         files: &mut dyn SegmentFiles,
     ) -> Decision {
-        let was_over = look.ended && look.age >= look.watched;
-        match self.observe(listed, look, files) {
-            Seen::Nothing if look.ended && look.live => Decision::Ends,
+        let was_over = circumstances.ended && circumstances.age >= circumstances.watched;
+        match self.observe(listed, circumstances, files) {
+            Seen::Nothing if circumstances.ended && circumstances.live => Decision::Ends,
             Seen::Nothing => Decision::Nothing,
             Seen::StartedOver { .. } if was_over => Decision::Old { shift: None },
             Seen::StartedOver { from } => Decision::Begins {
@@ -167,14 +167,14 @@ impl Continuity {
                 from,
                 missing,
                 shift,
-            } if look.live => Decision::Continues {
+            } if circumstances.live => Decision::Continues {
                 from,
                 missing,
                 shift,
             },
             Seen::New { from, shift, .. } => {
                 let shift = Some(shift);
-                match self.start(listed, from, was_over, look, files) {
+                match self.start(listed, from, was_over, circumstances, files) {
                     Some((from, start)) => Decision::Begins { from, start, shift },
                     None => Decision::Old { shift },
                 }
@@ -183,20 +183,25 @@ impl Continuity {
     }
 
     /// What is new in a playlist.
-    fn observe(&self, listed: &[Segment], look: &Look, files: &mut dyn SegmentFiles) -> Seen {
+    fn observe(
+        &self,
+        listed: &[Segment],
+        circumstances: &Circumstances,
+        files: &mut dyn SegmentFiles,
+    ) -> Seen {
         let seen = self.taken.observe(listed, files);
-        // A playlist that was finished, or given up, and is shorter and goes on, is a new one, unless its
-        // files say otherwise.
+        // A playlist that was finished, or given up, and is shorter and goes on, is a new one, as far as its
+        // files do not say otherwise.
         let anew = seen == Seen::Nothing
-            && !look.live
-            && !look.ended
-            && !listed.is_empty()
-            && (self.seen_ended || self.taken.is_beyond(listed))
-            && !self.taken.ends_with_taken(listed, files);
-        if anew {
-            Seen::StartedOver { from: 0 }
-        } else {
-            seen
+            && !circumstances.live
+            && !circumstances.ended
+            && (self.seen_ended || self.taken.is_beyond(listed));
+        if !anew {
+            return seen;
+        }
+        match self.taken.behind_taken(listed, files) {
+            from if from == listed.len() => Seen::Nothing,
+            from => Seen::StartedOver { from },
         }
     }
 
@@ -206,7 +211,7 @@ impl Continuity {
         listed: &[Segment],
         new: usize,
         was_over: bool,
-        look: &Look,
+        circumstances: &Circumstances,
         files: &mut dyn SegmentFiles,
     ) -> Option<(usize, SessionStart)> {
         let first_sight = self.taken.is_empty();
@@ -217,7 +222,7 @@ impl Continuity {
             return Some((place, SessionStart::Resumed(lost.clone())));
         }
         // What came and ended while nobody looked was live in between.
-        if was_over || first_sight && look.age >= look.silence {
+        if was_over || first_sight && circumstances.age >= circumstances.silence {
             return None;
         }
         Some(match lost {
@@ -226,10 +231,10 @@ impl Continuity {
                     Seen::Nothing => listed.len(),
                     Seen::New { from, .. } | Seen::StartedOver { from } => from,
                 };
-                let from = new.max(history(listed, look.history));
+                let from = new.max(history(listed, circumstances.history));
                 (from, SessionStart::Lost(lost.clone()))
             }
-            None if first_sight => (history(listed, look.history), SessionStart::Anew),
+            None if first_sight => (history(listed, circumstances.history), SessionStart::Anew),
             None => (new, SessionStart::Behind),
         })
     }
@@ -240,14 +245,14 @@ impl Continuity {
         &mut self,
         decision: &Decision,
         listed: &mut [Segment],
-        look: &Look,
+        circumstances: &Circumstances,
         files: &mut dyn SegmentFiles,
     ) {
         match decision {
-            Decision::Nothing | Decision::Ends => self.seen_ended |= look.ended,
+            Decision::Nothing | Decision::Ends => self.seen_ended |= circumstances.ended,
             Decision::Continues { shift, .. } => {
                 self.taken.renumber(*shift, listed);
-                self.seen_ended |= look.ended;
+                self.seen_ended |= circumstances.ended;
             }
             Decision::Begins { from, start, shift } => {
                 self.renumber(*shift, listed);
@@ -259,13 +264,13 @@ impl Continuity {
                     self.taken.passed(before, files);
                 }
                 self.lost = None;
-                self.seen_ended = look.ended;
+                self.seen_ended = circumstances.ended;
             }
             Decision::Old { shift } => {
                 self.renumber(*shift, listed);
                 self.taken.passed(listed, files);
                 self.lost = None;
-                self.seen_ended = look.ended;
+                self.seen_ended = circumstances.ended;
             }
         }
     }
@@ -323,7 +328,9 @@ fn place_of(lost: &Boundary, listed: &[Segment], files: &mut dyn SegmentFiles) -
     let taken = Taken::read(&lost.taken);
     let segment = listed.get(place)?;
     let other = files.version(segment).is_some() && taken.has_other(segment, files);
-    (!other).then(|| place.saturating_sub(MARGIN))
+    // What lies before the first clip of a session is another session's.
+    let margin = if lost.from_the_start { 0 } else { MARGIN };
+    (!other).then(|| place.saturating_sub(margin))
 }
 
 /// How long the segments were that nobody saw, in 90 kHz ticks: what the dates say, else as many as are

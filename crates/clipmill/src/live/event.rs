@@ -411,8 +411,25 @@ pub enum EndReason {
     StartedOver,
     /// The stream is in another playlist now.
     Replaced,
+    /// Its playlist is that of a rendition of another stream.
+    Rendition,
     /// [`Command::End`].
     Commanded,
     /// It ended while nobody recorded.
     WhileAway,
+}
+
+impl std::fmt::Display for EndReason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Ended => "its playlist ended",
+            Self::Removed => "its playlist was removed",
+            Self::Silent => "it fell silent",
+            Self::StartedOver => "it started over",
+            Self::Replaced => "another playlist took its place",
+            Self::Rendition => "it is a rendition of another stream",
+            Self::Commanded => "its end was asked for",
+            Self::WhileAway => "it ended while nobody recorded",
+        })
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::continuity::{Decision, Look, SessionStart, missing_length};
+use super::continuity::{Circumstances, Decision, SessionStart, missing_length};
 use super::event::{
     Action, EndReason, Fetch, FetchFrom, Indexed, LossReason, LostMedia, Moment, SegmentId,
     SessionId,
@@ -28,16 +28,17 @@ impl Recorder {
                 session.target = looked.target;
             }
         }
-        let look = self.look(&looked, now);
+        let circumstances = self.circumstances(&looked, now);
         let (segments, versions) = (&looked.segments, &mut looked.versions);
-        let decision = self.continuity.decide(segments, &look, versions);
+        let decision = self.continuity.decide(segments, &circumstances, versions);
         match decision.ends() {
             Some(EndReason::Ended) => self.ending = Some(EndReason::Ended),
             Some(reason) => self.end(reason, now),
             None => {}
         }
         let (segments, versions) = (&mut looked.segments, &mut looked.versions);
-        self.continuity.follow(&decision, segments, &look, versions);
+        self.continuity
+            .follow(&decision, segments, &circumstances, versions);
         match decision {
             Decision::Nothing | Decision::Ends => {}
             Decision::Old { .. } => self.tell_unbelieved(true),
@@ -49,10 +50,10 @@ impl Recorder {
         }
     }
 
-    fn look(&self, looked: &Looked, now: Moment) -> Look {
+    fn circumstances(&self, looked: &Looked, now: Moment) -> Circumstances {
         let started = self.started.unwrap_or(now.elapsed);
         let interval = self.periodic.unwrap_or_default();
-        Look {
+        Circumstances {
             live: self.live().is_some(),
             ended: looked.ended,
             age: looked.age,

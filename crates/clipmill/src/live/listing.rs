@@ -52,6 +52,17 @@ pub struct Listing {
     pub age: Duration,
 }
 
+/// The segments of a playlist that was written so long ago, without the last one while that may be
+/// half-written.
+#[must_use]
+pub fn complete_segments(media: &MediaPlaylist, age: Duration) -> &[Segment] {
+    let segments = media.segments.as_slice();
+    match segments.split_last() {
+        Some((_, before)) if media.truncated && age < WHOLE => before,
+        _ => segments,
+    }
+}
+
 impl Listing {
     /// What a parsed playlist lists, without the last segment while it may be half-written.
     pub fn new(
@@ -60,11 +71,7 @@ impl Listing {
         age: Duration,
         mut version: impl FnMut(&Segment) -> Option<Version>,
     ) -> Self {
-        let mut segments = media.segments.as_slice();
-        if media.truncated && age < WHOLE {
-            segments = segments.split_last().map_or(segments, |(_, before)| before);
-        }
-        let listed = segments.iter().map(|segment| Listed {
+        let listed = complete_segments(media, age).iter().map(|segment| Listed {
             version: version(segment),
             segment: segment.clone(),
         });

@@ -117,12 +117,12 @@ mod taken;
 mod taken_segment;
 
 pub use boundary::{Boundary, Mark};
-pub use continuity::{Continuity, Decision, Look, SessionStart, missing_length};
+pub use continuity::{Circumstances, Continuity, Decision, SessionStart, missing_length};
 pub use event::{
     Action, ActionId, Command, CutJob, EndReason, Event, Failure, Fetch, FetchFrom, Grow, Indexed,
     Keep, Label, LossReason, LostMedia, Moment, Purpose, SegmentId, SessionId,
 };
-pub use listing::{Listed, Listing, Version};
+pub use listing::{Listed, Listing, Version, complete_segments};
 pub use periodic::{Ahead, Done, PeriodicClips, Progress, Step};
 pub use push::{Live, LiveClip, Pushed};
 pub use recorder::{Recorder, Settings};

@@ -274,6 +274,15 @@ impl PeriodicClips {
         }
     }
 
+    /// So many more segments were listed when it was last said that there are to be no more.
+    pub(super) fn more_listed(&mut self, more: u64) {
+        for order in &mut self.orders {
+            if let Order::Off(after) = order {
+                *after = after.saturating_add(more);
+            }
+        }
+    }
+
     /// All that was listed when it was last said that there are to be no more is taken.
     pub fn listed_are_taken(&mut self) {
         for order in &mut self.orders {

@@ -150,7 +150,8 @@ impl Recorder {
         self.believed = left.live.filter(|id| !taken_up(id));
         let goes_on = looked.and_then(|looked| Some((self.goes_on(looked)?, looked)));
         match goes_on {
-            Some((shift, looked)) => self.fill_in(looked, shift),
+            Some((true, looked)) => self.fill_in(looked),
+            Some((false, _)) => {}
             None => self.end(EndReason::WhileAway, now),
         }
         if known.is_some() {
@@ -158,8 +159,9 @@ impl Recorder {
         }
     }
 
-    /// What is to be added to the numbers of a playlist where it is that of the last session.
-    fn goes_on(&self, looked: &mut Looked) -> Option<i64> {
+    /// Whether the numbers of a playlist are those of what was kept; `None` where it is not that of the
+    /// last session.
+    fn goes_on(&self, looked: &mut Looked) -> Option<bool> {
         let session = self.live()?;
         if session.playlist.as_ref() != Some(&looked.playlist) {
             return None;
@@ -167,31 +169,30 @@ impl Recorder {
         let taken = self.continuity.taken();
         match taken.observe(&looked.segments, &mut looked.versions) {
             Seen::StartedOver { .. } => None,
-            Seen::New { shift, .. } => Some(shift),
-            Seen::Nothing => Some(0),
+            Seen::New { shift, .. } => Some(shift == 0),
+            Seen::Nothing => Some(true),
         }
     }
 
-    /// What could not be kept may still lie where it was. `shift` is added to the numbers that are
-    /// listed.
-    fn fill_in(&mut self, looked: &mut Looked, shift: i64) {
+    /// What could not be kept may still lie where it was.
+    fn fill_in(&mut self, looked: &mut Looked) {
         let Some(session) = self.live_mut() else {
             return;
         };
         let target = ticks(session.target);
         let kept: Vec<_> = session.backlog.drain(..).collect();
-        let number = |sequence: u64| sequence.saturating_add_signed(shift);
-        let numbers = looked.segments.iter().map(|one| number(one.sequence));
+        let numbers = looked.segments.iter().map(|one| one.sequence);
         let listed: BTreeSet<_> = numbers.collect();
         // Among those that were kept, whatever follows them.
         let (mut names, mut fresh) = (BTreeSet::new(), BTreeMap::new());
         for one in &looked.segments {
             let taken = self.continuity.taken();
             if !taken.has(one, &mut looked.versions) && names.insert(name_of(one)) {
-                fresh.insert(number(one.sequence), one);
+                fresh.insert(one.sequence, one);
             }
         }
         let mut next = kept.first().map(Pending::sequence).unwrap_or_default();
+        let known = kept.len();
         let mut filled = Vec::new();
         for mut pending in kept {
             let mut found = 0_i64;
@@ -202,12 +203,10 @@ impl Recorder {
             } else {
                 next
             };
-            for (number, one) in fresh.range(here) {
-                let mut one = (*one).clone();
-                one.sequence = *number;
-                let listed = looked.listed(&one);
+            for (_, one) in fresh.range(here) {
+                let listed = looked.listed(one);
                 let taken = self.continuity.taken_mut();
-                taken.saw(&one, listed.version, None, one.start_time);
+                taken.saw(one, listed.version, None, one.start_time);
                 found = found.saturating_add(1);
                 let one = Pending::listed(self.new_segment(), listed);
                 pending.missing = pending.missing.saturating_sub(one.duration()).max(0);
@@ -224,6 +223,8 @@ impl Recorder {
             filled.push(pending);
         }
         if let Some(session) = self.live_mut() {
+            let more = filled.len().saturating_sub(known);
+            session.clips_mut().more_listed(more as u64);
             session.backlog.extend(filled);
         }
     }

@@ -108,6 +108,10 @@ impl Known {
         (self.date_us != 0 && date != 0).then_some(apart)
     }
 
+    fn is_same_file(&self, other: &Self) -> bool {
+        (self.name, self.version) == (other.name, other.version)
+    }
+
     /// Whether both have the same date.
     fn is_dated(&self, segment: &Segment) -> bool {
         let apart = self.dates(segment);
@@ -213,10 +217,12 @@ impl Taken {
         end.is_some() && end < self.next()
     }
 
-    /// Whether the last listed segment is a file that was taken.
+    /// Position behind the last listed segment that is a file that was taken, whatever the numbers say.
     #[must_use]
-    pub fn ends_with_taken(&self, listed: &[Segment], files: &mut dyn SegmentFiles) -> bool {
-        listed.last().is_some_and(|last| self.has(last, files))
+    pub fn behind_taken(&self, listed: &[Segment], files: &mut dyn SegmentFiles) -> usize {
+        let found = self.matches(listed, files).into_iter();
+        let taken = found.filter(|(_, known)| known.version != 0);
+        taken.map(|(at, _)| at + 1).max().unwrap_or(0)
     }
 
     /// Whether a segment is a file that was taken, whatever its number says.
@@ -498,9 +504,10 @@ impl Taken {
         let overlaps = begin < next && end >= self.base;
         if overlaps && !self.contradicts(listed, files) && self.confirms(listed) {
             let from = listed.partition_point(|segment| self.number(segment) < next);
-            return self.goes_on(listed, from, next);
+            return self.goes_on(listed, from, next, files);
         }
         let anchor = self.anchor(listed, files);
+        let anchor = anchor.map(|anchor| self.behind_missing(anchor, listed, files));
         match anchor {
             Some(Anchor { at, .. }) if at + 1 == listed.len() => Seen::Nothing,
             Some(Anchor { at, number }) if number.and_then(|n| n.checked_add(1)) == Some(next) => {
@@ -512,7 +519,7 @@ impl Taken {
                 }
             }
             Some(Anchor { at, .. }) => Seen::StartedOver { from: at + 1 },
-            None if begin >= next => self.goes_on(listed, 0, next),
+            None if begin >= next => self.goes_on(listed, 0, next, files),
             None => Seen::StartedOver { from: 0 },
         }
     }
@@ -522,7 +529,14 @@ impl Taken {
     }
 
     /// The list is believed to go on from the position `from`.
-    fn goes_on(&self, listed: &[Segment], from: usize, next: u64) -> Seen {
+    fn goes_on(
+        &self,
+        listed: &[Segment],
+        from: usize,
+        next: u64,
+        files: &mut dyn SegmentFiles,
+    ) -> Seen {
+        let from = self.behind_old(listed, from, files);
         let Some(first_new) = listed.get(from) else {
             return Seen::Nothing;
         };
@@ -536,6 +550,39 @@ impl Taken {
             missing: self.number(first_new).saturating_sub(next),
             shift: self.shift,
         }
+    }
+
+    /// Position behind those that seem to be new from the position `from` on and are old: an old list may
+    /// go on from the numbers of now with what was taken before they began anew. Only a loop brings that
+    /// again: a discontinuity is where it begins, and it lasts while all that comes was taken before.
+    fn behind_old(&self, listed: &[Segment], from: usize, files: &mut dyn SegmentFiles) -> usize {
+        let new = listed.get(from..).unwrap_or_default();
+        let names: HashSet<u32> = new.iter().map(name_of).collect();
+        let before = self.before.iter().filter(|one| one.version != 0);
+        let before = before.filter(|one| names.contains(&one.name));
+        let files_before: HashSet<_> = before.map(|one| (one.name, one.version)).collect();
+        if files_before.is_empty() {
+            return from;
+        }
+        let last = match from.checked_sub(1).and_then(|at| listed.get(at)) {
+            Some(last) => self.get(self.number(last)),
+            None => self.known.back(),
+        };
+        let mut in_loop = last.is_some_and(|last| {
+            let mut before = self.before.iter();
+            last.version != 0 && before.any(|one| one.is_same_file(last))
+        });
+        let mut behind = from;
+        for (segment, at) in new.iter().zip(from..) {
+            let name = name_of(segment);
+            let version = version_of(files.version(segment));
+            let is_old = files_before.contains(&(name, version));
+            in_loop = is_old && (in_loop || segment.discontinuity);
+            if is_old && !in_loop {
+                behind = at + 1;
+            }
+        }
+        behind
     }
 
     /// Whether a number that is listed is one that was taken, and not one of those that were never seen.
@@ -623,6 +670,25 @@ impl Taken {
             is_it.then_some((at, known))
         })
         .collect()
+    }
+
+    /// The anchor, or what follows it of segments that followed it before, were given up as they were
+    /// never there, and are not there now.
+    fn behind_missing(
+        &self,
+        anchor: Anchor,
+        listed: &[Segment],
+        files: &mut dyn SegmentFiles,
+    ) -> Anchor {
+        let Anchor { mut at, mut number } = anchor;
+        while let Some(after) = number.and_then(|number| number.checked_add(1))
+            && let (Some(known), Some(segment)) = (self.get(after), listed.get(at + 1))
+            && (known.name, known.version) == (name_of(segment), 0)
+            && files.version(segment).is_none()
+        {
+            (at, number) = (at + 1, Some(after));
+        }
+        Anchor { at, number }
     }
 
     /// The last listed segment that was taken before, whatever its number says.

@@ -372,7 +372,8 @@ impl Asked {
                 playlist: &playlist,
                 root,
             };
-            intake.taken.dates(&segments, &mut files)
+            let taken = intake.continuity.taken();
+            taken.dates(&segments, &mut files)
         });
         dates.unwrap_or_default()
     }

@@ -10,7 +10,10 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use chrono::Utc;
-use clipmill::live::{Seen, SegmentFiles, SessionId, Taken, TakenSegment, TakenTail};
+use clipmill::live::{
+    self, Circumstances, Continuity, Decision, EndReason, SessionId, SessionStart, Taken,
+    TakenSegment, TakenTail, complete_segments, missing_length,
+};
 use clipmill::{SegmentIndex, Ticks};
 use clipmill_playlist::{Location, MediaPlaylist, Segment};
 use metrics::counter;
@@ -18,8 +21,6 @@ use metrics::counter;
 use super::dated::LastDated;
 use super::feed::{Feed, Place, Took};
 use super::line::{Held, Holding};
-use super::listing::{first_new, history, missing_length, place_of};
-use crate::catalog::Boundary;
 use crate::metrics::SEGMENTS_INDEXED;
 use crate::sources::Listing;
 use crate::sources::playlists::Serving;
@@ -29,9 +30,6 @@ use crate::spool::Label;
 /// A playlist that is not there may be being replaced: it is gone when it is still not there
 /// after this.
 const REPLACED: Duration = Duration::from_millis(400);
-
-/// A playlist that was not written to for this long is not half-written.
-const WHOLE: Duration = Duration::from_secs(1);
 
 /// What came of a stream.
 #[derive(Debug)]
@@ -64,23 +62,11 @@ pub(crate) struct Begun {
     pub(crate) target: Duration,
     /// It has sound in playlists of its own.
     pub(crate) sound_beside: bool,
-    pub(crate) begins: Begins,
+    pub(crate) start: SessionStart,
     /// All of it is to be a recording.
     pub(crate) recorded: bool,
     /// What was taken before.
     pub(crate) taken: TakenTail,
-}
-
-/// How a session begins.
-#[derive(Debug)]
-pub(crate) enum Begins {
-    Anew,
-    /// It follows another in the same playlist.
-    Behind,
-    /// What came after this is lost.
-    Lost(Box<Boundary>),
-    /// It goes on there, though nothing was kept of it.
-    Resumed(Box<Boundary>),
 }
 
 /// A segment that was indexed.
@@ -113,14 +99,10 @@ pub(crate) enum Look {
 pub(crate) struct Intake {
     /// The session that is live.
     pub(crate) feed: Option<Feed>,
-    /// What was taken, by all sessions.
-    pub(crate) taken: Taken,
-    /// The playlist of the last one had come to its end.
-    seen_ended: bool,
+    /// What was taken, by all sessions, and which of what is listed belongs to which.
+    pub(crate) continuity: Continuity,
     /// What dates what follows the last one.
     dated: Option<LastDated>,
-    /// Where the last clip of a session ended of which nothing was found after a restart.
-    pub(crate) lost: Option<Box<Boundary>>,
     /// Since when the playlist is not there.
     gone_since: Option<Instant>,
     /// The latest session that is known of, over or not.
@@ -168,7 +150,7 @@ impl Intake {
         if since.elapsed() < REPLACED {
             return Look::Again(REPLACED);
         }
-        self.end("its playlist was removed", place);
+        self.end(EndReason::Removed, place);
         Look::Done
     }
 
@@ -179,12 +161,13 @@ impl Intake {
             ..
         } = place.source.list(playlist)
         {
-            self.taken.renumber_as_before(&mut listed.segments);
+            let taken = self.continuity.taken_mut();
+            taken.renumber_as_before(&mut listed.segments);
             if let Some(first) = listed.segments.first() {
                 (place.tell)(Came::Disowned(first.sequence));
             }
         }
-        self.end("it is a rendition of another stream", place);
+        self.end(EndReason::Rendition, place);
     }
 
     fn look_at(&mut self, serving: &Serving, place: &Place<'_>) -> Look {
@@ -193,116 +176,55 @@ impl Intake {
             Listing::Missing => return self.look_for(place),
             Listing::Unclear => return self.end_if_silent(place),
         };
-        // It has not changed since anybody looked.
         let watched = place.app.since().elapsed().unwrap_or_default();
-        let unwatched = age >= watched;
         self.gone_since = None;
         if let Some(feed) = &mut self.feed {
             if feed.playlist != serving.playlist {
-                self.end("another playlist took its place", place);
+                self.end(EndReason::Replaced, place);
             } else {
                 feed.target = playlist.target_duration;
             }
         }
+        let complete = complete_segments(&playlist, age).len();
         let mut listed = std::mem::take(&mut playlist.segments);
-        if playlist.truncated && age < WHOLE {
-            listed.pop();
-        }
+        listed.truncate(complete);
         let mut files = place.source.files(&serving.playlist);
         let files = &mut *files;
-        let unknown = self.taken.is_empty();
-        let seen = self.observe(&playlist, &listed, files);
-        match seen {
-            Seen::New { shift, .. } => self.taken.renumber(shift, &mut listed),
-            Seen::Nothing => self.taken.renumber_as_before(&mut listed),
-            Seen::StartedOver { .. } => {}
+        let interval = place.app.interval().unwrap_or_default();
+        let circumstances = Circumstances {
+            live: self.feed.is_some(),
+            ended: playlist.ended,
+            age,
+            watched,
+            silence: silence(playlist.target_duration),
+            history: live::Settings::default().history.max(interval),
+        };
+        let decision = self.continuity.decide(&listed, &circumstances, files);
+        if let Some(reason) = decision.ends() {
+            self.end(reason, place);
         }
-        let listed = listed.as_slice();
-        match seen {
-            Seen::Nothing if playlist.ended => {
-                self.end("its playlist ended", place);
-                self.seen_ended = true;
+        self.continuity
+            .follow(&decision, &mut listed, &circumstances, files);
+        match decision {
+            Decision::Nothing => self.end_if_silent(place),
+            Decision::Ends => Look::Done,
+            Decision::Continues { from, missing, .. } => {
+                if missing > 0 {
+                    self.miss(&listed, from, place);
+                }
+                self.take(&playlist, &listed, from, place)
+            }
+            Decision::Begins { from, start, .. } => {
+                self.begin(serving, &playlist, &listed, start, place);
+                self.take(&playlist, &listed, from, place)
+            }
+            Decision::Old { shift } => {
+                // One that started over was seen before.
+                if shift.is_some() {
+                    (place.tell)(Came::WasOver(serving.sub_folder.clone()));
+                }
                 Look::Done
             }
-            Seen::Nothing => self.end_if_silent(place),
-            Seen::StartedOver { from } => {
-                self.end("it started over", place);
-                self.taken.start_over();
-                if playlist.ended && unwatched {
-                    self.taken.passed(listed, files);
-                    self.seen_ended = true;
-                    return Look::Done;
-                }
-                let begins = if from > 0 {
-                    Begins::Behind
-                } else {
-                    Begins::Anew
-                };
-                self.begin(serving, &playlist, (listed, from), begins, place);
-                self.take(&playlist, listed, from, place)
-            }
-            Seen::New { from, missing, .. } if self.feed.is_some() => {
-                if missing > 0 {
-                    self.miss(listed, from, place);
-                }
-                self.take(&playlist, listed, from, place)
-            }
-            Seen::New { from, .. } => {
-                let lost = self.lost.take();
-                let resumed = lost.as_ref().and_then(|lost| place_of(lost, listed, files));
-                // What came and ended while nobody looked was live in between.
-                let silent = unknown && age >= silence(playlist.target_duration);
-                let old = silent || playlist.ended && unwatched;
-                if old && resumed.is_none() {
-                    self.taken.passed(listed, files);
-                    self.seen_ended = playlist.ended;
-                    (place.tell)(Came::WasOver(serving.sub_folder.clone()));
-                    return Look::Done;
-                }
-                let interval = place.app.interval();
-                let (from, begins) = match (lost, resumed) {
-                    (Some(lost), Some(found)) => (found, Begins::Resumed(lost)),
-                    (Some(lost), None) => {
-                        let new = first_new(&lost.taken, listed, files);
-                        (new.max(history(listed, interval)), Begins::Lost(lost))
-                    }
-                    (None, _) if unknown => (history(listed, interval), Begins::Anew),
-                    (None, _) => (from, Begins::Behind),
-                };
-                self.begin(serving, &playlist, (listed, from), begins, place);
-                self.take(&playlist, listed, from, place)
-            }
-        }
-    }
-
-    /// What is new in a playlist.
-    fn observe(
-        &self,
-        playlist: &MediaPlaylist,
-        listed: &[Segment],
-        files: &mut dyn SegmentFiles,
-    ) -> Seen {
-        let seen = self.taken.observe(listed, files);
-        // A playlist that was finished, or given up, and is shorter and goes on, is a new one, unless its
-        // files say otherwise.
-        let anew = seen == Seen::Nothing
-            && self.feed.is_none()
-            && !playlist.ended
-            && !listed.is_empty()
-            && (self.seen_ended || self.taken.is_beyond(listed))
-            && !self.taken.ends_with_taken(listed, files);
-        if anew {
-            Seen::StartedOver { from: 0 }
-        } else {
-            seen
-        }
-    }
-
-    /// A session begins behind these segments: they are old, even while the first one is not taken yet.
-    fn pass(&mut self, playlist: &Location, before: &[Segment], place: &Place<'_>) {
-        if self.taken.next().is_none() {
-            let mut files = place.source.files(playlist);
-            self.taken.passed(before, &mut *files);
         }
     }
 
@@ -311,10 +233,11 @@ impl Intake {
         let Some(feed) = &mut self.feed else {
             return;
         };
+        let passed = feed.pulse.passed(Instant::now());
         let first = listed.get(from).map(|segment| segment.sequence);
-        feed.take_expected(&mut self.taken, first, place);
+        feed.take_expected(self.continuity.taken_mut(), first, place);
         let missing = first
-            .zip(self.taken.next())
+            .zip(self.continuity.taken().next())
             .map(|(first, next)| first.saturating_sub(next));
         if let Some(missing) = missing.filter(|missing| *missing > 0) {
             tracing::error!(
@@ -323,22 +246,26 @@ impl Intake {
                 segments = missing,
                 "segments are gone before they were seen"
             );
-            let length = missing_length(feed.last(), feed.missing(), listed, from, missing);
+            let before = feed.last().and_then(|last| {
+                let length = last.duration.saturating_add(feed.missing());
+                Some((last.start_time?, length))
+            });
+            let length = missing_length(before, listed, from, missing, passed);
             feed.skip(length, place);
         }
     }
 
-    /// Begins a session at a position of what is listed.
+    /// Begins a session.
     fn begin(
         &mut self,
         serving: &Serving,
         playlist: &MediaPlaylist,
-        (listed, from): (&[Segment], usize),
-        begins: Begins,
+        listed: &[Segment],
+        start: SessionStart,
         place: &Place<'_>,
     ) {
-        let id = match &begins {
-            Begins::Resumed(lost) => lost.session.clone(),
+        let id = match &start {
+            SessionStart::Resumed(lost) => lost.session.clone(),
             _ => {
                 let first = listed.first().map_or(0, |segment| segment.sequence);
                 let latest = self.latest.as_deref().map(SessionId::from);
@@ -365,12 +292,7 @@ impl Intake {
         feed.add_sound(&serving.sound);
         feed.describe();
         let before = self.dated.take().map(LastDated::of_before);
-        feed.dated = before.filter(|_| matches!(begins, Begins::Behind));
-        self.pass(
-            &serving.playlist,
-            listed.get(..from).unwrap_or_default(),
-            place,
-        );
+        feed.dated = before.filter(|_| matches!(start, SessionStart::Behind));
         let known = place.shared.wait(place.shared.catalog.stream(app, stream));
         let recorded =
             known.is_ok_and(|known| known.is_some_and(|known| known.recorded == Some(true)));
@@ -380,13 +302,12 @@ impl Intake {
             sub_folder: feed.sub_folder.clone(),
             target: feed.target,
             sound_beside: feed.has_sound_beside(),
-            begins,
+            start,
             recorded,
-            taken: self.taken.tail(Taken::WRITTEN),
+            taken: self.continuity.taken().tail(Taken::WRITTEN),
         })));
         self.feed = Some(feed);
         self.oldest = 0;
-        self.seen_ended = false;
     }
 
     /// Takes in what is listed from a position on.
@@ -402,7 +323,7 @@ impl Intake {
         };
         feed.keep_again(self.oldest, place);
         if let Some(last) = listed.last() {
-            feed.lists(&self.taken, last.sequence);
+            feed.lists(self.continuity.taken(), last.sequence);
         }
         let new = listed.get(from..).unwrap_or_default();
         let mut remaining: Duration = new.iter().map(|segment| segment.duration).sum();
@@ -410,7 +331,8 @@ impl Intake {
             let last = at + 1 == new.len() && !playlist.ended;
             let next = new.get(at + 1);
             feed.run_ends = next.map_or(playlist.ended, |next| next.discontinuity);
-            match feed.take(&mut self.taken, segment, last, remaining, place) {
+            let taken = self.continuity.taken_mut();
+            match feed.take(taken, segment, last, remaining, place) {
                 Took::Done => {
                     let app = place.app.name().to_owned();
                     counter!(SEGMENTS_INDEXED, "app" => app).increment(1);
@@ -425,8 +347,7 @@ impl Intake {
         }
         feed.expect(&[], place);
         if playlist.ended {
-            self.end("its playlist ended", place);
-            self.seen_ended = true;
+            self.end(EndReason::Ended, place);
         }
         Look::Done
     }
@@ -436,7 +357,7 @@ impl Intake {
             return Look::Done;
         };
         if feed.pulse.is_over(Instant::now()) {
-            self.end("it fell silent", place);
+            self.end(EndReason::Silent, place);
             // Another playlist may have taken over meanwhile.
             return Look::Again(Duration::ZERO);
         }
@@ -444,11 +365,11 @@ impl Intake {
     }
 
     /// The session is over.
-    pub(crate) fn end(&mut self, why: &'static str, place: &Place<'_>) {
+    pub(crate) fn end(&mut self, why: EndReason, place: &Place<'_>) {
         let Some(mut feed) = self.feed.take() else {
             return;
         };
-        feed.take_expected(&mut self.taken, None, place);
+        feed.take_expected(self.continuity.taken_mut(), None, place);
         feed.keep_again(self.oldest, place);
         tracing::info!(
             stream = place.stream,
@@ -457,7 +378,7 @@ impl Intake {
         );
         self.dated = feed.dated;
         // The last boundary, which is still to come, says what was taken as well.
-        self.taken.end();
+        self.continuity.taken_mut().end();
         place.shared.troubles.clear(&place.whom());
         (place.tell)(Came::Ended);
     }

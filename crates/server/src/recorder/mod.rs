@@ -36,7 +36,6 @@ mod indexes;
 mod intake;
 mod keeper;
 mod line;
-mod listing;
 mod make;
 mod periodic;
 mod reading;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use clipmill::live::{PeriodicClips, Seen, Taken};
+use clipmill::live::{Continuity, EndReason, PeriodicClips, Seen, Taken};
 use clipmill_playlist::{Location, Segment};
 use serde::{Deserialize, Serialize};
 
@@ -82,7 +82,7 @@ pub(crate) fn recover(stream: &str, shared: &Arc<Shared>, app: &App) -> Option<(
     state.news.told_live =
         broadcast.is_some_and(|broadcast| broadcast.status == StreamStatus::Live);
     let serving = app.streams_source().serving(stream, None);
-    let mut found = false;
+    let (mut found, mut all_taken) = (false, Taken::default());
     state.tapes = super::switch::left_open(stream, shared, app);
     state.ordinal = boundary.as_ref().map_or(0, |boundary| boundary.ordinal);
     let sessions = shared.spool.sessions(app.name(), stream);
@@ -101,7 +101,7 @@ pub(crate) fn recover(stream: &str, shared: &Arc<Shared>, app: &App) -> Option<(
         }
         let mut earlier = Taken::default();
         if let Some(session) = state.session.take() {
-            earlier = std::mem::take(&mut intake.taken);
+            earlier = std::mem::take(&mut all_taken);
             close(&mut state, session);
         }
         let own = boundary.as_ref().filter(|boundary| boundary.session == id);
@@ -128,8 +128,9 @@ pub(crate) fn recover(stream: &str, shared: &Arc<Shared>, app: &App) -> Option<(
         }
         session.announced = state.news.told_live;
         state.session = Some(session);
-        (intake.feed, intake.taken) = (Some(feed), taken);
+        (intake.feed, all_taken) = (Some(feed), taken);
     }
+    intake.continuity = Continuity::new(all_taken);
     if let Some(session) = &state.session {
         let goes_on = serving
             .as_ref()
@@ -145,7 +146,7 @@ pub(crate) fn recover(stream: &str, shared: &Arc<Shared>, app: &App) -> Option<(
             if !finished && place.source.is_of_another(&playlist, stream) {
                 intake.leave(&playlist, &place);
             } else {
-                intake.end("it did so while the server was not running", &place);
+                intake.end(EndReason::WhileAway, &place);
             }
             for one in came.take() {
                 state.came(one, stream, app);
@@ -157,14 +158,14 @@ pub(crate) fn recover(stream: &str, shared: &Arc<Shared>, app: &App) -> Option<(
         }
         // What it had is in clips: it is not taken again, however long it stays listed.
         if let Some(over) = boundary.as_ref().filter(|boundary| boundary.finished) {
-            intake.taken = Taken::read(&over.taken);
+            intake.continuity = Continuity::new(Taken::read(&over.taken));
             state.ended = over.cut_ms;
         }
     }
-    intake.lost = boundary
-        .filter(|boundary| !found && !boundary.finished)
-        .filter(|_| state.session.is_none() && state.closing.is_empty())
-        .map(Box::new);
+    let nothing_left = !found && state.session.is_none() && state.closing.is_empty();
+    if let Some(lost) = boundary.filter(|boundary| nothing_left && !boundary.finished) {
+        intake.continuity = Continuity::behind(lost);
+    }
     Some((intake, state))
 }
 

@@ -4,11 +4,11 @@
 use std::collections::VecDeque;
 
 use chrono::DateTime;
-use clipmill::live::{LossReason, LostMedia};
+use clipmill::live::{LossReason, LostMedia, SessionStart};
 
 use super::announce::News;
 use super::app::App;
-use super::intake::{Begins, Begun, Came};
+use super::intake::{Begun, Came};
 use super::make::rfc3339;
 use super::session::Session;
 use super::switch::{RecordingChange, Tape};
@@ -83,15 +83,15 @@ impl State {
         session.sound_beside = begun.sound_beside;
         session.taken = begun.taken;
         let records = app.interval().is_some();
-        match begun.begins {
-            Begins::Anew => {}
-            Begins::Behind => {
+        match begun.start {
+            SessionStart::Anew => {}
+            SessionStart::Behind => {
                 if let Some(ended) = self.ended.filter(|_| records) {
                     session.clips.lack(paused(ended, stream, app));
                 }
             }
-            Begins::Lost(ref lost) => session.clips.lack(lost_since(lost, stream, app)),
-            Begins::Resumed(ref lost) => {
+            SessionStart::Lost(ref lost) => session.clips.lack(lost_since(lost, stream, app)),
+            SessionStart::Resumed(ref lost) => {
                 session.clips.resume(lost.as_ref().clone());
                 // Recording was turned off, and its last clip was not made any more.
                 if !records {
@@ -109,7 +109,7 @@ impl State {
         // Nothing is left of the sessions of the others.
         let lost = self.tapes.drain(..).map(|one| one.vod_id);
         self.unwritten.extend(lost.map(RecordingChange::Finished));
-        if records && !matches!(begun.begins, Begins::Resumed(_)) {
+        if records && !matches!(begun.start, SessionStart::Resumed(_)) {
             session.clips.wait_for_media();
         }
         self.session = Some(session);

@@ -62,6 +62,11 @@ impl Pulse {
         }
     }
 
+    /// How long ago the last segment came.
+    pub(crate) fn passed(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.grown)
+    }
+
     pub(crate) fn deadline(&self) -> Instant {
         self.grown + self.silence
     }

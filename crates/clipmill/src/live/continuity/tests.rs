@@ -36,8 +36,8 @@ fn write(names: std::ops::Range<u64>, tag: u64) -> Files {
     all.collect()
 }
 
-fn look() -> Look {
-    Look {
+fn look() -> Circumstances {
+    Circumstances {
         live: false,
         ended: false,
         age: Duration::ZERO,
@@ -47,7 +47,7 @@ fn look() -> Look {
     }
 }
 
-const LIVE: fn() -> Look = || Look {
+const LIVE: fn() -> Circumstances = || Circumstances {
     live: true,
     ..look()
 };
@@ -56,7 +56,7 @@ const LIVE: fn() -> Look = || Look {
 fn see(
     continuity: &mut Continuity,
     listed: &[Segment],
-    look: &Look,
+    look: &Circumstances,
     files: &mut Files,
 ) -> Decision {
     let mut listed = listed.to_vec();
@@ -109,13 +109,13 @@ fn a_session_begins_goes_on_and_ends() {
         shift: 0,
     };
     assert_eq!(see(&mut one, &list(22, 22..25), &LIVE(), &mut files), next);
-    let ended = Look {
+    let ended = Circumstances {
         ended: true,
         ..LIVE()
     };
     let last = see(&mut one, &list(22, 22..25), &ended, &mut files);
     assert_eq!(last.ends(), Some(EndReason::Ended));
-    let over = Look {
+    let over = Circumstances {
         ended: true,
         ..look()
     };
@@ -145,13 +145,14 @@ fn a_stream_starts_over() {
     assert_eq!(over.ends(), Some(EndReason::StartedOver));
     // A finished one that is older than whoever watches is nobody's.
     files.extend(write(0..2, 9000));
-    let old = Look {
+    let old = Circumstances {
         ended: true,
         age: Duration::from_secs(100),
         ..LIVE()
     };
     let old = see(&mut one, &list(0, 0..2), &old, &mut files);
     assert_eq!(old, Decision::Old { shift: None });
+    files.extend(write(2..3, 9000));
     let anew = see(&mut one, &list(0, 0..3), &look(), &mut files);
     assert_eq!(anew, begins(2, SessionStart::Behind, Some(0)));
 }
@@ -179,11 +180,11 @@ fn numbers_begin_anew_and_the_session_goes_on() {
 
 #[test]
 fn what_was_over_before_anybody_looked_is_remembered() {
-    let aged = Look {
+    let aged = Circumstances {
         age: Duration::from_secs(6),
         ..look()
     };
-    let finished = Look {
+    let finished = Circumstances {
         ended: true,
         age: Duration::from_secs(60),
         ..look()
@@ -209,7 +210,7 @@ fn a_finished_playlist_that_is_shorter_and_goes_on_is_a_new_one() {
     let mut one = Continuity::default();
     let mut files = Files::new();
     see(&mut one, &list(0, 0..4), &look(), &mut files);
-    let ended = Look {
+    let ended = Circumstances {
         ended: true,
         ..LIVE()
     };
@@ -223,6 +224,12 @@ fn a_finished_playlist_that_is_shorter_and_goes_on_is_a_new_one() {
     see(&mut one, &list(0, 0..4), &ended, &mut files);
     let shorter = see(&mut one, &list(0, 0..2), &look(), &mut files);
     assert_eq!(shorter, Decision::Nothing);
+    // Nor for those that it has, where the last ones were never there.
+    let mut one = Continuity::default();
+    let mut files = write(0..2, 1000);
+    see(&mut one, &list(0, 0..4), &look(), &mut files);
+    let shorter = see(&mut one, &list(0, 0..3), &look(), &mut files);
+    assert_eq!(shorter, begins(2, SessionStart::Behind, None));
 }
 
 #[test]
@@ -255,6 +262,19 @@ fn a_session_of_which_only_its_boundary_is_left_goes_on_where_that_is_listed() {
             ));
         }
     }
+}
+
+#[test]
+fn nothing_is_taken_again_before_the_first_clip_of_a_session() {
+    let mut files = write(0..12, 1000);
+    let lost = Boundary {
+        from_the_start: true,
+        ..boundary(6, 0..6, &mut files)
+    };
+    let mut one = Continuity::behind(lost.clone());
+    let start = SessionStart::Resumed(Box::new(lost));
+    let decision = see(&mut one, &list(3, 3..9), &look(), &mut files);
+    assert_eq!(decision, begins(3, start, Some(0)));
 }
 
 #[test]

@@ -43,6 +43,8 @@ pub(super) struct Driver {
     pub(super) playlists: BTreeMap<SessionId, std::sync::Arc<str>>,
     /// Contents that were kept at some time of this process.
     pub(super) kept_once: BTreeSet<usize>,
+    /// Contents that were listed as a loop: again, behind a discontinuity. Taken again is as meant.
+    pub(super) looped: BTreeSet<usize>,
     /// What was indexed by this process, by what it is called.
     pub(super) indexed: BTreeMap<SegmentId, (SessionId, usize)>,
     /// Contents that must be in clips in the end.
@@ -87,6 +89,7 @@ pub(super) fn run(history: &History) -> Verdict {
         ended_on: BTreeMap::new(),
         playlists: BTreeMap::new(),
         kept_once: BTreeSet::new(),
+        looped: BTreeSet::new(),
         indexed: BTreeMap::new(),
         required: BTreeSet::new(),
         spent: BTreeSet::new(),
@@ -127,7 +130,10 @@ impl Driver {
             );
         }
         let playlist = match &event {
-            Event::Playlist(listing) => Some(listing.playlist.clone()),
+            Event::Playlist(listing) => {
+                self.looped.extend(self.publisher.looped(listing));
+                Some(listing.playlist.clone())
+            }
             _ => None,
         };
         let live = self.recorder.session().cloned();

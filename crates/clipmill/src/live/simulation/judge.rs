@@ -79,7 +79,7 @@ impl Driver {
             return Ok(());
         };
         for unit in units {
-            if !self.disk.cut.insert(unit) {
+            if !self.disk.cut.insert(unit) && !self.looped.contains(&unit.0) {
                 return Err(format!("{unit:?} is in two periodic clips"));
             }
         }

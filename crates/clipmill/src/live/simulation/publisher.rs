@@ -79,6 +79,22 @@ impl Publisher {
         (*from <= now).then(|| (*content, version_of(*content)))
     }
 
+    /// The contents that a listing has again behind a discontinuity: no publisher does so here, but one
+    /// with segments in the wrong order may look like it.
+    pub(super) fn looped(&self, listing: &Listing) -> Vec<usize> {
+        let mut run = 0;
+        let mut runs: HashMap<&str, u32> = HashMap::new();
+        let mut looped = Vec::new();
+        for one in &listing.segments {
+            run += u32::from(one.segment.discontinuity);
+            let uri = one.segment.uri.as_str();
+            if *runs.entry(uri).or_insert(run) != run {
+                looped.extend(self.files.get(uri).map(|(content, _)| *content));
+            }
+        }
+        looped
+    }
+
     /// Whether a content is still in its file.
     pub(super) fn has(&self, content: usize, now: Duration) -> bool {
         let mut all = self.files.values();

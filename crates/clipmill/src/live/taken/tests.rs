@@ -386,6 +386,62 @@ fn a_repetition_is_no_loop() {
     }
 }
 
+/// What was given up and is not there now is as old as what was taken before it.
+#[test]
+fn a_list_that_ends_with_what_was_never_there_is_found_again() {
+    let mut world = World::default();
+    world.write(0..2, 1000);
+    world.write(3..4, 1000);
+    world.look(&list(1, 3, None));
+    let short: Vec<_> = (1..3).map(name).collect();
+    assert_eq!(world.look(&named(0, &short, None)), Seen::Nothing);
+    let all: Vec<_> = (1..4).map(name).collect();
+    assert_eq!(world.look(&named(0, &all, None)), Seen::Nothing);
+    assert_eq!(world.all.len(), 3);
+    // It is new once it is there.
+    world.write(2..3, 5000);
+    assert_eq!(
+        world.look(&named(0, &short, None)),
+        Seen::StartedOver { from: 1 }
+    );
+}
+
+/// The numbers of an old list happen to go on from those of the session of now.
+#[test]
+fn an_old_list_that_goes_on_from_the_numbers_of_now_is_old() {
+    let mut world = World::default();
+    world.write(0..3, 1000);
+    world.look(&list(0, 3, None));
+    // The encoder restarts under the same names.
+    world.write(0..1, 5000);
+    assert_eq!(world.look(&list(0, 1, None)), Seen::StartedOver { from: 0 });
+    assert_eq!(world.look(&list(0, 3, None)), Seen::Nothing);
+    world.write(1..2, 5000);
+    assert_eq!(world.look(&list(0, 2, None)), new(1, 0));
+    assert_eq!(world.look(&list(0, 3, None)), Seen::Nothing);
+    world.write(2..4, 5000);
+    assert_eq!(world.look(&list(0, 4, None)), new(2, 0));
+    assert_eq!(world.all.len(), 7);
+}
+
+/// Not so where a loop comes back to what was taken before the numbers began anew.
+#[test]
+fn a_loop_goes_on_through_what_was_taken_before() {
+    let mut world = World::default();
+    world.write(0..6, 1000);
+    world.look(&list(0, 3, None));
+    world.taken.start_over();
+    let names = |all: &[u64]| -> Vec<_> { all.iter().map(|number| name(*number)).collect() };
+    world.look(&named(0, &names(&[2, 3]), None));
+    world.look(&named(0, &names(&[2, 3, 4, 5]), None));
+    let again = |name: String| format!("!{name}");
+    let round = [name(4), name(5), again(name(0)), name(1)];
+    assert_eq!(world.look(&named(2, &round, None)), new(2, 0));
+    let round = [again(name(0)), name(1), name(2), name(3)];
+    assert_eq!(world.look(&named(4, &round, None)), new(2, 0));
+    assert_eq!(world.all.len(), 3 + 3 + 4);
+}
+
 /// A source that tells no content from another: the date does.
 #[test]
 fn dates_tell_what_was_taken_where_nothing_else_does() {
