@@ -181,6 +181,11 @@ impl Recorder {
         };
         let target = ticks(session.target);
         let kept: Vec<_> = session.backlog.drain(..).collect();
+        let id = session.id.clone();
+        // No clip reaches back behind the last boundary.
+        let boundary = self.boundary.as_ref();
+        let boundary = boundary.filter(|boundary| boundary.session == id.as_str());
+        let first = boundary.map_or(0, |boundary| boundary.sequence);
         let numbers = looked.segments.iter().map(|one| one.sequence);
         let listed: BTreeSet<_> = numbers.collect();
         // Among those that were kept, whatever follows them.
@@ -198,12 +203,9 @@ impl Recorder {
             let mut found = 0_i64;
             // The numbers are the same ones only where it is listed too.
             let here = listed.contains(&pending.sequence());
-            let here = next..if here {
-                pending.sequence().max(next)
-            } else {
-                next
-            };
-            for (_, one) in fresh.range(here) {
+            let upto = if here { pending.sequence() } else { next };
+            let from = next.max(first);
+            for (_, one) in fresh.range(from..upto.max(from)) {
                 let listed = looked.listed(one);
                 let taken = self.continuity.taken_mut();
                 taken.saw(one, listed.version, None, one.start_time);
