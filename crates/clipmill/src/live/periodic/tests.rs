@@ -3,6 +3,7 @@
 use chrono::{DateTime, TimeDelta};
 
 use super::*;
+use crate::live::{Failure, LossReason};
 use crate::testing::{FRAME, info, segment, video};
 use crate::timeline::SegmentInfo;
 
