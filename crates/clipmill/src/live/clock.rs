@@ -43,26 +43,21 @@ impl Recorder {
     /// When the live session is over if nothing comes.
     pub(super) fn silence(&self) -> Option<Duration> {
         let session = self.live().filter(|session| session.backlog.is_empty())?;
-        let silence = self.silence_of(session.target);
+        let silence = self.settings.timeouts.silence(session.target);
         Some(session.grown.saturating_add(silence))
-    }
-
-    /// How long a stream may be silent.
-    pub(super) fn silence_of(&self, target: Duration) -> Duration {
-        self.settings.silence.max(target.saturating_mul(3))
     }
 
     /// When what an earlier run left is waited for no longer.
     pub(super) fn waited(&self) -> Option<Duration> {
         let waits = self.left.is_some() || self.believed.is_some();
         let started = self.started.filter(|_| waits)?;
-        Some(started.saturating_add(self.settings.silence))
+        Some(started.saturating_add(self.settings.timeouts.silence))
     }
 
     pub(super) fn removed(&self) -> Option<Duration> {
         let wanted = self.left.is_some() || self.live().is_some() || self.believed.is_some();
         let since = self.gone_since.filter(|_| wanted)?;
-        Some(since.saturating_add(self.settings.removed))
+        Some(since.saturating_add(self.settings.timeouts.removed))
     }
 
     /// When something is due that no event tells.

@@ -37,7 +37,7 @@ pub struct Circumstances {
     pub age: Duration,
     /// How long the stream has been watched.
     pub watched: Duration,
-    /// How long the stream may be silent.
+    /// How long the stream may be silent: [`Timeouts::silence`](super::Timeouts::silence).
     pub silence: Duration,
     /// So much of a playlist is taken that is seen for the first time: an event playlist may list days.
     pub history: Duration,

@@ -58,7 +58,7 @@ impl Recorder {
             ended: looked.ended,
             age: looked.age,
             watched: now.elapsed.saturating_sub(started),
-            silence: self.silence_of(looked.target),
+            silence: self.settings.timeouts.silence(looked.target),
             history: self.settings.history.max(interval),
         }
     }
@@ -249,7 +249,7 @@ impl Recorder {
         let Some(target) = self.sessions.get(at).map(|session| session.target) else {
             return true;
         };
-        let silence = self.silence_of(target);
+        let silence = self.settings.timeouts.silence(target);
         let Some(session) = self.sessions.get_mut(at) else {
             return true;
         };

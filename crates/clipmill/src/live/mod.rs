@@ -115,6 +115,7 @@ mod simulation;
 mod state;
 mod taken;
 mod taken_segment;
+mod timeouts;
 
 pub use boundary::{Boundary, Mark};
 pub use continuity::{Circumstances, Continuity, Decision, SessionStart, missing_length};
@@ -132,3 +133,4 @@ pub use session::Placement;
 pub use state::{Beginning, CompleteClip, PeriodicClip, State};
 pub use taken::{Seen, SegmentFiles, Taken};
 pub use taken_segment::{TakenSegment, TakenTail};
+pub use timeouts::Timeouts;

@@ -16,7 +16,7 @@ use tempfile::TempDir;
 
 use super::{
     Action, ClipId, Command, CutJob, Event, Failure, Fetch, FetchFrom, Indexed, Listed, Listing,
-    Moment, Purpose, Recorder, Refusal, SegmentId, Settings, Version, Window,
+    Moment, Purpose, Recorder, Refusal, SegmentId, Settings, Timeouts, Version, Window,
 };
 use crate::clip::Clip;
 use crate::clip_reader::ClipReader;
@@ -112,7 +112,10 @@ impl Live {
     pub fn new(settings: Settings) -> Self {
         // Whoever pushes says when the stream is over.
         let settings = Settings {
-            silence: Duration::MAX,
+            timeouts: Timeouts {
+                silence: Duration::MAX,
+                ..settings.timeouts
+            },
             ..settings
         };
         Self {

@@ -16,6 +16,7 @@ use super::recover::Left;
 use super::request::{Refusal, Request, Until};
 use super::session::{Placement, Session};
 use super::state::State;
+use super::timeouts::Timeouts;
 use crate::timeline::{Ticks, Timeline};
 
 /// What a recorder is told once.
@@ -36,10 +37,8 @@ pub struct Settings {
     pub patience: Duration,
     /// How soon a segment is asked for again.
     pub settle: Duration,
-    /// A playlist that is missing for so long is gone.
-    pub removed: Duration,
-    /// A stream that is silent for three target durations has ended, and for this at the least.
-    pub silence: Duration,
+    /// How long a session lasts of which nothing comes.
+    pub timeouts: Timeouts,
 }
 
 impl Default for Settings {
@@ -51,8 +50,7 @@ impl Default for Settings {
             history: Duration::from_secs(600),
             patience: Duration::from_secs(2),
             settle: Duration::from_millis(150),
-            removed: Duration::from_millis(400),
-            silence: Duration::from_secs(6),
+            timeouts: Timeouts::default(),
         }
     }
 }

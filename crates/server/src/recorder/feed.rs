@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use clipmill::live::{Taken, TakenSegment, Version};
+use clipmill::live::{Taken, TakenSegment, Timeouts, Version};
 use clipmill::{AudioRendition, Composer, Limits, ReadSegment, SegmentError, SegmentIndex, Ticks};
 use clipmill_playlist::{Location, Segment};
 
@@ -19,7 +19,7 @@ use super::reading::Reading;
 use super::shared::Shared;
 use crate::sources::folder::{SETTLE, YOUNG};
 use crate::sources::on_disk::HEAD;
-use crate::sources::session::{FileMark, Pulse, silence};
+use crate::sources::session::{FileMark, Pulse};
 use crate::sources::{Fetched, NotFetched, StreamSource};
 use crate::spool::{Content, Kept, Label, SpoolError};
 
@@ -547,7 +547,7 @@ impl Feed {
         let since = since.map_or_else(Instant::now, |(_, since)| *since);
         // Some servers list a segment when they begin to write it.
         let limit = if last {
-            silence(self.target).max(place.patience)
+            Timeouts::default().silence(self.target).max(place.patience)
         } else {
             place.patience
         };

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use chrono::Utc;
 use clipmill::live::{
     self, Circumstances, Continuity, Decision, EndReason, SessionId, SessionStart, Taken,
-    TakenSegment, TakenTail, complete_segments, missing_length,
+    TakenSegment, TakenTail, Timeouts, complete_segments, missing_length,
 };
 use clipmill::{SegmentIndex, Ticks};
 use clipmill_playlist::{Location, MediaPlaylist, Segment};
@@ -24,12 +24,7 @@ use super::line::{Held, Holding};
 use crate::metrics::SEGMENTS_INDEXED;
 use crate::sources::Listing;
 use crate::sources::playlists::Serving;
-use crate::sources::session::silence;
 use crate::spool::Label;
-
-/// A playlist that is not there may be being replaced: it is gone when it is still not there
-/// after this.
-const REPLACED: Duration = Duration::from_millis(400);
 
 /// What came of a stream.
 #[derive(Debug)]
@@ -147,8 +142,9 @@ impl Intake {
             return self.end_if_silent(place);
         }
         let since = *self.gone_since.get_or_insert_with(Instant::now);
-        if since.elapsed() < REPLACED {
-            return Look::Again(REPLACED);
+        let removed = Timeouts::default().removed;
+        if since.elapsed() < removed {
+            return Look::Again(removed);
         }
         self.end(EndReason::Removed, place);
         Look::Done
@@ -196,7 +192,7 @@ impl Intake {
             ended: playlist.ended,
             age,
             watched,
-            silence: silence(playlist.target_duration),
+            silence: Timeouts::default().silence(playlist.target_duration),
             history: live::Settings::default().history.max(interval),
         };
         let decision = self.continuity.decide(&listed, &circumstances, files);

@@ -2,10 +2,7 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use clipmill::live::Version;
-
-/// A stream is silent for at least this long before it has ended.
-const LEAST_SILENCE: Duration = Duration::from_secs(6);
+use clipmill::live::{Timeouts, Version};
 
 /// What tells two files of the same name apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,7 +55,7 @@ impl Pulse {
     pub(crate) fn new(grown: Instant, target_duration: Duration) -> Self {
         Self {
             grown,
-            silence: silence(target_duration),
+            silence: Timeouts::default().silence(target_duration),
         }
     }
 
@@ -74,11 +71,6 @@ impl Pulse {
     pub(crate) fn is_over(&self, now: Instant) -> bool {
         now >= self.deadline()
     }
-}
-
-/// How long a stream may be silent.
-pub(crate) fn silence(target_duration: Duration) -> Duration {
-    LEAST_SILENCE.max(target_duration.saturating_mul(3))
 }
 
 #[cfg(test)]
