@@ -174,7 +174,7 @@ impl Continuity {
             },
             Seen::New { from, shift, .. } => {
                 let shift = Some(shift);
-                match self.start(listed, from, was_over, circumstances, files) {
+                match self.start(listed, from, circumstances, files) {
                     Some((from, start)) => Decision::Begins { from, start, shift },
                     None => Decision::Old { shift },
                 }
@@ -210,7 +210,6 @@ impl Continuity {
         &self,
         listed: &[Segment],
         new: usize,
-        was_over: bool,
         circumstances: &Circumstances,
         files: &mut dyn SegmentFiles,
     ) -> Option<(usize, SessionStart)> {
@@ -221,8 +220,11 @@ impl Continuity {
         {
             return Some((place, SessionStart::Resumed(lost.clone())));
         }
-        // What came and ended while nobody looked was live in between.
-        if was_over || first_sight && circumstances.age >= circumstances.silence {
+        // What was written while the stream was watched is recorded, however late it is seen: whoever
+        // watches may be slow.
+        let from_before = circumstances.age >= circumstances.watched;
+        let is_silent = first_sight && circumstances.age >= circumstances.silence;
+        if from_before && (circumstances.ended || is_silent) {
             return None;
         }
         Some(match lost {

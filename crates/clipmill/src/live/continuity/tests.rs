@@ -181,7 +181,7 @@ fn numbers_begin_anew_and_the_session_goes_on() {
 #[test]
 fn what_was_over_before_anybody_looked_is_remembered() {
     let aged = Circumstances {
-        age: Duration::from_secs(6),
+        age: Duration::from_secs(60),
         ..look()
     };
     let finished = Circumstances {
@@ -203,6 +203,26 @@ fn what_was_over_before_anybody_looked_is_remembered() {
     see(&mut one, &list(0, 0..3), &look(), &mut files);
     let seen = see(&mut one, &list(0, 0..4), &aged, &mut files);
     assert_eq!(seen, begins(3, SessionStart::Behind, Some(0)));
+}
+
+/// Whoever watches may be slow: that a playlist is not seen at once does not make it old.
+#[test]
+fn what_came_while_the_stream_was_watched_is_taken_however_late_that_is_seen() {
+    for (age, ended) in [(30, false), (30, true), (59, false)] {
+        let mut files = write(0..5, 1000);
+        let mut one = Continuity::default();
+        let late = Circumstances {
+            age: Duration::from_secs(age),
+            ended,
+            ..look()
+        };
+        let seen = see(&mut one, &list(0, 0..5), &late, &mut files);
+        assert_eq!(
+            seen,
+            begins(0, SessionStart::Anew, Some(0)),
+            "{age} {ended}"
+        );
+    }
 }
 
 #[test]
