@@ -259,15 +259,7 @@ fn cut(mut placed: Vec<PlacedCue>, start: Ticks, end: Ticks) -> Vec<Cue> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn cue(start_ms: u64, end_ms: u64, text: &str) -> Cue {
-        Cue {
-            start_ms,
-            end_ms,
-            text: text.to_owned(),
-            ..Cue::default()
-        }
-    }
+    use crate::testing::cue;
 
     fn placed(start_ms: Ticks, end_ms: Ticks, text: &str) -> PlacedCue {
         PlacedCue {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use clipmill_media::{
-    CodecConfig, Leading, Limits, Mpeg2VideoConfig, MpegAudioConfig, RandomAccess, Sample,
+    CodecConfig, Cue, Leading, Limits, Mpeg2VideoConfig, MpegAudioConfig, RandomAccess, Sample,
     SegmentIndex, TrackBuilder, TrackIndex, TrackKind, TrackTiming, VideoFormat,
 };
 use clipmill_playlist::Location;
@@ -131,5 +131,14 @@ pub(crate) fn info(sequence: u64) -> SegmentInfo {
         start_time: None,
         discontinuity: false,
         missing_before: 0,
+    }
+}
+
+pub(crate) fn cue(start_ms: u64, end_ms: u64, text: &str) -> Cue {
+    Cue {
+        start_ms,
+        end_ms,
+        text: text.to_owned(),
+        ..Cue::default()
     }
 }

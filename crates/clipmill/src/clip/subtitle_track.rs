@@ -164,15 +164,7 @@ fn pieces(cues: &[Cue], length: Ticks) -> Vec<(u32, Vec<u8>)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn cue(start_ms: u64, end_ms: u64, text: &str) -> Cue {
-        Cue {
-            start_ms,
-            end_ms,
-            text: text.to_owned(),
-            ..Cue::default()
-        }
-    }
+    use crate::testing::cue;
 
     #[test]
     fn every_moment_has_its_sample() {

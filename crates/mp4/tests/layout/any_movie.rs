@@ -1,11 +1,12 @@
 //! Whatever the movie: ranges add up, and parsers read back what went in.
 
-use super::common;
-use super::common::judge;
-use super::common::{SampleSpec, TrackSpec, World};
 use clipmill_media::{CodecConfig, Leading, RandomAccess};
 use clipmill_mp4::{Edit, FragmentOptions, Layout, LayoutError};
 use proptest::prelude::*;
+
+use super::common;
+use super::common::judge;
+use super::common::{SampleSpec, TrackSpec, World};
 
 fn random_access() -> impl Strategy<Value = RandomAccess> {
     prop_oneof![

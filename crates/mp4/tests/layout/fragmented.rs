@@ -3,36 +3,17 @@
 use std::io::Cursor;
 use std::sync::Arc;
 
-use super::common;
-use super::common::judge::{self, Read};
-use super::common::{SampleSpec, TrackSpec, World};
 use clipmill_media::{CodecConfig, RandomAccess};
 use clipmill_mp4::{
     FragmentOptions, FragmentTrack, Fragmenter, Layout, LayoutError, OwnedSpan, Span,
 };
 
+use super::common;
+use super::common::judge::{self, Read};
+use super::common::{SampleSpec, TrackSpec, World};
+
 fn expected(world: &World) -> Vec<Vec<Read>> {
-    let tracks = world.movie.tracks.iter().zip(world.fragment_payloads());
-    tracks
-        .filter(|(track, _)| !track.samples.is_empty())
-        .map(|(track, payloads)| {
-            let mut time = track.start;
-            let samples = track.samples.iter().zip(payloads);
-            let read = samples.map(|(sample, bytes)| {
-                let read = Read {
-                    bytes,
-                    time,
-                    duration: sample.duration,
-                    composition_offset: sample.composition_offset,
-                    description: u32::from(sample.config) + 1,
-                    sync: sample.random_access.is_sync(),
-                };
-                time += u64::from(sample.duration);
-                read
-            });
-            read.collect()
-        })
-        .collect()
+    world.read(world.fragment_payloads(), |track| track.start)
 }
 
 fn one_second() -> FragmentOptions {

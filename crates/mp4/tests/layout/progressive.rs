@@ -3,34 +3,15 @@
 use std::io::Cursor;
 use std::sync::Arc;
 
-use super::common;
-use super::common::judge::{self, Read};
-use super::common::{SampleSpec, TrackSpec, World};
 use clipmill_media::{CodecConfig, RandomAccess};
 use clipmill_mp4::{Edit, Layout, LayoutError, Movie, MovieSample, Run, Span, find_metadata};
 
+use super::common;
+use super::common::judge::{self, Read};
+use super::common::{SampleSpec, TrackSpec, World};
+
 fn expected(world: &World) -> Vec<Vec<Read>> {
-    let tracks = world.movie.tracks.iter().zip(world.payloads());
-    tracks
-        .filter(|(track, _)| !track.samples.is_empty())
-        .map(|(track, payloads)| {
-            let mut time = 0;
-            let samples = track.samples.iter().zip(payloads);
-            let read = samples.map(|(sample, bytes)| {
-                let read = Read {
-                    bytes,
-                    time,
-                    duration: sample.duration,
-                    composition_offset: sample.composition_offset,
-                    description: u32::from(sample.config) + 1,
-                    sync: sample.random_access.is_sync(),
-                };
-                time += u64::from(sample.duration);
-                read
-            });
-            read.collect()
-        })
-        .collect()
+    world.read(world.payloads(), |_| 0)
 }
 
 fn rendered(world: &World) -> (Layout, Vec<u8>) {

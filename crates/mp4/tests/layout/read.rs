@@ -1,8 +1,6 @@
 //! Fragmented MP4 read back: what was written comes out again, and whatever the bytes, every sample
 //! lies inside its segment.
 
-use super::common;
-use super::common::{SampleSpec, TrackSpec, World};
 use bytes::Bytes;
 use clipmill_media::codec::hdr::{DolbyVision, HdrMetadata};
 use clipmill_media::{
@@ -11,6 +9,9 @@ use clipmill_media::{
 };
 use clipmill_mp4::{FragmentIndexer, FragmentOptions, InitSegment, Layout, ReadError};
 use proptest::prelude::*;
+
+use super::common;
+use super::common::{SampleSpec, TrackSpec, World};
 
 /// SPS and PPS of a picture of 320 by 180 (x264).
 const SPS: &[u8] = &[

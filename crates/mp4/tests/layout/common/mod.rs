@@ -92,6 +92,36 @@ impl World {
         }
     }
 
+    /// What a reader finds of each track that has samples, with these bytes in them; decoding begins at
+    /// `start`.
+    pub(crate) fn read(
+        &self,
+        payloads: Vec<Vec<Vec<u8>>>,
+        start: impl Fn(&Track) -> u64,
+    ) -> Vec<Vec<judge::Read>> {
+        let tracks = self.movie.tracks.iter().zip(payloads);
+        tracks
+            .filter(|(track, _)| !track.samples.is_empty())
+            .map(|(track, payloads)| {
+                let mut time = start(track);
+                let samples = track.samples.iter().zip(payloads);
+                let read = samples.map(|(sample, bytes)| {
+                    let read = judge::Read {
+                        bytes,
+                        time,
+                        duration: sample.duration,
+                        composition_offset: sample.composition_offset,
+                        description: u32::from(sample.config) + 1,
+                        sync: sample.random_access.is_sync(),
+                    };
+                    time += u64::from(sample.duration);
+                    read
+                });
+                read.collect()
+            })
+            .collect()
+    }
+
     /// What the samples of each track are, in order.
     pub(crate) fn payloads(&self) -> Vec<Vec<Vec<u8>>> {
         let one = |run: &Run, sample: u32| {
