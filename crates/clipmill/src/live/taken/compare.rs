@@ -100,9 +100,11 @@ impl Taken {
     /// again: a discontinuity is where it begins, and it lasts while all that comes was taken before.
     fn behind_old(&self, listed: &[Segment], from: usize, files: &mut dyn SegmentFiles) -> usize {
         let new = listed.get(from..).unwrap_or_default();
-        let names: HashSet<u32> = new.iter().map(name_of).collect();
+        // Mostly there is one.
+        let mut names: Vec<u32> = new.iter().map(name_of).collect();
+        names.sort_unstable();
         let before = self.before.iter().filter(|one| one.version != 0);
-        let before = before.filter(|one| names.contains(&one.name));
+        let before = before.filter(|one| names.binary_search(&one.name).is_ok());
         let files_before: HashSet<_> = before.map(|one| (one.name, one.version)).collect();
         if files_before.is_empty() {
             return from;
