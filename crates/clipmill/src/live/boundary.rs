@@ -84,7 +84,7 @@ impl Mark {
         complete.then_some(Self { ticks, grid_ms })
     }
 
-    /// The next boundary on the grid, and where on the line it lies: the clip that begins here ends
+    /// The next boundary on the grid, and where on the timeline it lies: the clip that begins here ends
     /// with the first sync sample from there on.
     #[must_use]
     pub fn asked(&self, timeline: &Timeline, interval: Duration) -> Option<(i64, Ticks)> {
@@ -161,7 +161,7 @@ impl Boundary {
     }
 }
 
-/// A place on a timeline, told by a segment: it means the same on another timeline of the same
+/// A place on a timeline relative to a segment: it means the same on another timeline of the same
 /// segments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Anchor {

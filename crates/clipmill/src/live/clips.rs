@@ -194,8 +194,8 @@ impl Recorder {
         for request in requests.filter(|request| request.session == session.id) {
             request.move_to(&before, session.timeline());
         }
-        for held in gone {
-            self.leavers.add(held, false);
+        for one in gone {
+            self.leavers.add(one, false);
         }
     }
 
@@ -240,8 +240,8 @@ impl Recorder {
 
     pub(super) fn remove(&mut self, at: usize) {
         if let Some(mut session) = self.sessions.remove(at) {
-            for held in session.forget_all() {
-                self.leavers.add(held, false);
+            for one in session.forget_all() {
+                self.leavers.add(one, false);
             }
         }
     }
@@ -249,7 +249,7 @@ impl Recorder {
 
 /// The segments that a clip of a session may read.
 fn uses(session: &Session) -> (SegmentId, SegmentId) {
-    let ids = || session.held.iter().map(|held| held.id);
+    let ids = || session.segments.iter().map(|one| one.id);
     let first = ids().min().unwrap_or(SegmentId(1));
     let last = ids().max().unwrap_or(SegmentId(0));
     (first, last)

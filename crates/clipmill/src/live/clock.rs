@@ -22,7 +22,7 @@ impl Recorder {
             self.end(EndReason::Silent, now);
         }
         let waited = self.waited().is_some_and(|at| at <= now.elapsed);
-        self.tell_unbelieved(removed || waited);
+        self.end_announced(removed || waited);
         for at in (0..self.sessions.len()).rev() {
             let Some(session) = self.sessions.get_mut(at) else {
                 continue;
@@ -49,13 +49,13 @@ impl Recorder {
 
     /// When what an earlier run left is waited for no longer.
     pub(super) fn waited(&self) -> Option<Duration> {
-        let waits = self.left.is_some() || self.believed.is_some();
+        let waits = self.left.is_some() || self.announced.is_some();
         let started = self.started.filter(|_| waits)?;
         Some(started.saturating_add(self.settings.timeouts.silence))
     }
 
     pub(super) fn removed(&self) -> Option<Duration> {
-        let wanted = self.left.is_some() || self.live().is_some() || self.believed.is_some();
+        let wanted = self.left.is_some() || self.live().is_some() || self.announced.is_some();
         let since = self.gone_since.filter(|_| wanted)?;
         Some(since.saturating_add(self.settings.timeouts.removed))
     }

@@ -41,7 +41,7 @@ impl Recorder {
             .follow(&decision, segments, &circumstances, versions);
         match decision {
             Decision::Nothing | Decision::Ends => {}
-            Decision::Old { .. } => self.tell_unbelieved(true),
+            Decision::Old { .. } => self.end_announced(true),
             Decision::Continues { from, missing, .. } => self.list(&looked, from, missing, now),
             Decision::Begins { from, start, .. } => {
                 self.begin(&looked, start, now);
@@ -69,17 +69,17 @@ impl Recorder {
         if let SessionStart::Resumed(lost) = start {
             // Only the playlist is left of it.
             let id = SessionId::from(lost.session.as_str());
-            let believed = self.believed.take_if(|believed| *believed == id);
-            self.tell_unbelieved(true);
+            let announced = self.announced.take_if(|announced| *announced == id);
+            self.end_announced(true);
             let session = self.begin_as(id, looked, now);
-            session.announced = believed.is_some();
+            session.announced = announced.is_some();
             session.clips_mut().resume(*lost);
             if !is_on {
                 session.turn_off();
             }
             return;
         }
-        self.tell_unbelieved(true);
+        self.end_announced(true);
         let first = looked.segments.first().map_or(0, |one| one.sequence);
         let id = SessionId::new(first, self.latest.as_ref(), now.wall);
         let session = self.begin_as(id, looked, now);
@@ -330,7 +330,7 @@ impl Recorder {
         let id = session.id.clone();
         let has_begun = session.taken > 0 || !session.backlog.is_empty();
         let announced = std::mem::replace(&mut session.announced, true);
-        // What an earlier run left and the world does not believe in was announced by that one.
+        // The beginning and the end of what an earlier run left were announced by that run.
         if !announced && has_begun && reason != EndReason::WhileAway {
             self.act(Action::SessionBegan(id.clone()));
             self.act(Action::SessionEnded(id, reason));
@@ -339,9 +339,9 @@ impl Recorder {
         }
     }
 
-    /// The world believes in a session of which nothing is left.
-    pub(super) fn tell_unbelieved(&mut self, over: bool) {
-        if over && let Some(id) = self.believed.take() {
+    /// Announces the end of a session that was announced and of which nothing is left.
+    pub(super) fn end_announced(&mut self, over: bool) {
+        if over && let Some(id) = self.announced.take() {
             self.act(Action::SessionEnded(id, EndReason::WhileAway));
         }
     }

@@ -7,7 +7,7 @@ use clipmill_playlist::Location;
 
 use super::event::{Action, ActionId, Failure, Keep, Label, Moment, SegmentId, SessionId};
 use super::recorder::{Job, Recorder};
-use super::session::{Held, Keeping, ticks};
+use super::session::{Keeping, SessionSegment, ticks};
 use crate::net::BackOff;
 use crate::timeline::Ticks;
 
@@ -15,7 +15,7 @@ use crate::timeline::Ticks;
 #[derive(Debug)]
 struct Leaving {
     kept: Keeping,
-    /// Its source was told that it is spent, or need not be.
+    /// [`Action::Spent`] was given, or is not needed.
     spent: bool,
     /// It is being released.
     action: Option<ActionId>,
@@ -33,15 +33,15 @@ impl Leavers {
     }
 
     /// `used_up`: all of it is in clips that are made.
-    pub(super) fn add(&mut self, held: Held, used_up: bool) {
+    pub(super) fn add(&mut self, one: SessionSegment, used_up: bool) {
         let leaving = Leaving {
-            kept: held.kept,
-            spent: held.spent || !used_up,
+            kept: one.kept,
+            spent: one.spent || !used_up,
             action: None,
             tries: 0,
             not_before: Duration::ZERO,
         };
-        self.0.insert(held.id, leaving);
+        self.0.insert(one.id, leaving);
     }
 
     /// A segment that an earlier run kept and that is of no use.
@@ -166,15 +166,15 @@ impl Recorder {
     }
 
     pub(super) fn not_kept(&mut self, segment: SegmentId, failure: &Failure, now: Duration) {
-        let all = self.sessions.iter_mut().flat_map(|one| &mut one.held);
-        let Some(held) = all.into_iter().find(|held| held.id == segment) else {
+        let all = self.sessions.iter_mut().flat_map(|one| &mut one.segments);
+        let Some(one) = all.into_iter().find(|one| one.id == segment) else {
             return self.leavers.kept(segment, Keeping::Never);
         };
-        held.tries = held.tries.saturating_add(1);
-        held.kept = match failure {
+        one.tries = one.tries.saturating_add(1);
+        one.kept = match failure {
             Failure::Gone => Keeping::Never,
             _ => {
-                let at = now.saturating_add(failure.pause(held.tries));
+                let at = now.saturating_add(failure.pause(one.tries));
                 self.keep_due = Some(self.keep_due.map_or(at, |due| due.min(at)));
                 Keeping::Failed(at)
             }
@@ -202,10 +202,10 @@ impl Recorder {
         let begins = timeline.segments().iter().map(|one| one.first_presented);
         let ends: Vec<_> = begins.skip(1).chain([timeline.end()]).collect();
         let mut spent = Vec::new();
-        for (held, ends) in session.held.iter_mut().zip(ends) {
-            let used = ends.is_some_and(|at| at <= end) && held.kept == Keeping::Kept;
-            if used && !std::mem::replace(&mut held.spent, true) {
-                spent.push(held.id);
+        for (one, ends) in session.segments.iter_mut().zip(ends) {
+            let used = ends.is_some_and(|at| at <= end) && one.kept == Keeping::Kept;
+            if used && !std::mem::replace(&mut one.spent, true) {
+                spent.push(one.id);
             }
         }
         for segment in spent {
@@ -227,8 +227,8 @@ impl Recorder {
         let asked = asked.filter(|request| request.session == session.id);
         let asked = asked.map(|request| request.from);
         let needed = asked.chain(window).fold(own, Ticks::min);
-        for held in session.forget_before(needed) {
-            self.leavers.add(held, used_up);
+        for one in session.forget_before(needed) {
+            self.leavers.add(one, used_up);
         }
     }
 
@@ -261,11 +261,11 @@ impl Recorder {
         }
         let (mut due, mut next) = (Vec::new(), None::<Duration>);
         for session in &mut self.sessions {
-            for held in &mut session.held {
-                match held.kept {
+            for one in &mut session.segments {
+                match one.kept {
                     Keeping::Failed(at) if at <= now.elapsed => {
-                        held.kept = Keeping::Asked;
-                        due.push((session.id.clone(), held.id, held.label));
+                        one.kept = Keeping::Asked;
+                        due.push((session.id.clone(), one.id, one.label));
                     }
                     Keeping::Failed(at) => next = Some(next.map_or(at, |next| next.min(at))),
                     Keeping::Asked | Keeping::Kept | Keeping::Never => {}

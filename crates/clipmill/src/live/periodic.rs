@@ -78,8 +78,8 @@ pub enum Done {
     },
 }
 
-/// The periodic clips of one session: a value that is told what is wanted and what came of what was to
-/// be done, and says what is to be done next. [`State`] is how far they have come.
+/// The periodic clips of one session as a value. Its input are orders and the outcome of each step, its
+/// output is the next step. [`State`] is how far they have come.
 ///
 /// ```
 /// use std::time::Duration;
@@ -87,14 +87,14 @@ pub enum Done {
 /// use clipmill::live::{PeriodicClips, Progress, State, Step};
 ///
 /// let mut clips = PeriodicClips::new(Duration::from_secs(600));
-/// let line = Timeline::new();
-/// clips.turn_on(Duration::from_secs(60), &line, false);
+/// let timeline = Timeline::new();
+/// clips.turn_on(Duration::from_secs(60), &timeline, false);
 /// let progress = Progress { front: true, ..Progress::default() };
-/// assert_eq!(clips.step(&line, progress), None);
+/// assert_eq!(clips.step(&timeline, progress), None);
 /// assert!(matches!(clips.state(), State::Waiting(_)));
 /// clips.close();
 /// let all_taken = Progress { all_taken: true, ..progress };
-/// assert_eq!(clips.step(&line, all_taken), Some(Step::Finished));
+/// assert_eq!(clips.step(&timeline, all_taken), Some(Step::Finished));
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PeriodicClips {
@@ -260,7 +260,7 @@ impl PeriodicClips {
     }
 
     /// No clips beyond what is listed now: beyond so many segments of the session. Where that is not
-    /// known, it is said by [`listed_are_taken`](Self::listed_are_taken).
+    /// known, [`listed_are_taken`](Self::listed_are_taken) follows.
     pub fn turn_off(&mut self, after: Option<u64>) {
         /// More orders than this cancel one another.
         const MOST: usize = 6;

@@ -19,7 +19,7 @@ use super::state::State;
 use super::timeouts::Timeouts;
 use crate::timeline::{Ticks, Timeline};
 
-/// What a recorder is told once.
+/// The settings of a recorder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Settings {
@@ -88,8 +88,8 @@ pub struct Recorder {
     pub(super) next_clip: u64,
     /// The latest session there was.
     pub(super) latest: Option<SessionId>,
-    /// The world believes in this session, of which nothing is left.
-    pub(super) believed: Option<SessionId>,
+    /// This session was announced as live, and nothing is left of it.
+    pub(super) announced: Option<SessionId>,
     /// The live session ends so when its backlog is taken.
     pub(super) ending: Option<EndReason>,
     /// Since when there is no playlist.
@@ -123,7 +123,7 @@ impl Recorder {
             next_segment: 0,
             next_clip: 0,
             latest: None,
-            believed: None,
+            announced: None,
             ending: None,
             gone_since: None,
             started: None,

@@ -42,7 +42,7 @@ pub struct Left {
     pub boundary: Option<Boundary>,
     /// Oldest first.
     pub sessions: Vec<LeftSession>,
-    /// The session of which the world was told that it began, and not that it ended.
+    /// The session whose beginning was announced, and not its end.
     pub live: Option<SessionId>,
 }
 
@@ -145,23 +145,23 @@ impl Recorder {
             Some(lost) => Continuity::behind(lost),
             None => Continuity::new(taken),
         };
-        // The end of one that is taken up is told as any other's.
+        // The end of one that is taken up is announced as any other's.
         let taken_up = |id: &SessionId| self.sessions.iter().any(|one| one.id == *id);
-        self.believed = left.live.filter(|id| !taken_up(id));
-        let goes_on = looked.and_then(|looked| Some((self.goes_on(looked)?, looked)));
-        match goes_on {
+        self.announced = left.live.filter(|id| !taken_up(id));
+        let continues = looked.and_then(|looked| Some((self.continues(looked)?, looked)));
+        match continues {
             Some((true, looked)) => self.fill_in(looked),
             Some((false, _)) => {}
             None => self.end(EndReason::WhileAway, now),
         }
         if known.is_some() {
-            self.tell_unbelieved(true);
+            self.end_announced(true);
         }
     }
 
     /// Whether the numbers of a playlist are those of what was kept; `None` where it is not that of the
     /// last session.
-    fn goes_on(&self, looked: &mut Looked) -> Option<bool> {
+    fn continues(&self, looked: &mut Looked) -> Option<bool> {
         let session = self.live()?;
         if session.playlist.as_ref() != Some(&looked.playlist) {
             return None;

@@ -131,13 +131,13 @@ impl Request {
         }
     }
 
-    /// Which of the line.
+    /// Which part of the timeline.
     pub(super) fn bounds(&self) -> Bounds {
         let to = match self.until {
             Until::At(to) => Some(to),
             Until::Edge | Until::Stopped => None,
         };
-        // The beginning of everything is no place on the line.
+        // The beginning of everything is no place on the timeline.
         let from = Some(self.from).filter(|from| *from > Ticks::MIN);
         Bounds { from, to }
     }

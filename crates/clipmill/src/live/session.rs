@@ -135,13 +135,13 @@ impl Pending {
 
 /// A segment on the timeline.
 #[derive(Debug, Clone)]
-pub(super) struct Held {
+pub(super) struct SessionSegment {
     pub(super) id: SegmentId,
     pub(super) label: Label,
     pub(super) kept: Keeping,
     /// How often it could not be kept.
     pub(super) tries: u32,
-    /// [`Action::Spent`](super::Action::Spent) was said of it.
+    /// [`Action::Spent`](super::Action::Spent) was given.
     pub(super) spent: bool,
     /// The last part of its URI.
     name: Box<str>,
@@ -166,7 +166,7 @@ pub(super) struct Session {
     pub(super) target: Duration,
     timeline: Timeline,
     /// One for each segment on the timeline.
-    pub(super) held: VecDeque<Held>,
+    pub(super) segments: VecDeque<SessionSegment>,
     pub(super) backlog: VecDeque<Pending>,
     /// The first of the backlog is being fetched.
     pub(super) fetching: bool,
@@ -205,7 +205,7 @@ impl Session {
             playlist,
             target,
             timeline: Timeline::new(),
-            held: VecDeque::new(),
+            segments: VecDeque::new(),
             backlog: VecDeque::new(),
             fetching: false,
             taken: 0,
@@ -282,13 +282,13 @@ impl Session {
     }
 
     pub(super) fn placements(&self) -> impl Iterator<Item = Placement> + '_ {
-        let all = self.timeline.segments().iter().zip(&self.held);
-        all.map(|(placed, held)| Placement {
-            segment: held.id,
+        let all = self.timeline.segments().iter().zip(&self.segments);
+        all.map(|(placed, one)| Placement {
+            segment: one.id,
             number: placed.number,
             sequence: placed.info.sequence,
             from: placed.first_presented,
-            kept: held.kept == Keeping::Kept,
+            kept: one.kept == Keeping::Kept,
         })
     }
 
@@ -346,7 +346,7 @@ impl Session {
             missing_before: label.missing_before,
         };
         self.timeline.push(info, indexed.index);
-        self.held.push_back(Held {
+        self.segments.push_back(SessionSegment {
             id: pending.id,
             label,
             kept: if was_kept {
@@ -412,10 +412,10 @@ impl Session {
 
     /// The bytes of a segment are elsewhere now, and kept.
     pub(super) fn kept(&mut self, id: SegmentId, location: Option<Location>) -> bool {
-        let Some(at) = self.held.iter().position(|held| held.id == id) else {
+        let Some(at) = self.segments.iter().position(|one| one.id == id) else {
             return false;
         };
-        self.held[at].kept = Keeping::Kept;
+        self.segments[at].kept = Keeping::Kept;
         let number = self.timeline.segments().get(at).map(|one| one.number);
         if let (Some(number), Some(location)) = (number, location) {
             self.timeline.relocate(number, location);
@@ -424,7 +424,7 @@ impl Session {
     }
 
     /// Lets go of what no clip from `from` on holds a sample of.
-    pub(super) fn forget_before(&mut self, from: Ticks) -> Vec<Held> {
+    pub(super) fn forget_before(&mut self, from: Ticks) -> Vec<SessionSegment> {
         let segments = self.timeline.segments();
         let begun = |at: Option<Ticks>| at.is_some_and(|at| at <= from);
         let Some(at) = segments.iter().rposition(|s| begun(s.first_presented)) else {
@@ -435,25 +435,27 @@ impl Session {
             return Vec::new();
         };
         self.timeline.forget_before(number);
-        self.held.drain(..first.min(self.held.len())).collect()
+        self.segments
+            .drain(..first.min(self.segments.len()))
+            .collect()
     }
 
     /// Lets go of everything.
-    pub(super) fn forget_all(&mut self) -> Vec<Held> {
+    pub(super) fn forget_all(&mut self) -> Vec<SessionSegment> {
         self.timeline.forget_before(u64::MAX);
-        self.held.drain(..).collect()
+        self.segments.drain(..).collect()
     }
 
-    /// Takes segments whose content is lost out of the line: they are missing from now on. Places on
-    /// the old line mean nothing on the new one: its clips go on from where the one in the making begins.
-    /// Gives the old line and what is let go of.
-    pub(super) fn lose(&mut self, lost: &[u64], ordinal: u64) -> (Timeline, Vec<Held>) {
+    /// Takes segments whose content is lost out of the timeline: they are missing from now on. Places on
+    /// the old timeline mean nothing on the new one: its clips go on from where the one in the making begins.
+    /// Gives the old timeline and what is let go of.
+    pub(super) fn lose(&mut self, lost: &[u64], ordinal: u64) -> (Timeline, Vec<SessionSegment>) {
         let left_off = self.clips.state().mark(&self.timeline);
         let left_off = left_off.map(|mark| self.written(mark, ordinal));
         let before = std::mem::take(&mut self.timeline);
         let (mut missing, mut discontinuity) = (0_i64, false);
-        let (mut held, mut gone) = (VecDeque::new(), Vec::new());
-        for (segment, files) in before.segments().iter().zip(self.held.drain(..)) {
+        let (mut left, mut gone) = (VecDeque::new(), Vec::new());
+        for (segment, files) in before.segments().iter().zip(self.segments.drain(..)) {
             missing = missing.saturating_add(segment.info.missing_before);
             discontinuity |= segment.info.discontinuity;
             if lost.contains(&segment.number) {
@@ -467,9 +469,9 @@ impl Session {
                 ..segment.info.clone()
             };
             self.timeline.push(info, Arc::clone(&segment.index));
-            held.push_back(files);
+            left.push_back(files);
         }
-        self.held = held;
+        self.segments = left;
         self.missing = self.missing.saturating_add(missing);
         self.discontinuity |= discontinuity;
         self.unsettled = true;
@@ -480,15 +482,15 @@ impl Session {
     /// A mark as it is written down.
     pub(super) fn written(&self, mark: Mark, ordinal: u64) -> Boundary {
         let boundary = mark.to_boundary(&self.timeline, self.id.as_str(), ordinal);
-        let before = self.held.iter().rev();
-        let before = before.filter(|held| held.label.sequence <= boundary.sequence);
+        let before = self.segments.iter().rev();
+        let before = before.filter(|one| one.label.sequence <= boundary.sequence);
         let mut named = before.clone();
-        let last = named.find(|held| held.label.sequence == boundary.sequence);
-        let taken = before.take(Taken::WRITTEN).map(|held| held.label.taken());
+        let last = named.find(|one| one.label.sequence == boundary.sequence);
+        let taken = before.take(Taken::WRITTEN).map(|one| one.label.taken());
         let mut taken: Vec<_> = taken.collect();
         taken.reverse();
         Boundary {
-            segment: last.map(|held| held.name.to_string()).unwrap_or_default(),
+            segment: last.map(|one| one.name.to_string()).unwrap_or_default(),
             taken,
             ..boundary
         }

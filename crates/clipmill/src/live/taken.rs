@@ -17,7 +17,7 @@
 //! The same file again is a repetition, which is left out; behind an `EXT-X-DISCONTINUITY` and under
 //! a new number it is a loop, which was meant.
 //!
-//! The rule is a value: [`Taken`] is told what is listed and what the files look like, and answers.
+//! The rule is a value: the input of [`Taken`] is what is listed and what the files look like.
 //! It opens no file and reads no clock. One value follows a stream through all its sessions, and its
 //! last part is written down with each boundary, so that a restart changes nothing.
 

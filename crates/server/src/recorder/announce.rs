@@ -1,4 +1,4 @@
-//! Telling the world that a stream has begun, and that it has ended.
+//! Announcements: webhooks and the catalog learn that a stream has begun, and that it has ended.
 
 use std::collections::VecDeque;
 
@@ -8,18 +8,18 @@ use crate::catalog::announce;
 use crate::domain::{StreamEntry, StreamStatus, now_ms};
 use crate::webhooks;
 
-/// What the world has still to be told of a stream.
+/// What is still to be announced of a stream.
 #[derive(Debug, Default)]
-pub(crate) struct News {
-    /// A stream that was over before anybody was told of it has still to get its entry.
+pub(crate) struct Announcements {
+    /// The entry, still to be stored, of a stream that was over before it was announced.
     to_know: Option<Box<StreamEntry>>,
     /// In this order.
     to_tell: VecDeque<Event>,
-    /// With that, the world believes that it is live.
+    /// After that, it is announced as live.
     pub(crate) told_live: bool,
 }
 
-/// What the world wants to know.
+/// What is announced.
 #[derive(Debug, Clone)]
 enum Event {
     /// It is live, and its playlist lies in this sub-folder.
@@ -28,14 +28,14 @@ enum Event {
     Ended,
 }
 
-impl News {
+impl Announcements {
     /// A session has media.
     pub(crate) fn begun(&mut self, sub_folder: Option<String>) {
         self.told_live = true;
         self.to_tell.push_back(Event::Begun(sub_folder));
     }
 
-    /// A session is over; one without media nobody was told of.
+    /// A session is over; one without media was never announced.
     pub(crate) fn ended(&mut self, any_media: bool, sub_folder: Option<&str>) {
         if !self.told_live && any_media {
             self.begun(sub_folder.map(str::to_owned));
@@ -62,9 +62,9 @@ impl News {
         self.to_know.is_none() && self.to_tell.is_empty()
     }
 
-    /// Tells it. What cannot be told now is told later.
+    /// Announces it. What cannot be announced now stays for later.
     pub(crate) async fn tell(&mut self, stream: &str, shared: &Shared, app: &App) {
-        let whom = format!("{}/{stream}", app.name());
+        let concern = format!("{}/{stream}", app.name());
         let mut told = Ok(());
         if let Some(entry) = &self.to_know {
             let added = shared.catalog.replace_stream(app.name(), None, entry, None);
@@ -73,8 +73,8 @@ impl News {
                 self.to_know = None;
             }
         }
-        while let (Ok(()), Some(news)) = (&told, self.to_tell.front()) {
-            told = match news {
+        while let (Ok(()), Some(announcements)) = (&told, self.to_tell.front()) {
+            told = match announcements {
                 Event::Begun(sub_folder) => {
                     announce_begin(stream, sub_folder.as_deref(), shared, app).await
                 }
@@ -82,12 +82,12 @@ impl News {
             };
             if told.is_ok() {
                 self.to_tell.pop_front();
-                shared.troubles.clear(&whom);
+                shared.troubles.clear(&concern);
             }
         }
         if let Err(error) = told {
             let what = error.to_string();
-            shared.troubles.set(&whom, false, &what);
+            shared.troubles.set(&concern, false, &what);
         }
     }
 }

@@ -11,7 +11,7 @@ use clipmill::source::{HttpSettings, HttpSource};
 use metrics::gauge;
 use tokio::sync::watch;
 
-use super::line::Held;
+use super::media::SegmentFile;
 use super::shared::{Shared, lock};
 use super::stream::Stream;
 use super::task::Command;
@@ -163,9 +163,9 @@ impl App {
     }
 
     /// Remembers that a kept segment shares its content with a file.
-    pub(crate) fn note_links(&self, stream: &str, held: &Held) {
-        if let Some(path) = &held.original
-            && held
+    pub(crate) fn note_links(&self, stream: &str, file: &SegmentFile) {
+        if let Some(path) = &file.original
+            && file
                 .holding
                 .as_ref()
                 .is_some_and(|holding| holding.is_linked())
@@ -175,12 +175,12 @@ impl App {
     }
 
     /// Forgets it.
-    pub(crate) fn forget_links(&self, gone: &[Arc<Held>]) {
+    pub(crate) fn forget_links(&self, gone: &[Arc<SegmentFile>]) {
         if gone.is_empty() {
             return;
         }
         let mut links = lock(&self.links);
-        for path in gone.iter().filter_map(|held| held.original.as_ref()) {
+        for path in gone.iter().filter_map(|file| file.original.as_ref()) {
             links.remove(path);
         }
     }
@@ -266,14 +266,14 @@ impl App {
         expected: bool,
         shared: &Arc<Shared>,
     ) -> Duration {
-        let whom = format!("{}: streams folder", self.name());
+        let concern = format!("{}: streams folder", self.name());
         if !watch.is_on() || resolved(&self.settings().streams_dir) != self.root() {
             self.start_watch(watch);
         }
         let found = self.playlists().scan();
         match found {
             Ok((found, overdue)) => {
-                shared.troubles.clear(&whom);
+                shared.troubles.clear(&concern);
                 let untold = watch.is_on() && !expected && overdue;
                 if untold {
                     let so_far = self.untold.fetch_add(1, Ordering::Relaxed) + 1;
@@ -294,7 +294,7 @@ impl App {
                 watch.stop();
                 let folder = self.root();
                 let what = format!("cannot read {}: {error}", folder.display());
-                shared.troubles.set(&whom, false, &what);
+                shared.troubles.set(&concern, false, &what);
             }
         }
         if watch.is_on() && self.untold.load(Ordering::Relaxed) < MISTRUST {

@@ -14,8 +14,8 @@ use tokio::sync::oneshot;
 
 use super::app::App;
 use super::history::{Dated, Span, has_parts};
-use super::line::{Files, Snapshot, ticks, time_ms};
 use super::make::{Recipe, make, rfc3339};
+use super::media::{Files, Snapshot, ticks, time_ms};
 use super::request::{ClipWindow, MadeClip, OnDemandError};
 use super::session::Session;
 use super::shared::{MakeError, Shared};
@@ -266,7 +266,7 @@ impl Asked {
             let next = session.next_listed.filter(|_| live && !placed.settled);
             let playlist = file_of(&session.playlist).map(Path::to_owned);
             placed.open = playlist.zip(next);
-            Some((placed, session.line.snapshot()))
+            Some((placed, session.media.snapshot()))
         });
         found.flatten()
     }
@@ -302,7 +302,7 @@ impl Asked {
 
     /// Looks for the window in what is recorded.
     fn place(&self, session: &Session) -> Option<Placed> {
-        let timeline = session.line.timeline();
+        let timeline = session.media.timeline();
         let end = timeline.end()?;
         let ms = |ticks: Ticks| time_ms(timeline, ticks);
         let (bounds, shown) = match self.window {

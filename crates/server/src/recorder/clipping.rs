@@ -25,7 +25,7 @@ pub trait Clipping: Send + Sync {
         cut: Option<Cut>,
         return_file: bool,
     ) -> Pending<'a, Result<MadeClip, OnDemandError>>;
-    /// Lays out a clip that is read and not stored; the same as before where the request `goes_on`
+    /// Lays out a clip that is read and not stored; the same as before where the request `continues`
     /// with an earlier one.
     fn virtual_clip<'a>(
         &'a self,
@@ -33,7 +33,7 @@ pub trait Clipping: Send + Sync {
         stream: &'a str,
         window: ClipWindow,
         cut: Option<Cut>,
-        goes_on: bool,
+        continues: bool,
     ) -> Pending<'a, Result<Arc<VirtualClip>, OnDemandError>>;
     /// A window of a stream as a playlist for players.
     fn window_playlist<'a>(
@@ -75,9 +75,11 @@ impl Clipping for Recorders {
         stream: &'a str,
         window: ClipWindow,
         cut: Option<Cut>,
-        goes_on: bool,
+        continues: bool,
     ) -> Pending<'a, Result<Arc<VirtualClip>, OnDemandError>> {
-        Box::pin(Self::virtual_clip(self, app, stream, window, cut, goes_on))
+        Box::pin(Self::virtual_clip(
+            self, app, stream, window, cut, continues,
+        ))
     }
 
     fn window_playlist<'a>(

@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use clipmill::{SegmentIndex, Ticks};
 
-use super::line::{delta, first_timestamp, ticks};
+use super::media::{delta, first_timestamp, ticks};
 use crate::sources::session::FileMark;
 
 /// Timestamps that stand still for longer have jumped, in 90 kHz ticks.

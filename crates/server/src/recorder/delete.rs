@@ -71,9 +71,9 @@ enum Live {
 
 /// The files that clips to come are read from, and whether the stream is live.
 fn known_of(state: &State) -> (HashSet<PathBuf>, Live) {
-    let held = state.sessions().flat_map(|session| session.line.held());
-    let needed = held.filter(|held| held.holding.is_none());
-    let needed = needed.filter_map(|held| held.original.clone()).collect();
+    let files = state.sessions().flat_map(|session| session.media.files());
+    let needed = files.filter(|file| file.holding.is_none());
+    let needed = needed.filter_map(|file| file.original.clone()).collect();
     let live = match &state.session {
         Some(session) => Live::Yes(session.next_listed),
         None => Live::No,

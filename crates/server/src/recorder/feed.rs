@@ -14,7 +14,7 @@ use super::app::App;
 use super::dated::{LastDated, Undated};
 use super::intake::{Arrived, Came};
 use super::keeper::{Keeper, Unkept};
-use super::line::{Held, Holding, ticks};
+use super::media::{Holding, SegmentFile, ticks};
 use super::reading::Reading;
 use super::shared::Shared;
 use crate::sources::folder::{SETTLE, YOUNG};
@@ -36,7 +36,7 @@ pub(crate) enum Took {
     Later(Duration),
 }
 
-/// For whom segments are taken in.
+/// The stream that segments are taken in for.
 pub(crate) struct Place<'a> {
     pub(crate) app: &'a App,
     pub(crate) shared: &'a Arc<Shared>,
@@ -67,7 +67,7 @@ impl<'a> Place<'a> {
     }
 
     /// As troubles name the keeping of its segments.
-    pub(crate) fn whom(&self) -> String {
+    pub(crate) fn concern(&self) -> String {
         format!("{}/{}: segments", self.app.name(), self.stream)
     }
 }
@@ -262,16 +262,16 @@ impl Feed {
             let bytes = &found.read.bytes;
             Taken::head(bytes.get(..HEAD as usize).unwrap_or(bytes))
         });
-        let held = Held {
+        let file = SegmentFile {
             id,
             mark: holding.as_ref().map_or(found.mark, |one| one.mark()),
             holding,
             byte_range: segment.byte_range,
             key: found.read.key,
             as_it_is: !label.changed,
-            ..Held::of(found.path, found.mark)
+            ..SegmentFile::of(found.path, found.mark)
         };
-        place.app.note_links(place.stream, &held);
+        place.app.note_links(place.stream, &file);
         taken.saw(segment, own, head, start_time);
         self.reading.taken();
         self.grew();
@@ -283,7 +283,7 @@ impl Feed {
             label,
             taken: TakenSegment::of(segment, own, start_time),
             index: Arc::new(index),
-            held,
+            file,
             bytes: Some(found.read.bytes),
             first: self.last.replace(label).is_none(),
             target: self.target,
@@ -428,7 +428,7 @@ impl Feed {
                 if let Some(composer) = &mut self.composer {
                     composer.resume(&index);
                 }
-                let held = Held {
+                let file = SegmentFile {
                     id,
                     original_mark: kept.mark,
                     original: original.filter(|_| !label.changed),
@@ -438,14 +438,14 @@ impl Feed {
                     key: None,
                     as_it_is: !label.changed,
                 };
-                place.app.note_links(place.stream, &held);
+                place.app.note_links(place.stream, &file);
                 let label = self.reading.label(label);
                 self.reading.taken();
                 let arrived = Arrived {
                     label,
                     taken: segment,
                     index: Arc::new(index),
-                    held,
+                    file,
                     bytes: None,
                     first: self.last.replace(label).is_none(),
                     target: self.target,
@@ -487,7 +487,7 @@ impl Feed {
         self.pulse = Pulse::new(Instant::now(), self.target);
     }
 
-    /// A segment of which nothing can ever be had. The next one will be no better: it is said once.
+    /// A segment of which nothing can ever be had. The next one will be no better: it is logged once.
     fn of_no_use(
         &mut self,
         taken: &mut Taken,
@@ -576,9 +576,12 @@ impl Feed {
         match self.keeper.trouble() {
             Some(error) => {
                 let full = matches!(error, SpoolError::DiskFull { .. });
-                place.shared.troubles.set(&place.whom(), full, error.what());
+                place
+                    .shared
+                    .troubles
+                    .set(&place.concern(), full, error.what());
             }
-            None => place.shared.troubles.clear(&place.whom()),
+            None => place.shared.troubles.clear(&place.concern()),
         }
     }
 

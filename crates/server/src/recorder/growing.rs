@@ -78,10 +78,10 @@ impl Session {
             return None;
         }
         let fresh = self.fresh.take();
-        let ahead = self.clips.may_grow(self.line.timeline(), self.target)?;
+        let ahead = self.clips.may_grow(self.media.timeline(), self.target)?;
         let growing = self.growth.take();
         let growing = growing.filter(|known| known.mark == ahead.mark);
-        let reached = self.line.timeline().latest_end();
+        let reached = self.media.timeline().latest_end();
         if reached.is_none_or(|reached| reached > ahead.until) {
             if let Some(growing) = growing {
                 self.growth = Growth::Here(growing);
@@ -93,7 +93,7 @@ impl Session {
             session: self.id.clone(),
             sub_folder: self.sub_folder.clone(),
             ahead,
-            timeline: self.line.shared_timeline(),
+            timeline: self.media.shared_timeline(),
             fresh,
             growing,
         })

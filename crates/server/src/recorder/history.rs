@@ -13,7 +13,7 @@ use clipmill_playlist::{MediaPlaylist, Segment};
 use super::app::App;
 use super::feed::folder_of;
 use super::indexes::Indexes;
-use super::line::{Held, Line, Snapshot, ticks};
+use super::media::{SegmentFile, SessionMedia, Snapshot, ticks};
 use super::reading::Reading;
 use crate::sources::listing::read_media;
 use crate::sources::on_disk::locate;
@@ -77,7 +77,7 @@ impl Aside {
     }
 }
 
-/// Puts segments that a playlist lists on a line.
+/// Puts segments that a playlist lists on a timeline.
 struct Gathering<'a> {
     playlist: &'a Path,
     root: PathBuf,
@@ -85,12 +85,12 @@ struct Gathering<'a> {
     /// Sound lies anywhere in the streams folder.
     sounds: AnySource,
     reading: Reading,
-    line: Line,
+    media: SessionMedia,
     aside: Option<Aside>,
 }
 
 impl<'a> Gathering<'a> {
-    fn new(playlist: &'a Path, line: Line, aside: Option<Aside>, app: &App) -> Self {
+    fn new(playlist: &'a Path, media: SessionMedia, aside: Option<Aside>, app: &App) -> Self {
         let root = app.root();
         Self {
             playlist,
@@ -98,31 +98,31 @@ impl<'a> Gathering<'a> {
             sounds: app.source(&root),
             root,
             reading: Reading::default(),
-            line,
+            media,
             aside,
         }
     }
 
-    /// Has the reader see a segment that is not put on the line.
+    /// Has the reader see a segment that is not put on the timeline.
     fn warm_up(&mut self, segment: &Segment) {
         self.reading.warm_up(&self.source, segment, self.playlist);
     }
 
-    /// Puts a segment on the line whose index is known.
-    fn push(&mut self, segment: &Segment, index: impl Into<Arc<SegmentIndex>>, held: Held) {
+    /// Puts a segment on the timeline whose index is known.
+    fn push(&mut self, segment: &Segment, index: impl Into<Arc<SegmentIndex>>, file: SegmentFile) {
         self.reading.known(segment.discontinuity);
         let label = self.reading.label(label(segment));
         self.reading.taken();
-        self.line.push(&label, index, held);
+        self.media.push(&label, index, file);
     }
 
     /// A segment cannot be had.
     fn miss(&mut self, segment: &Segment) {
         self.reading.miss(ticks(segment.duration));
-        self.line.miss(ticks(segment.duration));
+        self.media.miss(ticks(segment.duration));
     }
 
-    /// Puts a segment on the line; what is not in a file as it is goes aside.
+    /// Puts a segment on the timeline; what is not in a file as it is goes aside.
     fn read(&mut self, segment: &Segment, last: bool) -> Result<(), String> {
         if segment.gap {
             return Err("it is marked as a gap (EXT-X-GAP)".to_owned());
@@ -140,20 +140,20 @@ impl<'a> Gathering<'a> {
         }
         let index = self.reading.index(&read, segment.discontinuity);
         let index = index.map_err(|error| error.to_string())?;
-        let held = Held {
+        let file = SegmentFile {
             byte_range,
             as_it_is: self.aside.is_none() && read.key.is_none(),
             key: read.key,
-            ..Held::of(path, FileMark::of(&metadata))
+            ..SegmentFile::of(path, FileMark::of(&metadata))
         };
-        self.push(segment, index, held);
+        self.push(segment, index, file);
         Ok(())
     }
 
-    /// What is on the line now, which keeps what went aside.
+    /// What is on the timeline now, which keeps what went aside.
     fn into_snapshot(self) -> Snapshot {
         let aside = self.aside.map(|aside| aside.folder);
-        self.line.snapshot().with(aside)
+        self.media.snapshot().with(aside)
     }
 }
 
@@ -181,7 +181,7 @@ impl Snapshot {
         let Ok(aside) = Aside::new(Vec::new()) else {
             return self;
         };
-        let mut gathering = Gathering::new(playlist, Line::of(&self), Some(aside), app);
+        let mut gathering = Gathering::new(playlist, SessionMedia::of(&self), Some(aside), app);
         let listed = listed.with_parts();
         for part in listed.segments.iter().filter(|one| one.part.is_some()) {
             if let Err(reason) = gathering.read(part, false) {
@@ -281,7 +281,7 @@ impl Dated {
         loop {
             let begin = first.saturating_sub(back);
             let (gathering, lost) = self.read_from(serving, begin..past, indexes, app);
-            let timeline = gathering.line.timeline();
+            let timeline = gathering.media.timeline();
             let asked = span.from.and_then(|from| timeline.at_time(from));
             let decodes = asked.is_none_or(|asked| {
                 timeline
@@ -312,7 +312,7 @@ impl Dated {
                 .ok(),
         };
         let playlist = serving.file().unwrap_or(Path::new(""));
-        let mut gathering = Gathering::new(playlist, Line::default(), aside, app);
+        let mut gathering = Gathering::new(playlist, SessionMedia::default(), aside, app);
         let wanted = wanted.start..wanted.end.max(wanted.start);
         let wanted = self.segments.get(wanted);
         let wanted = wanted.unwrap_or_default();
@@ -324,7 +324,7 @@ impl Dated {
             let known = as_they_are
                 .then(|| find_known(indexes, gathering.playlist, &gathering.root, segment));
             if let Some((path, mark, index)) = known.flatten() {
-                gathering.push(segment, index, Held::of(path, mark));
+                gathering.push(segment, index, SegmentFile::of(path, mark));
                 seen = 0;
                 continue;
             }
@@ -346,7 +346,7 @@ impl Dated {
             }
             let sure = seen >= WARM_UP || (from_the_first && seen == at);
             if as_they_are && sure {
-                gathering.line.share_last(indexes);
+                gathering.media.share_last(indexes);
             }
             seen += 1;
         }

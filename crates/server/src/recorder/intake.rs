@@ -20,7 +20,7 @@ use metrics::counter;
 
 use super::dated::LastDated;
 use super::feed::{Feed, Place, Took};
-use super::line::{Held, Holding};
+use super::media::{Holding, SegmentFile};
 use crate::metrics::SEGMENTS_INDEXED;
 use crate::sources::Listing;
 use crate::sources::playlists::Serving;
@@ -38,7 +38,7 @@ pub(crate) enum Came {
     Missed(Ticks, Option<TakenSegment>),
     /// Why nothing can be made of what comes.
     Useless(String),
-    /// A segment ([`Held::id`]) is kept that could not be kept when it came.
+    /// A segment ([`SegmentFile::id`]) is kept that could not be kept when it came.
     Kept(u64, Arc<Holding>),
     /// The session is a rendition of another stream, which has all that is listed from this segment on.
     Disowned(u64),
@@ -70,7 +70,7 @@ pub(crate) struct Arrived {
     pub(crate) label: Label,
     pub(crate) taken: TakenSegment,
     pub(crate) index: Arc<SegmentIndex>,
-    pub(crate) held: Held,
+    pub(crate) file: SegmentFile,
     /// Its content, where nobody has to keep it in mind for long.
     pub(crate) bytes: Option<Bytes>,
     /// It is the first of its session.
@@ -102,7 +102,7 @@ pub(crate) struct Intake {
     gone_since: Option<Instant>,
     /// The latest session that is known of, over or not.
     pub(crate) latest: Option<String>,
-    /// The first segment that is still on the line of the session: see [`Held::id`].
+    /// The first segment that is still on the timeline of the session: see [`SegmentFile::id`].
     pub(crate) oldest: u64,
 }
 
@@ -375,7 +375,7 @@ impl Intake {
         self.dated = feed.dated;
         // The last boundary, which is still to come, says what was taken as well.
         self.continuity.taken_mut().end();
-        place.shared.troubles.clear(&place.whom());
+        place.shared.troubles.clear(&place.concern());
         (place.tell)(Came::Ended);
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::line::Holding;
+use super::media::Holding;
 use crate::sources::session::FileMark;
 use crate::spool::{Content, Kept, Label, Spool, SpoolError};
 
@@ -29,7 +29,7 @@ pub(crate) struct Keeper {
 /// A segment that is in no spool yet, and whose content is all of the media server's file.
 #[derive(Debug)]
 pub(crate) struct Unkept {
-    /// See [`Held::id`](super::line::Held::id).
+    /// See [`SegmentFile::id`](super::media::SegmentFile::id).
     pub(crate) id: u64,
     pub(crate) label: Label,
     /// Its `EXT-X-MAP`.

@@ -4,7 +4,7 @@
 //! folder ──sources──▶ a playlist changed
 //! playlist ──intake──▶ segments that are new, a session that begins or ends
 //! segment ──feed──▶ read, decrypted, put together with its sound, indexed and kept in the spool, once
-//! line of segments ──task: periodic──▶ a clip is complete
+//! segments on a timeline ──task: periodic──▶ a clip is complete
 //! clip ──make──▶ file, catalog entry, webhook: all of them or none
 //! ```
 //!
@@ -14,8 +14,8 @@
 //!
 //! **Sessions.** A stream's media from its first segment to its end is a session, on one timeline:
 //! that of `PROGRAM-DATE-TIME`, else one laid from the arrival of the segments. Clips never reach
-//! over two sessions, and none takes what an earlier one had: that is decided by one rule, which is
-//! written down in [`Taken`](clipmill::live::Taken). A session that is over is closed with a clip that holds the remainder, before
+//! over two sessions, and none takes what an earlier one had: [`Continuity`](clipmill::live::Continuity)
+//! decides that by the rule of [`Taken`](clipmill::live::Taken). A session that is over is closed with a clip that holds the remainder, before
 //! the next one's first clip is made.
 //!
 //! **After a restart**, `recover` finds the segments that were kept, in the spool, and the last
@@ -35,8 +35,8 @@ mod history;
 mod indexes;
 mod intake;
 mod keeper;
-mod line;
 mod make;
+mod media;
 mod periodic;
 mod reading;
 mod recover;
@@ -230,7 +230,7 @@ impl Recorders {
         made.unwrap_or(Err(OnDemandError::Draining))
     }
 
-    /// A clip that is read and not stored. `goes_on` says that the request goes on with an earlier one:
+    /// A clip that is read and not stored. `continues` says that the request goes on with an earlier one:
     /// then it is the same clip, whatever has come since.
     ///
     /// # Errors
@@ -241,7 +241,7 @@ impl Recorders {
         stream: &str,
         window: ClipWindow,
         cut: Option<Cut>,
-        goes_on: bool,
+        continues: bool,
     ) -> Result<Arc<VirtualClip>, OnDemandError> {
         let shared = Arc::clone(&self.inner.shared);
         let Some(app) = self.app(app) else {
@@ -256,7 +256,7 @@ impl Recorders {
             return Err(OnDemandError::Draining);
         };
         let found = tokio::task::spawn_blocking(move || {
-            shared.virtual_clips.get(&asked, goes_on, &shared, &app)
+            shared.virtual_clips.get(&asked, continues, &shared, &app)
         });
         found
             .await

@@ -13,8 +13,8 @@ use clipmill::{Bounds, Clip, Cut, Ticks};
 use super::app::App;
 use super::clock::{elapsed, instant};
 use super::growing::Growing;
-use super::line::{Held, Snapshot, delta};
 use super::make::{Recipe, make};
+use super::media::{SegmentFile, Snapshot, delta};
 use super::session::{Session, missing};
 use super::shared::{MakeError, Shared};
 use super::state::State as Stream;
@@ -29,7 +29,9 @@ const SHORT_GAP: TimeDelta = TimeDelta::milliseconds(500);
 impl Stream {
     /// When the next step towards a clip is due.
     pub(crate) fn next_cut(&mut self, app: &App, stream: &str, now: Instant) -> Option<Instant> {
-        let recordings = self.sessions().filter_map(|session| session.tape_due(now));
+        let recordings = self
+            .sessions()
+            .filter_map(|session| session.recording_due(now));
         let recordings = recordings.min();
         let periodic = self.next_periodic(app, stream, now);
         recordings.into_iter().chain(periodic).min()
@@ -42,7 +44,7 @@ impl Stream {
         }
         match subject.step()? {
             // Its recording is made a clip before that.
-            Step::Finished if subject.tape_due(now).is_some() => None,
+            Step::Finished if subject.recording_due(now).is_some() => None,
             Step::Cut(clip) if clip.to.is_some() && subject.clips.has_no_orders() => {
                 let spread = spread(app.name(), stream, subject.clips.interval());
                 Some(subject.grown_at.max(now) + spread)
@@ -55,8 +57,8 @@ impl Stream {
 impl Task {
     /// Does one step towards a clip: has done what is to be done next.
     pub(crate) fn cut(&mut self) {
-        if let Some(tape) = self.state.cut_tape() {
-            return self.make_tape(tape);
+        if let Some(recording) = self.state.cut_recording() {
+            return self.make_recording(recording);
         }
         let ordinal = self.state.ordinal;
         let Some(subject) = self.state.subject() else {
@@ -68,7 +70,7 @@ impl Task {
         }
         match subject.step() {
             None => {}
-            Some(Step::Finished) if subject.end_tape() => {}
+            Some(Step::Finished) if subject.end_recording() => {}
             Some(Step::Finished) => {
                 let over = self.state.closing.remove(0);
                 self.forget_session(over);
@@ -81,10 +83,10 @@ impl Task {
                     sub_folder: subject.sub_folder.clone(),
                     lost: subject.clips.lost(),
                     complete: subject.grown_at,
-                    snapshot: subject.line.snapshot(),
+                    snapshot: subject.media.snapshot(),
                     growing: subject.growth.take(),
                     from: subject.clips.clip_begins(clip.from),
-                    missing: subject.line.missing(),
+                    missing: subject.media.missing(),
                     boundary: subject.clips.cut(clip, written),
                     clip,
                 };
@@ -95,7 +97,7 @@ impl Task {
 
     /// All clips of a session are made.
     fn forget_session(&self, mut over: Session) {
-        let gone = over.line.forget_all();
+        let gone = over.media.forget_all();
         let (app, stream) = (Arc::clone(&self.app), Arc::clone(&self.stream));
         self.submit(Urgency::Segments, move |shared| {
             app.forget_links(&gone);
@@ -113,7 +115,7 @@ impl Task {
         };
         let known = subject.clips.lost();
         let written = subject.written(mark, ordinal);
-        let boundary = subject.clips.begin(mark, subject.line.timeline(), written);
+        let boundary = subject.clips.begin(mark, subject.media.timeline(), written);
         let session = subject.id.clone();
         if let Some(lost) = boundary.lost.filter(|_| known.is_none()) {
             let shown = Gap::from(lost);
@@ -164,20 +166,20 @@ impl Task {
                     found.map(|session| session.id.clone())
                 };
                 let periodic = find(|session| session.clips.is_under_way());
-                let recording = find(|session| session.tape_due(Instant::now()).is_some());
+                let recording = find(|session| session.recording_due(Instant::now()).is_some());
                 if let Some(session) = periodic {
                     self.periodic_made(&session, Err(error.into()));
                 } else if let Some(session) = recording {
-                    self.tape_made(&session, Err(error.into())).await;
+                    self.recording_made(&session, Err(error.into())).await;
                 }
             }
-            Made::Tape { session, result } => self.tape_made(&session, result).await,
+            Made::Recording { session, result } => self.recording_made(&session, result).await,
         }
     }
 
     /// What came of a periodic clip, or of a boundary that was to be stored.
     fn periodic_made(&mut self, id: &str, result: Result<(), NotMade>) {
-        let whom = self.whom();
+        let concern = self.concern();
         // Clips of an earlier run were found after this one began, as on a disk that came late.
         if let Err(NotMade::Failed(MakeError::Behind(ordinal))) = &result {
             self.state.ordinal = self.state.ordinal.max(*ordinal);
@@ -188,13 +190,13 @@ impl Task {
         };
         let failure = match result {
             Ok(()) => {
-                self.shared.troubles.clear(&whom);
+                self.shared.troubles.clear(&concern);
                 return self.periodic_done(id);
             }
             Err(NotMade::Lost(lost)) => return session.lose(&lost, ordinal),
             Err(NotMade::Nothing) => Failure::Nothing,
             Err(NotMade::Failed(error)) => {
-                self.shared.troubled(&whom, &error);
+                self.shared.troubled(&concern, &error);
                 Failure::from(&error)
             }
         };
@@ -223,7 +225,7 @@ impl Task {
             return;
         };
         let nobody_records = *session.clips.state() == State::Off && session.clips.has_no_orders();
-        let edge = session.line.timeline().end().filter(|_| nobody_records);
+        let edge = session.media.timeline().end().filter(|_| nobody_records);
         let until = edge.unwrap_or(until);
         let gone = session.forget_before(until);
         let mut used = Vec::new();
@@ -252,7 +254,7 @@ pub(crate) enum Made {
     /// A worker fell over it.
     Panicked,
     /// A recording. It is over also where nothing came of it.
-    Tape {
+    Recording {
         session: String,
         result: Result<(), NotMade>,
     },
@@ -261,7 +263,7 @@ pub(crate) enum Made {
 /// Why there is no clip yet.
 #[derive(Debug)]
 pub(crate) enum NotMade {
-    /// The content of these segments, by their numbers on the line, is not what was indexed.
+    /// The content of these segments, by their numbers on the timeline, is not what was indexed.
     Lost(Vec<u64>),
     /// Nothing is in it.
     Nothing,
@@ -276,22 +278,22 @@ impl From<MakeError> for NotMade {
 
 impl Session {
     /// The segments that end before `end`: what is still needed of them is in the spool.
-    fn used_up(&self, end: Ticks) -> Vec<Arc<Held>> {
-        let segments = self.line.timeline().segments();
+    fn used_up(&self, end: Ticks) -> Vec<Arc<SegmentFile>> {
+        let segments = self.media.timeline().segments();
         let begins = segments.iter().map(|segment| segment.first_presented);
-        let ends = begins.skip(1).chain([self.line.timeline().end()]);
-        let used = self.line.held().iter().zip(ends);
+        let ends = begins.skip(1).chain([self.media.timeline().end()]);
+        let used = self.media.files().iter().zip(ends);
         let used =
-            used.filter(|(held, at)| at.is_some_and(|at| at <= end) && held.holding.is_some());
-        used.map(|(held, _)| Arc::clone(held)).collect()
+            used.filter(|(file, at)| at.is_some_and(|at| at <= end) && file.holding.is_some());
+        used.map(|(file, _)| Arc::clone(file)).collect()
     }
 }
 
 /// Removes the media server's files.
-fn delete(used: &[Arc<Held>]) {
-    for held in used {
-        if let Some(path) = &held.original
-            && held.original_is_intact()
+fn delete(used: &[Arc<SegmentFile>]) {
+    for file in used {
+        if let Some(path) = &file.original
+            && file.original_is_intact()
             && let Err(error) = std::fs::remove_file(path)
         {
             tracing::warn!(path = %path.display(), %error, "cannot delete a segment");

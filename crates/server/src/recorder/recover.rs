@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::app::App;
 use super::feed::{Feed, Place, Took, label_of};
 use super::intake::{Came, Intake};
-use super::line::ticks;
+use super::media::ticks;
 use super::session::Session;
 use super::shared::Shared;
 use super::state::State;
@@ -67,23 +67,23 @@ fn description(folder: &Path) -> Option<Description> {
 /// Sessions that were over are closed with what is kept of them. The last one goes on if its
 /// playlist is still there; whether it has started over meanwhile is seen at the next look.
 pub(crate) fn recover(stream: &str, shared: &Arc<Shared>, app: &App) -> Option<(Intake, State)> {
-    let whom = format!("{}/{stream}", app.name());
+    let concern = format!("{}/{stream}", app.name());
     let known = shared.wait(shared.catalog.boundary(app.name(), stream));
     let broadcast = shared.wait(shared.catalog.stream(app.name(), stream));
     let (boundary, broadcast) = match (known, broadcast) {
         (Ok(boundary), Ok(broadcast)) => (boundary, broadcast),
         (Err(error), _) | (_, Err(error)) => {
-            shared.troubles.set(&whom, false, &error.to_string());
+            shared.troubles.set(&concern, false, &error.to_string());
             return None;
         }
     };
-    shared.troubles.clear(&whom);
+    shared.troubles.clear(&concern);
     let (mut intake, mut state) = (Intake::default(), State::default());
-    state.news.told_live =
+    state.announcements.told_live =
         broadcast.is_some_and(|broadcast| broadcast.status == StreamStatus::Live);
     let serving = app.streams_source().serving(stream, None);
     let (mut found, mut all_taken) = (false, Taken::default());
-    state.tapes = super::switch::left_open(stream, shared, app);
+    state.recordings = super::switch::left_open(stream, shared, app);
     state.ordinal = boundary.as_ref().map_or(0, |boundary| boundary.ordinal);
     let sessions = shared.spool.sessions(app.name(), stream);
     let last = boundary.as_ref().map(|boundary| boundary.session.clone());
@@ -94,8 +94,11 @@ pub(crate) fn recover(stream: &str, shared: &Arc<Shared>, app: &App) -> Option<(
         let over = boundary
             .as_ref()
             .is_some_and(|boundary| boundary.session > id);
-        let taped = state.tapes.iter().any(|tape| tape.begins.session == id);
-        if kept.is_empty() || over && !taped {
+        let recorded = state
+            .recordings
+            .iter()
+            .any(|recording| recording.begins.session == id);
+        if kept.is_empty() || over && !recorded {
             shared.spool.remove(&folder);
             continue;
         }
@@ -119,26 +122,26 @@ pub(crate) fn recover(stream: &str, shared: &Arc<Shared>, app: &App) -> Option<(
         if let Some(boundary) = &boundary {
             taken.inherit(Taken::read(&boundary.taken));
         }
-        session.taken = taken.tail(segments + session.line.held().len() + Taken::WRITTEN);
-        session.tape_on(&mut state.tapes);
+        session.taken = taken.tail(segments + session.media.files().len() + Taken::WRITTEN);
+        session.go_on_recording(&mut state.recordings);
         if over {
             session.clips = PeriodicClips::new(app.usual_interval());
             close(&mut state, session);
             continue;
         }
-        session.announced = state.news.told_live;
+        session.announced = state.announcements.told_live;
         state.session = Some(session);
         (intake.feed, all_taken) = (Some(feed), taken);
     }
     intake.continuity = Continuity::new(all_taken);
     if let Some(session) = &state.session {
-        let goes_on = serving
+        let continues = serving
             .as_ref()
             .is_some_and(|serving| serving.playlist == session.playlist);
         let finished = boundary.as_ref().is_some_and(|boundary| {
             boundary.session == session.id && boundary.finished && app.interval().is_some()
         });
-        if !goes_on || finished {
+        if !continues || finished {
             let playlist = session.playlist.clone();
             let came = RefCell::new(Vec::new());
             let tell = |one| came.borrow_mut().push(one);
@@ -154,7 +157,7 @@ pub(crate) fn recover(stream: &str, shared: &Arc<Shared>, app: &App) -> Option<(
         }
     } else {
         if serving.is_none() {
-            state.news.ended(false, None);
+            state.announcements.ended(false, None);
         }
         // What it had is in clips: it is not taken again, however long it stays listed.
         if let Some(over) = boundary.as_ref().filter(|boundary| boundary.finished) {

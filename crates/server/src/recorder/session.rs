@@ -14,9 +14,9 @@ use clipmill_playlist::Location;
 
 use super::growing::Growth;
 use super::intake::{Arrived, Came};
-use super::line::{Held, Line, delta, time_ms};
 use super::make::rfc3339;
-use super::switch::Tape;
+use super::media::{SegmentFile, SessionMedia, delta, time_ms};
+use super::switch::Recording;
 use crate::catalog::Boundary;
 
 /// One session of a stream.
@@ -28,7 +28,7 @@ pub(crate) struct Session {
     pub(crate) target: Duration,
     /// Its sound is in playlists of its own.
     pub(crate) sound_beside: bool,
-    pub(crate) line: Line,
+    pub(crate) media: SessionMedia,
     /// What was taken last, by it and those before it.
     pub(crate) taken: TakenTail,
     /// What the playlist numbers the segment to come.
@@ -37,7 +37,7 @@ pub(crate) struct Session {
     pub(crate) grown_at: Instant,
     /// Any came, or was given up.
     pub(crate) seen_any: bool,
-    /// Its beginning has been told to the world.
+    /// Its beginning is announced.
     pub(crate) announced: bool,
     /// Why the last segment could not be used, if so.
     pub(crate) useless: Option<String>,
@@ -45,8 +45,8 @@ pub(crate) struct Session {
     /// Nothing more will come.
     pub(crate) over: bool,
     /// The recording that runs.
-    pub(crate) tape: Option<Tape>,
-    /// The segment that was added last, by its number on the line.
+    pub(crate) recording: Option<Recording>,
+    /// The segment that was added last, by its number on the timeline.
     pub(crate) fresh: Option<(u64, Bytes)>,
     /// The periodic clip in the making, as far as it is written.
     pub(crate) growth: Growth,
@@ -67,7 +67,7 @@ impl Session {
             sub_folder,
             target,
             sound_beside: false,
-            line: Line::default(),
+            media: SessionMedia::default(),
             taken: TakenTail::default(),
             next_listed: None,
             grown_at: Instant::now(),
@@ -76,7 +76,7 @@ impl Session {
             useless: None,
             clips: PeriodicClips::new(interval),
             over: false,
-            tape: None,
+            recording: None,
             fresh: None,
             growth: Growth::None,
         }
@@ -88,7 +88,7 @@ impl Session {
             Came::Segment(arrived) => self.add(*arrived),
             Came::Missed(duration, taken) => self.miss(duration, taken),
             Came::Useless(reason) => self.useless = Some(reason),
-            Came::Kept(id, holding) => self.line.keep(id, holding),
+            Came::Kept(id, holding) => self.media.keep(id, holding),
             Came::Disowned(listed_from) => self.disown(listed_from),
             Came::Began(_) | Came::Ended | Came::WasOver(_) => {}
         }
@@ -100,7 +100,7 @@ impl Session {
             label,
             taken,
             index,
-            held,
+            file,
             bytes,
             first,
             target,
@@ -114,9 +114,9 @@ impl Session {
             let missed = delta(label.missing_before);
             self.clips.lack(missing(to - missed, to));
         }
-        self.line.push(&label, index, held);
+        self.media.push(&label, index, file);
         self.taken.push(taken);
-        let newest = self.line.timeline().segments().back();
+        let newest = self.media.timeline().segments().back();
         self.fresh = newest.map(|newest| newest.number).zip(bytes);
         self.target = target;
         self.next_listed = next_listed;
@@ -126,11 +126,11 @@ impl Session {
 
     /// Media that will never come.
     fn miss(&mut self, duration: Ticks, taken: Option<TakenSegment>) {
-        self.line.miss(duration);
+        self.media.miss(duration);
         if let Some(taken) = taken {
             self.taken.push(taken);
         }
-        if self.line.held().is_empty() {
+        if self.media.files().is_empty() {
             self.taken.forget_before(u64::MAX);
         }
         self.grew();
@@ -144,7 +144,7 @@ impl Session {
     /// It is a rendition of another stream, which has all that is listed from this segment on. Where that
     /// is all that came, no clip of it is made; else nobody but its own clips has the media.
     fn disown(&mut self, listed_from: u64) {
-        let first = self.line.timeline().segments().front();
+        let first = self.media.timeline().segments().front();
         let has_all = first.is_none_or(|first| first.info.sequence >= listed_from);
         if has_all && self.clips.discard() {
             self.growth = Growth::None;
@@ -162,7 +162,7 @@ impl Session {
         if let Some(useless) = &self.useless {
             return Some(useless.clone());
         }
-        let timeline = self.line.timeline();
+        let timeline = self.media.timeline();
         let mut segments = timeline.segments().iter();
         let first = segments.find_map(|segment| segment.first_presented)?;
         let at = |ticks| Some(rfc3339(time_ms(timeline, ticks)?));
@@ -172,13 +172,13 @@ impl Session {
 
     /// Periodic clips from the live edge on; what is in the making is ended before.
     pub(crate) fn record(&mut self, interval: Duration) {
-        let timeline = self.line.timeline();
+        let timeline = self.media.timeline();
         self.clips.turn_on(interval, timeline, false);
     }
 
     /// Everything that was listed has been taken in.
     pub(crate) fn all_listed(&mut self) {
-        self.tape_listed();
+        self.record_listed();
         self.clips.listed_are_taken();
     }
 
@@ -189,16 +189,21 @@ impl Session {
             front: true,
             ..Progress::default()
         };
-        self.clips.step(self.line.timeline(), progress)
+        self.clips.step(self.media.timeline(), progress)
     }
 
     /// A mark as it is written down.
     pub(crate) fn written(&self, mark: Mark, ordinal: u64) -> Boundary {
-        let boundary = mark.to_boundary(self.line.timeline(), &self.id, ordinal);
-        let segments = self.line.timeline().segments().iter().zip(self.line.held());
+        let boundary = mark.to_boundary(self.media.timeline(), &self.id, ordinal);
+        let segments = self
+            .media
+            .timeline()
+            .segments()
+            .iter()
+            .zip(self.media.files());
         let mut of_boundary = segments.filter(|(one, _)| one.info.sequence == boundary.sequence);
-        let name = of_boundary.find_map(|(_, held)| {
-            let name = held.original.as_ref()?.file_name()?.to_str()?;
+        let name = of_boundary.find_map(|(_, file)| {
+            let name = file.original.as_ref()?.file_name()?.to_str()?;
             Some(name.to_owned())
         });
         Boundary {
@@ -210,9 +215,9 @@ impl Session {
 
     /// Lets go of what a session that records nothing keeps beyond the last interval, which somebody
     /// may ask for.
-    pub(crate) fn trim(&mut self) -> Vec<Arc<Held>> {
+    pub(crate) fn trim(&mut self) -> Vec<Arc<SegmentFile>> {
         let is_off = *self.clips.state() == State::Off;
-        match self.line.timeline().end().filter(|_| is_off) {
+        match self.media.timeline().end().filter(|_| is_off) {
             Some(edge) => self.forget_before(self.clips.needed(edge)),
             None => Vec::new(),
         }
@@ -220,22 +225,22 @@ impl Session {
 
     /// Takes segments out whose content is lost. `ordinal`: of the last periodic clip.
     pub(crate) fn lose(&mut self, lost: &[u64], ordinal: u64) {
-        let before = self.line.shared_timeline();
+        let before = self.media.shared_timeline();
         let left_off = self.clips.state().mark(&before);
         let left_off = left_off.map(|mark| self.written(mark, ordinal));
-        self.line.lose(lost);
+        self.media.lose(lost);
         self.growth = Growth::None;
-        self.clips.lose(&before, self.line.timeline(), left_off);
+        self.clips.lose(&before, self.media.timeline(), left_off);
     }
 
     /// The instant of the live edge, in milliseconds since 1970.
     pub(crate) fn edge_ms(&self) -> Option<i64> {
-        let timeline = self.line.timeline();
+        let timeline = self.media.timeline();
         time_ms(timeline, timeline.end()?)
     }
 }
 
-/// What is said of segments that never came.
+/// The loss that segments are which never came.
 pub(crate) fn missing(from: DateTime<Utc>, to: DateTime<Utc>) -> LostMedia {
     LostMedia {
         from: Some(from),

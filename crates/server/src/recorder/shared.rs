@@ -46,9 +46,9 @@ impl Shared {
     }
 
     /// Something could not be made.
-    pub(crate) fn troubled(&self, whom: &str, error: &MakeError) {
+    pub(crate) fn troubled(&self, concern: &str, error: &MakeError) {
         let full = matches!(error, MakeError::DiskFull);
-        self.troubles.set(whom, full, &error.to_string());
+        self.troubles.set(concern, full, &error.to_string());
     }
 
     /// Counts a clip in the making while it lives.
@@ -122,28 +122,28 @@ impl From<CatalogError> for MakeError {
     }
 }
 
-/// What stands in the way of recording, by whom it concerns.
+/// What stands in the way of recording, by what it concerns.
 #[derive(Debug, Default)]
 pub(crate) struct Troubles(Mutex<BTreeMap<String, (bool, String)>>);
 
 impl Troubles {
     /// Something stands in the way. Said once, however often it is found.
-    pub(crate) fn set(&self, whom: &str, disk_full: bool, what: &str) {
+    pub(crate) fn set(&self, concern: &str, disk_full: bool, what: &str) {
         let mut all = lock(&self.0);
-        let known = all.get(whom);
+        let known = all.get(concern);
         if known.is_some_and(|(_, before)| before == what) {
             return;
         }
-        tracing::error!(whom, "recording stands still: {what}");
-        all.insert(whom.to_owned(), (disk_full, what.to_owned()));
+        tracing::error!(concern, "recording stands still: {what}");
+        all.insert(concern.to_owned(), (disk_full, what.to_owned()));
         report(&all);
     }
 
     /// It is out of the way.
-    pub(crate) fn clear(&self, whom: &str) {
+    pub(crate) fn clear(&self, concern: &str) {
         let mut all = lock(&self.0);
-        if all.remove(whom).is_some() {
-            tracing::info!(whom, "recording goes on");
+        if all.remove(concern).is_some() {
+            tracing::info!(concern, "recording goes on");
             report(&all);
         }
     }
@@ -153,7 +153,7 @@ impl Troubles {
         let all = lock(&self.0);
         all.iter()
             .next()
-            .map(|(whom, (_, what))| format!("{whom}: {what}"))
+            .map(|(concern, (_, what))| format!("{concern}: {what}"))
     }
 }
 

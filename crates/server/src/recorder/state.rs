@@ -1,17 +1,17 @@
-//! What is known of a stream: its sessions, one behind the other. It does no I/O: it is told what came,
-//! and asked what is to be done.
+//! What is known of a stream: its sessions, one behind the other. It does no I/O: what came is
+//! its input, what is to be done its output.
 
 use std::collections::VecDeque;
 
 use chrono::DateTime;
 use clipmill::live::{LossReason, LostMedia, SessionStart};
 
-use super::announce::News;
+use super::announce::Announcements;
 use super::app::App;
 use super::intake::{Begun, Came};
 use super::make::rfc3339;
 use super::session::Session;
-use super::switch::{RecordingChange, Tape};
+use super::switch::{Recording, RecordingChange};
 use crate::catalog::{Boundary, OpenRecording};
 
 /// What is known of a stream.
@@ -24,12 +24,12 @@ pub(crate) struct State {
     /// When the last one ended, in milliseconds since 1970.
     pub(crate) ended: Option<i64>,
     /// The recordings that an earlier run began, and whose sessions were not found yet.
-    pub(crate) tapes: Vec<OpenRecording>,
+    pub(crate) recordings: Vec<OpenRecording>,
     /// What became of recordings, and the catalog does not know yet.
     pub(crate) unwritten: VecDeque<RecordingChange>,
     /// Periodic clips made so far, over all sessions.
     pub(crate) ordinal: u64,
-    pub(crate) news: News,
+    pub(crate) announcements: Announcements,
 }
 
 impl State {
@@ -55,7 +55,7 @@ impl State {
 
     /// Whether the catalog has still to be told of something.
     pub(crate) fn is_untold(&self) -> bool {
-        !self.news.is_empty() || !self.unwritten.is_empty()
+        !self.announcements.is_empty() || !self.unwritten.is_empty()
     }
 
     /// Something came.
@@ -63,7 +63,7 @@ impl State {
         match came {
             Came::Began(begun) => self.begin(*begun, stream, app),
             Came::Ended => self.end(),
-            Came::WasOver(sub_folder) => self.news.was_over(stream, sub_folder),
+            Came::WasOver(sub_folder) => self.announcements.was_over(stream, sub_folder),
             of_session => {
                 if let Some(session) = &mut self.session {
                     session.came(of_session);
@@ -97,17 +97,17 @@ impl State {
                 if !records {
                     session.clips.turn_off(None);
                 }
-                session.tape_on(&mut self.tapes);
+                session.go_on_recording(&mut self.recordings);
             }
         }
-        if begun.recorded && session.tape.is_none() {
-            let tape = Tape::of_all(&session.id);
-            let begun = RecordingChange::Begun(tape.written.clone());
+        if begun.recorded && session.recording.is_none() {
+            let recording = Recording::of_all(&session.id);
+            let begun = RecordingChange::Begun(recording.written.clone());
             self.unwritten.push_back(begun);
-            session.tape = Some(tape);
+            session.recording = Some(recording);
         }
         // Nothing is left of the sessions of the others.
-        let lost = self.tapes.drain(..).map(|one| one.vod_id);
+        let lost = self.recordings.drain(..).map(|one| one.vod_id);
         self.unwritten.extend(lost.map(RecordingChange::Finished));
         if records && !matches!(begun.start, SessionStart::Resumed(_)) {
             session.clips.wait_for_media();
@@ -122,13 +122,13 @@ impl State {
         };
         session.close();
         self.ended = session.edge_ms();
-        self.news
+        self.announcements
             .ended(session.seen_any, session.sub_folder.as_deref());
         self.closing.push(session);
     }
 }
 
-/// The session that has begun follows another in the same playlist: the pause between the two is said.
+/// The session that has begun follows another in the same playlist: the pause between the two is declared.
 fn paused(ended_ms: i64, stream: &str, app: &App) -> LostMedia {
     let from = rfc3339(ended_ms);
     tracing::info!(app = app.name(), stream, from, "it paused");

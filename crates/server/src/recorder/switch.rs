@@ -11,8 +11,8 @@ use clipmill::live::{Failure, Mark};
 use clipmill::{Bounds, Clip, Cut, Ticks};
 
 use super::app::App;
-use super::line::{Held, Snapshot};
 use super::make::{Recipe, make};
+use super::media::{SegmentFile, Snapshot};
 use super::periodic::{Made, NotMade};
 use super::session::Session;
 use super::shared::Shared;
@@ -24,7 +24,7 @@ use crate::schedule::Urgency;
 
 /// A recording that has not come to its end.
 #[derive(Debug)]
-pub(crate) struct Tape {
+pub(crate) struct Recording {
     pub(crate) written: OpenRecording,
     /// It ends with what is listed, or with what is there.
     ending: Option<Ending>,
@@ -72,65 +72,65 @@ pub enum Switched {
 
 impl Session {
     /// Goes on with a recording of it that an earlier run began.
-    pub(crate) fn tape_on(&mut self, written: &mut Vec<OpenRecording>) {
+    pub(crate) fn go_on_recording(&mut self, written: &mut Vec<OpenRecording>) {
         let own = |one: &mut OpenRecording| one.begins.session == self.id;
         if let Some(own) = written.extract_if(.., own).last() {
-            self.tape = Some(Tape::of(own));
+            self.recording = Some(Recording::of(own));
         }
     }
 
     /// Where the recording begins.
-    fn tape_begins(&self) -> Option<Ticks> {
-        let begins = &self.tape.as_ref()?.written.begins;
+    fn recording_begins(&self) -> Option<Ticks> {
+        let begins = &self.recording.as_ref()?.written.begins;
         begins
-            .find(self.line.timeline())
+            .find(self.media.timeline())
             .map(|(mark, _)| mark.ticks)
     }
 
     /// Lets go of what lies before `end`, but for what the recording needs.
-    pub(crate) fn forget_before(&mut self, end: Ticks) -> Vec<Arc<Held>> {
-        let from = match &self.tape {
+    pub(crate) fn forget_before(&mut self, end: Ticks) -> Vec<Arc<SegmentFile>> {
+        let from = match &self.recording {
             // It begins with the segment to come.
-            Some(_) => self.tape_begins().or(self.line.timeline().end()),
+            Some(_) => self.recording_begins().or(self.media.timeline().end()),
             None => None,
         };
         let from = from.map_or(end, |from| from.min(end));
-        let gone = self.line.forget_before(from);
-        if let Some(first) = self.line.timeline().segments().front() {
+        let gone = self.media.forget_before(from);
+        if let Some(first) = self.media.timeline().segments().front() {
             self.taken.forget_before(first.info.sequence);
         }
         gone
     }
 
     /// Everything that was listed has been taken in.
-    pub(crate) fn tape_listed(&mut self) {
-        if let Some(tape) = &mut self.tape
-            && tape.ending == Some(Ending::Listed)
+    pub(crate) fn record_listed(&mut self) {
+        if let Some(recording) = &mut self.recording
+            && recording.ending == Some(Ending::Listed)
         {
-            tape.ending = Some(Ending::Last);
+            recording.ending = Some(Ending::Last);
         }
     }
 
     /// When the recording is to be made a clip, if it has come to its end.
-    pub(crate) fn tape_due(&self, now: Instant) -> Option<Instant> {
-        let tape = self.tape.as_ref();
-        let tape = tape.filter(|tape| tape.ending == Some(Ending::Last))?;
-        Some(tape.retry.map_or(now, |(at, _)| at))
+    pub(crate) fn recording_due(&self, now: Instant) -> Option<Instant> {
+        let recording = self.recording.as_ref();
+        let recording = recording.filter(|recording| recording.ending == Some(Ending::Last))?;
+        Some(recording.retry.map_or(now, |(at, _)| at))
     }
 
     /// Making the recording a clip failed: it is tried again later.
-    pub(crate) fn tape_failed(&mut self, failure: &Failure) {
-        if let Some(tape) = &mut self.tape {
-            let tries = tape.tries() + 1;
-            tape.retry = Some((Instant::now() + failure.pause(tries), tries));
+    pub(crate) fn recording_failed(&mut self, failure: &Failure) {
+        if let Some(recording) = &mut self.recording {
+            let tries = recording.tries() + 1;
+            recording.retry = Some((Instant::now() + failure.pause(tries), tries));
         }
     }
 
     /// The session is over, and its periodic clips are made.
-    pub(crate) fn end_tape(&mut self) -> bool {
-        match &mut self.tape {
-            Some(tape) => {
-                tape.ending = Some(Ending::Last);
+    pub(crate) fn end_recording(&mut self) -> bool {
+        match &mut self.recording {
+            Some(recording) => {
+                recording.ending = Some(Ending::Last);
                 true
             }
             None => false,
@@ -138,7 +138,7 @@ impl Session {
     }
 }
 
-impl Tape {
+impl Recording {
     fn of(written: OpenRecording) -> Self {
         Self {
             written,
@@ -165,21 +165,21 @@ impl Tape {
 
 impl State {
     /// The recording that is to be made a clip now.
-    pub(crate) fn cut_tape(&self) -> Option<TapeWork> {
+    pub(crate) fn cut_recording(&self) -> Option<RecordingWork> {
         let now = Instant::now();
-        let is_due = |session: &&Session| session.tape_due(now).is_some_and(|due| due <= now);
+        let is_due = |session: &&Session| session.recording_due(now).is_some_and(|due| due <= now);
         let session = self.sessions().find(is_due)?;
-        let tape = session.tape.as_ref()?;
-        let begins = session.tape_begins();
-        let from = begins.and_then(|from| session.line.timeline().next_sync(from).or(Some(from)));
-        Some(TapeWork {
+        let recording = session.recording.as_ref()?;
+        let begins = session.recording_begins();
+        let from = begins.and_then(|from| session.media.timeline().next_sync(from).or(Some(from)));
+        Some(RecordingWork {
             session: session.id.clone(),
-            vod_id: tape.written.vod_id.clone(),
+            vod_id: recording.written.vod_id.clone(),
             sub_folder: session.sub_folder.clone(),
-            snapshot: session.line.snapshot(),
+            snapshot: session.media.snapshot(),
             from,
             complete: session.grown_at,
-            tries: tape.tries(),
+            tries: recording.tries(),
         })
     }
 }
@@ -208,18 +208,20 @@ impl Task {
         let Some(session) = &mut self.state.session else {
             return Switched::NotLive;
         };
-        let millis = session.tape_begins().zip(session.line.timeline().end());
+        let millis = session
+            .recording_begins()
+            .zip(session.media.timeline().end());
         let millis = millis.map_or(0, |(from, to)| (to - from).max(0) / 90);
-        match (&mut session.tape, on) {
-            (Some(tape), false) if tape.ending.is_none() => {
-                tape.ending = Some(Ending::Listed);
-                let vod_id = tape.written.vod_id.clone();
+        match (&mut session.recording, on) {
+            (Some(recording), false) if recording.ending.is_none() => {
+                recording.ending = Some(Ending::Listed);
+                let vod_id = recording.written.vod_id.clone();
                 Switched::Stopped { vod_id, millis }
             }
             // One that is being made a clip is in the way of the next for a moment.
             (Some(_), _) | (None, false) => Switched::Already,
             (None, true) => {
-                let timeline = session.line.timeline();
+                let timeline = session.media.timeline();
                 let begins = match Mark::end(timeline) {
                     Some(end) => end.to_boundary(timeline, &session.id, 0),
                     None => Boundary {
@@ -239,7 +241,7 @@ impl Task {
                     tracing::error!(app, stream, %error, "a recording is not begun");
                     return Switched::Already;
                 }
-                session.tape = Some(Tape::of(recording));
+                session.recording = Some(Recording::of(recording));
                 tracing::info!(app, stream, vod = vod_id, "recording");
                 Switched::Started { vod_id }
             }
@@ -247,44 +249,44 @@ impl Task {
     }
 
     /// Has the recording of a session made a clip.
-    pub(crate) fn make_tape(&mut self, work: TapeWork) {
+    pub(crate) fn make_recording(&mut self, work: RecordingWork) {
         let (app, stream) = (Arc::clone(&self.app), Arc::clone(&self.stream));
         self.work(Urgency::Periodic, move |shared| {
             let _counted = shared.count_making();
             let result = work.make(&stream, shared, &app);
             let session = work.session;
-            Made::Tape { session, result }
+            Made::Recording { session, result }
         });
     }
 
     /// The recording of a session is made a clip, or nothing came of it.
-    pub(crate) async fn tape_made(&mut self, session: &str, result: Result<(), NotMade>) {
-        let whom = self.whom();
+    pub(crate) async fn recording_made(&mut self, session: &str, result: Result<(), NotMade>) {
+        let concern = self.concern();
         let ordinal = self.state.ordinal;
         let Some(session) = self.state.by_id(session) else {
             return;
         };
         let over = match result {
             Ok(()) => {
-                self.shared.troubles.clear(&whom);
-                session.tape.take()
+                self.shared.troubles.clear(&concern);
+                session.recording.take()
             }
             Err(NotMade::Lost(lost)) => return session.lose(&lost, ordinal),
             Err(NotMade::Failed(error)) => {
-                session.tape_failed(&Failure::from(&error));
-                return self.shared.troubled(&whom, &error);
+                session.recording_failed(&Failure::from(&error));
+                return self.shared.troubled(&concern, &error);
             }
-            Err(NotMade::Nothing) => session.tape.take(),
+            Err(NotMade::Nothing) => session.recording.take(),
         };
         // A crash before this finds the clip in the catalog.
-        let over = over.map(|tape| RecordingChange::Finished(tape.written.vod_id));
+        let over = over.map(|recording| RecordingChange::Finished(recording.written.vod_id));
         self.state.unwritten.extend(over);
         self.write_recordings().await;
     }
 }
 
 /// A recording that is made a clip.
-pub(crate) struct TapeWork {
+pub(crate) struct RecordingWork {
     session: String,
     vod_id: String,
     sub_folder: Option<String>,
@@ -295,7 +297,7 @@ pub(crate) struct TapeWork {
     tries: u32,
 }
 
-impl TapeWork {
+impl RecordingWork {
     fn make(&self, stream: &str, shared: &Shared, app: &App) -> Result<(), NotMade> {
         let damaged = self.snapshot.damaged(|_| true);
         if !damaged.is_empty() && self.from.is_some() {

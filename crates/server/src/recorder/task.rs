@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! playlist changed ──▶ the intake goes to a worker, says what comes, and comes back
-//! a segment came ──▶ it is on the line; what it adds to the clip in the making is written by a worker
+//! a segment came ──▶ it is on the timeline; what it adds to the clip in the making is written by a worker
 //! a clip is complete ──▶ a worker makes it
 //! ```
 //!
@@ -23,7 +23,7 @@ use super::app::App;
 use super::feed::Place;
 use super::growing::Growing;
 use super::intake::{Came, Intake, Look};
-use super::line::Held;
+use super::media::SegmentFile;
 use super::periodic::Made;
 use super::shared::Shared;
 use super::state::State;
@@ -31,7 +31,7 @@ use super::stream::Shown;
 use super::switch::Switched;
 use crate::schedule::Urgency;
 
-/// What could not be told, or did not end a look, is tried again after this.
+/// What could not be announced, or did not end a look, is tried again after this.
 const AGAIN: Duration = Duration::from_millis(500);
 
 /// The content of so many segments is on its way to a task at once. What comes with more is read again by
@@ -41,7 +41,7 @@ const AFLOAT: usize = 2;
 /// So many steps are done without a look at what came meanwhile.
 const STEPS: usize = 16;
 
-/// What a stream's task is told.
+/// The messages of a stream's task.
 pub(crate) enum Message {
     /// By others.
     Command(Command),
@@ -92,7 +92,7 @@ pub(crate) struct Task {
     pub(crate) state: State,
     inbox: mpsc::UnboundedSender<Message>,
     show: watch::Sender<Shown>,
-    intake: AtHome,
+    intake: IntakeState,
     looks: Looks,
     /// How many segments are on their way from the intake.
     afloat: Arc<AtomicUsize>,
@@ -100,17 +100,17 @@ pub(crate) struct Task {
     cut_due: Option<Instant>,
     /// Something is being made.
     busy: bool,
-    /// When what could not be told is told again.
+    /// When what could not be announced is tried again.
     tell_due: Option<Instant>,
 }
 
 /// The intake, where it is.
-enum AtHome {
+enum IntakeState {
     /// What an earlier run left was not found yet.
-    Unknown,
-    Yes(Box<Intake>),
+    NotRecovered,
+    Here(Box<Intake>),
     /// A worker has it.
-    No,
+    Away,
 }
 
 /// What the intake has to do.
@@ -149,7 +149,7 @@ impl Task {
             state: State::default(),
             inbox,
             show,
-            intake: AtHome::Unknown,
+            intake: IntakeState::NotRecovered,
             looks: Looks::default(),
             afloat: Arc::default(),
             cut_due: None,
@@ -159,7 +159,7 @@ impl Task {
     }
 
     /// As troubles name it.
-    pub(crate) fn whom(&self) -> String {
+    pub(crate) fn concern(&self) -> String {
         format!("{}/{}", self.app.name(), self.stream)
     }
 
@@ -193,14 +193,14 @@ impl Task {
     /// When something is to be done though nothing happens.
     fn next_due(&self) -> Option<Instant> {
         let silence = match &self.intake {
-            AtHome::Yes(intake) => intake.deadline(),
-            AtHome::Unknown | AtHome::No => None,
+            IntakeState::Here(intake) => intake.deadline(),
+            IntakeState::NotRecovered | IntakeState::Away => None,
         };
         // A look need not end it.
         let silence = silence.map(|at| self.looks.last.map_or(at, |last| at.max(last + AGAIN)));
         let look = match &self.intake {
-            AtHome::No => None,
-            AtHome::Yes(_) | AtHome::Unknown => self.looks.due,
+            IntakeState::Away => None,
+            IntakeState::Here(_) | IntakeState::NotRecovered => self.looks.due,
         };
         let cut = self.cut_due.filter(|_| !self.is_busy());
         let all = [silence, look, cut, self.tell_due];
@@ -304,27 +304,27 @@ impl Task {
     async fn send_out(&mut self) {
         let now = Instant::now();
         let silent = match &self.intake {
-            AtHome::Yes(intake) => intake.deadline().is_some_and(|deadline| {
+            IntakeState::Here(intake) => intake.deadline().is_some_and(|deadline| {
                 let last = self.looks.last;
                 now >= last.map_or(deadline, |last| deadline.max(last + AGAIN))
             }),
-            AtHome::Unknown | AtHome::No => false,
+            IntakeState::NotRecovered | IntakeState::Away => false,
         };
         let looks = silent || self.looks.due.is_some_and(|due| due <= now);
-        if matches!(self.intake, AtHome::Unknown) && looks {
+        if matches!(self.intake, IntakeState::NotRecovered) && looks {
             self.recover().await;
         }
         if !looks && self.looks.questions.is_empty() {
             return;
         }
-        let mut intake = match std::mem::replace(&mut self.intake, AtHome::No) {
-            AtHome::Yes(intake) => intake,
-            AtHome::No => return,
-            AtHome::Unknown => {
+        let mut intake = match std::mem::replace(&mut self.intake, IntakeState::Away) {
+            IntakeState::Here(intake) => intake,
+            IntakeState::Away => return,
+            IntakeState::NotRecovered => {
                 let questions = std::mem::take(&mut self.looks.questions);
                 let nothing = Intake::default();
                 questions.into_iter().for_each(|ask| ask(&nothing));
-                self.intake = AtHome::Unknown;
+                self.intake = IntakeState::NotRecovered;
                 return;
             }
         };
@@ -337,9 +337,9 @@ impl Task {
             if names_reused {
                 feed.keeper.copy();
             }
-            let line = self.state.session.as_ref().map(|session| &session.line);
-            let oldest = line.and_then(|line| line.held().front());
-            intake.oldest = oldest.map_or(0, |held| held.id);
+            let media = self.state.session.as_ref().map(|session| &session.media);
+            let oldest = media.and_then(|media| media.files().front());
+            intake.oldest = oldest.map_or(0, |file| file.id);
         }
         let questions = std::mem::take(&mut self.looks.questions);
         let afloat = Arc::clone(&self.afloat);
@@ -389,7 +389,7 @@ impl Task {
                 }
             }
         }
-        self.intake = AtHome::Yes(intake);
+        self.intake = IntakeState::Here(intake);
         if let Some(session) = &mut self.state.session {
             let gone = session.trim();
             self.let_go(gone);
@@ -397,7 +397,7 @@ impl Task {
     }
 
     /// Has files let go of: that may remove them.
-    pub(crate) fn let_go(&self, gone: Vec<Arc<Held>>) {
+    pub(crate) fn let_go(&self, gone: Vec<Arc<SegmentFile>>) {
         if gone.is_empty() {
             return;
         }
@@ -414,7 +414,7 @@ impl Task {
         let found = self.do_now(move |shared| super::recover::recover(&stream, shared, &app));
         match found.await.flatten() {
             Some((intake, state)) => {
-                self.intake = AtHome::Yes(Box::new(intake));
+                self.intake = IntakeState::Here(Box::new(intake));
                 self.state = state;
             }
             None => self.looks.after(AGAIN),
@@ -437,7 +437,7 @@ impl Task {
         });
     }
 
-    /// Tells the world of beginnings and ends.
+    /// Announces beginnings and ends.
     async fn announce(&mut self) {
         if let Some(session) = &mut self.state.session
             && !session.announced
@@ -446,15 +446,17 @@ impl Task {
         {
             session.announced = true;
             let sub_folder = session.sub_folder.clone();
-            self.state.news.begun(sub_folder);
+            self.state.announcements.begun(sub_folder);
         }
         let waits = self.tell_due.is_some_and(|due| due > Instant::now());
         if !self.state.is_untold() || waits {
             return;
         }
         self.write_recordings().await;
-        let news = &mut self.state.news;
-        news.tell(&self.stream, &self.shared, &self.app).await;
+        let announcements = &mut self.state.announcements;
+        announcements
+            .tell(&self.stream, &self.shared, &self.app)
+            .await;
         let rest = self.state.is_untold();
         self.tell_due = rest.then(|| Instant::now() + AGAIN);
     }
@@ -463,9 +465,9 @@ impl Task {
     fn show(&self) {
         let session = self.state.session.as_ref();
         let is_waiting = match &self.intake {
-            AtHome::Yes(intake) => intake.is_waiting(),
-            AtHome::No => true,
-            AtHome::Unknown => false,
+            IntakeState::Here(intake) => intake.is_waiting(),
+            IntakeState::Away => true,
+            IntakeState::NotRecovered => false,
         };
         let edge = session.and_then(|session| {
             let target = i64::try_from(session.target.as_millis()).ok()?;
@@ -487,19 +489,19 @@ impl Task {
         let all = self
             .state
             .sessions()
-            .flat_map(|session| session.line.held());
-        let held: Vec<_> = all.cloned().collect();
+            .flat_map(|session| session.media.files());
+        let files: Vec<_> = all.cloned().collect();
         let (app, stream, inbox) = (
             Arc::clone(&self.app),
             Arc::clone(&self.stream),
             self.inbox.clone(),
         );
         self.submit(Urgency::Segments, move |_| {
-            let mut of_file = held.iter();
+            let mut of_file = files.iter();
             // The event may tell of the end of the writing that made it.
             let harmless = of_file
-                .find(|held| held.original.as_deref() == Some(written.as_path()))
-                .is_none_or(|held| held.original_is_intact());
+                .find(|file| file.original.as_deref() == Some(written.as_path()))
+                .is_none_or(|file| file.original_is_intact());
             if harmless {
                 return;
             }
@@ -510,7 +512,7 @@ impl Task {
                 "a segment's name is used again: keeping copies from here on"
             );
             let _ = inbox.send(Message::Copied);
-            held.iter().for_each(|held| held.harden());
+            files.iter().for_each(|file| file.harden());
         });
     }
 

@@ -16,8 +16,8 @@ use sha2::{Digest, Sha256};
 
 use super::app::App;
 use super::asked::{Asked, Planned};
-use super::line::Files;
 use super::make::{all_gaps, title};
+use super::media::Files;
 use super::request::OnDemandError;
 use super::shared::{Shared, lock};
 use crate::domain::Gap;
@@ -126,15 +126,15 @@ struct Known {
 }
 
 impl VirtualClips {
-    /// A clip; where `goes_on` says that the request goes on with an earlier one, the very same.
+    /// A clip; where `continues` says that the request goes on with an earlier one, the very same.
     pub(crate) fn get(
         &self,
         asked: &Asked,
-        goes_on: bool,
+        continues: bool,
         shared: &Shared,
         app: &App,
     ) -> Result<Arc<VirtualClip>, OnDemandError> {
-        if let Some(clip) = self.known(asked, goes_on, app.name()) {
+        if let Some(clip) = self.known(asked, continues, app.name()) {
             return Ok(clip);
         }
         let planned = asked.plan(shared, app)?;
@@ -153,14 +153,14 @@ impl VirtualClips {
         Ok(clip)
     }
 
-    fn known(&self, asked: &Asked, goes_on: bool, app: &str) -> Option<Arc<VirtualClip>> {
+    fn known(&self, asked: &Asked, continues: bool, app: &str) -> Option<Arc<VirtualClip>> {
         let mut all = lock(&self.0);
         let known = all
             .iter_mut()
             .find(|known| known.asked == *asked && known.app == app)?;
         // A stream may have another name by now, and a new clip has it as its title: but a window
         // that is settled is asked for again mostly by those who go on.
-        (goes_on || known.settled).then(|| {
+        (continues || known.settled).then(|| {
             known.used = Instant::now();
             Arc::clone(&known.clip)
         })

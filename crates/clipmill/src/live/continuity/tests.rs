@@ -254,7 +254,7 @@ fn a_finished_playlist_that_is_shorter_and_goes_on_is_a_new_one() {
 
 #[test]
 fn a_session_of_which_only_its_boundary_is_left_goes_on_where_that_is_listed() {
-    for (uri, goes_on) in [
+    for (uri, continues) in [
         ("seg6.ts", true),
         ("./seg%36.ts?x=1", true),
         ("x.ts", false),
@@ -266,7 +266,7 @@ fn a_session_of_which_only_its_boundary_is_left_goes_on_where_that_is_listed() {
         listed[3].uri = uri.to_owned();
         let decision = see(&mut one, &listed, &look(), &mut files);
         let lost = Box::new(lost);
-        if goes_on {
+        if continues {
             let expected = begins(1, SessionStart::Resumed(lost), Some(0));
             assert_eq!(decision, expected, "{uri}");
             // The clip that is to be made again has its media, and nothing older is taken.

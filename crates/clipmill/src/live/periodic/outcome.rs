@@ -181,7 +181,7 @@ impl PeriodicClips {
         }
     }
 
-    /// Segments are lost: places on the line of before are found again on the one without them. `left_off`
+    /// Segments are lost: places on the timeline of before are found again on the one without them. `left_off`
     /// is where the one in the making begins ([`State::mark`]), as it is written down: it goes on from
     /// there.
     pub fn lose(&mut self, before: &Timeline, after: &Timeline, left_off: Option<Boundary>) {

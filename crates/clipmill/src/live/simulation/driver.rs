@@ -371,10 +371,14 @@ impl Driver {
     pub(super) fn act(&mut self, at: usize, fails: Option<u64>) -> Verdict {
         let at = if at < self.actions.len() { at } else { 0 };
         // The world is told of one thing after the other.
-        let is_news =
+        let is_announcement =
             |one: &Action| matches!(one, Action::SessionBegan(_) | Action::SessionEnded(..));
-        let news = self.actions.get(at).is_some_and(is_news);
-        let first = self.actions.iter().position(is_news).filter(|_| news);
+        let announcement = self.actions.get(at).is_some_and(is_announcement);
+        let first = self
+            .actions
+            .iter()
+            .position(is_announcement)
+            .filter(|_| announcement);
         let Some(action) = self.actions.remove(first.unwrap_or(at)) else {
             return Ok(());
         };

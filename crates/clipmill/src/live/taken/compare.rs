@@ -51,7 +51,7 @@ impl Taken {
         let overlaps = begin < next && end >= self.base;
         if overlaps && !self.contradicts(listed, files) && self.confirms(listed) {
             let from = listed.partition_point(|segment| self.number(segment) < next);
-            return self.goes_on(listed, from, next, files);
+            return self.continues(listed, from, next, files);
         }
         let anchor = self.anchor(listed, files);
         let anchor = anchor.map(|anchor| self.behind_missing(anchor, listed, files));
@@ -66,13 +66,13 @@ impl Taken {
                 }
             }
             Some(Anchor { at, .. }) => Seen::StartedOver { from: at + 1 },
-            None if begin >= next => self.goes_on(listed, 0, next, files),
+            None if begin >= next => self.continues(listed, 0, next, files),
             None => Seen::StartedOver { from: 0 },
         }
     }
 
     /// The list is believed to go on from the position `from`.
-    fn goes_on(
+    fn continues(
         &self,
         listed: &[Segment],
         from: usize,

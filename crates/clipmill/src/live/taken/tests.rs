@@ -376,12 +376,12 @@ fn a_repetition_is_no_loop() {
         // With other numbers it goes on behind the repetition.
         world.write_one("seg2.ts", 5000);
         let listed = [name(1), name(1), name(2)];
-        let goes_on = Seen::New {
+        let continues = Seen::New {
             from: 2,
             missing: 0,
             shift: -7,
         };
-        assert_eq!(world.look(&named(8, &listed, None)), goes_on);
+        assert_eq!(world.look(&named(8, &listed, None)), continues);
         assert_eq!(world.all.len(), 3);
     }
 }
@@ -549,12 +549,12 @@ fn numbers_that_go_back_to_what_was_never_listed_are_not_believed() {
     assert_eq!(world.look(&named(32, &[name(0)], None)), new(0, 31));
     world.write_one("seg1.ts", 3);
     let both = named(1, &[name(0), name(1)], None);
-    let goes_on = Seen::New {
+    let continues = Seen::New {
         from: 1,
         missing: 0,
         shift: 31,
     };
-    assert_eq!(world.look(&both), goes_on);
+    assert_eq!(world.look(&both), continues);
     assert_eq!(world.look(&both), Seen::Nothing);
 }
 

@@ -84,7 +84,7 @@ async fn pictures_are_read_once_however_late_their_sound_is() {
         .unwrap();
     assert_eq!(video.samples().len(), 50);
     assert_eq!(arrived.label.sequence, 0);
-    assert!(arrived.held.holding.is_some());
+    assert!(arrived.file.holding.is_some());
 }
 
 /// Streams that come from nowhere on this disk: what was fetched lies in a folder.

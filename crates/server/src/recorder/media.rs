@@ -73,9 +73,9 @@ impl Drop for Holding {
     }
 }
 
-/// The files of one segment on the line.
+/// The files of one segment on the timeline.
 #[derive(Debug, Clone)]
-pub(crate) struct Held {
+pub(crate) struct SegmentFile {
     /// Counts the segments of a session as they came.
     pub(crate) id: u64,
     /// As the media server has it, if it was seen there.
@@ -94,7 +94,7 @@ pub(crate) struct Held {
     pub(crate) as_it_is: bool,
 }
 
-impl Held {
+impl SegmentFile {
     /// A file of the media server, all of it and as it is, that is in no spool.
     pub(crate) fn of(path: PathBuf, mark: FileMark) -> Self {
         Self {
@@ -166,16 +166,18 @@ impl Files {
     fn of<'a>(
         clip: &Clip,
         timeline: &Timeline,
-        held: impl IntoIterator<Item = &'a Arc<Held>>,
+        segment_files: impl IntoIterator<Item = &'a Arc<SegmentFile>>,
     ) -> Self {
         let first = clip.first_number();
         let past = first.saturating_add(clip.segments().len() as u64);
         let numbers = timeline.segments().iter().map(|segment| segment.number);
-        let used = numbers.zip(held).filter(|(n, _)| (first..past).contains(n));
+        let used = numbers
+            .zip(segment_files)
+            .filter(|(n, _)| (first..past).contains(n));
         let mut files = Self::default();
-        for (_, held) in used {
-            files.holdings.extend(held.holding.clone());
-            files.written.push(held.mark.modified_ns);
+        for (_, file) in used {
+            files.holdings.extend(file.holding.clone());
+            files.written.push(file.mark.modified_ns);
         }
         files
     }
@@ -185,7 +187,7 @@ impl Files {
 #[derive(Debug, Clone)]
 pub(crate) struct Snapshot {
     pub(crate) timeline: Arc<Timeline>,
-    held: VecDeque<Arc<Held>>,
+    segment_files: VecDeque<Arc<SegmentFile>>,
     /// What some of these files are kept by.
     aside: Option<Arc<TempDir>>,
     /// The first segment that should be on it and is not, and why.
@@ -205,16 +207,16 @@ impl Snapshot {
     pub(crate) fn files(&self, clip: &Clip) -> Files {
         Files {
             aside: self.aside.clone(),
-            ..Files::of(clip, &self.timeline, &self.held)
+            ..Files::of(clip, &self.timeline, &self.segment_files)
         }
     }
 
     /// Has what was found in its segments known to those who cut from what is listed. The first ones
     /// may lack what came before them.
     pub(crate) fn share(&self, indexes: &Indexes) {
-        let all = self.timeline.segments().iter().zip(&self.held);
-        for (segment, held) in all.skip(MARGIN) {
-            share(indexes, &segment.index, held);
+        let all = self.timeline.segments().iter().zip(&self.segment_files);
+        for (segment, file) in all.skip(MARGIN) {
+            share(indexes, &segment.index, file);
         }
     }
 
@@ -226,8 +228,8 @@ impl Snapshot {
             .iter()
             .map(|segment| segment.number);
         numbers
-            .zip(&self.held)
-            .filter(|(number, held)| wanted(*number) && !held.is_intact())
+            .zip(&self.segment_files)
+            .filter(|(number, file)| wanted(*number) && !file.is_intact())
             .map(|(number, _)| number)
             .collect()
     }
@@ -235,11 +237,11 @@ impl Snapshot {
 
 /// The segments of a session that clips may still need.
 #[derive(Debug, Default)]
-pub(crate) struct Line {
+pub(crate) struct SessionMedia {
     /// Shared with those who work with it: it is copied only when a segment comes meanwhile.
     timeline: Arc<Timeline>,
     /// One for each segment on the timeline.
-    held: VecDeque<Arc<Held>>,
+    segment_files: VecDeque<Arc<SegmentFile>>,
     /// Length of the segments that did not come since the last one.
     missing: Ticks,
     /// Length of those that came and were lost since.
@@ -248,7 +250,7 @@ pub(crate) struct Line {
     broken: bool,
 }
 
-impl Line {
+impl SessionMedia {
     pub(crate) fn timeline(&self) -> &Timeline {
         &self.timeline
     }
@@ -257,24 +259,24 @@ impl Line {
         Arc::clone(&self.timeline)
     }
 
-    pub(crate) fn held(&self) -> &VecDeque<Arc<Held>> {
-        &self.held
+    pub(crate) fn files(&self) -> &VecDeque<Arc<SegmentFile>> {
+        &self.segment_files
     }
 
     pub(crate) fn snapshot(&self) -> Snapshot {
         Snapshot {
             timeline: self.shared_timeline(),
-            held: self.held.clone(),
+            segment_files: self.segment_files.clone(),
             aside: None,
             lost: None,
         }
     }
 
-    /// A line that goes on where a snapshot ends.
+    /// Goes on where a snapshot ends.
     pub(crate) fn of(snapshot: &Snapshot) -> Self {
         Self {
             timeline: Arc::clone(&snapshot.timeline),
-            held: snapshot.held.clone(),
+            segment_files: snapshot.segment_files.clone(),
             ..Self::default()
         }
     }
@@ -290,8 +292,13 @@ impl Line {
     }
 
     /// Adds a segment that was indexed.
-    pub(crate) fn push(&mut self, label: &Label, index: impl Into<Arc<SegmentIndex>>, held: Held) {
-        let Some(path) = held.path().map(Path::to_owned) else {
+    pub(crate) fn push(
+        &mut self,
+        label: &Label,
+        index: impl Into<Arc<SegmentIndex>>,
+        file: SegmentFile,
+    ) {
+        let Some(path) = file.path().map(Path::to_owned) else {
             return;
         };
         let (lost, broken) = (
@@ -301,8 +308,8 @@ impl Line {
         self.missing = 0;
         let info = SegmentInfo {
             location: Location::File(path),
-            byte_range: held.byte_range.filter(|_| held.holding.is_none()),
-            key: held.key.clone().filter(|_| held.holding.is_none()),
+            byte_range: file.byte_range.filter(|_| file.holding.is_none()),
+            key: file.key.clone().filter(|_| file.holding.is_none()),
             in_playlist: true,
             sequence: label.sequence,
             duration: label.duration,
@@ -311,14 +318,14 @@ impl Line {
             missing_before: label.missing_before.saturating_add(lost),
         };
         Arc::make_mut(&mut self.timeline).push(info, index.into());
-        self.held.push_back(Arc::new(held));
+        self.segment_files.push_back(Arc::new(file));
     }
 
-    /// A segment is in the spool now that could not be kept when it came. One that is not on the line
+    /// A segment is in the spool now that could not be kept when it came. One that is not on the timeline
     /// any more goes with the last clip that reads it.
     pub(crate) fn keep(&mut self, id: u64, holding: Arc<Holding>) {
-        let at = self.held.iter().position(|held| held.id == id);
-        let Some((at, held)) = at.and_then(|at| Some((at, self.held.get_mut(at)?))) else {
+        let at = self.segment_files.iter().position(|file| file.id == id);
+        let Some((at, file)) = at.and_then(|at| Some((at, self.segment_files.get_mut(at)?))) else {
             holding.release();
             return;
         };
@@ -326,16 +333,20 @@ impl Line {
         if let Some(number) = timeline.segments().get(at).map(|segment| segment.number) {
             timeline.relocate(number, Location::File(holding.kept.path.clone()));
         }
-        let held = Arc::make_mut(held);
-        held.mark = holding.kept.mark;
-        held.holding = Some(holding);
+        let file = Arc::make_mut(file);
+        file.mark = holding.kept.mark;
+        file.holding = Some(holding);
     }
 
     /// Has what was found in its last segment known to those who cut from what is listed.
     pub(crate) fn share_last(&self, indexes: &Indexes) {
-        let last = self.timeline.segments().back().zip(self.held.back());
-        if let Some((segment, held)) = last {
-            share(indexes, &segment.index, held);
+        let last = self
+            .timeline
+            .segments()
+            .back()
+            .zip(self.segment_files.back());
+        if let Some((segment, file)) = last {
+            share(indexes, &segment.index, file);
         }
     }
 
@@ -349,7 +360,7 @@ impl Line {
 
     /// Lets go of what lies before `from`. Gives the files of the segments that no clip from there
     /// on holds a sample of, and that were not given before.
-    pub(crate) fn forget_before(&mut self, from: Ticks) -> Vec<Arc<Held>> {
+    pub(crate) fn forget_before(&mut self, from: Ticks) -> Vec<Arc<SegmentFile>> {
         let Some(first) = self.first_needed(from) else {
             return Vec::new();
         };
@@ -358,9 +369,12 @@ impl Line {
         if count == 0 {
             return Vec::new();
         }
-        let gone: Vec<_> = self.held.drain(..count.min(self.held.len())).collect();
-        for held in &gone {
-            if let Some(holding) = &held.holding {
+        let gone: Vec<_> = self
+            .segment_files
+            .drain(..count.min(self.segment_files.len()))
+            .collect();
+        for file in &gone {
+            if let Some(holding) = &file.holding {
                 holding.release();
             }
         }
@@ -369,10 +383,10 @@ impl Line {
     }
 
     /// Lets go of everything.
-    pub(crate) fn forget_all(&mut self) -> Vec<Arc<Held>> {
-        let gone: Vec<_> = self.held.drain(..).collect();
-        for held in &gone {
-            if let Some(holding) = &held.holding {
+    pub(crate) fn forget_all(&mut self) -> Vec<Arc<SegmentFile>> {
+        let gone: Vec<_> = self.segment_files.drain(..).collect();
+        for file in &gone {
+            if let Some(holding) = &file.holding {
                 holding.release();
             }
         }
@@ -380,13 +394,13 @@ impl Line {
         gone
     }
 
-    /// Takes segments whose content is lost out of the line: they are missing from now on. Places
-    /// on the old line mean nothing on the new one.
+    /// Takes segments whose content is lost out of the timeline: they are missing from now on. Places
+    /// on the old timeline mean nothing on the new one.
     pub(crate) fn lose(&mut self, lost: &[u64]) {
         let mut timeline = Timeline::new();
-        let mut held = VecDeque::new();
+        let mut left = VecDeque::new();
         let (mut missing, mut discontinuity) = (0, false);
-        for (segment, files) in self.timeline.segments().iter().zip(&self.held) {
+        for (segment, files) in self.timeline.segments().iter().zip(&self.segment_files) {
             missing += segment.info.missing_before;
             discontinuity |= segment.info.discontinuity;
             if lost.contains(&segment.number) {
@@ -402,19 +416,19 @@ impl Line {
                 ..segment.info.clone()
             };
             timeline.push(info, Arc::clone(&segment.index));
-            held.push_back(Arc::clone(files));
+            left.push_back(Arc::clone(files));
         }
         self.timeline = Arc::new(timeline);
-        self.held = held;
+        self.segment_files = left;
         self.lost = self.lost.saturating_add(missing);
         self.broken |= discontinuity;
     }
 }
 
-fn share(indexes: &Indexes, index: &Arc<SegmentIndex>, held: &Held) {
-    let whole = held.as_it_is && held.key.is_none() && held.byte_range.is_none();
-    if let Some(original) = held.original.as_deref().filter(|_| whole) {
-        indexes.put(original, held.original_mark, index);
+fn share(indexes: &Indexes, index: &Arc<SegmentIndex>, file: &SegmentFile) {
+    let whole = file.as_it_is && file.key.is_none() && file.byte_range.is_none();
+    if let Some(original) = file.original.as_deref().filter(|_| whole) {
+        indexes.put(original, file.original_mark, index);
     }
 }
 
