@@ -1,11 +1,11 @@
-//! What was found in segments that no recorder has in mind any more, but that are still listed: who
-//! asks for the same stretch again, or for one beside it, does not wait until its media is read.
+//! Segment indexes of which no recorder holds the segments any more, but which are still listed: who
+//! asks for the same window again, or for one next to it, does not wait until its media is read.
 
-use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use clipmill::SegmentIndex;
+use lru::LruCache;
 
 use super::shared::lock;
 use crate::sources::session::FileMark;
@@ -13,19 +13,17 @@ use crate::sources::session::FileMark;
 /// Bytes that are kept, of all streams together: half a day of one stream with sound.
 const LIMIT: usize = 64 << 20;
 
-/// What an entry takes besides its samples.
+/// What an entry takes besides its samples, in bytes.
 const OVERHEAD: usize = 1 << 10;
 
-/// Indexes of whole files, those that were used last.
+/// Indexes of whole files: those that were used last, as many as [`LIMIT`] has room for.
 #[derive(Debug, Default)]
-pub(crate) struct Indexes(Mutex<State>);
+pub(crate) struct Indexes(Mutex<Cache>);
 
-#[derive(Debug, Default)]
-struct State {
-    known: HashMap<PathBuf, Entry>,
-    /// Least recently used first.
-    order: BTreeMap<u64, PathBuf>,
-    uses: u64,
+#[derive(Debug)]
+struct Cache {
+    entries: LruCache<PathBuf, Entry>,
+    /// What the entries take together.
     bytes: usize,
 }
 
@@ -34,15 +32,15 @@ struct Entry {
     mark: FileMark,
     index: Arc<SegmentIndex>,
     bytes: usize,
-    used: u64,
 }
 
 impl Indexes {
-    /// What was found in the file at `path`, if it still is the same file.
+    /// The index of the file at `path`, if it still is the same file.
     pub(crate) fn get(&self, path: &Path) -> Option<(FileMark, Arc<SegmentIndex>)> {
         let (mark, index) = {
-            let mut state = lock(&self.0);
-            state.use_again(path)?
+            let mut cache = lock(&self.0);
+            let entry = cache.entries.get(path)?;
+            (entry.mark, Arc::clone(&entry.index))
         };
         let now = std::fs::metadata(path).ok().map(|now| FileMark::of(&now));
         if now != Some(mark) {
@@ -52,45 +50,39 @@ impl Indexes {
         Some((mark, index))
     }
 
-    /// Keeps what was found in a file that looked like `mark`.
+    /// Keeps the index of a file that looked like `mark`.
     pub(crate) fn put(&self, path: &Path, mark: FileMark, index: &Arc<SegmentIndex>) {
         let samples: usize = index.tracks.iter().map(|track| track.heap_bytes()).sum();
-        let bytes = samples + 2 * path.as_os_str().len() + OVERHEAD;
-        let mut state = lock(&self.0);
-        state.remove(path);
-        state.uses += 1;
-        let used = state.uses;
         let entry = Entry {
             mark,
             index: Arc::clone(index),
-            bytes,
-            used,
+            bytes: samples + path.as_os_str().len() + OVERHEAD,
         };
-        state.bytes += bytes;
-        state.order.insert(used, path.to_owned());
-        state.known.insert(path.to_owned(), entry);
-        while state.bytes > LIMIT
-            && let Some((_, oldest)) = state.order.pop_first()
+        let mut cache = lock(&self.0);
+        cache.bytes += entry.bytes;
+        if let Some(former) = cache.entries.put(path.to_owned(), entry) {
+            cache.bytes -= former.bytes;
+        }
+        while cache.bytes > LIMIT
+            && let Some((_, oldest)) = cache.entries.pop_lru()
         {
-            state.remove(&oldest);
+            cache.bytes -= oldest.bytes;
         }
     }
 }
 
-impl State {
-    fn use_again(&mut self, path: &Path) -> Option<(FileMark, Arc<SegmentIndex>)> {
-        let entry = self.known.get_mut(path)?;
-        self.uses += 1;
-        let before = std::mem::replace(&mut entry.used, self.uses);
-        if let Some(path) = self.order.remove(&before) {
-            self.order.insert(self.uses, path);
+impl Default for Cache {
+    fn default() -> Self {
+        Self {
+            entries: LruCache::unbounded(),
+            bytes: 0,
         }
-        Some((entry.mark, Arc::clone(&entry.index)))
     }
+}
 
+impl Cache {
     fn remove(&mut self, path: &Path) {
-        if let Some(entry) = self.known.remove(path) {
-            self.order.remove(&entry.used);
+        if let Some(entry) = self.entries.pop(path) {
             self.bytes -= entry.bytes;
         }
     }
@@ -105,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_has_changed_is_not_known() {
+    fn an_index_of_a_file_that_has_changed_is_not_given() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.ts");
         std::fs::write(&path, "one").unwrap();
@@ -136,12 +128,15 @@ mod tests {
         indexes.put(&path(0), mark, &index);
         for n in 1..many {
             indexes.put(&path(n), mark, &index);
+            // Again, which must not count twice.
+            indexes.put(&path(n), mark, &index);
             assert!(indexes.get(&path(0)).is_some());
         }
-        let state = lock(&indexes.0);
-        assert!(state.bytes <= LIMIT);
-        assert!(!state.known.contains_key(&path(1)));
-        assert!(state.known.contains_key(&path(many - 1)));
-        assert_eq!(state.known.len(), state.order.len());
+        let cache = lock(&indexes.0);
+        assert!(cache.bytes <= LIMIT && cache.bytes > LIMIT / 100 * 99);
+        assert!(!cache.entries.contains(&path(1)));
+        assert!(cache.entries.contains(&path(many - 1)));
+        let all = cache.entries.iter().map(|(_, entry)| entry.bytes);
+        assert_eq!(all.sum::<usize>(), cache.bytes);
     }
 }

@@ -1,9 +1,7 @@
-//! Clips that exist nowhere: they are laid out when they are asked for, and read from their segments
-//! as they are sent.
+//! Virtual clips: they are laid out on request, stored nowhere, and read from their segments as they are sent.
 //!
-//! A player asks for one range after the other, and what it gets must all be of one file. So what was
-//! laid out is kept for a while, together with its segments, for requests that go on with
-//! what an earlier one began.
+//! A player asks for one range after the other, and all of them must be of one file. So a layout is kept for a
+//! minute, together with its segments, for the requests that follow.
 
 use std::fmt::Write;
 use std::ops::Range;
@@ -12,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use clipmill::source::FileSource;
 use clipmill::{ClipLayout, ClipReader, Format};
+use lru::LruCache;
 use sha2::{Digest, Sha256};
 
 use super::app::App;
@@ -22,16 +21,16 @@ use super::request::OnDemandError;
 use super::shared::{Shared, lock};
 use crate::domain::Gap;
 
-/// A clip that nobody asks for any more is forgotten after this.
+/// How long a clip is kept after it was last asked for.
 const KEPT_FOR: Duration = Duration::from_secs(60);
 
-/// So many are kept.
+/// How many clips are kept.
 const KEPT: usize = 32;
 
-/// As many samples as all that are kept may have; each takes some twenty bytes.
+/// How many samples all clips that are kept may have together; each takes some twenty bytes.
 const SAMPLES_KEPT: u64 = 2_000_000;
 
-/// A clip that exists nowhere. Its segments stay where they are while it lives.
+/// A clip that is stored nowhere. Its segments stay where they are while it lives.
 #[derive(Debug)]
 pub struct VirtualClip {
     layout: Arc<ClipLayout>,
@@ -111,22 +110,31 @@ fn etag(layout: &ClipLayout, files: &Files) -> String {
     text
 }
 
-/// Those that were laid out lately.
+/// The clips that were laid out lately: a cache by order of use, whose entries also expire, as they keep
+/// segments from being deleted.
 #[derive(Debug, Default)]
-pub(crate) struct VirtualClips(Mutex<Vec<Known>>);
+pub(crate) struct VirtualClips(Mutex<Cache>);
 
 #[derive(Debug)]
-struct Known {
-    app: String,
-    asked: Asked,
+struct Cache {
+    entries: LruCache<Key, Entry>,
+    /// Samples of all entries.
+    samples: u64,
+}
+
+/// An application and what was asked of it.
+type Key = (String, Asked);
+
+#[derive(Debug)]
+struct Entry {
     clip: Arc<VirtualClip>,
-    /// Whether a later look would give the same.
+    /// Whether the clip would be the same if it were laid out anew.
     settled: bool,
     used: Instant,
 }
 
 impl VirtualClips {
-    /// A clip; where `continues` says that the request goes on with an earlier one, the very same.
+    /// A clip; where `continues` says that the request follows an earlier one, the very same.
     pub(crate) fn get(
         &self,
         asked: &Asked,
@@ -134,58 +142,78 @@ impl VirtualClips {
         shared: &Shared,
         app: &App,
     ) -> Result<Arc<VirtualClip>, OnDemandError> {
-        if let Some(clip) = self.known(asked, continues, app.name()) {
+        let key = (app.name().to_owned(), asked.clone());
+        if let Some(clip) = lock(&self.0).get(&key, continues) {
             return Ok(clip);
         }
         let planned = asked.plan(shared, app)?;
         let settled = planned.settled && !matches!(asked.window, super::ClipWindow::Last(_));
         let clip = Arc::new(VirtualClip::new(planned)?);
-        let known = Known {
-            app: app.name().to_owned(),
-            asked: asked.clone(),
+        let entry = Entry {
             clip: Arc::clone(&clip),
             settled,
             used: Instant::now(),
         };
-        // Dropping what is forgotten may remove files: not while others wait.
-        let forgotten = self.remember(known);
-        drop(forgotten);
+        // Dropping a clip may remove files: not while others wait.
+        let evicted = lock(&self.0).put(key, entry);
+        drop(evicted);
         Ok(clip)
     }
 
-    fn known(&self, asked: &Asked, continues: bool, app: &str) -> Option<Arc<VirtualClip>> {
-        let mut all = lock(&self.0);
-        let known = all
-            .iter_mut()
-            .find(|known| known.asked == *asked && known.app == app)?;
-        // A stream may have another name by now, and a new clip has it as its title: but a window
-        // that is settled is asked for again mostly by those who go on.
-        (continues || known.settled).then(|| {
-            known.used = Instant::now();
-            Arc::clone(&known.clip)
-        })
-    }
-
-    fn remember(&self, new: Known) -> Vec<Known> {
-        let mut all = lock(&self.0);
-        let same = |known: &Known| known.asked == new.asked && known.app == new.app;
-        let mut forgotten: Vec<_> = all.extract_if(.., |known| same(known)).collect();
-        all.push(new);
-        all.sort_by_key(|known| std::cmp::Reverse(known.used));
-        let mut samples = 0;
-        let kept = all.iter().take(KEPT).take_while(|known| {
-            samples += known.clip.samples;
-            samples <= SAMPLES_KEPT
-        });
-        let kept = kept.count();
-        forgotten.extend(all.drain(kept..));
-        forgotten
-    }
-
-    /// Forgets what nobody has asked for lately.
+    /// Drops the clips that nobody has asked for lately.
     pub(crate) fn expire(&self) {
-        let old = |known: &mut Known| known.used.elapsed() > KEPT_FOR;
-        let forgotten: Vec<_> = lock(&self.0).extract_if(.., old).collect();
-        drop(forgotten);
+        let expired = lock(&self.0).expired();
+        drop(expired);
+    }
+}
+
+impl Default for Cache {
+    fn default() -> Self {
+        Self {
+            entries: LruCache::unbounded(),
+            samples: 0,
+        }
+    }
+}
+
+impl Cache {
+    fn get(&mut self, key: &Key, continues: bool) -> Option<Arc<VirtualClip>> {
+        // A stream may have another name by now, and a new clip has it as its title: but a window
+        // that is settled is asked for again mostly by requests that follow an earlier one.
+        if !continues && !self.entries.peek(key)?.settled {
+            return None;
+        }
+        let entry = self.entries.get_mut(key)?;
+        entry.used = Instant::now();
+        Some(Arc::clone(&entry.clip))
+    }
+
+    /// Gives what had to go.
+    fn put(&mut self, key: Key, entry: Entry) -> Vec<Entry> {
+        self.samples += entry.clip.samples;
+        let mut evicted: Vec<_> = self.entries.put(key, entry).into_iter().collect();
+        self.samples -= evicted.iter().map(|entry| entry.clip.samples).sum::<u64>();
+        while self.entries.len() > KEPT || self.samples > SAMPLES_KEPT {
+            let Some(oldest) = self.pop() else { break };
+            evicted.push(oldest);
+        }
+        evicted
+    }
+
+    fn expired(&mut self) -> Vec<Entry> {
+        let mut expired = Vec::new();
+        while let Some((_, oldest)) = self.entries.peek_lru()
+            && oldest.used.elapsed() > KEPT_FOR
+        {
+            expired.extend(self.pop());
+        }
+        expired
+    }
+
+    /// Takes out the entry that was used least recently.
+    fn pop(&mut self) -> Option<Entry> {
+        let (_, entry) = self.entries.pop_lru()?;
+        self.samples -= entry.clip.samples;
+        Some(entry)
     }
 }

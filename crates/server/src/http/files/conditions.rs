@@ -5,9 +5,12 @@ use std::ops::Range;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
-use chrono::{DateTime, NaiveDateTime, SubsecRound, Utc};
+use httpdate::{fmt_http_date, parse_http_date};
 
 use crate::recorder::VirtualClip;
+
+/// The last second of the year 9999, which is as far as dates in headers go, since the Unix epoch.
+const LAST_SECOND: u64 = 253_402_300_799;
 
 /// What tells one version of a file from another.
 #[derive(Debug, Clone)]
@@ -16,8 +19,8 @@ pub(super) struct Version {
     pub(super) len: u64,
     /// A strong validator: files are written once, or replaced.
     pub(super) etag: HeaderValue,
-    /// When it was written, to the second, as headers have it; what exists nowhere never was.
-    modified: Option<DateTime<Utc>>,
+    /// When it was written, to the second, as headers have it; none for what is stored nowhere.
+    modified: Option<SystemTime>,
 }
 
 impl Version {
@@ -36,7 +39,7 @@ impl Version {
             len,
             // Digits and a hyphen always make a header.
             etag: HeaderValue::try_from(etag).unwrap_or(HeaderValue::from_static("\"\"")),
-            modified: Some(DateTime::<Utc>::from(modified).trunc_subsecs(0)),
+            modified: Some(UNIX_EPOCH + Duration::from_secs(since.as_secs().min(LAST_SECOND))),
         }
     }
 
@@ -63,11 +66,10 @@ impl Version {
     }
 
     pub(super) fn modified_header(&self) -> Option<HeaderValue> {
-        let text = self.modified?.format("%a, %d %b %Y %H:%M:%S GMT");
-        HeaderValue::try_from(text.to_string()).ok()
+        HeaderValue::try_from(fmt_http_date(self.modified?)).ok()
     }
 
-    fn changed_after(&self, date: DateTime<Utc>) -> Option<bool> {
+    fn changed_after(&self, date: SystemTime) -> Option<bool> {
         Some(self.modified? > date)
     }
 }
@@ -164,10 +166,9 @@ fn lists(tags: &str, version: &Version, weakly: bool) -> bool {
         })
 }
 
-/// An HTTP date. Only the form that everybody has sent for decades.
-fn date(text: &str) -> Option<DateTime<Utc>> {
-    let read = NaiveDateTime::parse_from_str(text.trim(), "%a, %d %b %Y %H:%M:%S GMT");
-    Some(read.ok()?.and_utc())
+/// An HTTP date, in one of its three forms (RFC 9110, 5.6.7).
+fn date(text: &str) -> Option<SystemTime> {
+    parse_http_date(text.trim()).ok()
 }
 
 #[cfg(test)]
@@ -219,6 +220,26 @@ mod tests {
         assert!(!find("\"other\""));
         assert!(!find(&format!("W/{etag}")));
         assert!(!find("Sun, 06 Nov 1994 08:49:36 GMT"));
+    }
+
+    #[test]
+    fn dates_are_read_in_all_their_forms_and_never_overflow() {
+        let known = version().modified;
+        for text in [
+            "Sun, 06 Nov 1994 08:49:37 GMT",
+            "Sunday, 06-Nov-94 08:49:37 GMT",
+            "Sun Nov  6 08:49:37 1994",
+        ] {
+            assert_eq!(date(text), known, "{text}");
+        }
+        for text in ["", "Sun, 06 Nov 1994", "Mon, 06 Nov 1994 08:49:37 GMT"] {
+            assert_eq!(date(text), None, "{text}");
+        }
+        let before = Version::new(1, UNIX_EPOCH - Duration::from_secs(1));
+        let far = Version::new(1, UNIX_EPOCH + Duration::from_secs(LAST_SECOND + 1));
+        let text = |version: &Version| version.modified_header().unwrap();
+        assert_eq!(text(&before), "Thu, 01 Jan 1970 00:00:00 GMT");
+        assert_eq!(text(&far), "Fri, 31 Dec 9999 23:59:59 GMT");
     }
 
     #[test]
