@@ -23,6 +23,10 @@ fn result(success: bool, message: &str) -> Value {
     json!({"success": success, "message": message, "dataId": null, "errorId": 0})
 }
 
+fn nothing_to_say() -> Value {
+    json!({"success": true, "message": null, "dataId": null, "errorId": 0})
+}
+
 /// Which of the producer's pictures a clip holds: their numbers, in its order.
 fn pictures(producer: &Producer, file: &[u8]) -> Vec<usize> {
     let movie = mp4::read(file).unwrap();
@@ -120,16 +124,37 @@ fn clips_are_made_periodically_and_on_demand_and_told_of() {
         "There is no active timer for Clip Creator Plugin in app: live",
     );
     assert_eq!(server.call("DELETE", "periodic-recording"), (200, none));
-    let nothing_to_say = json!({"success": true, "message": null, "dataId": null, "errorId": 0});
     assert_eq!(
         server.call("POST", "periodic-recording/3"),
-        (200, nothing_to_say.clone())
+        (200, nothing_to_say())
     );
     eventually("two clips of cam", || {
         (server.vods("cam").len() >= 2).then_some(())
     });
 
     // On demand, which moves no boundary.
+    assert_clip_of_announced(&server, &hall);
+    let stored = returned_clip(&server);
+    let vod = clip_of_listed_range(&server, &cam);
+
+    // Again, then off: each time the remainder is cut.
+    let asked = [&stored, &vod].map(|vod| vod["vodId"].clone());
+    assert_switched_over_and_off(&server, &cam, &asked);
+
+    assert_all_told(&server, &receiver, &own);
+
+    // A stream that ends is told of too.
+    cam.end();
+    eventually("cam has ended", || {
+        (status("cam") == "finished").then_some(())
+    });
+    eventually("its webhook", || receiver.seen_of("liveStreamEnded").pop());
+    assert_eq!(server.stop(), Some(0));
+    assert_no_leftovers(&streams);
+}
+
+/// A clip on demand has the name and the metadata of its broadcast, and tells when it was.
+fn assert_clip_of_announced(server: &Server, hall: &Producer) {
     let before = millis(SystemTime::now());
     let (status_code, made) = server.call("POST", "mp4/hall?returnFile=false");
     assert_eq!(status_code, 200);
@@ -156,14 +181,17 @@ fn clips_are_made_periodically_and_on_demand_and_told_of() {
         assert_eq!(vod[field], value, "{field}");
     }
     assert!(vod["creationDate"].as_i64().unwrap() >= before);
-    let held = pictures(&hall, &clip(&server, &vod));
+    let held = pictures(hall, &clip(server, &vod));
     let starts = millis(hall.began) + held[0] as i64 * 40;
     assert!(
         (vod["startTime"].as_i64().unwrap() - starts).abs() <= 1,
         "{vod} {starts}"
     );
     assert_eq!(vod["duration"], held.len() as i64 * 40);
+}
 
+/// A clip that is the answer is stored as well. Gives its entry.
+fn returned_clip(server: &Server) -> Value {
     let answer = server.send(
         "POST",
         "/live/rest/clip-creator/mp4/cam?returnFile=true",
@@ -182,9 +210,12 @@ fn clips_are_made_periodically_and_on_demand_and_told_of() {
         let found = server.get(&format!("/live/rest/v2/vods/{id}"));
         (found.status == 200).then(|| found.json())
     });
-    assert_eq!(clip(&server, &stored), answer.body);
+    assert_eq!(clip(server, &stored), answer.body);
+    stored
+}
 
-    // A range of what the playlist still lists, frame by frame, and in part.
+/// A range of what the playlist still lists, frame by frame, and in part. Gives its entry.
+fn clip_of_listed_range(server: &Server, cam: &Producer) -> Value {
     let from = millis(cam.began) + (cam.written() as i64 - 3) * 1000 + 200;
     let path = format!(
         "mp4/cam/range?startTimestamp={from}&endTimestamp={}",
@@ -198,14 +229,18 @@ fn clips_are_made_periodically_and_on_demand_and_told_of() {
         (&vod["startTime"], &vod["duration"]),
         (&json!(from), &json!(2000))
     );
-    let whole = clip(&server, &vod);
+    let whole = clip(server, &vod);
     let path = format!("/live/streams/{id}.mp4");
     let part = server.send("GET", &path, &[("Range", "bytes=100-199")], "");
     assert_eq!((part.status, part.body.as_slice()), (206, &whole[100..200]));
     let head = server.send("HEAD", &path, &[], "");
     assert_eq!(head.header("content-length"), whole.len().to_string());
+    vod
+}
 
-    // Again, then off: each time the remainder is cut.
+/// Periodic clips with another interval, then none: those of both timers follow on one another. The clips that
+/// were `asked` for are none of them.
+fn assert_switched_over_and_off(server: &Server, cam: &Producer, asked: &[Value]) {
     let old = "Old clip-creator timer is cancelled for app: live and new one will be created";
     assert_eq!(
         server.call("POST", "periodic-recording/2"),
@@ -219,12 +254,8 @@ fn clips_are_made_periodically_and_on_demand_and_told_of() {
     let came = cam.written() - 1;
     assert_eq!(
         server.call("DELETE", "periodic-recording"),
-        (200, nothing_to_say)
+        (200, nothing_to_say())
     );
-    let asked: Vec<_> = [stored, vod]
-        .iter()
-        .map(|vod| vod["vodId"].clone())
-        .collect();
     let periodic = || {
         let mut vods = server.vods("cam");
         vods.retain(|vod| !asked.contains(&vod["vodId"]));
@@ -232,14 +263,16 @@ fn clips_are_made_periodically_and_on_demand_and_told_of() {
     };
     let settled = eventually("the last clip", || {
         let clips = periodic();
-        let last = pictures(&cam, &clip(&server, clips.last()?));
+        let last = pictures(cam, &clip(server, clips.last()?));
         (*last.last()? + 1 >= came * 25).then_some(clips)
     });
     assert!(settled.len() >= 4, "{settled:?}");
-    let covered = assert_tiles(&cam, &server, &settled);
+    let covered = assert_tiles(cam, server, &settled);
     assert!(covered.len() >= 25 * 8, "{covered:?}");
+}
 
-    // Every clip was told of, after it could be fetched, to whom its broadcast says.
+/// Every clip was told of, after it could be fetched, to whom its broadcast says.
+fn assert_all_told(server: &Server, receiver: &Receiver, own: &Receiver) {
     let told = |receiver: &Receiver, stream: &str| {
         let mut missing: Vec<_> = server
             .vods(stream)
@@ -251,8 +284,8 @@ fn clips_are_made_periodically_and_on_demand_and_told_of() {
         }
         missing.is_empty().then_some(())
     };
-    eventually("cam's webhooks", || told(&receiver, "cam"));
-    eventually("hall's webhooks", || told(&own, "hall"));
+    eventually("cam's webhooks", || told(receiver, "cam"));
+    eventually("hall's webhooks", || told(own, "hall"));
     let first = receiver.seen().remove(0);
     let again = receiver
         .seen()
@@ -290,15 +323,6 @@ fn clips_are_made_periodically_and_on_demand_and_told_of() {
             assert!(hook.get("metadata").is_none());
         }
     }
-
-    // A stream that ends is told of too.
-    cam.end();
-    eventually("cam has ended", || {
-        (status("cam") == "finished").then_some(())
-    });
-    eventually("its webhook", || receiver.seen_of("liveStreamEnded").pop());
-    assert_eq!(server.stop(), Some(0));
-    assert_no_leftovers(&streams);
 }
 
 /// No file of a clip that was never finished.
@@ -312,35 +336,63 @@ fn assert_no_leftovers(folder: &Path) {
     }
 }
 
+/// The path of a call for a range of a stream, in milliseconds.
+fn range(stream: &str, from: i64, to: i64) -> String {
+    format!("mp4/{stream}/range?startTimestamp={from}&endTimestamp={to}")
+}
+
+/// A live stream that the server knows.
+fn known_stream(streams: &Path, server: &Server) -> Producer {
+    let cam = Live::default().start(streams, "cam");
+    cam.wait_for(3);
+    eventually("cam is known", || {
+        (server.get("/live/rest/v2/broadcasts/cam").status == 200).then_some(())
+    });
+    cam
+}
+
 #[test]
 fn what_cannot_be_done_is_said_as_the_contract_words_it() {
     let folder = tempfile::tempdir().unwrap();
     let server = Server::start(folder.path(), "enabled = false\nmax_clip_seconds = 100");
     let now = millis(SystemTime::now());
-    let range = |stream: &str, from: i64, to: i64| {
-        server.call(
-            "POST",
-            &format!("mp4/{stream}/range?startTimestamp={from}&endTimestamp={to}"),
-        )
-    };
-    let unknown = result(false, "No broadcast exists for stream nobody");
-    assert_eq!(
-        server.call("POST", "mp4/nobody?returnFile=true"),
-        (417, unknown.clone())
-    );
-    assert_eq!(range("nobody", now - 5000, now), (417, unknown));
-    for (from, to, message) in [
-        (now, now, "endTimestamp must be greater than startTimestamp"),
-        (now, now + 60_000, "endTimestamp must not be in the future"),
+    let unknown = "No broadcast exists for stream nobody";
+    let calls = [
+        ("mp4/nobody?returnFile=true".to_owned(), 417, unknown),
+        (range("nobody", now - 5_000, now), 417, unknown),
         (
-            now - 101_000,
-            now,
+            range("nobody", now, now),
+            400,
+            "endTimestamp must be greater than startTimestamp",
+        ),
+        (
+            range("nobody", now, now + 60_000),
+            400,
+            "endTimestamp must not be in the future",
+        ),
+        (
+            range("nobody", now - 101_000, now),
+            400,
             "Requested clip duration 101s exceeds maxClipDurationSeconds=100. \
              Raise the plugin setting if you need longer clips.",
         ),
-    ] {
-        assert_eq!(range("nobody", from, to), (400, result(false, message)));
+    ];
+    for (path, status, message) in calls {
+        let expected = (status, result(false, message));
+        assert_eq!(server.call("POST", &path), expected, "{path}");
     }
+    for (period, status) in [("0", 400), ("-1", 400), ("ten", 404), ("2.5", 404)] {
+        let path = format!("periodic-recording/{period}");
+        assert_eq!(server.call("POST", &path).0, status, "{path}");
+    }
+    assert_eq!(server.stop(), Some(0));
+}
+
+#[test]
+fn a_window_without_media_is_said_as_the_contract_words_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(folder.path(), "enabled = false");
+    let now = millis(SystemTime::now());
     let streams = folder.path().join("streams");
     fs::write(streams.join("odd.m3u8"), "this is no playlist\n").unwrap();
     let create = "/live/rest/v2/broadcasts/create";
@@ -363,15 +415,11 @@ fn what_cannot_be_done_is_said_as_the_contract_words_it() {
         let (status, answer) = server.call("POST", "mp4/bare");
         says_nothing_there(status, &answer).then_some(())
     });
-    let (status, answer) = range("bare", now - 9_000, now - 5_000);
+    let (status, answer) = server.call("POST", &range("bare", now - 9_000, now - 5_000));
     assert!(says_nothing_there(status, &answer), "{answer}");
 
-    let mut cam = Live::default().start(&streams, "cam");
-    cam.wait_for(3);
-    eventually("cam is known", || {
-        (server.get("/live/rest/v2/broadcasts/cam").status == 200).then_some(())
-    });
-    let (status, answer) = range("cam", now - 90_000, now - 80_000);
+    let _cam = known_stream(&streams, &server);
+    let (status, answer) = server.call("POST", &range("cam", now - 90_000, now - 80_000));
     assert_eq!(status, 417);
     let message = answer["message"].as_str().unwrap();
     assert!(
@@ -381,16 +429,15 @@ fn what_cannot_be_done_is_said_as_the_contract_words_it() {
     let end = "Z (the requested range may be outside the HLS retention window or the stream had \
                no data then)";
     assert!(message.ends_with(end), "{message}");
-    for (period, status) in [("0", 400), ("-1", 400), ("ten", 404), ("2.5", 404)] {
-        assert_eq!(
-            server
-                .call("POST", &format!("periodic-recording/{period}"))
-                .0,
-            status
-        );
-    }
+    assert_eq!(server.stop(), Some(0));
+}
 
-    // Clean-up leaves alone what is not a clip, and what an entry points to.
+#[test]
+fn clean_up_leaves_alone_what_is_not_a_clip_and_what_an_entry_points_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(folder.path(), "enabled = false");
+    let streams = folder.path().join("streams");
+    let _cam = known_stream(&streams, &server);
     let (_, made) = server.call("POST", "mp4/cam");
     let id = made["dataId"].as_str().unwrap().to_owned();
     let stray = format!("{}.mp4", "Z".repeat(24));
@@ -427,9 +474,14 @@ fn what_cannot_be_done_is_said_as_the_contract_words_it() {
     assert!(!file.exists());
     assert_eq!(server.get(&format!("/live/rest/v2/vods/{id}")).status, 404);
     assert_eq!(server.get(&format!("/live/streams/{id}.mp4")).status, 404);
+    assert_eq!(server.stop(), Some(0));
+}
 
-    // Faults in the configuration change nothing; good ones take effect at once.
-    cam.stop();
+#[test]
+fn faults_in_the_configuration_change_nothing_and_what_is_right_takes_effect_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(folder.path(), "enabled = false\nmax_clip_seconds = 100");
+    let now = millis(SystemTime::now());
     server.reconfigure("enabled = false\nmax_clip_second = 7");
     eventually("the fault is told", || {
         server
@@ -439,7 +491,7 @@ fn what_cannot_be_done_is_said_as_the_contract_words_it() {
     });
     server.reconfigure("enabled = false\nmax_clip_seconds = 7");
     eventually("the new limit", || {
-        let (_, answer) = range("nobody", now - 8_000, now);
+        let (_, answer) = server.call("POST", &range("nobody", now - 8_000, now));
         answer["message"]
             .as_str()?
             .contains("maxClipDurationSeconds=7.")
