@@ -16,7 +16,7 @@ use crate::config::{AppSettings, Settings};
 use crate::domain::{ClipEntry, StreamEntry};
 use crate::http::{Gate, HttpServer, Web, router, self_test};
 use crate::recorder::{Clipping, Recorders};
-use crate::schedule::beside;
+use crate::schedule::spawn_blocking_async;
 use crate::storage::{ClipStore, LocalStore};
 use crate::webhooks::{Deliveries, vod_ready};
 use crate::{housekeeping, metrics};
@@ -61,7 +61,7 @@ pub enum ServeError {
     Broken(String),
 }
 
-/// Serves until `shutdown` is ready, and then until what is under way has come to its end. Each
+/// Serves until `shutdown` is ready, and then until draining has ended. Each
 /// change of `settings` takes effect at once, but for the address and the data folder.
 ///
 /// # Errors
@@ -135,7 +135,7 @@ pub async fn serve(
         () = shutdown => {}
         () = server.follow_settings(now) => {}
     }
-    tracing::info!("shutting down: what is under way comes to its end");
+    tracing::info!("shutting down: draining");
     stop.send_replace(true);
     sweeper.abort();
     reader.abort();
@@ -164,7 +164,7 @@ fn raise_file_limit() {
 async fn drain(http: JoinHandle<()>, recorders: &Recorders) {
     let both = async { tokio::join!(http, recorders.drain()).0 };
     if tokio::time::timeout(DRAIN, both).await.is_err() {
-        tracing::warn!("not everything came to its end in {} s", DRAIN.as_secs());
+        tracing::warn!("draining did not end within {} s", DRAIN.as_secs());
     }
 }
 
@@ -191,7 +191,7 @@ async fn agree(
     fresh: bool,
 ) -> Result<(), String> {
     let (catalog, store, settings) = (Arc::clone(catalog), Arc::clone(store), Arc::clone(app));
-    let agreed = beside(move || async move {
+    let agreed = spawn_blocking_async(move || async move {
         let hooks = |entry: &ClipEntry, stream: Option<&StreamEntry>| {
             vod_ready(&settings, stream, entry).into_iter().collect()
         };
@@ -302,7 +302,7 @@ impl Server {
         }
         let forgotten = change_periodic(&*self.catalog, &new.name, |_| None).await;
         if let Err(error) = forgotten {
-            tracing::error!(app = new.name, %error, "cannot forget what REST asked for");
+            tracing::error!(app = new.name, %error, "cannot reset the settings made over REST");
         }
         if new.enabled {
             self.clipping.start_periodic(&new.name, new.interval).await;
@@ -354,7 +354,7 @@ impl Server {
             for app in apps {
                 let (catalog, store) = (Arc::clone(&self.catalog), Arc::clone(&self.store));
                 let settings = Arc::clone(&app);
-                let swept = beside(move || async move {
+                let swept = spawn_blocking_async(move || async move {
                     housekeeping::retain(&*catalog, &*store, &settings).await
                 });
                 match swept.await {

@@ -152,7 +152,7 @@ impl Demo {
         looking.abort();
         drop(sender);
         if let Err(error) = self.folder.close() {
-            tracing::warn!(%error, "the demo's folder is not quite gone");
+            tracing::warn!(%error, "the demo's folder could not be removed entirely");
         }
         served
     }

@@ -38,11 +38,11 @@ const FINISHING: usize = 8;
 /// and when a stream's entry is made.
 const WAITING: usize = 4;
 
-/// Does work that blocks and awaits in turns, beside the threads of the runtime.
+/// Runs work that blocks and awaits in turns on a thread for blocking work.
 ///
 /// # Errors
 /// When the runtime ends, or the work panics.
-pub async fn beside<F: Future<Output: Send + 'static>>(
+pub async fn spawn_blocking_async<F: Future<Output: Send + 'static>>(
     work: impl FnOnce() -> F + Send + 'static,
 ) -> Result<F::Output, JoinError> {
     let runtime = Handle::current();
@@ -67,20 +67,20 @@ type Job = Box<dyn FnOnce() + Send>;
 /// counted.
 #[derive(Debug)]
 pub struct Pool {
-    shared: Arc<Shared>,
+    shared: Arc<Queue>,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
-struct Shared {
+struct Queue {
     state: Mutex<State>,
     changed: Condvar,
     /// How many threads may be busy with each kind of work at once.
     limits: [usize; 2],
 }
 
-impl std::fmt::Debug for Shared {
+impl std::fmt::Debug for Queue {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Shared").finish_non_exhaustive()
+        f.debug_struct("Queue").finish_non_exhaustive()
     }
 }
 
@@ -103,7 +103,7 @@ impl Pool {
     /// When the system starts no more threads.
     pub fn new(workers: usize) -> io::Result<Self> {
         let workers = workers.max(2) * WAITING;
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(Queue {
             state: Mutex::default(),
             changed: Condvar::new(),
             limits: [workers, FINISHING],
@@ -166,7 +166,7 @@ impl Drop for Pool {
     }
 }
 
-impl Shared {
+impl Queue {
     fn lock(&self) -> MutexGuard<'_, State> {
         lock(&self.state)
     }
@@ -223,7 +223,7 @@ impl State {
         self.queues.iter().any(|queue| !queue.is_empty())
     }
 
-    fn take(&mut self, now: Instant, shared: &Shared) -> Option<(usize, Job)> {
+    fn take(&mut self, now: Instant, shared: &Queue) -> Option<(usize, Job)> {
         for (urgency, limit) in shared.limits.into_iter().enumerate() {
             let (running, queue) = (self.running[urgency], &mut self.queues[urgency]);
             if running < limit

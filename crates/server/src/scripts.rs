@@ -25,8 +25,8 @@ const WAITING: usize = 1000;
 /// How often it is looked whether one has ended.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// So much of what one said last is told when it fails, in bytes.
-const SAID: usize = 400;
+/// How much of the end of its error output is logged when a script fails, in bytes.
+const OUTPUT_BYTES: usize = 400;
 
 /// What its environment has of ours, where we have it.
 const INHERITED: [&str; 7] = ["HOME", "LANG", "LC_ALL", "PATH", "TMPDIR", "TZ", "USER"];
@@ -129,16 +129,16 @@ fn run(job: &Job) -> Result<(), String> {
         .process_group(0)
         .spawn();
     let mut child = child.map_err(|error| format!("{}: {error}", program.display()))?;
-    let mut said = Said::of(&mut child);
-    let status = wait(&mut child, &mut said, job.script.timeout);
-    said.listen();
-    let said = said.last_line();
+    let mut output = ErrorOutput::of(&mut child);
+    let status = wait(&mut child, &mut output, job.script.timeout);
+    output.read();
+    let output = output.last_line();
     match status.map_err(|error| error.to_string())? {
         Some(status) if status.success() => Ok(()),
-        Some(status) => Err(format!("{status}{said}")),
+        Some(status) => Err(format!("{status}{output}")),
         None => {
             let seconds = job.script.timeout.as_secs_f64();
-            Err(format!("killed after {seconds} s{said}"))
+            Err(format!("killed after {seconds} s{output}"))
         }
     }
 }
@@ -146,7 +146,7 @@ fn run(job: &Job) -> Result<(), String> {
 /// Waits until it ends; `None` when it had to be killed.
 fn wait(
     child: &mut Child,
-    said: &mut Said,
+    output: &mut ErrorOutput,
     timeout: Duration,
 ) -> std::io::Result<Option<ExitStatus>> {
     let begun = Instant::now();
@@ -162,19 +162,19 @@ fn wait(
             child.wait()?;
             return Ok(None);
         }
-        // One that is not listened to would wait for ever.
-        said.listen();
+        // A program whose pipe is full would wait for ever.
+        output.read();
         std::thread::sleep(LOOK);
     }
 }
 
-/// What a program says on standard error, the end of it.
-struct Said {
+/// The end of what a program writes to its standard error.
+struct ErrorOutput {
     from: Option<std::process::ChildStderr>,
     last: Vec<u8>,
 }
 
-impl Said {
+impl ErrorOutput {
     fn of(child: &mut Child) -> Self {
         let from = child.stderr.take();
         // What it started may keep it open for longer than it lives.
@@ -185,7 +185,7 @@ impl Said {
         }
     }
 
-    fn listen(&mut self) {
+    fn read(&mut self) {
         let Some(from) = &mut self.from else { return };
         let mut piece = [0; 4096];
         // As much as a pipe holds.
@@ -194,7 +194,7 @@ impl Said {
                 Ok(count) if count > 0 => {
                     self.last
                         .extend_from_slice(piece.get(..count).unwrap_or_default());
-                    let surplus = self.last.len().saturating_sub(SAID);
+                    let surplus = self.last.len().saturating_sub(OUTPUT_BYTES);
                     self.last.drain(..surplus);
                 }
                 _ => return,
@@ -236,15 +236,15 @@ mod tests {
         );
         let job = job(folder.path(), &text, Duration::from_secs(60));
         run(&job).unwrap();
-        let said = fs::read_to_string(&out).unwrap();
+        let output = fs::read_to_string(&out).unwrap();
         let arguments = format!("{}|live|2\n", job.clip.display());
-        assert!(said.starts_with(&arguments), "{said}");
+        assert!(output.starts_with(&arguments), "{output}");
         // Whatever runs these tests has it in its environment.
         assert!(
-            std::env::var_os("CARGO_MANIFEST_DIR").is_some() && !said.contains("CARGO"),
-            "{said}"
+            std::env::var_os("CARGO_MANIFEST_DIR").is_some() && !output.contains("CARGO"),
+            "{output}"
         );
-        assert!(said.lines().any(|line| line == "/"), "{said}");
+        assert!(output.lines().any(|line| line == "/"), "{output}");
     }
 
     #[test]

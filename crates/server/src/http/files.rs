@@ -28,7 +28,7 @@ use super::ant_media::clips::gaps_header;
 use super::ant_media::json::ApiResult;
 use super::fault::Fault;
 use super::virtual_clips::{PlaylistQuery, WindowQuery};
-use super::{Shared, blocking};
+use super::{WebState, blocking};
 use crate::recorder::{VirtualClip, WindowPlaylist};
 use crate::storage::{
     AppPaths, Blocks, ClipBody, ClipContent, ClipStore, FileContent, Lease, OpenClip, open_inside,
@@ -86,7 +86,7 @@ const TYPES: [(&str, &str); 15] = [
     )
 )]
 pub(super) async fn get(
-    State(web): Shared,
+    State(web): WebState,
     Path((app, path)): Path<(String, String)>,
     method: Method,
     query: Query,
@@ -95,9 +95,9 @@ pub(super) async fn get(
     let missing = || Fault::missing("There is no such file");
     if let Some(asked) = WindowQuery::of(&path, &query)? {
         let clip = asked
-            .find(&web, &app, conditions::goes_on(&headers))
+            .find(&web, &app, conditions::continues(&headers))
             .await?;
-        let found = Found {
+        let found = Resource {
             version: Version::of_clip(&clip),
             content: Content::Clip(clip),
         };
@@ -116,7 +116,7 @@ pub(super) async fn get(
                 {
                     text = blocking(move || Ok::<_, Fault>(uris::escaped(&text, &folder))).await?;
                 }
-                Ok(answer(Found::of_text(text), HLS, &method, &headers))
+                Ok(answer(Resource::of_text(text), HLS, &method, &headers))
             }
             WindowPlaylist::At(path) => {
                 let at = format!("/{app}/streams/{}?{}", encoded(&path), asked.query());
@@ -155,8 +155,8 @@ fn content_type(path: &str) -> Option<&'static str> {
     Some(found.1)
 }
 
-/// Something that may be served.
-struct Found {
+/// A file, a virtual clip or a text, with its version.
+struct Resource {
     version: Version,
     content: Content,
 }
@@ -168,7 +168,7 @@ enum Content {
     Bytes(Bytes),
 }
 
-impl Found {
+impl Resource {
     fn of_clip(clip: OpenClip) -> Self {
         Self {
             version: Version::new(clip.len, clip.modified),
@@ -185,14 +185,14 @@ impl Found {
     }
 }
 
-fn open(app: &AppPaths, store: &dyn ClipStore, path: &str) -> Option<Found> {
+fn open(app: &AppPaths, store: &dyn ClipStore, path: &str) -> Option<Resource> {
     let plain = |part: &str| {
         !part.is_empty() && !part.starts_with('.') && !part.contains(['\\', '\0', '/'])
     };
     if !path.split('/').all(plain) {
         return None;
     }
-    let clip = || store.open(app, path).ok().flatten().map(Found::of_clip);
+    let clip = || store.open(app, path).ok().flatten().map(Resource::of_clip);
     let file = || open_below(&app.streams_dir, path).ok().flatten();
     // A clip first where clips are, anything else first where streams are.
     if path.ends_with(".mp4") {
@@ -202,7 +202,7 @@ fn open(app: &AppPaths, store: &dyn ClipStore, path: &str) -> Option<Found> {
     }
 }
 
-fn open_below(root: &FilePath, path: &str) -> io::Result<Option<Found>> {
+fn open_below(root: &FilePath, path: &str) -> io::Result<Option<Resource>> {
     let Some((file, metadata)) = open_inside(root, path)? else {
         return Ok(None);
     };
@@ -213,16 +213,16 @@ fn open_below(root: &FilePath, path: &str) -> io::Result<Option<Found>> {
         let asked = root.join(path);
         let folder = asked.parent().unwrap_or(root);
         let text = uris::escaped(&String::from_utf8_lossy(&text), folder);
-        return Ok(Some(Found::of_text(text)));
+        return Ok(Some(Resource::of_text(text)));
     }
-    Ok(Some(Found {
+    Ok(Some(Resource {
         version: Version::of(&metadata),
         content: Content::Stored(Arc::new(FileContent::new(file)), None),
     }))
 }
 
 fn answer(
-    found: Found,
+    found: Resource,
     content_type: &'static str,
     method: &Method,
     asked: &HeaderMap,
@@ -333,7 +333,7 @@ impl Pieces {
             Self::Clip { reader, .. } => {
                 let read = reader.next_block(PIECE);
                 read.map_err(|error| {
-                    tracing::warn!(%error, "a clip that is not stored ends early");
+                    tracing::warn!(%error, "a virtual clip ends early");
                     io::Error::other(error)
                 })
             }

@@ -86,8 +86,8 @@ impl<'a> Form<'a> {
             ));
         }
         let too_long = format!("The body is longer than {longest} bytes");
-        let told = text(header::CONTENT_LENGTH).and_then(|length| length.parse::<u64>().ok());
-        if told.is_some_and(|told| told > longest) {
+        let announced = text(header::CONTENT_LENGTH).and_then(|length| length.parse::<u64>().ok());
+        if announced.is_some_and(|length| length > longest) {
             return Err(Fault::new(Kind::TooLong, too_long));
         }
         Ok(Self {

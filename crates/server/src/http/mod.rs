@@ -4,7 +4,7 @@
 //! - `auth`: who may call;
 //! - `fault`: why a call was not done;
 //! - `ant_media`: Ant Media Server's calls, its JSON and its words for faults; `form`: what an upload comes in;
-//! - `files`: clips, playlists and segments; `virtual_clips`: clips that exist nowhere;
+//! - `files`: clips, playlists and segments; `virtual_clips`: clips laid out on request;
 //! - `status`: health, metrics, and the description of all this.
 
 mod answer;
@@ -66,14 +66,14 @@ async fn blocking<T: Send + 'static, E: Into<Fault> + Send + 'static>(
     }
 }
 
-/// Does something that blocks on the clip store and awaits the catalog.
-async fn beside<T: Send + 'static, E: Into<Fault> + Send + 'static, F>(
+/// Runs a job that blocks on the clip store and awaits the catalog.
+async fn spawn_blocking_async<T: Send + 'static, E: Into<Fault> + Send + 'static, F>(
     job: impl FnOnce() -> F + Send + 'static,
 ) -> Result<T, Fault>
 where
     F: Future<Output = Result<T, E>>,
 {
-    match crate::schedule::beside(job).await {
+    match crate::schedule::spawn_blocking_async(job).await {
         Ok(done) => done.map_err(Into::into),
         Err(error) => Err(Fault::internal(error)),
     }
@@ -247,7 +247,7 @@ pub fn not_ready() -> Router {
 /// The settings of the application that a request names.
 type App = axum::Extension<Arc<crate::config::AppSettings>>;
 
-type Shared = State<Web>;
+type WebState = State<Web>;
 
 #[cfg(test)]
 mod tests;

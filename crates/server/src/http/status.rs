@@ -9,7 +9,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa::openapi::OpenApi as Description;
 
-use super::Shared;
+use super::WebState;
 use super::answer::Json;
 use crate::config::Settings;
 
@@ -34,7 +34,7 @@ pub(super) async fn healthz() -> &'static str {
     get, path = "/readyz", tag = "status",
     responses((status = 200, body = Readiness), (status = 503, body = Readiness))
 )]
-pub(super) async fn readyz(State(web): Shared) -> Response {
+pub(super) async fn readyz(State(web): WebState) -> Response {
     let settings = Arc::clone(&web.settings.borrow());
     let looked = tokio::task::spawn_blocking(move || unreadable(&settings)).await;
     let mut reasons = looked.unwrap_or_else(|error| vec![error.to_string()]);

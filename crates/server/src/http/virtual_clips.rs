@@ -42,7 +42,7 @@ impl WindowQuery {
         &self,
         web: &Web,
         app: &str,
-        goes_on: bool,
+        continues: bool,
     ) -> Result<Arc<VirtualClip>, Fault> {
         let settings = web.settings.borrow().app(app).cloned();
         let unknown =
@@ -54,7 +54,13 @@ impl WindowQuery {
         }
         let found = web
             .clipping
-            .virtual_clip(&settings.name, &self.stream, self.window, self.cut, goes_on)
+            .virtual_clip(
+                &settings.name,
+                &self.stream,
+                self.window,
+                self.cut,
+                continues,
+            )
             .await;
         found.map_err(|error| match error {
             OnDemandError::NoBroadcast(_) => unknown(),

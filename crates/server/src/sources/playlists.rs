@@ -14,7 +14,7 @@ use clipmill_playlist::{
 
 use super::names::{PlaylistName, Role};
 
-/// Folders are looked into this deep.
+/// How deep folders are searched.
 const DEEPEST: usize = 8;
 
 /// A playlist says within this many bytes whether it lists segments or other playlists.
@@ -61,7 +61,7 @@ impl Lists {
 
 /// A file that is named as a playlist.
 #[derive(Debug, Clone)]
-struct Known {
+struct KnownFile {
     name: PlaylistName,
     modified: SystemTime,
     len: u64,
@@ -88,7 +88,7 @@ impl Serving {
 #[derive(Debug)]
 pub(crate) struct Playlists {
     root: PathBuf,
-    known: HashMap<PathBuf, Known>,
+    known: HashMap<PathBuf, KnownFile>,
     /// Those of each stream, so that a change costs the same however many streams there are.
     of_stream: HashMap<String, BTreeSet<PathBuf>>,
     /// The multivariant playlists that list a path.
@@ -109,7 +109,7 @@ impl Playlists {
         }
     }
 
-    fn insert(&mut self, path: &Path, known: Known) {
+    fn insert(&mut self, path: &Path, known: KnownFile) {
         let before = self.known.get(path);
         let same =
             before.is_some_and(|before| before.name == known.name && before.lists == known.lists);
@@ -125,7 +125,7 @@ impl Playlists {
         self.known.insert(path.to_owned(), known);
     }
 
-    fn remove(&mut self, path: &Path) -> Option<Known> {
+    fn remove(&mut self, path: &Path) -> Option<KnownFile> {
         let known = self.known.remove(path)?;
         forget(&mut self.of_stream, &known.name.stream, path);
         for listed in known.lists.all() {
@@ -135,7 +135,7 @@ impl Playlists {
     }
 
     /// The playlists with a stream's name.
-    fn own<'a>(&'a self, stream: &str) -> impl Iterator<Item = (&'a PathBuf, &'a Known)> {
+    fn own<'a>(&'a self, stream: &str) -> impl Iterator<Item = (&'a PathBuf, &'a KnownFile)> {
         let paths = self.of_stream.get(stream).into_iter().flatten();
         paths.filter_map(|path| Some((path, self.known.get(path)?)))
     }
@@ -212,7 +212,7 @@ impl Playlists {
             others.map(|known| known.name.stream.clone()).collect()
         };
         let stream = name.stream.clone();
-        let known = Known {
+        let known = KnownFile {
             name,
             modified,
             len,
@@ -250,7 +250,7 @@ impl Playlists {
     pub(crate) fn reconsider(&mut self, path: &Path) {
         if let Some(known) = self.known.get(path) {
             let lists = read_head(path);
-            let known = Known {
+            let known = KnownFile {
                 lists,
                 ..known.clone()
             };
@@ -259,7 +259,7 @@ impl Playlists {
     }
 
     /// The multivariant playlist that lists `path`.
-    fn owner(&self, path: &Path) -> Option<&Known> {
+    fn owner(&self, path: &Path) -> Option<&KnownFile> {
         self.known.get(self.owners.get(path)?.first()?)
     }
 
@@ -272,7 +272,7 @@ impl Playlists {
     /// Every stream that has a playlist.
     #[cfg(test)]
     pub(crate) fn streams(&self) -> BTreeSet<String> {
-        let own = |(path, _): &(&PathBuf, &Known)| self.owner(path).is_none();
+        let own = |(path, _): &(&PathBuf, &KnownFile)| self.owner(path).is_none();
         let all = self.known.iter().filter(own);
         all.map(|(_, known)| known.name.stream.clone()).collect()
     }
@@ -294,7 +294,7 @@ impl Playlists {
         let own = self
             .own(stream)
             .filter(|(path, _)| self.owner(path).is_none_or(|o| o.name.stream == stream));
-        let mut candidates: Vec<(Role, SystemTime, &Path, &Known)> = Vec::new();
+        let mut candidates: Vec<(Role, SystemTime, &Path, &KnownFile)> = Vec::new();
         for (path, known) in own {
             match &known.lists {
                 Lists::Unknown | Lists::Nothing => {}
@@ -319,14 +319,14 @@ impl Playlists {
                 .duration_since(modified)
                 .is_ok_and(|behind| behind <= TOGETHER)
         };
-        let rank = |(role, modified, ..): &(Role, SystemTime, &Path, &Known)| {
+        let rank = |(role, modified, ..): &(Role, SystemTime, &Path, &KnownFile)| {
             (
                 !fresh(*modified),
                 *role,
                 newest.duration_since(*modified).ok(),
             )
         };
-        let serving = |(_, _, path, known): &(Role, SystemTime, &Path, &Known)| Serving {
+        let serving = |(_, _, path, known): &(Role, SystemTime, &Path, &KnownFile)| Serving {
             playlist: Location::from(*path),
             sub_folder: known.name.sub_folder.clone(),
             sound: match &known.lists {
@@ -368,7 +368,7 @@ fn walk(folder: &Path, depth: usize, found: &mut HashMap<PathBuf, fs::Metadata>)
             if let Err(error) = walk(&entry.path(), depth - 1, found)
                 && error.kind() != io::ErrorKind::NotFound
             {
-                tracing::debug!(folder = %entry.path().display(), %error, "cannot be looked into");
+                tracing::debug!(folder = %entry.path().display(), %error, "cannot read a folder");
             }
         } else if kind.is_file()
             && name.ends_with(b".m3u8")

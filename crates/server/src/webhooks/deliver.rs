@@ -282,7 +282,7 @@ impl Deliveries {
             attempts: hook.attempts,
         };
         if let Err(error) = self.catalog.retry_delivery(&claimed).await {
-            tracing::error!(%error, "cannot keep a webhook's tries");
+            tracing::error!(%error, "cannot store how often a webhook was tried");
         }
         Some(due)
     }

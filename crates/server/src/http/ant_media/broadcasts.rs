@@ -12,7 +12,7 @@ use crate::config::AppSettings;
 use crate::domain::{StreamEntry, StreamStatus, clip_id, is_stream_id, now_ms};
 use crate::http::answer::{Json, Path, body};
 use crate::http::fault::Fault;
-use crate::http::{App, Shared};
+use crate::http::{App, WebState};
 
 /// Fields that only what happens on the disk can say.
 const OURS_ALONE: [&str; 3] = ["status", "startTime", "date"];
@@ -30,7 +30,7 @@ const OURS: [&str; 5] = ["streamId", "status", "startTime", "date", "subFolder"]
     )
 )]
 pub(in crate::http) async fn create(
-    State(web): Shared,
+    State(web): WebState,
     Extension(app): App,
     request: Request,
 ) -> Result<Json<Broadcast>, Fault> {
@@ -68,7 +68,7 @@ pub(in crate::http) async fn create(
     responses((status = 200, body = Broadcast), (status = 403, body = String), (status = 404, body = ApiResult))
 )]
 pub(in crate::http) async fn get(
-    State(web): Shared,
+    State(web): WebState,
     Extension(app): App,
     Path((_, id)): Path<(String, String)>,
 ) -> Result<Json<Broadcast>, Fault> {
@@ -88,7 +88,7 @@ pub(in crate::http) async fn get(
     )
 )]
 pub(in crate::http) async fn change(
-    State(web): Shared,
+    State(web): WebState,
     Extension(app): App,
     Path((_, id)): Path<(String, String)>,
     request: Request,
@@ -119,7 +119,7 @@ pub(in crate::http) async fn change(
     responses((status = 200, body = ApiResult), (status = 403, body = String), (status = 404, body = ApiResult))
 )]
 pub(in crate::http) async fn delete(
-    State(web): Shared,
+    State(web): WebState,
     Extension(app): App,
     Path((_, id)): Path<(String, String)>,
 ) -> Result<Json<ApiResult>, Fault> {
@@ -139,7 +139,7 @@ pub(in crate::http) async fn delete(
     responses((status = 200, body = Vec<Broadcast>), (status = 403, body = String), (status = 404, body = ApiResult))
 )]
 pub(in crate::http) async fn list(
-    State(web): Shared,
+    State(web): WebState,
     Extension(app): App,
     Path((_, offset, size)): Path<(String, i64, i64)>,
 ) -> Result<Json<Vec<Broadcast>>, Fault> {
@@ -154,7 +154,7 @@ pub(in crate::http) async fn list(
     responses((status = 200, body = Count), (status = 403, body = String), (status = 404, body = ApiResult))
 )]
 pub(in crate::http) async fn count(
-    State(web): Shared,
+    State(web): WebState,
     Extension(app): App,
 ) -> Result<Json<Count>, Fault> {
     let number = web.catalog.count_streams(&app.name).await?;
@@ -168,7 +168,7 @@ pub(in crate::http) async fn count(
     responses((status = 200, body = Count), (status = 403, body = String), (status = 404, body = ApiResult))
 )]
 pub(in crate::http) async fn count_live(
-    State(web): Shared,
+    State(web): WebState,
     Extension(app): App,
 ) -> Result<Json<Count>, Fault> {
     let all = web.catalog.streams(&app.name, 0, usize::MAX).await?;

@@ -16,7 +16,7 @@ use crate::domain::{Gap, now_ms};
 use crate::housekeeping::remove_unlisted;
 use crate::http::answer::{Json, Path, Query};
 use crate::http::fault::{Fault, Kind};
-use crate::http::{App, Shared, Web, beside, files};
+use crate::http::{App, Web, WebState, files, spawn_blocking_async};
 use crate::recorder::{ClipWindow, MadeClip, OnDemandError};
 
 /// Names the clip of an answer that is the clip itself.
@@ -57,7 +57,7 @@ pub(in crate::http) const CUTS: [(&str, Cut); 3] = [
     )
 )]
 pub(in crate::http) async fn start_periodic(
-    State(web): Shared,
+    State(web): WebState,
     Extension(app): App,
     Path((_, period)): Path<(String, String)>,
 ) -> Result<Json<ApiResult>, Fault> {
@@ -88,7 +88,7 @@ pub(in crate::http) async fn start_periodic(
     responses((status = 200, body = ApiResult), (status = 403, body = String), (status = 404, body = ApiResult))
 )]
 pub(in crate::http) async fn stop_periodic(
-    State(web): Shared,
+    State(web): WebState,
     Extension(app): App,
 ) -> Result<Json<ApiResult>, Fault> {
     remember(&web, &app, false, None).await?;
@@ -137,7 +137,7 @@ async fn remember(
     )
 )]
 pub(in crate::http) async fn on_demand(
-    State(web): Shared,
+    State(web): WebState,
     Extension(app): App,
     Path((_, stream)): Path<(String, String)>,
     query: Query,
@@ -162,7 +162,7 @@ pub(in crate::http) async fn on_demand(
     )
 )]
 pub(in crate::http) async fn by_range(
-    State(web): Shared,
+    State(web): WebState,
     Extension(app): App,
     Path((_, stream)): Path<(String, String)>,
     query: Query,
@@ -290,12 +290,12 @@ pub(in crate::http) fn refused(error: OnDemandError, window: ClipWindow) -> Faul
     responses((status = 200, body = ApiResult), (status = 403, body = String), (status = 404, body = ApiResult))
 )]
 pub(in crate::http) async fn clean_up(
-    State(web): Shared,
+    State(web): WebState,
     Extension(app): App,
 ) -> Result<Json<ApiResult>, Fault> {
     let paths = app.paths();
     let sweep = move || async move { remove_unlisted(&*web.catalog, &*web.store, &paths).await };
-    let swept = beside(sweep).await?;
+    let swept = spawn_blocking_async(sweep).await?;
     if !swept.failed.is_empty() {
         let failed = swept.failed.iter().map(|key| json::file_path(key));
         let files = failed.collect::<Vec<_>>().join(",");

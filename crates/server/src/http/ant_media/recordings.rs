@@ -12,7 +12,7 @@ use super::json::ApiResult;
 use crate::catalog::change_stream;
 use crate::http::answer::{Head, Json, Path, Query, attachment};
 use crate::http::fault::Fault;
-use crate::http::{App, Shared, files};
+use crate::http::{App, WebState, files};
 use crate::recorder::{ClipWindow, OnDemandError, Switched, set_switch};
 use crate::sources::names::PlaylistName;
 
@@ -33,7 +33,7 @@ use crate::sources::names::PlaylistName;
     )
 )]
 pub(in crate::http) async fn switch(
-    State(web): Shared,
+    State(web): WebState,
     Extension(app): App,
     Path((_, id, status)): Path<(String, String, String)>,
     query: Query,
@@ -91,7 +91,7 @@ pub(in crate::http) async fn switch(
     )
 )]
 pub(in crate::http) async fn hls_to_mp4(
-    State(web): Shared,
+    State(web): WebState,
     Extension(app): App,
     Path((_, id)): Path<(String, String)>,
     query: Query,

@@ -17,7 +17,7 @@ use crate::domain::{ClipEntry, clip_id, now_ms};
 use crate::http::answer::{Json, Query};
 use crate::http::fault::{Fault, Kind};
 use crate::http::form::{Form, Upload};
-use crate::http::{App, Shared, Web, beside, blocking};
+use crate::http::{App, Web, WebState, blocking, spawn_blocking_async};
 use crate::storage::{ClipRecord, NewClip, Room, Seekable, StorageError};
 
 /// The longest name of a file, in bytes.
@@ -51,7 +51,7 @@ const NOT_SUPPORTED: &str = "notSupportedFileType";
     )
 )]
 pub(in crate::http) async fn create(
-    State(web): Shared,
+    State(web): WebState,
     Extension(app): App,
     query: Query,
     request: Request,
@@ -119,7 +119,7 @@ async fn take(
     entry.created_ms = begun_ms;
     entry.making_began_ms = begun_ms;
     let (app, catalog, store) = (Arc::clone(app), web.catalog.clone(), web.store.clone());
-    let stored = beside(move || async move {
+    let stored = spawn_blocking_async(move || async move {
         let mut content = Seekable::new(clip.content())?;
         match movie_duration(&mut content, &Limits::default()) {
             Ok(duration) => {

@@ -9,7 +9,7 @@ use crate::config::AppSettings;
 use crate::housekeeping::delete_clip;
 use crate::http::answer::{Json, Path, Query};
 use crate::http::fault::Fault;
-use crate::http::{App, Shared, Web, beside};
+use crate::http::{App, Web, WebState, spawn_blocking_async};
 
 /// Entries in one answer.
 pub(in crate::http) const LONGEST_LIST: usize = 250;
@@ -21,7 +21,7 @@ pub(in crate::http) const LONGEST_LIST: usize = 250;
     responses((status = 200, body = Vod), (status = 403, body = String), (status = 404, body = ApiResult))
 )]
 pub(in crate::http) async fn get(
-    State(web): Shared,
+    State(web): WebState,
     Extension(app): App,
     Path((_, id)): Path<(String, String)>,
 ) -> Result<Json<Vod>, Fault> {
@@ -47,7 +47,7 @@ pub(in crate::http) async fn get(
     )
 )]
 pub(in crate::http) async fn list(
-    State(web): Shared,
+    State(web): WebState,
     Extension(app): App,
     Path((_, offset, size)): Path<(String, i64, i64)>,
     query: Query,
@@ -80,7 +80,7 @@ pub(in crate::http) fn page(offset: i64, size: i64) -> (usize, usize) {
     responses((status = 200, body = Count), (status = 403, body = String), (status = 404, body = ApiResult))
 )]
 pub(in crate::http) async fn count(
-    State(web): Shared,
+    State(web): WebState,
     Extension(app): App,
 ) -> Result<Json<Count>, Fault> {
     let number = web.catalog.count_clips(&app.name, None).await?;
@@ -94,7 +94,7 @@ pub(in crate::http) async fn count(
     responses((status = 200, body = Count), (status = 403, body = String), (status = 404, body = ApiResult))
 )]
 pub(in crate::http) async fn count_matching(
-    State(web): Shared,
+    State(web): WebState,
     Extension(app): App,
     Path((_, search)): Path<(String, String)>,
 ) -> Result<Json<Count>, Fault> {
@@ -110,7 +110,7 @@ pub(in crate::http) async fn count_matching(
     responses((status = 200, body = ApiResult), (status = 403, body = String), (status = 404, body = ApiResult))
 )]
 pub(in crate::http) async fn delete(
-    State(web): Shared,
+    State(web): WebState,
     Extension(app): App,
     Path((_, id)): Path<(String, String)>,
 ) -> Result<Json<ApiResult>, Fault> {
@@ -124,7 +124,7 @@ pub(in crate::http) async fn delete(
     responses((status = 200, body = ApiResult), (status = 403, body = String), (status = 404, body = ApiResult))
 )]
 pub(in crate::http) async fn delete_many(
-    State(web): Shared,
+    State(web): WebState,
     Extension(app): App,
     query: Query,
 ) -> Result<Json<ApiResult>, Fault> {
@@ -146,7 +146,7 @@ async fn remove(web: &Web, app: &AppSettings, id: String) -> Result<ApiResult, F
     let (paths, catalog, store) = (app.paths(), web.catalog.clone(), web.store.clone());
     let unknown = format!("There is no vod with the id {id}");
     let delete = move || async move { delete_clip(&*catalog, &*store, &paths, &id).await };
-    let removed = beside(delete).await?;
+    let removed = spawn_blocking_async(delete).await?;
     Ok(if removed {
         ApiResult::done("vod deleted")
     } else {

@@ -1,4 +1,4 @@
-//! Which version of a file a client knows, and which part of it it wants.
+//! Conditional requests and ranges (RFC 9110, 13 and 14).
 
 use std::fs::Metadata;
 use std::ops::Range;
@@ -82,9 +82,9 @@ pub(super) enum Verdict {
     Failed,
 }
 
-/// Whether a request goes on with what an earlier one began: it names the version that it has, or
-/// asks for what does not come first.
-pub(super) fn goes_on(asked: &HeaderMap) -> bool {
+/// Whether a request follows an earlier one of the same file: it names the version that it has, or
+/// asks for a range that is not the first.
+pub(super) fn continues(asked: &HeaderMap) -> bool {
     let named = [header::IF_RANGE, header::IF_MATCH];
     let range = text(asked, &header::RANGE).and_then(|range| range.split_once('='));
     named.iter().any(|name| asked.contains_key(name))
