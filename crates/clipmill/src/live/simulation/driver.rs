@@ -49,6 +49,9 @@ pub(super) struct Driver {
     pub(super) indexed: BTreeMap<SegmentId, (SessionId, usize)>,
     /// Contents that must be in clips in the end.
     pub(super) required: BTreeSet<usize>,
+    /// Contents that came while nobody recorded: they may be fetched again, after a crash, to decode what
+    /// follows them.
+    unrecorded: BTreeSet<usize>,
     /// Segments that are spent.
     pub(super) spent: BTreeSet<SegmentId>,
     /// Clips that were asked for and not answered.
@@ -92,6 +95,7 @@ pub(super) fn run(history: &History) -> Verdict {
         looped: BTreeSet::new(),
         indexed: BTreeMap::new(),
         required: BTreeSet::new(),
+        unrecorded: BTreeSet::new(),
         spent: BTreeSet::new(),
         asked: BTreeSet::new(),
         recording: None,
@@ -528,7 +532,11 @@ impl Driver {
         let mut all = self.recorder.placements();
         let taken = all.any(|one| one.segment == fetch.segment);
         drop(all);
-        if taken && on && matches!(fetch.from, FetchFrom::Listed(_)) {
+        let is_new = taken && matches!(fetch.from, FetchFrom::Listed(_));
+        if is_new && !on && known.sync {
+            self.unrecorded.insert(content);
+        }
+        if is_new && on && !self.unrecorded.contains(&content) {
             self.required.insert(content);
         }
         Ok(())
