@@ -27,9 +27,9 @@ pub struct LeftSegment {
 pub struct LeftSession {
     /// Which.
     pub session: SessionId,
-    /// [`Listing::playlist`]; `None` when that is not known any more: then it does not go on.
+    /// [`Listing::playlist`](super::Listing::playlist); `None` when that is not known any more: then it does not go on.
     pub playlist: Option<Arc<str>>,
-    /// [`Listing::target`].
+    /// [`Listing::target`](super::Listing::target).
     pub target: Duration,
     /// Its segments, oldest first.
     pub segments: Vec<LeftSegment>,
