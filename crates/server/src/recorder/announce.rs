@@ -73,8 +73,8 @@ impl Announcements {
                 self.to_know = None;
             }
         }
-        while let (Ok(()), Some(announcements)) = (&told, self.to_tell.front()) {
-            told = match announcements {
+        while let (Ok(()), Some(event)) = (&told, self.to_tell.front()) {
+            told = match event {
                 Event::Begun(sub_folder) => {
                     announce_begin(stream, sub_folder.as_deref(), shared, app).await
                 }
