@@ -43,6 +43,14 @@ pub struct Circumstances {
     pub history: Duration,
 }
 
+impl Circumstances {
+    /// Whether the playlist was written before the stream was watched. Nothing else is old: whoever watches
+    /// may be slow to look.
+    fn is_from_before(&self) -> bool {
+        self.age >= self.watched
+    }
+}
+
 /// What a look at a playlist means.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decision {
@@ -150,11 +158,12 @@ impl Continuity {
         circumstances: &Circumstances,
         files: &mut dyn SegmentFiles,
     ) -> Decision {
-        let was_over = circumstances.ended && circumstances.age >= circumstances.watched;
         match self.observe(listed, circumstances, files) {
             Seen::Nothing if circumstances.ended && circumstances.live => Decision::Ends,
             Seen::Nothing => Decision::Nothing,
-            Seen::StartedOver { .. } if was_over => Decision::Old { shift: None },
+            Seen::StartedOver { .. } if circumstances.ended && circumstances.is_from_before() => {
+                Decision::Old { shift: None }
+            }
             Seen::StartedOver { from } => Decision::Begins {
                 from,
                 start: match from {
@@ -220,11 +229,8 @@ impl Continuity {
         {
             return Some((place, SessionStart::Resumed(lost.clone())));
         }
-        // What was written while the stream was watched is recorded, however late it is seen: whoever
-        // watches may be slow.
-        let from_before = circumstances.age >= circumstances.watched;
         let is_silent = first_sight && circumstances.age >= circumstances.silence;
-        if from_before && (circumstances.ended || is_silent) {
+        if circumstances.is_from_before() && (circumstances.ended || is_silent) {
             return None;
         }
         Some(match lost {
