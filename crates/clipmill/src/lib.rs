@@ -96,6 +96,7 @@ pub use source::{AnySource, SegmentSource, SourceError};
 pub use subtitles::{SubtitleChoice, Subtitles};
 pub use timeline::{
     Join, JoinCause, PlacedSegment, Remark, RemarkKind, SegmentInfo, Ticks, Timeline,
+    duration_ticks,
 };
 pub use variants::VariantClip;
 

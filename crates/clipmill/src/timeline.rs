@@ -27,8 +27,8 @@ use clipmill_playlist::{ByteRange, Location};
 use self::pieces::{Runs, UnplacedStretch, first_head, pieces};
 pub(crate) use self::repeats::Comparison;
 pub(crate) use self::samples::LineSample;
-pub use self::ticks::Ticks;
-pub(crate) use self::ticks::{duration_ticks, from_ticks, rescale, ticks_between, to_ticks};
+pub use self::ticks::{Ticks, duration_ticks};
+pub(crate) use self::ticks::{from_ticks, rescale, ticks_between, to_ticks};
 use crate::decrypt::SegmentKey;
 use crate::source::SegmentSource;
 

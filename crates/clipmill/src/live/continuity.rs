@@ -15,9 +15,9 @@ use clipmill_playlist::{Location, Segment, candidates};
 
 use super::boundary::Boundary;
 use super::event::EndReason;
-use super::session::{last_part, ticks};
+use super::session::last_part;
 use super::taken::{Seen, SegmentFiles, Taken};
-use crate::timeline::Ticks;
+use crate::timeline::{Ticks, duration_ticks};
 
 /// Media of which only sequence numbers tell that it is missing is believed to be no longer than this,
 /// or twice the time that has passed: numbers may be wrong.
@@ -361,11 +361,11 @@ pub fn missing_length(
         return elapsed.saturating_sub(length).max(0);
     }
     let total = listed.iter().fold(0_i64, |sum, segment| {
-        sum.saturating_add(ticks(segment.duration))
+        sum.saturating_add(duration_ticks(segment.duration))
     });
     let usual = total / i64::try_from(listed.len().max(1)).unwrap_or(1);
     let length = usual.saturating_mul(i64::try_from(missing).unwrap_or(i64::MAX));
-    length.min(BELIEVED.max(ticks(passed).saturating_mul(2)))
+    length.min(BELIEVED.max(duration_ticks(passed).saturating_mul(2)))
 }
 
 #[cfg(test)]

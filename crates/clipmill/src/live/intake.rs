@@ -9,9 +9,10 @@ use super::event::{
 };
 use super::listing::{Listing, Looked};
 use super::recorder::Recorder;
-use super::session::{Pending, Session, ticks};
+use super::session::{Pending, Session};
 use super::state::State;
 use super::taken_segment::name_of;
+use crate::timeline::duration_ticks;
 
 impl Recorder {
     /// A playlist was seen.
@@ -131,7 +132,7 @@ impl Recorder {
                     missing_length(session.listed_last, listed, at, missing, passed)
                 }
             };
-            let duration = ticks(segment.duration);
+            let duration = duration_ticks(segment.duration);
             session.listed_last = segment.start_time.map(|start| (start, duration));
             session.backlog.push_back(Pending {
                 missing: length,

@@ -7,9 +7,9 @@ use clipmill_playlist::Location;
 
 use super::event::{Action, ActionId, Failure, Keep, Label, Moment, SegmentId, SessionId};
 use super::recorder::{Job, Recorder};
-use super::session::{Keeping, SessionSegment, ticks};
+use super::session::{Keeping, SessionSegment};
 use crate::net::BackOff;
-use crate::timeline::Ticks;
+use crate::timeline::{Ticks, duration_ticks};
 
 /// A segment that is on no timeline any more.
 #[derive(Debug)]
@@ -221,7 +221,10 @@ impl Recorder {
         let Some(edge) = session.timeline().end() else {
             return;
         };
-        let window = self.settings.window.map(|window| edge - ticks(window));
+        let window = self
+            .settings
+            .window
+            .map(|window| edge - duration_ticks(window));
         let own = session.clips().needed(edge);
         let asked = self.requests.iter();
         let asked = asked.filter(|request| request.session == session.id);

@@ -6,9 +6,8 @@ use std::time::Duration;
 
 use super::boundary::{Boundary, Mark, time_ms};
 use super::event::LostMedia;
-use super::session::ticks;
 use super::state::{PeriodicClip, State};
-use crate::timeline::{Ticks, Timeline};
+use crate::timeline::{Ticks, Timeline, duration_ticks};
 
 mod outcome;
 
@@ -171,7 +170,7 @@ impl PeriodicClips {
     #[must_use]
     pub fn needed(&self, edge: Ticks) -> Ticks {
         let own = self.state.needs();
-        let own = own.unwrap_or(edge.saturating_sub(ticks(self.interval)));
+        let own = own.unwrap_or(edge.saturating_sub(duration_ticks(self.interval)));
         let ordered = self.orders.iter().filter_map(|order| match order {
             Order::On(_, from) => *from,
             Order::Off(_) | Order::End => None,
@@ -199,7 +198,7 @@ impl PeriodicClips {
             mark,
             begins: self.clip_begins(mark),
             // A sync sample may be a while behind the boundary.
-            length: asked - mark.ticks + ticks(target),
+            length: asked - mark.ticks + duration_ticks(target),
             until: asked - EDGE,
         })
     }

@@ -9,9 +9,10 @@ use super::continuity::Continuity;
 use super::event::{EndReason, Label, Moment, SegmentId, SessionId};
 use super::listing::Looked;
 use super::recorder::{Recorder, Settings};
-use super::session::{Pending, Session, ticks};
+use super::session::{Pending, Session};
 use super::taken::{Seen, Taken};
 use super::taken_segment::name_of;
+use crate::timeline::duration_ticks;
 
 /// A segment that an earlier run kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -179,7 +180,7 @@ impl Recorder {
         let Some(session) = self.live_mut() else {
             return;
         };
-        let target = ticks(session.target);
+        let target = duration_ticks(session.target);
         let kept: Vec<_> = session.backlog.drain(..).collect();
         let id = session.id.clone();
         // No clip reaches back behind the last boundary.

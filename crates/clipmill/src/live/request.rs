@@ -6,9 +6,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::boundary::Anchor;
 use super::event::SessionId;
-use super::session::{Session, ticks};
+use super::session::Session;
 use crate::cut::{Bounds, Cut};
-use crate::timeline::{Ticks, Timeline};
+use crate::timeline::{Ticks, Timeline, duration_ticks};
 
 /// Frames that are displayed before the end of a window come no later than so much media after it, in
 /// 90 kHz ticks.
@@ -95,7 +95,7 @@ impl Request {
             Window::SinceBoundary => {
                 let clips = session.clips();
                 let mark = clips.last_boundary(timeline);
-                let from = mark.map_or(end - ticks(clips.interval()), |mark| mark.ticks);
+                let from = mark.map_or(end - duration_ticks(clips.interval()), |mark| mark.ticks);
                 (from, Until::Edge, None)
             }
             Window::Last(length) => {

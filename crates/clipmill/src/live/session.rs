@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use clipmill_media::{SegmentIndex, TrackKind};
 use clipmill_playlist::Location;
 
 use super::boundary::{Boundary, Mark};
@@ -15,15 +14,11 @@ use super::listing::Listed;
 use super::periodic::{PeriodicClips, Progress, Step};
 use super::taken::Taken;
 use super::taken_segment::name_of;
-use crate::timeline::{SegmentInfo, Ticks, Timeline};
+use crate::timeline::{SegmentInfo, Ticks, Timeline, duration_ticks};
 
 /// Segments kept before the one in which the next clip begins: sound of its first moments may lie in
 /// the one before, and a demultiplexer that starts anew needs one more to find its feet.
 const MARGIN: usize = 2;
-
-/// The longest that a segment is taken to last, three years: as many of them as a playlist may list
-/// still add up.
-const LONGEST: Ticks = Ticks::MAX / 1_000_000;
 
 /// Where a segment lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,7 +79,7 @@ impl Pending {
 
     pub(super) fn duration(&self) -> Ticks {
         match &self.from {
-            FetchFrom::Listed(listed) => ticks(listed.segment.duration),
+            FetchFrom::Listed(listed) => duration_ticks(listed.segment.duration),
             FetchFrom::Kept(label) => label.duration,
         }
     }
@@ -319,7 +314,7 @@ impl Session {
             FetchFrom::Kept(label) => label.start_time(),
         };
         if was_kept {
-            self.dated = first_timestamp(&indexed.index).zip(stated);
+            self.dated = indexed.index.first_timestamp().zip(stated);
         }
         let start_time = stated.or_else(|| self.date(&indexed, &pending, remaining, now.wall));
         let label = Label {
@@ -386,13 +381,13 @@ impl Session {
         remaining: Ticks,
         now: DateTime<Utc>,
     ) -> Option<DateTime<Utc>> {
-        let first = first_timestamp(&indexed.index)?;
+        let first = indexed.index.first_timestamp()?;
         let continued =
             self.dated
                 .filter(|_| !pending.discontinuity())
                 .and_then(|(before, time)| {
                     let elapsed = first.checked_sub(before)?;
-                    let usual = 3 * ticks(self.target) + self.missing + pending.missing;
+                    let usual = 3 * duration_ticks(self.target) + self.missing + pending.missing;
                     (0..=usual.max(900_000))
                         .contains(&elapsed)
                         .then(|| time.checked_add_signed(delta(elapsed)))?
@@ -502,26 +497,9 @@ impl Session {
     }
 }
 
-/// Presentation timestamp of the first frame of the track that leads, as the segment has it, in 90 kHz
-/// ticks.
-fn first_timestamp(index: &SegmentIndex) -> Option<Ticks> {
-    let mut full = index.tracks.iter().filter(|t| !t.samples().is_empty());
-    let video = full.clone().find(|track| track.kind() == TrackKind::Video);
-    let track = video.or_else(|| full.next())?;
-    let first = track.samples().iter().map(|sample| sample.pts()).min()?;
-    let clock = i128::from(track.timing().clock().max(1));
-    Ticks::try_from(i128::from(first) * 90_000 / clock).ok()
-}
-
 /// The last part of a URI.
 pub(super) fn last_part(uri: &str) -> &str {
     uri.rsplit('/').next().unwrap_or_default()
-}
-
-/// A duration in 90 kHz ticks.
-pub(super) fn ticks(duration: Duration) -> Ticks {
-    let micros = i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
-    (micros.saturating_mul(9).saturating_add(50) / 100).min(LONGEST)
 }
 
 /// 90 kHz ticks as a duration.

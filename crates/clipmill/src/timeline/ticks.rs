@@ -12,8 +12,10 @@ pub type Ticks = i64;
 /// still add up.
 const LONGEST: Ticks = Ticks::MAX / 1_000_000;
 
-/// A duration in 90 kHz ticks.
-pub(crate) fn duration_ticks(duration: Duration) -> Ticks {
+/// A duration in 90 kHz ticks, to the nearest, as a [`SegmentInfo`](super::SegmentInfo) has it; no more than
+/// three years.
+#[must_use]
+pub fn duration_ticks(duration: Duration) -> Ticks {
     i64::try_from(duration.as_micros()).map_or(LONGEST, |micros| {
         let ticks = micros.saturating_mul(9).saturating_add(50) / 100;
         ticks.min(LONGEST)

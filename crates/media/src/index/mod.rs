@@ -17,7 +17,7 @@ use std::sync::Arc;
 pub use self::builder::TrackBuilder;
 pub use self::sample::{Leading, RandomAccess, Sample, TrackTiming};
 use crate::samples::{Samples, Store, Unit};
-use crate::{CodecConfig, DamageLog, DeclinedStream, Language, TimedEvent, TrackKind};
+use crate::{CLOCK_90K, CodecConfig, DamageLog, DeclinedStream, Language, TimedEvent, TrackKind};
 
 /// `count` pieces of `len` bytes each; the first at `offset`, the others one packet apart.
 ///
@@ -395,6 +395,19 @@ pub struct SegmentIndex {
 }
 
 impl SegmentIndex {
+    /// Presentation timestamp of the first frame of the track that leads (pictures, else the first that has
+    /// samples), as the segment has it, in 90 kHz ticks.
+    #[must_use]
+    pub fn first_timestamp(&self) -> Option<i64> {
+        let mut full = self.tracks.iter().filter(|t| !t.samples().is_empty());
+        let video = full.clone().find(|track| track.kind() == TrackKind::Video);
+        let track = video.or_else(|| full.next())?;
+        let first = track.samples().iter().map(|sample| sample.pts()).min()?;
+        let clock = i128::from(track.timing().clock().max(1));
+        let ticks = i128::from(first).saturating_mul(CLOCK_90K.into());
+        ticks.checked_div(clock)?.try_into().ok()
+    }
+
     /// The same without where the samples lie: see [`TrackIndex::without_places`].
     #[must_use]
     pub fn without_places(&self) -> Self {

@@ -8,14 +8,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use clipmill::{Bounds, Clip, Cut, Ticks, Timeline};
+use clipmill::{Bounds, Clip, Cut, Ticks, Timeline, duration_ticks};
 use clipmill_playlist::MediaPlaylist;
 use tokio::sync::oneshot;
 
 use super::app::App;
 use super::history::{Dated, Span, has_parts};
 use super::make::{Recipe, make, rfc3339};
-use super::media::{Files, Snapshot, ticks, time_ms};
+use super::media::{Files, Snapshot, time_ms};
 use super::request::{ClipWindow, MadeClip, OnDemandError};
 use super::session::Session;
 use super::shared::{MakeError, Shared};
@@ -308,7 +308,9 @@ impl Asked {
         let (bounds, shown) = match self.window {
             ClipWindow::SinceBoundary => {
                 let boundary = session.clips.last_boundary(timeline);
-                let from = boundary.map_or(end - ticks(session.clips.interval()), |at| at.ticks);
+                let from = boundary.map_or(end - duration_ticks(session.clips.interval()), |at| {
+                    at.ticks
+                });
                 let bounds = Bounds {
                     from: Some(from),
                     to: None,

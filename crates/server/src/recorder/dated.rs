@@ -4,9 +4,9 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use clipmill::{SegmentIndex, Ticks};
+use clipmill::{SegmentIndex, Ticks, duration_ticks};
 
-use super::media::{delta, first_timestamp, ticks};
+use super::media::delta;
 use crate::sources::session::FileMark;
 
 /// Timestamps that stand still for longer have jumped, in 90 kHz ticks.
@@ -40,7 +40,7 @@ impl LastDated {
     /// Of a segment that is dated.
     pub(crate) fn of(index: &SegmentIndex, time: Option<DateTime<Utc>>) -> Option<Self> {
         Some(Self {
-            timestamp: first_timestamp(index)?,
+            timestamp: index.first_timestamp()?,
             time: time?,
             before: false,
         })
@@ -60,15 +60,15 @@ impl LastDated {
         last: Option<Self>,
         segment: &Undated<'_>,
     ) -> Option<(Self, DateTime<Utc>)> {
-        let first = first_timestamp(segment.index)?;
-        let usual = 3 * ticks(segment.target) + segment.missing;
+        let first = segment.index.first_timestamp()?;
+        let usual = 3 * duration_ticks(segment.target) + segment.missing;
         let usual = 0..=usual.max(LONG_PAUSE);
         let now = Utc::now();
         let listed = now - TimeDelta::from_std(segment.remaining).unwrap_or_default();
         let written = DateTime::<Utc>::from(segment.mark.modified());
         let plausible = written <= now && written >= listed - TimeDelta::minutes(1);
         let arrived = if plausible {
-            written - delta(ticks(segment.duration))
+            written - delta(duration_ticks(segment.duration))
         } else {
             listed
         };

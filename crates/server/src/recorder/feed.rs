@@ -7,14 +7,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clipmill::live::{Taken, TakenSegment, Timeouts, Version};
-use clipmill::{AudioRendition, Composer, Limits, ReadSegment, SegmentError, SegmentIndex, Ticks};
+use clipmill::{
+    AudioRendition, Composer, Limits, ReadSegment, SegmentError, SegmentIndex, Ticks,
+    duration_ticks,
+};
 use clipmill_playlist::{Location, Segment};
 
 use super::app::App;
 use super::dated::{LastDated, Undated};
 use super::intake::{Arrived, Came};
 use super::keeper::{Keeper, Unkept};
-use super::media::{Holding, SegmentFile, ticks};
+use super::media::{Holding, SegmentFile};
 use super::reading::Reading;
 use super::shared::Shared;
 use crate::sources::folder::{SETTLE, YOUNG};
@@ -229,7 +232,7 @@ impl Feed {
         });
         let label = self.reading.label(Label {
             sequence: segment.sequence,
-            duration: ticks(segment.duration),
+            duration: duration_ticks(segment.duration),
             start_time,
             discontinuity: false,
             missing_before: 0,
@@ -390,7 +393,7 @@ impl Feed {
                     sequence = segment.sequence,
                     "a segment is lost: its playlist was gone before it was there"
                 );
-                self.skip(ticks(duration), place);
+                self.skip(duration_ticks(duration), place);
             }
         }
     }
@@ -530,7 +533,7 @@ impl Feed {
             );
             self.say_useless(format!("segment {}: {reason}", segment.uri), place);
         }
-        self.miss(taken, segment, own, ticks(segment.duration), place);
+        self.miss(taken, segment, own, duration_ticks(segment.duration), place);
         Took::Done
     }
 

@@ -7,13 +7,15 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use clipmill::{AnySource, AudioRendition, Composer, Limits, ReadSegment, SegmentIndex, Ticks};
+use clipmill::{
+    AnySource, AudioRendition, Composer, Limits, ReadSegment, SegmentIndex, Ticks, duration_ticks,
+};
 use clipmill_playlist::{MediaPlaylist, Segment};
 
 use super::app::App;
 use super::feed::folder_of;
 use super::indexes::Indexes;
-use super::media::{SegmentFile, SessionMedia, Snapshot, ticks};
+use super::media::{SegmentFile, SessionMedia, Snapshot};
 use super::reading::Reading;
 use crate::sources::listing::read_media;
 use crate::sources::on_disk::locate;
@@ -118,8 +120,8 @@ impl<'a> Gathering<'a> {
 
     /// A segment cannot be had.
     fn miss(&mut self, segment: &Segment) {
-        self.reading.miss(ticks(segment.duration));
-        self.media.miss(ticks(segment.duration));
+        self.reading.miss(duration_ticks(segment.duration));
+        self.media.miss(duration_ticks(segment.duration));
     }
 
     /// Puts a segment on the timeline; what is not in a file as it is goes aside.
@@ -376,7 +378,7 @@ fn find_known(
 fn label(segment: &Segment) -> Label {
     Label {
         sequence: segment.sequence,
-        duration: ticks(segment.duration),
+        duration: duration_ticks(segment.duration),
         start_time: segment.start_time,
         discontinuity: false,
         missing_before: 0,

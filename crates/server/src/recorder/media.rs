@@ -4,12 +4,9 @@ use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use chrono::TimeDelta;
-use clipmill::{
-    ByteRange, Clip, Location, SegmentIndex, SegmentInfo, SegmentKey, Ticks, Timeline, TrackKind,
-};
+use clipmill::{ByteRange, Clip, Location, SegmentIndex, SegmentInfo, SegmentKey, Ticks, Timeline};
 use tempfile::TempDir;
 
 use super::indexes::Indexes;
@@ -430,29 +427,6 @@ fn share(indexes: &Indexes, index: &Arc<SegmentIndex>, file: &SegmentFile) {
     if let Some(original) = file.original.as_deref().filter(|_| whole) {
         indexes.put(original, file.original_mark, index);
     }
-}
-
-/// Presentation timestamp of the first frame of the track that leads, as the segment has it, in
-/// 90 kHz ticks.
-pub(crate) fn first_timestamp(index: &SegmentIndex) -> Option<Ticks> {
-    let video = index
-        .tracks
-        .iter()
-        .find(|track| track.kind() == TrackKind::Video && !track.samples().is_empty());
-    let track = video.or_else(|| index.tracks.iter().find(|t| !t.samples().is_empty()))?;
-    let first = track.samples().iter().map(|sample| sample.pts()).min()?;
-    let clock = i128::from(track.timing().clock().max(1));
-    Ticks::try_from(i128::from(first) * 90_000 / clock).ok()
-}
-
-/// The longest that a segment is taken to last, three years: as many of them as a playlist may list
-/// still add up.
-const LONGEST: Ticks = Ticks::MAX / 1_000_000;
-
-/// A duration in 90 kHz ticks.
-pub(crate) fn ticks(duration: Duration) -> Ticks {
-    let micros = i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
-    (micros.saturating_mul(9).saturating_add(50) / 100).min(LONGEST)
 }
 
 /// 90 kHz ticks as a duration.

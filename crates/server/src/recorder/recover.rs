@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use clipmill::duration_ticks;
 use clipmill::live::{Continuity, EndReason, PeriodicClips, Seen, Taken};
 use clipmill_playlist::{Location, Segment};
 use serde::{Deserialize, Serialize};
@@ -13,7 +14,6 @@ use serde::{Deserialize, Serialize};
 use super::app::App;
 use super::feed::{Feed, Place, Took, label_of};
 use super::intake::{Came, Intake};
-use super::media::ticks;
 use super::session::Session;
 use super::shared::Shared;
 use super::state::State;
@@ -257,12 +257,12 @@ impl Left<'_> {
                         let duration = segment.duration;
                         let took = feed.take(&mut taken, &segment, false, duration, &place);
                         if took != Took::Done && any && kept.label.missing_before == 0 {
-                            feed.skip(ticks(duration), &place);
+                            feed.skip(duration_ticks(duration), &place);
                         }
                         any |= took == Took::Done;
                     }
                     None if any && kept.label.missing_before == 0 => {
-                        feed.skip(ticks(feed.target), &place);
+                        feed.skip(duration_ticks(feed.target), &place);
                     }
                     None => {}
                 }
