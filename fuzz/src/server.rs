@@ -125,6 +125,7 @@ impl Site {
             catalog: Arc::new(catalog) as Arc<dyn Catalog>,
             store: Arc::new(LocalStore::default()),
             clipping: Arc::new(NoClips),
+            ingest: Arc::default(),
         });
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()

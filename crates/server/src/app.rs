@@ -15,6 +15,7 @@ use crate::catalog::{Catalog, CatalogError, Opened, SledCatalog, change_periodic
 use crate::config::{AppSettings, Settings};
 use crate::domain::{ClipEntry, StreamEntry};
 use crate::http::{Gate, HttpServer, Web, router, self_test};
+use crate::ingest::Ingest;
 use crate::recorder::{Clipping, Recorders};
 use crate::schedule::spawn_blocking_async;
 use crate::storage::{ClipStore, LocalStore};
@@ -122,11 +123,15 @@ pub async fn serve(
     let sweeper = tokio::spawn(server.clone().sweep());
     let reader = tokio::spawn(server.clone().read_later());
 
+    let ingest = Arc::new(Ingest::default());
+    let pushed = tokio::spawn(Arc::clone(&ingest).run(settings.clone()));
+
     let (routes, _) = router(Web {
         settings,
         catalog: Arc::clone(&catalog),
         store,
         clipping: Arc::clone(&server.clipping),
+        ingest,
     });
     gate.open(routes);
     tracing::info!(%address, url = now.public_base_url, "listening");
@@ -139,6 +144,7 @@ pub async fn serve(
     stop.send_replace(true);
     sweeper.abort();
     reader.abort();
+    pushed.abort();
     drain(http, &recorders).await;
     last_post.send_replace(true);
     let _ = tokio::time::timeout(LAST_POST, deliveries).await;
@@ -195,6 +201,9 @@ async fn agree(
         let hooks = |entry: &ClipEntry, stream: Option<&StreamEntry>| {
             vod_ready(&settings, stream, entry).into_iter().collect()
         };
+        if settings.owns_streams_dir {
+            std::fs::create_dir_all(&settings.streams_dir)?;
+        }
         // One that is not there may be on a disk that is not there yet.
         std::fs::read_dir(&settings.streams_dir)?;
         reconcile(&*catalog, &*store, &settings.paths(), fresh, &hooks).await
@@ -222,6 +231,17 @@ fn warn_if_open(settings: &Settings, address: SocketAddr) {
             %address,
             "ANYBODY WHO REACHES THIS ADDRESS CAN START, STOP AND DELETE RECORDINGS: \
              set jwt_secret, or listen on 127.0.0.1"
+        );
+    }
+    for app in settings
+        .apps
+        .iter()
+        .filter(|app| !settings.takes_pushes(app))
+    {
+        tracing::info!(
+            app = app.name,
+            %address,
+            "nobody may push streams here: set ingest_token, or listen on 127.0.0.1"
         );
     }
 }

@@ -10,6 +10,7 @@ pub mod domain;
 pub mod fuzzing;
 pub mod housekeeping;
 pub mod http;
+pub mod ingest;
 pub mod metrics;
 pub mod recorder;
 pub mod schedule;

@@ -37,6 +37,8 @@ const HOOKS_DELIVERED: &str = "clipmill_webhooks_delivered_total";
 const HOOK_TRIES_FAILED: &str = "clipmill_webhook_tries_failed_total";
 const HOOKS_GIVEN_UP: &str = "clipmill_webhooks_failed_total";
 const HOOKS_WAITING: &str = "clipmill_webhook_queue";
+const INGESTED: &str = "clipmill_ingest_bytes_total";
+const INGEST_CALLS: &str = "clipmill_ingest_calls_total";
 const HTTP_REQUESTS: &str = "clipmill_http_requests_total";
 const HTTP_SECONDS: &str = "clipmill_http_request_seconds";
 const HTTP_CONNECTIONS: &str = "clipmill_http_connections";
@@ -93,6 +95,11 @@ fn describe() {
     describe_counter!(HOOK_TRIES_FAILED, "Tries to deliver a webhook that failed");
     describe_counter!(HOOKS_GIVEN_UP, "Webhooks given up");
     describe_gauge!(HOOKS_WAITING, "Webhooks waiting to be delivered");
+    describe_counter!(INGESTED, "Bytes of pushed files that came");
+    describe_counter!(
+        INGEST_CALLS,
+        "Calls of those who push, also of those who did not wait for an answer"
+    );
     describe_counter!(HTTP_REQUESTS, "HTTP requests answered");
     describe_histogram!(HTTP_SECONDS, "Time until an HTTP answer begins");
     describe_gauge!(HTTP_CONNECTIONS, "HTTP connections open");
@@ -121,6 +128,7 @@ pub(crate) fn application(name: &str) {
         HOOK_TRIES_FAILED,
         HOOKS_GIVEN_UP,
         RETIRED,
+        INGESTED,
     ] {
         counter!(counted, "app" => name.to_owned()).increment(0);
     }
@@ -144,6 +152,14 @@ pub(crate) fn webhook_queue(waiting: i64) {
 
 pub(crate) fn clips_removed(app: &str, count: u64) {
     counter!(RETIRED, "app" => app.to_owned()).increment(count);
+}
+
+pub(crate) fn ingest_call(app: &str, status: u16) {
+    counter!(INGEST_CALLS, "app" => app.to_owned(), "status" => status.to_string()).increment(1);
+}
+
+pub(crate) fn ingested(app: &str, bytes: u64) {
+    counter!(INGESTED, "app" => app.to_owned()).increment(bytes);
 }
 
 pub(crate) fn connection_opened() {

@@ -9,5 +9,6 @@
 mod contract;
 mod faults;
 mod hostile;
+mod push;
 mod recording;
 mod virtual_clips;

@@ -6,7 +6,7 @@ mod keys;
 mod missing;
 mod orders;
 mod returns;
-mod server;
+pub(crate) mod server;
 mod sound;
 
 use std::time::Duration;
@@ -18,12 +18,12 @@ use serde_json::Value;
 use server::{MadeClip, Server, names};
 
 /// 2026-11-22T14:00:00Z: not this machine's time, as an encoder's clock need not be.
-const DATE: i64 = 1_795_356_000_000;
+pub(crate) const DATE: i64 = 1_795_356_000_000;
 
 /// How long a segment is waited for. Media time runs faster than this.
-const PACE: Duration = Duration::from_millis(60);
+pub(crate) const PACE: Duration = Duration::from_millis(60);
 
-fn plan() -> Plan {
+pub(crate) fn plan() -> Plan {
     Plan {
         groups: 60,
         ..Plan::default()
@@ -51,7 +51,7 @@ fn expected(pieces: &[Piece]) -> (Vec<Vec<Vec<u8>>>, Vec<Vec<u8>>) {
 }
 
 /// Clips hold exactly what was published, in order, each sample once.
-fn assert_tiles(clips: &[MadeClip], sessions: &[&[Piece]]) {
+pub(crate) fn assert_tiles(clips: &[MadeClip], sessions: &[&[Piece]]) {
     let (mut video, mut audio) = (Vec::new(), Vec::new());
     for session in sessions {
         let (more_video, more_audio) = expected(session);
@@ -64,7 +64,7 @@ fn assert_tiles(clips: &[MadeClip], sessions: &[&[Piece]]) {
     assert_same(&clip_audio, &audio, "sound");
 }
 
-fn assert_same<T: PartialEq>(found: &[T], wanted: &[T], what: &str) {
+pub(crate) fn assert_same<T: PartialEq>(found: &[T], wanted: &[T], what: &str) {
     if found == wanted {
         return;
     }
@@ -84,7 +84,7 @@ fn assert_same<T: PartialEq>(found: &[T], wanted: &[T], what: &str) {
 }
 
 /// The stream is over and its last clip made.
-fn wait_for_end(server: &Server, stream: &str) {
+pub(crate) fn wait_for_end(server: &Server, stream: &str) {
     server.wait("finished", || {
         server
             .get(&format!("/live/rest/v2/broadcasts/{stream}"))

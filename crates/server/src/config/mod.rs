@@ -67,8 +67,12 @@ pub struct Settings {
 pub struct AppSettings {
     /// Its name: the first segment of its URLs.
     pub name: String,
-    /// Where the media server writes its playlists, at whatever depth.
+    /// Where the media server writes its playlists, at whatever depth, and where those lie that come
+    /// otherwise. Where nothing is said and streams come otherwise, a folder in the data folder.
     pub streams_dir: PathBuf,
+    /// Nobody said where streams lie: the folder is ours, and made where it is absent.
+    #[serde(skip)]
+    pub owns_streams_dir: bool,
     /// Where clips go; `None`: beside the playlist.
     pub clips_dir: Option<PathBuf>,
     /// Periodic clips from the start.
@@ -110,6 +114,18 @@ pub struct AppSettings {
     /// The longest file that may be uploaded, in bytes; 0: none may.
     #[serde(deserialize_with = "values::size")]
     pub upload_max_bytes: u64,
+    /// Whoever pushes streams knows it; `None`: whoever can call, while that is this machine alone.
+    #[serde(deserialize_with = "values::text")]
+    pub ingest_token: Option<String>,
+    /// The longest file that may be pushed, in bytes; 0: none may.
+    #[serde(deserialize_with = "values::size")]
+    pub ingest_max_bytes: u64,
+    /// How many bytes of one stream are taken in a second; what comes faster waits.
+    #[serde(deserialize_with = "values::some_size")]
+    pub ingest_max_rate: Option<u64>,
+    /// How long whoever pushes a file may send nothing of it.
+    #[serde(deserialize_with = "values::age")]
+    pub ingest_timeout: Duration,
     /// The program that is run after each clip.
     #[serde(deserialize_with = "values::program")]
     pub muxer_finish_script: Option<PathBuf>,
@@ -258,6 +274,7 @@ impl Settings {
             if app.reach == Reach::PublicAndLoopback && !is_loopback(&settings.listen) {
                 app.reach = Reach::Public;
             }
+            settings.complete(&mut app);
             settings.check(&app).map_err(|fault| place.fault(fault))?;
             settings.apps.push(Arc::new(app));
         }
@@ -268,10 +285,28 @@ impl Settings {
         Ok(settings)
     }
 
+    /// Whether streams may be pushed into an application: by those who know its token, or where all who can
+    /// call are on this machine.
+    #[must_use]
+    pub fn takes_pushes(&self, app: &AppSettings) -> bool {
+        app.ingest_max_bytes > 0 && (app.ingest_token.is_some() || is_loopback(&self.listen))
+    }
+
+    /// Gives an application whose streams come otherwise a folder for them.
+    fn complete(&self, app: &mut AppSettings) {
+        if app.streams_dir.as_os_str().is_empty() && self.takes_pushes(app) {
+            app.streams_dir = self.data_dir.join("streams").join(&app.name);
+            app.owns_streams_dir = true;
+        }
+    }
+
     /// Whether an application can stand beside those that are there already.
     fn check(&self, app: &AppSettings) -> Result<(), String> {
         if app.streams_dir.as_os_str().is_empty() {
-            return Err(format!("application `{}` has no streams_dir", app.name));
+            return Err(format!(
+                "application `{}` has no streams_dir, and no ingest_token for streams that are pushed",
+                app.name
+            ));
         }
         let misnamed = if self.app(&app.name).is_some() {
             "is named twice"
@@ -336,6 +371,7 @@ impl AppSettings {
         Self {
             name: name.to_owned(),
             streams_dir: streams_dir.to_owned(),
+            owns_streams_dir: false,
             clips_dir: None,
             enabled: true,
             interval: Duration::from_secs(600),
@@ -350,6 +386,10 @@ impl AppSettings {
             reach: Reach::PublicAndLoopback,
             segment_patience: Duration::from_secs(2),
             upload_max_bytes: 10_000_000_000,
+            ingest_token: None,
+            ingest_max_bytes: 1_000_000_000,
+            ingest_max_rate: None,
+            ingest_timeout: Duration::from_secs(30),
             muxer_finish_script: None,
             muxer_finish_timeout: Duration::from_secs(300),
             retention: Retention::default(),

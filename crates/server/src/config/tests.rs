@@ -222,9 +222,9 @@ fn faults_are_one_line_that_says_where() {
     assert!(found.starts_with("clipmill.toml:4: "), "{found}");
     let found = fault(&format!("{app}listener_hook_url = \"ftp://x\"\n"));
     assert!(found.starts_with("clipmill.toml:4: "), "{found}");
-    let found = fault("[[app]]\nname = \"live\"\n");
+    let found = fault("listen = \"0.0.0.0:1\"\n[[app]]\nname = \"live\"\n");
     assert!(
-        found.contains("clipmill.toml:1") && found.contains("streams_dir"),
+        found.contains("clipmill.toml:2") && found.contains("streams_dir"),
         "{found}"
     );
     let found = fault(&format!("{app}{app}"));
@@ -254,6 +254,27 @@ fn faults_are_one_line_that_says_where() {
     assert!(found.contains("no application"), "{found}");
     let found = fault("[[app]]\nname = \"metrics\"\nstreams_dir = \"/a\"\n");
     assert!(found.contains("something else"), "{found}");
+}
+
+#[test]
+fn an_application_of_pushed_streams_alone_has_a_folder_of_its_own() {
+    let app = |text: &str| {
+        let settings = Settings::from_toml(&format!("data_dir = \"/data\"\n{text}")).ok()?;
+        settings.app("live").cloned()
+    };
+    let (open, bare) = ("listen = \"0.0.0.0:1\"\n", "[[app]]\nname = \"live\"\n");
+    let token = format!("{open}{bare}ingest_token = \"s\"\n");
+    for own in [bare, &token] {
+        let app = app(own).unwrap();
+        assert_eq!(app.streams_dir, Path::new("/data/streams/live"), "{own}");
+        assert!(app.owns_streams_dir);
+    }
+    // Nothing could come into these.
+    let never = format!("{bare}ingest_max_bytes = 0\n");
+    let nobody = format!("{open}{bare}ingest_token = \"\"\n");
+    assert_eq!((app(&never), app(&nobody)), (None, None));
+    let said = app(&format!("{token}streams_dir = \"/a\"\n")).unwrap();
+    assert!(said.streams_dir == Path::new("/a") && !said.owns_streams_dir);
 }
 
 #[test]

@@ -37,6 +37,20 @@ pub fn clip_id() -> String {
     Alphanumeric.sample_string(&mut rand::rng(), CLIP_ID_LEN)
 }
 
+/// A path as it stands in a URL (RFC 3986, 2.1).
+pub(crate) fn percent_encoded(path: &str) -> String {
+    use std::fmt::Write;
+    let mut output = String::with_capacity(path.len());
+    for byte in path.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~/!$&'()*+,;=:@".contains(&byte) {
+            output.push(char::from(byte));
+        } else {
+            let _ = write!(output, "%{byte:02X}");
+        }
+    }
+    output
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -11,10 +11,16 @@ use crate::catalog::{CatalogError, ReconcileError};
 pub(super) enum Kind {
     /// The request makes no sense.
     Invalid,
+    /// Nobody knows who asks.
+    Unauthorized,
+    /// It is not done for anybody, or not by this name.
+    Forbidden,
     /// What it names is not there.
     Missing,
     /// It is there, and this is not done with it.
     NotAllowed,
+    /// What it names is another's.
+    Conflict,
     /// There is nothing to be clipped.
     NoMedia,
     /// The request takes too long to come.
@@ -36,6 +42,9 @@ impl Kind {
     pub(super) fn status(self) -> StatusCode {
         match self {
             Self::Invalid => StatusCode::BAD_REQUEST,
+            Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::Conflict => StatusCode::CONFLICT,
             Self::Missing | Self::NoMedia => StatusCode::NOT_FOUND,
             Self::NotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,

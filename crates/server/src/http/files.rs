@@ -22,13 +22,13 @@ use clipmill::source::FileSource;
 use http_body_util::channel::{Channel, Sender};
 
 use self::conditions::{Verdict, Version, range, verdict};
-pub(super) use self::uris::encoded;
 use super::answer::{Head, Path, Query};
 use super::ant_media::clips::gaps_header;
 use super::ant_media::json::ApiResult;
 use super::fault::Fault;
 use super::virtual_clips::{PlaylistQuery, WindowQuery};
 use super::{WebState, blocking};
+use crate::domain::percent_encoded;
 use crate::recorder::{VirtualClip, WindowPlaylist};
 use crate::storage::{
     AppPaths, Blocks, ClipBody, ClipContent, ClipStore, FileContent, Lease, OpenClip, open_inside,
@@ -49,18 +49,23 @@ const HLS: &str = "application/vnd.apple.mpegurl";
 const LONGEST_PLAYLIST: u64 = 64 << 20;
 
 /// What is served, and as what.
-const TYPES: [(&str, &str); 15] = [
+const TYPES: [(&str, &str); 20] = [
     ("aac", "audio/aac"),
     ("ac3", "audio/ac3"),
+    ("cmfa", "audio/mp4"),
+    ("cmft", "application/mp4"),
+    ("cmfv", "video/mp4"),
     ("ec3", "audio/eac3"),
     ("fmp4", "video/mp4"),
     ("jpg", "image/jpeg"),
+    ("m2ts", "video/mp2t"),
     ("m3u8", HLS),
     ("m4a", "audio/mp4"),
     ("m4s", "video/iso.segment"),
     ("m4v", "video/mp4"),
     ("mp3", "audio/mpeg"),
     ("mp4", "video/mp4"),
+    ("mts", "video/mp2t"),
     ("png", "image/png"),
     ("ts", "video/mp2t"),
     ("vtt", "text/vtt"),
@@ -119,7 +124,11 @@ pub(super) async fn get(
                 Ok(answer(Resource::of_text(text), HLS, &method, &headers))
             }
             WindowPlaylist::At(path) => {
-                let at = format!("/{app}/streams/{}?{}", encoded(&path), asked.query());
+                let at = format!(
+                    "/{app}/streams/{}?{}",
+                    percent_encoded(&path),
+                    asked.query()
+                );
                 let at = HeaderValue::try_from(at).map_err(Fault::internal)?;
                 Ok((StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, at)]).into_response())
             }
@@ -148,7 +157,7 @@ pub(super) async fn stored(
     Ok(answer(found, "video/mp4", method, headers))
 }
 
-fn content_type(path: &str) -> Option<&'static str> {
+pub(super) fn content_type(path: &str) -> Option<&'static str> {
     let (_, extension) = path.rsplit_once('.')?;
     let mut types = TYPES.iter();
     let found = types.find(|(known, _)| known.eq_ignore_ascii_case(extension))?;

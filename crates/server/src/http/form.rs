@@ -31,18 +31,48 @@ pub(super) struct Upload {
     body: Body,
     /// Something of it was asked for.
     begun: bool,
+    /// There is no more of it.
+    over: bool,
 }
 
 impl Upload {
     pub(super) fn new(body: Body) -> Self {
-        Self { body, begun: false }
+        Self {
+            body,
+            begun: false,
+            over: false,
+        }
+    }
+
+    /// Reads more of it; `None` at its end. Whoever sends nothing for so long is gone.
+    pub(super) async fn next(&mut self, patience: Duration) -> Result<Option<Bytes>, Fault> {
+        self.begun = true;
+        loop {
+            let Ok(frame) = tokio::time::timeout(patience, self.body.frame()).await else {
+                let message = "The body takes too long to come";
+                return Err(Fault::new(Kind::TooSlow, message));
+            };
+            let Some(Ok(frame)) = frame else {
+                self.over = true;
+                let failed = Fault::bad("The body cannot be read to its end");
+                return if frame.is_none() {
+                    Ok(None)
+                } else {
+                    Err(failed)
+                };
+            };
+            if let Ok(data) = frame.into_data() {
+                return Ok(Some(data));
+            }
+        }
     }
 
     /// Reads on for a while and throws it away: to a client that is still sending, a connection that is closed
     /// with bytes unread is a connection that broke, and the answer is lost (RFC 9112, 9.6). One that waits to be
     /// asked for its body (RFC 9110, 10.1.1) is not asked.
     pub(super) async fn linger(mut self, headers: &HeaderMap) {
-        if self.begun || !headers.contains_key(header::EXPECT) {
+        let asked = self.begun || !headers.contains_key(header::EXPECT);
+        if asked && !self.over {
             let rest = async { while let Some(Ok(_)) = self.body.frame().await {} };
             let _ = tokio::time::timeout(LINGER, rest).await;
         }
@@ -103,24 +133,13 @@ impl<'a> Form<'a> {
 
     /// Reads more of the body; false at its end.
     async fn more(&mut self) -> Result<bool, Fault> {
-        self.upload.begun = true;
-        loop {
-            let frame = self.upload.body.frame();
-            let Ok(frame) = tokio::time::timeout(PATIENCE, frame).await else {
-                let message = "The body takes too long to come";
-                return Err(Fault::new(Kind::TooSlow, message));
-            };
-            let Some(frame) = frame else {
-                return Ok(false);
-            };
-            let frame = frame.map_err(|_| Fault::bad("The body cannot be read to its end"))?;
-            if let Ok(data) = frame.into_data() {
-                let left = self.left.checked_sub(data.len() as u64);
-                self.left = left.ok_or_else(|| Fault::new(Kind::TooLong, self.too_long.clone()))?;
-                self.buffer.extend_from_slice(&data);
-                return Ok(true);
-            }
-        }
+        let Some(data) = self.upload.next(PATIENCE).await? else {
+            return Ok(false);
+        };
+        let left = self.left.checked_sub(data.len() as u64);
+        self.left = left.ok_or_else(|| Fault::new(Kind::TooLong, self.too_long.clone()))?;
+        self.buffer.extend_from_slice(&data);
+        Ok(true)
     }
 
     async fn must_have_more(&mut self) -> Result<(), Fault> {

@@ -5,6 +5,7 @@
 //! - `fault`: why a call was not done;
 //! - `ant_media`: Ant Media Server's calls, its JSON and its words for faults; `form`: what an upload comes in;
 //! - `files`: clips, playlists and segments; `virtual_clips`: clips laid out on request;
+//! - `ingest`: streams that are pushed;
 //! - `status`: health, metrics, and the description of all this.
 
 mod answer;
@@ -13,6 +14,7 @@ mod auth;
 mod fault;
 mod files;
 mod form;
+mod ingest;
 mod server;
 mod status;
 mod virtual_clips;
@@ -39,6 +41,7 @@ use self::fault::{Fault, Kind};
 pub use self::server::{Gate, HttpServer};
 use crate::catalog::Catalog;
 use crate::config::Settings;
+use crate::ingest::Ingest;
 use crate::metrics;
 use crate::recorder::Clipping;
 use crate::storage::ClipStore;
@@ -54,6 +57,8 @@ pub struct Web {
     pub store: Arc<dyn ClipStore>,
     /// Who cuts.
     pub clipping: Arc<dyn Clipping>,
+    /// Streams that are pushed.
+    pub ingest: Arc<Ingest>,
 }
 
 /// Does something that blocks.
@@ -124,6 +129,7 @@ fn described(web: Web) -> (Router, Description) {
         .route_layer(middleware::from_fn_with_state(web.clone(), auth::check));
     let open = OpenApiRouter::with_openapi(Api::openapi())
         .routes(routes!(files::get))
+        .routes(routes!(ingest::put, ingest::delete))
         .routes(routes!(status::healthz))
         .routes(routes!(status::readyz))
         .routes(routes!(status::metrics))

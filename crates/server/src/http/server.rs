@@ -19,6 +19,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tower::ServiceExt;
 
+use super::ingest::KeepsConnection;
 use super::not_ready;
 use crate::metrics;
 
@@ -152,12 +153,12 @@ impl HttpServer {
         let service = service_fn(move |request: hyper::Request<Incoming>| {
             let router = gate.router();
             // Where a proxy in front goes by another length than we do, what follows is not what it
-            // took for a request (RFC 9112, 6.1): nothing follows.
+            // took for a request (RFC 9112, 6.1): nothing follows, but for those who are known.
             let last = request.headers().contains_key(header::TRANSFER_ENCODING);
             async move {
                 let request: Request = request.map(Body::new);
                 let Ok(mut answer) = router.oneshot(request).await;
-                if last {
+                if last && answer.extensions().get::<KeepsConnection>().is_none() {
                     let close = HeaderValue::from_static("close");
                     answer.headers_mut().insert(header::CONNECTION, close);
                 }

@@ -3,6 +3,7 @@
 mod broadcasts;
 mod clips;
 mod files;
+mod ingest;
 mod vods;
 
 use std::collections::BTreeSet;
@@ -177,6 +178,7 @@ impl Site {
             catalog: Arc::clone(&catalog) as Arc<dyn Catalog>,
             store: Arc::new(storage::LocalStore::default()),
             clipping: Arc::clone(&stub) as Arc<dyn Clipping>,
+            ingest: Arc::default(),
         };
         let (router, description) = router(web.clone());
         Self {
@@ -374,6 +376,9 @@ async fn the_description_has_the_routes_that_are_there_and_no_others() {
         "post /{app}/rest/v2/broadcasts/{id}/hls-to-mp4",
         "post /{app}/rest/v2/vods/create",
         "put /{app}/rest/v2/broadcasts/{id}/recording/{recordingStatus}",
+        "put /{app}/ingest/{stream}/{path}",
+        "post /{app}/ingest/{stream}/{path}",
+        "delete /{app}/ingest/{stream}/{path}",
         "get /{app}/streams/{path}",
         "get /healthz",
         "get /readyz",

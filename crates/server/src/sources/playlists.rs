@@ -313,6 +313,14 @@ impl Playlists {
                 }
             }
         }
+        // What a multivariant playlist lists is its to choose from, though it may be named as the stream's.
+        let chooses = |known: &KnownFile| {
+            known.name.role == Role::Main && matches!(known.lists, Lists::Playlists { .. })
+        };
+        if candidates.iter().any(|(.., known)| chooses(known)) {
+            let listed = |path: &Path| self.owner(path).is_some_and(chooses);
+            candidates.retain(|(_, _, path, known)| chooses(known) || !listed(path));
+        }
         let newest = candidates.iter().map(|(_, modified, ..)| *modified).max()?;
         let fresh = |modified: SystemTime| {
             newest
@@ -567,6 +575,24 @@ mod tests {
         assert_eq!(streams, ["show"]);
         assert_eq!(folder.serving("show", None).as_deref(), Some("show_1.m3u8"));
         assert_eq!(folder.serving("show_0", None), None);
+    }
+
+    #[test]
+    fn a_variant_that_is_named_as_the_stream_is_not_taken_for_it() {
+        let mut folder = Folder::new();
+        folder.write("cam/index.m3u8", MEDIA, 0);
+        folder.write("cam/best.m3u8", MEDIA, 1);
+        let names = [("cam/index.m3u8", 100), ("cam/best.m3u8", 900)];
+        folder.write("cam.m3u8", &multivariant(&names), 3);
+        folder.scan();
+        let best = Some("cam/best.m3u8");
+        assert_eq!(folder.serving("cam", None).as_deref(), best);
+        assert_eq!(folder.serving("cam", best).as_deref(), best);
+        // While the best one is not there, any is better than none.
+        fs::remove_file(folder.path("cam/best.m3u8")).unwrap();
+        folder.scan();
+        let other = folder.serving("cam", None);
+        assert_eq!(other.as_deref(), Some("cam/index.m3u8"));
     }
 
     #[test]

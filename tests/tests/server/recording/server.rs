@@ -154,6 +154,11 @@ impl Server {
         connection
     }
 
+    /// Where it listens.
+    pub(crate) fn address(&self) -> std::net::SocketAddr {
+        self.process().address
+    }
+
     fn process(&self) -> &server::Server {
         self.process.as_ref().unwrap()
     }

@@ -7,6 +7,8 @@ use std::path::Path;
 
 use clipmill_playlist::map_uris;
 
+use crate::domain::percent_encoded;
+
 /// What a name must not hold to be a URI as it is.
 const TELLING: [char; 3] = ['%', '?', '#'];
 
@@ -21,22 +23,8 @@ pub(super) fn escaped(text: &str, folder: &Path) -> String {
     let is_file = |name: &str| folder.join(name).is_file();
     map_uris(text, &|uri: &str| {
         let plain = !uri.contains(TELLING) || uri.contains("://");
-        (!plain && is_file(uri)).then(|| encoded(uri))
+        (!plain && is_file(uri)).then(|| percent_encoded(uri))
     })
-}
-
-/// A path, percent-encoded.
-pub(in crate::http) fn encoded(path: &str) -> String {
-    use std::fmt::Write;
-    let mut output = String::with_capacity(path.len());
-    for byte in path.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~/!$&'()*+,;=:@".contains(&byte) {
-            output.push(char::from(byte));
-        } else {
-            let _ = write!(output, "%{byte:02X}");
-        }
-    }
-    output
 }
 
 #[cfg(test)]
@@ -56,6 +44,9 @@ mod tests {
             "#EXTM3U\n#EXT-X-MAP:URI=\"i%25.mp4\"\n#EXTINF:2,\na%2520b%3F%230.ts\n#EXTINF:2,\nc.ts?t=1\n"
         );
         assert!(may_need_escapes("x/50%.m3u8") && !may_need_escapes("50%/直播.m3u8"));
-        assert_eq!(encoded("直 a+b/c(1).m3u8"), "%E7%9B%B4%20a+b/c(1).m3u8");
+        assert_eq!(
+            percent_encoded("直 a+b/c(1).m3u8"),
+            "%E7%9B%B4%20a+b/c(1).m3u8"
+        );
     }
 }

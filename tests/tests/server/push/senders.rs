@@ -1,0 +1,249 @@
+//! Real senders.
+
+use std::process::{Command, Stdio};
+
+use clipmill_tests::binary::{finish, root};
+use clipmill_tests::tools::{ffmpeg, ffprobe, installed};
+use clipmill_tests::{es, ts};
+
+use super::pushed;
+use crate::recording::server::{MadeClip, Server};
+use crate::recording::{assert_same, wait_for_end};
+
+/// Twenty seconds, pictures and sound.
+fn source() -> Vec<u8> {
+    let all = (0..10).map(|n| std::fs::read(root().join(format!("fixtures/demo/seg{n:02}.ts"))));
+    all.flat_map(Result::unwrap).collect()
+}
+
+/// The NAL units that carry content and the frames of sound in MPEG-TS.
+fn media(file: &[u8]) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
+    let (mut video, mut audio) = (Vec::new(), Vec::new());
+    for stream in ts::read(file) {
+        let bytes = stream.bytes();
+        let own = |unit: &[u8]| unit.to_vec();
+        match stream.kind {
+            ts::Kind::H264 => {
+                let units = es::annex_b(&bytes).into_iter();
+                video.extend(
+                    units
+                        .filter(|unit| es::is_content(ts::Kind::H264, unit))
+                        .map(own),
+                );
+            }
+            _ => audio.extend(es::adts(&bytes).into_iter().map(own)),
+        }
+    }
+    (video, audio)
+}
+
+fn assert_all_there(clips: &[MadeClip], what: &str) {
+    assert_there(clips, what, 0);
+}
+
+/// All pictures, and all sound but at most so many last frames.
+fn assert_there(clips: &[MadeClip], what: &str, beyond: usize) {
+    let (video, audio) = media(&source());
+    let found: Vec<_> = clips
+        .iter()
+        .flat_map(|clip| clip.video.iter().flatten().cloned())
+        .collect();
+    assert_same(&found, &video, &format!("{what}: pictures"));
+    let found: Vec<_> = clips.iter().flat_map(|clip| clip.audio.clone()).collect();
+    let least = audio.len() - beyond;
+    let sound = &audio[..found.len().clamp(least, audio.len())];
+    assert_same(&found, sound, &format!("{what}: sound"));
+}
+
+/// ffmpeg and ffprobe have nothing to complain of.
+fn assert_sound(server: &Server, clips: &[MadeClip]) {
+    for clip in clips {
+        let path = server.path_of(&clip.vod);
+        let probed = ffprobe(&path, &["-show_streams"]);
+        assert_eq!(probed["streams"].as_array().unwrap().len(), 2);
+        let path = path.to_str().unwrap();
+        let run = ffmpeg(["-xerror", "-i", path, "-f", "null", "-"]);
+        assert_eq!((run.code, run.stderr.as_str()), (0, ""), "{path}");
+    }
+}
+
+/// What is played from here is what was pushed.
+fn assert_plays(server: &Server, stream: &str) {
+    let url = format!("http://{}/live/streams/{stream}.m3u8", server.address());
+    let played = server.folder.path().join(format!("{stream}-played.ts"));
+    let played = played.to_str().unwrap();
+    let run = ffmpeg([
+        "-xerror",
+        "-live_start_index",
+        "0",
+        "-i",
+        &url,
+        "-c",
+        "copy",
+        "-f",
+        "mpegts",
+        played,
+    ]);
+    assert_eq!(run.code, 0, "{stream}: {}", run.stderr);
+    let (video, audio) = media(&std::fs::read(played).unwrap());
+    let (pushed_video, pushed_audio) = media(&source());
+    assert_same(
+        &video,
+        &pushed_video,
+        &format!("{stream}, played: pictures"),
+    );
+    assert_same(&audio, &pushed_audio, &format!("{stream}, played: sound"));
+}
+
+/// Has ffmpeg push the source, four times as fast as it is.
+fn push(server: &Server, arguments: &str, to: &str) -> std::process::Child {
+    let file = server.folder.path().join("source.ts");
+    if !file.exists() {
+        std::fs::write(&file, source()).unwrap();
+    }
+    let mut command = Command::new("ffmpeg");
+    command
+        .args("-v warning -nostdin -readrate 4 -i".split(' '))
+        .arg(&file);
+    command
+        .args("-c copy -f hls -hls_time 2".split(' '))
+        .args(arguments.split_whitespace());
+    command.arg(format!("http://{}/live/ingest/{to}", server.address()));
+    command.stdin(Stdio::null()).spawn().unwrap()
+}
+
+#[test]
+fn ffmpeg_in_all_its_ways() {
+    if !installed(&["ffmpeg", "ffprobe"]) {
+        return;
+    }
+    let server = pushed("");
+    let fmp4 = "-bsf:a aac_adtstoasc -hls_segment_type fmp4 -hls_fmp4_init_filename init.mp4";
+    let all = "-hls_list_size 0";
+    let ways = [
+        ("put", format!("{all} -method PUT")),
+        (
+            "post",
+            format!("{all} -method POST -hls_flags program_date_time"),
+        ),
+        (
+            "persistent",
+            format!("{all} -method PUT -http_persistent 1"),
+        ),
+        ("fmp4", format!("{all} -method PUT {fmp4}")),
+        (
+            "fmp4-persistent",
+            format!("{all} -method PUT -http_persistent 1 {fmp4}"),
+        ),
+    ];
+    let senders: Vec<_> = ways
+        .iter()
+        .map(|(id, arguments)| push(&server, arguments, &format!("{id}/index.m3u8")))
+        .collect();
+    for (mut sender, (id, _)) in senders.into_iter().zip(&ways) {
+        assert!(sender.wait().unwrap().success(), "{id}");
+    }
+    for (id, _) in &ways {
+        wait_for_end(&server, id);
+        let clips = server.clips(id);
+        assert!(clips.len() >= 4, "{id}: {}", clips.len());
+        assert_all_there(&clips, id);
+        assert_sound(&server, &clips);
+        assert_plays(&server, id);
+    }
+    server.assert_all_or_nothing();
+}
+
+#[test]
+fn ffmpeg_that_deletes_what_it_no_longer_lists() {
+    if !installed(&["ffmpeg", "ffprobe"]) {
+        return;
+    }
+    let server = pushed("ingest_token = \"s3:cret\"");
+    let file = server.folder.path().join("source.ts");
+    std::fs::write(&file, source()).unwrap();
+    let mut command = Command::new("ffmpeg");
+    command
+        .args("-v warning -nostdin -re -i".split(' '))
+        .arg(&file);
+    command.args(
+        "-c copy -f hls -hls_time 2 -method PUT -hls_list_size 4 -hls_delete_threshold 2"
+            .split(' '),
+    );
+    command.args(["-hls_flags", "delete_segments+program_date_time"]);
+    command.arg(format!(
+        "http://any:s3%3Acret@{}/live/ingest/cam/index.m3u8",
+        server.address()
+    ));
+    let run = finish(command);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    wait_for_end(&server, "cam");
+    let clips = server.clips("cam");
+    assert_all_there(&clips, "cam");
+    assert_sound(&server, &clips);
+    let left = std::fs::read_dir(server.streams().join("cam")).unwrap();
+    let left = left.filter(|entry| {
+        entry
+            .as_ref()
+            .unwrap()
+            .path()
+            .extension()
+            .is_some_and(|e| e == "ts")
+    });
+    assert!(left.count() < 10, "it deleted none");
+}
+
+#[test]
+fn variants_with_their_multivariant_playlist_are_one_stream() {
+    if !installed(&["ffmpeg", "ffprobe"]) {
+        return;
+    }
+    let server = pushed("");
+    let shared = "-hls_list_size 0 -method PUT -master_pl_name master.m3u8";
+    let file = server.folder.path().join("source.ts");
+    std::fs::write(&file, source()).unwrap();
+    let push = |maps: &str, map: &str, to: &str| {
+        let mut command = Command::new("ffmpeg");
+        command
+            .args("-v warning -nostdin -readrate 4 -i".split(' '))
+            .arg(&file);
+        command
+            .args(maps.split(' '))
+            .args("-c copy -f hls -hls_time 2".split(' '));
+        command
+            .args(shared.split(' '))
+            .args(["-var_stream_map", map]);
+        command.arg(format!("http://{}/live/ingest/{to}", server.address()));
+        command.stdin(Stdio::null()).spawn().unwrap()
+    };
+    let twice = "-map 0:v -map 0:a -map 0:v -map 0:a -b:v:0 2M -b:v:1 1M";
+    let mut ladder = push(
+        twice,
+        "v:0,a:0,name:hi v:1,a:1,name:lo",
+        "ladder/%v/index.m3u8",
+    );
+    let apart = "-map 0:v -map 0:a -b:v:0 2M -b:a:0 64k";
+    let mut sound = push(
+        apart,
+        "v:0,agroup:s,name:video a:0,agroup:s,default:yes,name:audio",
+        "sound/%v.m3u8",
+    );
+    assert!(ladder.wait().unwrap().success() && sound.wait().unwrap().success());
+    // The last frame of sound has a segment of its own, beyond the last one of pictures: it may come too late.
+    for (id, beyond) in [("ladder", 0), ("sound", 1)] {
+        wait_for_end(&server, id);
+        let clips = server.clips(id);
+        assert_there(&clips, id, beyond);
+        assert_sound(&server, &clips);
+    }
+    let streams = server.json("/live/rest/v2/broadcasts/list/0/50");
+    let mut ids: Vec<_> = streams
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["streamId"].as_str().unwrap().to_owned())
+        .collect();
+    ids.sort();
+    assert_eq!(ids, ["ladder", "sound"], "variants are no streams");
+    assert_plays(&server, "ladder");
+}
