@@ -13,6 +13,7 @@ use clipmill_server::config::{AppSettings, Settings};
 use clipmill_server::domain::is_stream_id;
 use clipmill_server::fuzzing;
 use clipmill_server::http::{Web, router};
+use clipmill_server::pull::Pulls;
 use clipmill_server::recorder::{
     ClipWindow, Clipping, MadeClip, OnDemandError, Pending, RecorderStatus, Switched, VirtualClip,
     WindowPlaylist,
@@ -120,9 +121,12 @@ impl Site {
         let catalog = SledCatalog::open(&folder.path().join("data"))
             .unwrap()
             .catalog;
+        let catalog: Arc<dyn Catalog> = Arc::new(catalog);
+        let pulls = Pulls::new(settings.clone(), Arc::clone(&catalog));
         let (router, _) = router(Web {
             settings,
-            catalog: Arc::new(catalog) as Arc<dyn Catalog>,
+            catalog,
+            pulls,
             store: Arc::new(LocalStore::default()),
             clipping: Arc::new(NoClips),
             ingest: Arc::default(),

@@ -4,6 +4,7 @@
 //! - [`ts`] reads MPEG-TS, [`es`] what is inside it, [`mp4`] reads MP4: plain and slow on purpose;
 //! - [`writer`] makes MPEG-TS whose every access unit can be recognised again;
 //! - [`http`] and [`webdriver`] show a clip to a browser;
+//! - [`origin`] is somebody else's web server, which misbehaves as it is told;
 //! - [`live`] is a media server, [`server`] runs `clipmill serve` and is its client;
 //! - [`replay`] makes live streams of that whose every sample is known;
 //! - [`matrix`] has real programs send, and judges what is cut of it;
@@ -26,6 +27,7 @@ pub mod live;
 pub mod matrix;
 pub mod mp4;
 pub mod mux;
+pub mod origin;
 pub mod replay;
 pub mod sample_aes;
 pub mod server;

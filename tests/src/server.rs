@@ -466,7 +466,8 @@ impl Receiver {
     /// The settings of an application that tells it of its clips, and these.
     #[must_use]
     pub fn told_by(&self, settings: &str) -> String {
-        format!("{settings}\nlistener_hook_url = \"{}\"", self.url())
+        // Tables may follow in the settings.
+        format!("listener_hook_url = \"{}\"\n{settings}", self.url())
     }
 
     /// Its address.

@@ -16,6 +16,7 @@ use crate::config::{AppSettings, Settings};
 use crate::domain::{ClipEntry, StreamEntry};
 use crate::http::{Gate, HttpServer, Web, router, self_test};
 use crate::ingest::Ingest;
+use crate::pull::Pulls;
 use crate::recorder::{Clipping, Recorders};
 use crate::schedule::spawn_blocking_async;
 use crate::storage::{ClipStore, LocalStore};
@@ -109,6 +110,8 @@ pub async fn serve(
     let recorders = recorders
         .await
         .map_err(|error| ServeError::Broken(error.to_string()))?;
+    let pulls = Pulls::new(settings.clone(), Arc::clone(&catalog));
+    let pulling = tokio::spawn(pulls.clone().run());
     let server = Server {
         settings: settings.clone(),
         catalog: Arc::clone(&catalog),
@@ -132,6 +135,7 @@ pub async fn serve(
         store,
         clipping: Arc::clone(&server.clipping),
         ingest,
+        pulls: pulls.clone(),
     });
     gate.open(routes);
     tracing::info!(%address, url = now.public_base_url, "listening");
@@ -145,6 +149,8 @@ pub async fn serve(
     sweeper.abort();
     reader.abort();
     pushed.abort();
+    pulling.abort();
+    pulls.stop().await;
     drain(http, &recorders).await;
     last_post.send_replace(true);
     let _ = tokio::time::timeout(LAST_POST, deliveries).await;

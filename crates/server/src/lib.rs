@@ -12,6 +12,7 @@ pub mod housekeeping;
 pub mod http;
 pub mod ingest;
 pub mod metrics;
+pub mod pull;
 pub mod recorder;
 pub mod schedule;
 pub mod scripts;

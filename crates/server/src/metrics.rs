@@ -33,6 +33,15 @@ pub const SPOOL_LIMIT: &str = "clipmill_spool_limit_bytes";
 /// 1 while recording stands still for want of room.
 pub const DISK_FULL: &str = "clipmill_disk_full";
 
+/// Segments that were pulled from other servers, by `app`.
+pub const PULLED_SEGMENTS: &str = "clipmill_pull_segments_total";
+/// Bytes of them, by `app`.
+pub const PULLED_BYTES: &str = "clipmill_pull_bytes_total";
+/// Requests for them and their playlists that failed, by `app`.
+pub const PULL_FAILURES: &str = "clipmill_pull_failures_total";
+/// Streams of other servers of which nothing comes, by `app`.
+pub const PULL_PROBLEMS: &str = "clipmill_pull_problems";
+
 const HOOKS_DELIVERED: &str = "clipmill_webhooks_delivered_total";
 const HOOK_TRIES_FAILED: &str = "clipmill_webhook_tries_failed_total";
 const HOOKS_GIVEN_UP: &str = "clipmill_webhooks_failed_total";
@@ -91,6 +100,13 @@ fn describe() {
     describe_gauge!(SPOOL_BYTES, "Bytes of segments kept from deletion");
     describe_gauge!(SPOOL_LIMIT, "Bytes of segments that may be kept");
     describe_gauge!(DISK_FULL, "1 while recording stands still for want of room");
+    describe_counter!(PULLED_SEGMENTS, "Segments pulled from other servers");
+    describe_counter!(PULLED_BYTES, "Bytes of segments pulled");
+    describe_counter!(PULL_FAILURES, "Requests to other servers that failed");
+    describe_gauge!(
+        PULL_PROBLEMS,
+        "Streams of other servers of which nothing comes"
+    );
     describe_counter!(HOOKS_DELIVERED, "Webhooks delivered");
     describe_counter!(HOOK_TRIES_FAILED, "Tries to deliver a webhook that failed");
     describe_counter!(HOOKS_GIVEN_UP, "Webhooks given up");
@@ -129,9 +145,26 @@ pub(crate) fn application(name: &str) {
         HOOKS_GIVEN_UP,
         RETIRED,
         INGESTED,
+        PULLED_SEGMENTS,
+        PULLED_BYTES,
+        PULL_FAILURES,
     ] {
         counter!(counted, "app" => name.to_owned()).increment(0);
     }
+}
+
+pub(crate) fn pulled(app: &str, segments: u64, bytes: u64) {
+    counter!(PULLED_SEGMENTS, "app" => app.to_owned()).increment(segments);
+    counter!(PULLED_BYTES, "app" => app.to_owned()).increment(bytes);
+}
+
+pub(crate) fn pull_failed(app: &str) {
+    counter!(PULL_FAILURES, "app" => app.to_owned()).increment(1);
+}
+
+/// One more stream of another server has a problem, or one less.
+pub(crate) fn pull_problem(app: &str, change: f64) {
+    gauge!(PULL_PROBLEMS, "app" => app.to_owned()).increment(change);
 }
 
 pub(crate) fn webhook_delivered(app: &str) {

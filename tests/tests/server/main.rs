@@ -9,6 +9,7 @@
 mod contract;
 mod faults;
 mod hostile;
+mod pull;
 mod push;
 mod recording;
 mod virtual_clips;

@@ -31,7 +31,7 @@ pub(crate) fn plan() -> Plan {
 }
 
 /// Publishes segments one after the other, no faster than the server takes them in while it runs.
-fn play(server: &Server, live: &mut Live, pieces: &[Piece]) {
+pub(crate) fn play(server: &Server, live: &mut Live, pieces: &[Piece]) {
     for piece in pieces {
         server.keep_up();
         live.publish(piece, false);

@@ -31,6 +31,7 @@ macro_rules! conformance {
                 a_stream_that_is_another_by_now_is_left_as_it_is
                 of_several_that_replace_the_same_one_does
                 what_rest_asked_of_periodic_recording_lasts
+                streams_that_calls_have_pulled_last
                 boundaries_last_and_never_go_back
                 of_several_clips_behind_one_boundary_one_is_committed
                 recordings_last_until_they_are_over

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
 use crate::config::AppSettings;
-use crate::domain::{ClipEntry, Delivery, StreamEntry};
+use crate::domain::{ClipEntry, Delivery, PullSource, StreamEntry};
 use crate::storage::ClipRecord;
 pub use clipmill::live::{Boundary, TakenSegment};
 
@@ -235,6 +235,13 @@ pub trait Catalog: Send + Sync {
     fn count_streams(&self, app: &str) -> Answer<'_, u64>;
     /// Removes a broadcast; false when there is none.
     fn delete_stream(&self, app: &str, stream_id: &str) -> Answer<'_, bool>;
+
+    /// The streams that calls have had pulled, by their ids.
+    fn pulls(&self, app: &str) -> Answer<'_, Vec<PullSource>>;
+    /// Has a stream pulled, in place of what was pulled under its id.
+    fn put_pull(&self, app: &str, source: &PullSource) -> Answer<'_, ()>;
+    /// Has it pulled no more; false when there is none of this id.
+    fn delete_pull(&self, app: &str, stream_id: &str) -> Answer<'_, bool>;
 
     /// Where a stream's last periodic clip ended.
     fn boundary(&self, app: &str, stream_id: &str) -> Answer<'_, Option<Boundary>>;

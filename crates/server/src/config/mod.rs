@@ -5,6 +5,7 @@
 
 mod error;
 mod overlay;
+mod pulled;
 mod units;
 mod values;
 
@@ -21,7 +22,9 @@ use url::Url;
 
 pub use self::error::ConfigError;
 use self::overlay::{Overlay, Text};
+pub use self::pulled::{ELSEWHERE, check_pull};
 pub use self::units::{parse_age, parse_size};
+use crate::domain::PullSource;
 use crate::scripts::FinishScript;
 use crate::storage::AppPaths;
 
@@ -30,7 +33,7 @@ use crate::storage::AppPaths;
 pub const SAMPLE: &str = include_str!("sample.toml");
 
 /// First path segments that are not applications.
-const RESERVED: [&str; 4] = ["healthz", "readyz", "metrics", "openapi.json"];
+const RESERVED: [&str; 5] = ["healthz", "readyz", "metrics", "openapi.json", "v1"];
 
 /// What the server was told: the keys of the top level of the file.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -134,6 +137,8 @@ pub struct AppSettings {
     pub muxer_finish_timeout: Duration,
     /// How long clips are kept.
     pub retention: Retention,
+    /// Streams that are pulled from other servers.
+    pub pull: Vec<PullSource>,
 }
 
 /// How webhooks are written.
@@ -294,7 +299,8 @@ impl Settings {
 
     /// Gives an application whose streams come otherwise a folder for them.
     fn complete(&self, app: &mut AppSettings) {
-        if app.streams_dir.as_os_str().is_empty() && self.takes_pushes(app) {
+        let makes_streams = self.takes_pushes(app) || !app.pull.is_empty();
+        if app.streams_dir.as_os_str().is_empty() && makes_streams {
             app.streams_dir = self.data_dir.join("streams").join(&app.name);
             app.owns_streams_dir = true;
         }
@@ -304,10 +310,11 @@ impl Settings {
     fn check(&self, app: &AppSettings) -> Result<(), String> {
         if app.streams_dir.as_os_str().is_empty() {
             return Err(format!(
-                "application `{}` has no streams_dir, and no ingest_token for streams that are pushed",
+                "application `{}` has no streams_dir, no ingest_token for streams that are pushed, and none to pull",
                 app.name
             ));
         }
+        app.check_pulls()?;
         let misnamed = if self.app(&app.name).is_some() {
             "is named twice"
         } else if !crate::domain::is_app_name(&app.name) {
@@ -393,6 +400,7 @@ impl AppSettings {
             muxer_finish_script: None,
             muxer_finish_timeout: Duration::from_secs(300),
             retention: Retention::default(),
+            pull: Vec::new(),
         }
     }
 

@@ -12,6 +12,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::{AppSettings, ConfigError, Retention, Settings, Variables};
+use crate::domain::PullSource;
 
 /// A file is not larger than this.
 const LARGEST: u64 = 1 << 20;
@@ -253,11 +254,13 @@ fn line_of(text: &str, at: usize) -> usize {
 /// The first key that means nothing: where it stands, and what may have been meant.
 fn unknown_key(table: &DeTable<'_>) -> Option<(Range<usize>, String)> {
     let [top, app, retention] = sections().map(|(keys, ..)| keys);
+    let pull = keys_of::<PullSource>();
     unknown_in(table, top).or_else(|| {
         let mut apps = tables(table.get("app")?);
         apps.find_map(|found| {
             let kept = || tables(found.get("retention")?).find_map(|t| unknown_in(t, retention));
-            unknown_in(found, app).or_else(kept)
+            let pulled = || tables(found.get("pull")?).find_map(|t| unknown_in(t, pull));
+            unknown_in(found, app).or_else(kept).or_else(pulled)
         })
     })
 }

@@ -300,7 +300,10 @@ fn the_sample_has_every_key_and_says_what_holds_without_it() {
     assert_eq!(sample, Settings::load(&flags, &Variables::new()).unwrap());
     let all = SAMPLE.replace("\n# ", "\n");
     Settings::from_toml(&all).unwrap();
-    let keys = overlay::keys().filter(|key| *key != "app");
+    for table in ["[[app]]", "[[app.pull]]"] {
+        assert!(all.contains(table), "{table}");
+    }
+    let keys = overlay::keys().filter(|key| !["app", "pull"].contains(key));
     for key in keys {
         let line = |text: &str| text.starts_with(&format!("{key} = "));
         let nested = || all.contains(&format!("{key} = \""));
@@ -329,4 +332,47 @@ fn urls_of_others_lead_to_private_addresses_only_where_the_operator_says_so() {
     let hook = |url: &str| app.webhook_reach(&Url::parse(url).unwrap());
     assert_eq!(hook("http://10.0.0.7/other"), Reach::Anywhere);
     assert_eq!(hook("http://10.0.0.8/"), Reach::Public);
+}
+
+#[test]
+fn streams_of_other_servers_are_named_with_the_application() {
+    let app = "[[app]]\nname = \"live\"\n";
+    let pull =
+        "[[app.pull]]\nid = \"cam\"\nurl = \"https://me:s3cret@a.example/x.m3u8?k=s3cret\"\n";
+    let text = format!("data_dir = \"/d\"\n{app}{pull}headers = {{ Referer = \"s3cret\" }}\n");
+    let settings = Settings::from_toml(&text).unwrap();
+    let app_of = settings.app("live").unwrap();
+    assert_eq!(app_of.streams_dir, Path::new("/d/streams/live"));
+    let cam = app_of.pulled("cam").unwrap();
+    assert_eq!(cam.headers["Referer"], "s3cret");
+    assert!(!format!("{settings:?}").contains("s3cret"));
+    let wrong = |lines: &str| fault(&format!("{app}streams_dir = \"/a\"\n[[app.pull]]\n{lines}"));
+    for (lines, says) in [
+        (
+            "id = \"a/b\"\nurl = \"http://a/\"\n",
+            "no stream can have this id",
+        ),
+        (
+            "id = \"cam\"\nurl = \"ftp://s3cret/\"\n",
+            "not an http(s) address",
+        ),
+        (
+            "id = \"cam\"\nurl = \"http://a/\"\nheaders = { Host = \"s3cret\" }\n",
+            "`Host` cannot be set",
+        ),
+        (
+            "id = \"cam\"\nurl = \"http://a/\"\nheaders = { X = \"s3cret\\n\" }\n",
+            "`X` cannot have this value",
+        ),
+        (
+            "id = \"cam\"\nurl = \"http://a/\"\nheader = {}\n",
+            "did you mean `headers`",
+        ),
+    ] {
+        let found = wrong(lines);
+        assert!(found.contains(says) && !found.contains("s3cret"), "{found}");
+    }
+    let twice =
+        wrong("id = \"a\"\nurl = \"http://a/\"\n[[app.pull]]\nid = \"a\"\nurl = \"http://b/\"\n");
+    assert!(twice.contains("named twice"), "{twice}");
 }

@@ -9,6 +9,7 @@ mod clock;
 mod delivery;
 mod gap;
 mod names;
+mod pull;
 mod stream;
 
 pub use clipmill::live::Boundary;
@@ -19,4 +20,5 @@ pub use self::delivery::Delivery;
 pub use self::gap::Gap;
 pub(crate) use self::names::percent_encoded;
 pub use self::names::{CLIP_ID_LEN, clip_id, is_app_name, is_clip_id, is_stream_id};
+pub use self::pull::PullSource;
 pub use self::stream::{StreamEntry, StreamStatus};

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderName, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use hmac::{Hmac, KeyInit, Mac};
@@ -20,7 +20,7 @@ use sha2::Sha256;
 
 use super::Web;
 use super::answer::Path;
-use super::fault::Fault;
+use super::fault::{Fault, Kind};
 
 /// Where proxies that use `Authorization` themselves leave room for a token.
 pub(super) const PROXY_AUTHORIZATION: HeaderName = HeaderName::from_static("proxyauthorization");
@@ -39,7 +39,7 @@ pub(super) async fn check(
     if let Some(secret) = &app.jwt_secret {
         let good = tokens(request.headers()).any(|token| is_valid(token, secret));
         if !good {
-            return (StatusCode::FORBIDDEN, "Invalid App JWT Token").into_response();
+            return Fault::new(Kind::NoToken, "Invalid App JWT Token").into_response();
         }
     }
     request.extensions_mut().insert(app);

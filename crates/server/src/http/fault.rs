@@ -21,6 +21,8 @@ pub(super) enum Kind {
     NotAllowed,
     /// What it names is another's.
     Conflict,
+    /// It carries no token that is good.
+    NoToken,
     /// There is nothing to be clipped.
     NoMedia,
     /// The request takes too long to come.
@@ -43,7 +45,7 @@ impl Kind {
         match self {
             Self::Invalid => StatusCode::BAD_REQUEST,
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
-            Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::Forbidden | Self::NoToken => StatusCode::FORBIDDEN,
             Self::Conflict => StatusCode::CONFLICT,
             Self::Missing | Self::NoMedia => StatusCode::NOT_FOUND,
             Self::NotAllowed => StatusCode::METHOD_NOT_ALLOWED,

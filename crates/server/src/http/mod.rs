@@ -4,6 +4,7 @@
 //! - `auth`: who may call;
 //! - `fault`: why a call was not done;
 //! - `ant_media`: Ant Media Server's calls, its JSON and its words for faults; `form`: what an upload comes in;
+//! - `v1`: the interface of Clipmill's own;
 //! - `files`: clips, playlists and segments; `virtual_clips`: clips laid out on request;
 //! - `ingest`: streams that are pushed;
 //! - `status`: health, metrics, and the description of all this.
@@ -17,6 +18,7 @@ mod form;
 mod ingest;
 mod server;
 mod status;
+mod v1;
 mod virtual_clips;
 
 use std::sync::Arc;
@@ -43,6 +45,7 @@ use crate::catalog::Catalog;
 use crate::config::Settings;
 use crate::ingest::Ingest;
 use crate::metrics;
+use crate::pull::Pulls;
 use crate::recorder::Clipping;
 use crate::storage::ClipStore;
 
@@ -59,6 +62,8 @@ pub struct Web {
     pub clipping: Arc<dyn Clipping>,
     /// Streams that are pushed.
     pub ingest: Arc<Ingest>,
+    /// Who pulls streams from other servers.
+    pub pulls: Pulls,
 }
 
 /// Does something that blocks.
@@ -126,6 +131,7 @@ fn described(web: Web) -> (Router, Description) {
         .routes(routes!(ant_media::broadcasts::count_live))
         .routes(routes!(ant_media::recordings::switch))
         .routes(routes!(ant_media::recordings::hls_to_mp4))
+        .merge(v1::routes())
         .route_layer(middleware::from_fn_with_state(web.clone(), auth::check));
     let open = OpenApiRouter::with_openapi(Api::openapi())
         .routes(routes!(files::get))
@@ -184,6 +190,7 @@ fn around(router: Router) -> Router {
                 Fault::internal("a request stopped unexpectedly").into_response()
             },
         ))
+        .layer(middleware::from_fn(v1::problem::worded))
         // Whoever plays clips, or asks for what is not there, knows no other words.
         .layer(middleware::map_response(ant_media::fault::worded))
         .layer(middleware::from_fn(count))

@@ -13,6 +13,9 @@ use super::WebState;
 use super::answer::Json;
 use crate::config::Settings;
 
+/// So many sources are named at most.
+const MOST_SOURCES: usize = 100;
+
 /// Whether the server can do its work.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Readiness {
@@ -20,6 +23,8 @@ pub(super) struct Readiness {
     ready: bool,
     /// Why not.
     reasons: Vec<String>,
+    /// What is wrong with streams that are pulled from other servers, which keeps this one from nothing else.
+    sources: Vec<String>,
 }
 
 /// The process lives.
@@ -48,7 +53,14 @@ pub(super) async fn readyz(State(web): WebState) -> Response {
     } else {
         StatusCode::SERVICE_UNAVAILABLE
     };
-    (status, Json(Readiness { ready, reasons })).into_response()
+    let mut sources = web.pulls.problems();
+    sources.truncate(MOST_SOURCES);
+    let readiness = Readiness {
+        ready,
+        reasons,
+        sources,
+    };
+    (status, Json(readiness)).into_response()
 }
 
 /// The folders that cannot be read.

@@ -4,6 +4,7 @@ mod broadcasts;
 mod clips;
 mod files;
 mod ingest;
+mod v1;
 mod vods;
 
 use std::collections::BTreeSet;
@@ -173,12 +174,14 @@ impl Site {
         let (sender, settings) = watch::channel(Arc::new(settings));
         let catalog = Arc::new(SledCatalog::open(data.path()).unwrap().catalog);
         let stub = Arc::new(Stub::default());
+        let pulls = Pulls::new(settings.clone(), Arc::clone(&catalog) as Arc<dyn Catalog>);
         let web = Web {
             settings,
             catalog: Arc::clone(&catalog) as Arc<dyn Catalog>,
             store: Arc::new(storage::LocalStore::default()),
             clipping: Arc::clone(&stub) as Arc<dyn Clipping>,
             ingest: Arc::default(),
+            pulls,
         };
         let (router, description) = router(web.clone());
         Self {
@@ -379,6 +382,10 @@ async fn the_description_has_the_routes_that_are_there_and_no_others() {
         "put /{app}/ingest/{stream}/{path}",
         "post /{app}/ingest/{stream}/{path}",
         "delete /{app}/ingest/{stream}/{path}",
+        "get /v1/apps/{app}/streams",
+        "get /v1/apps/{app}/streams/{id}",
+        "put /v1/apps/{app}/streams/{id}",
+        "delete /v1/apps/{app}/streams/{id}",
         "get /{app}/streams/{path}",
         "get /healthz",
         "get /readyz",

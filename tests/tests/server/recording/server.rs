@@ -163,6 +163,26 @@ impl Server {
         self.process.as_ref().unwrap()
     }
 
+    /// The same, and waits until it can do its work.
+    pub(crate) fn once_ready(self) -> Self {
+        self.wait_until_ready();
+        self
+    }
+
+    pub(crate) fn wait_until_ready(&self) {
+        self.wait("ready", || matches!(self.get("/readyz"), Some((200, _))));
+    }
+
+    /// A call with a body.
+    pub(crate) fn send(&self, method: &str, path: &str, body: &str) -> server::Answer {
+        self.process().send(method, path, &[], body)
+    }
+
+    /// Changes its settings and has it read them.
+    pub(crate) fn reconfigure(&self, settings: &str) {
+        self.process().reconfigure(&self.hooks.told_by(settings));
+    }
+
     /// `None` when there is no answer.
     pub(crate) fn ask(&self, method: &str, path: &str) -> Option<(u16, Vec<u8>)> {
         let answer = self.process.as_ref()?.try_send(method, path)?;

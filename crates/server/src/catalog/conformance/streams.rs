@@ -135,6 +135,36 @@ pub(crate) async fn what_rest_asked_of_periodic_recording_lasts(open: Open) {
     assert_eq!(catalog.periodic("live").await.unwrap(), Some(asked(4)));
 }
 
+pub(crate) async fn streams_that_calls_have_pulled_last(open: Open) {
+    let pulled = |id: &str, url: &str| PullSource {
+        id: id.to_owned(),
+        url: url.to_owned(),
+        headers: [("Referer".to_owned(), "http://x/".to_owned())].into(),
+        ..PullSource::default()
+    };
+    let catalog = open().await;
+    assert_eq!(catalog.pulls("live").await.unwrap(), []);
+    for (app, id, url) in [
+        ("live", "cam2", "http://a/2.m3u8"),
+        ("live", "cam1", "http://a/0.m3u8"),
+        ("live", "cam1", "http://a/1.m3u8"),
+        ("other", "cam1", "http://b/1.m3u8"),
+    ] {
+        catalog.put_pull(app, &pulled(id, url)).await.unwrap();
+    }
+    drop(catalog);
+    let catalog = open().await;
+    let both = [
+        pulled("cam1", "http://a/1.m3u8"),
+        pulled("cam2", "http://a/2.m3u8"),
+    ];
+    assert_eq!(catalog.pulls("live").await.unwrap(), both);
+    assert!(catalog.delete_pull("live", "cam1").await.unwrap());
+    assert!(!catalog.delete_pull("live", "cam1").await.unwrap());
+    assert_eq!(catalog.pulls("live").await.unwrap(), both[1..]);
+    assert_eq!(catalog.pulls("other").await.unwrap().len(), 1);
+}
+
 pub(crate) async fn boundaries_last_and_never_go_back(open: Open) {
     let catalog = open().await;
     let known = async |catalog: &dyn Catalog| {

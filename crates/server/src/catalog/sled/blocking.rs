@@ -20,7 +20,7 @@ use crate::catalog::{
     Boundary, Claim, Claimed, ClipQuery, Committed, Moved, OpenRecording, PeriodicState, Placed,
     Result, SortBy, Ticket,
 };
-use crate::domain::{ClipEntry, Delivery, StreamEntry};
+use crate::domain::{ClipEntry, Delivery, PullSource, StreamEntry};
 use crate::storage::ClipRecord;
 
 /// Failed webhooks that are remembered.
@@ -377,6 +377,20 @@ impl Blocking {
 
     pub(super) fn delete_stream(&self, app: &str, stream_id: &str) -> Result<bool> {
         let key = key(b'b', app, stream_id.as_bytes());
+        self.change(|db| Ok(db.remove(&key)?.is_some()))
+    }
+
+    pub(super) fn pulls(&self, app: &str) -> Result<Vec<PullSource>> {
+        self.scan(&key(b's', app, b""))?.collect()
+    }
+
+    pub(super) fn put_pull(&self, app: &str, source: &PullSource) -> Result<()> {
+        let key = key(b's', app, source.id.as_bytes());
+        self.transaction(|tree| put(tree, key.clone(), source))
+    }
+
+    pub(super) fn delete_pull(&self, app: &str, stream_id: &str) -> Result<bool> {
+        let key = key(b's', app, stream_id.as_bytes());
         self.change(|db| Ok(db.remove(&key)?.is_some()))
     }
 

@@ -38,7 +38,7 @@ use super::{
     Answer, Boundary, Catalog, CatalogError, Claim, Claimed, ClipQuery, Committed, Moved,
     OpenRecording, PeriodicState, Placed, Result, Ticket,
 };
-use crate::domain::{ClipEntry, Delivery, StreamEntry};
+use crate::domain::{ClipEntry, Delivery, PullSource, StreamEntry};
 use crate::storage::ClipRecord;
 
 /// Commands that wait for the disk at once: those that come together share what they wait for, and a
@@ -208,6 +208,21 @@ impl Catalog for SledCatalog {
     fn delete_stream(&self, app: &str, stream_id: &str) -> Answer<'_, bool> {
         let (app, stream_id) = (app.to_owned(), stream_id.to_owned());
         self.write(move |catalog| catalog.delete_stream(&app, &stream_id))
+    }
+
+    fn pulls(&self, app: &str) -> Answer<'_, Vec<PullSource>> {
+        let app = app.to_owned();
+        self.read(move |catalog| catalog.pulls(&app))
+    }
+
+    fn put_pull(&self, app: &str, source: &PullSource) -> Answer<'_, ()> {
+        let (app, source) = (app.to_owned(), source.clone());
+        self.write(move |catalog| catalog.put_pull(&app, &source))
+    }
+
+    fn delete_pull(&self, app: &str, stream_id: &str) -> Answer<'_, bool> {
+        let (app, stream_id) = (app.to_owned(), stream_id.to_owned());
+        self.write(move |catalog| catalog.delete_pull(&app, &stream_id))
     }
 
     fn boundary(&self, app: &str, stream_id: &str) -> Answer<'_, Option<Boundary>> {

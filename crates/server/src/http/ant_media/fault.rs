@@ -16,6 +16,10 @@ pub(in crate::http) async fn worded(mut answer: Response) -> Response {
 }
 
 fn word(fault: Fault) -> Response {
+    if fault.kind == Kind::NoToken {
+        // As its filter has it, which knows of no `Result`.
+        return (fault.kind.status(), fault.message).into_response();
+    }
     let status = match fault.kind {
         Kind::NoMedia => StatusCode::EXPECTATION_FAILED,
         kind => kind.status(),

@@ -1,0 +1,22 @@
+//! Clipmill's own interface, below `/v1`: an adapter of what the server means by streams and clips
+//! (`crate::domain`) to JSON with RFC 3339 instants.
+//!
+//! - `problem`: how it says what went wrong (RFC 9457);
+//! - `page`: how lists are given, page by page;
+//! - `streams`: streams and where they come from.
+
+mod page;
+pub(super) mod problem;
+pub(super) mod streams;
+
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::Web;
+
+/// The calls. Whoever may make them is looked at by whoever takes them in.
+pub(super) fn routes() -> OpenApiRouter<Web> {
+    OpenApiRouter::new()
+        .routes(routes!(streams::list))
+        .routes(routes!(streams::get, streams::put, streams::delete))
+}

@@ -1,0 +1,593 @@
+//! One media playlist of another server, followed: it is loaded again and again, what is new in it is fetched,
+//! a few segments at a time, and mirrored in its order.
+//!
+//! What is new is decided by [`Continuity`], as for folders: a segment is what its name says, and where the
+//! numbers or names contradict what was seen, the server is asked what its files look like.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use clipmill::live::{
+    self, Circumstances, Continuity, Decision, Taken, TakenSegment, Timeouts, Version,
+    complete_segments,
+};
+use clipmill::net::BackOff;
+use clipmill_playlist::{MediaPlaylist, Segment};
+use rand::RngExt;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use url::Url;
+
+use super::disk::{NewFile, Place};
+use super::listed::{Looks, ranges, recognisable};
+use super::load::{Loaded, Loader};
+use super::media::{Fetcher, Media, NoMedia, located};
+use super::mirror::{Heading, Mirror, Next};
+use super::origin::Failure;
+use super::polling::Polling;
+use super::{End, Job, Teller, to_end};
+use crate::domain::now_ms;
+use crate::metrics;
+
+/// Segments of one stream that are fetched at the same time.
+const AT_ONCE: usize = 3;
+
+/// Segments that wait to be fetched. A server that lists more than that at once is asked for the last ones.
+const WAITING: usize = 100_000;
+
+/// Between two tries to fetch a segment.
+const AGAIN: BackOff = BackOff {
+    first: Duration::from_millis(250),
+    longest: Duration::from_secs(2),
+};
+
+/// Between two tries to write.
+const WRITE_AGAIN: Duration = Duration::from_secs(1);
+
+/// Segments that nobody saw and whose lengths nothing but their number tells are declared one by one, up to
+/// this many.
+const DECLARED: u64 = 64;
+
+/// Segments whose files are looked at, where numbers contradict.
+const LOOKED_AT: usize = 16;
+
+/// Follows a media playlist.
+pub(super) struct Follow {
+    job: Arc<Job>,
+    place: Place,
+    loader: Loader,
+    fetcher: Fetcher,
+    mirror: Mirror,
+    continuity: Continuity,
+    polling: Polling,
+    queue: VecDeque<Wanted>,
+    fetches: JoinSet<(u64, Result<Media, NoMedia>)>,
+    loads: JoinSet<Result<Loaded, Failure>>,
+    /// Tells those that wait from one another.
+    next_id: u64,
+    /// How often the numbers of the origin have begun anew.
+    run: u32,
+    /// How many segments the origin lists, and what it says of all of them.
+    listed: usize,
+    heading: Heading,
+    ended: bool,
+    /// Nothing of this was new, and its files say that this is right.
+    looked_at: Option<u64>,
+    /// Since when nothing new has come, by what was loaded.
+    quiet: Option<Instant>,
+    /// What is wrong with segments, and with what is written.
+    segments: Option<String>,
+    disk: Option<String>,
+    write_again: Option<Instant>,
+    show: Teller,
+    /// It is a variant of another playlist, which may have changed.
+    is_variant: bool,
+    is_elsewhere: bool,
+}
+
+/// Why it is followed no more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Left {
+    /// It is to end.
+    Ended,
+    /// It may be another one by now: what was asked for is to be looked up again.
+    Elsewhere,
+}
+
+/// A segment that is wanted.
+struct Wanted {
+    id: u64,
+    /// As it is named, with its number of before.
+    known: Segment,
+    /// As it is listed.
+    segment: Segment,
+    base: Url,
+    run: u32,
+    discontinuity: bool,
+    state: State,
+    failures: u32,
+    /// Since when it is not there although the server answers.
+    missing_since: Option<Instant>,
+}
+
+enum State {
+    /// It is to be fetched, not before this.
+    Due(Instant),
+    Fetching,
+    Here(Media),
+    /// It will never be.
+    Gap,
+}
+
+impl Follow {
+    pub(super) fn new(
+        job: Arc<Job>,
+        place: Place,
+        mirror: Mirror,
+        (loader, fetcher): (Loader, Fetcher),
+        show: Teller,
+        is_variant: bool,
+    ) -> Self {
+        let now = Instant::now();
+        Self {
+            continuity: Continuity::new(Taken::read(&mirror.taken())),
+            ended: mirror.ended,
+            job,
+            place,
+            loader,
+            fetcher,
+            mirror,
+            polling: Polling::new(now),
+            queue: VecDeque::new(),
+            fetches: JoinSet::new(),
+            loads: JoinSet::new(),
+            next_id: 0,
+            run: 0,
+            listed: 0,
+            heading: Heading::default(),
+            looked_at: None,
+            quiet: None,
+            segments: None,
+            disk: None,
+            write_again: None,
+            show,
+            is_variant,
+            is_elsewhere: false,
+        }
+    }
+
+    /// Follows it until it is to end.
+    pub(super) async fn run(&mut self, end: &mut watch::Receiver<End>) -> Left {
+        let left = loop {
+            self.begin_fetches();
+            self.tell();
+            let wake = self.wake();
+            tokio::select! {
+                () = to_end(end) => break Left::Ended,
+                Some(loaded) = self.loads.join_next() => {
+                    if let Ok(loaded) = loaded {
+                        self.loaded(loaded).await;
+                    }
+                    if self.is_elsewhere {
+                        break Left::Elsewhere;
+                    }
+                }
+                Some(fetched) = self.fetches.join_next() => {
+                    if let Ok((id, found)) = fetched {
+                        self.fetched(id, found);
+                    }
+                    self.publish().await;
+                }
+                () = tokio::time::sleep_until(wake.into()) => {
+                    let now = Instant::now();
+                    if self.loads.is_empty() && self.polling.next() <= now {
+                        self.polling.begin(now);
+                        self.loads.spawn(self.loader.clone().load());
+                    }
+                    if self.write_again.is_some_and(|at| at <= now) {
+                        self.write_again = None;
+                        self.publish().await;
+                    }
+                    self.clean().await;
+                }
+            }
+        };
+        self.fetches.abort_all();
+        self.loads.abort_all();
+        let over = *end.borrow() == End::Over;
+        if over && !self.mirror.is_empty() {
+            self.mirror.ended = true;
+            self.write(Vec::new()).await;
+        }
+        left
+    }
+
+    /// Who tells how it stands.
+    pub(super) fn into_teller(self) -> Teller {
+        self.show
+    }
+
+    /// When there is something to do of which nobody tells.
+    fn wake(&self) -> Instant {
+        // Those behind them are not begun before these are mirrored.
+        let due = self
+            .queue
+            .iter()
+            .take(AT_ONCE)
+            .filter_map(|one| match one.state {
+                State::Due(at) => Some(at),
+                _ => None,
+            });
+        let due = due.min().filter(|_| self.fetches.len() < AT_ONCE);
+        let load = self.loads.is_empty().then(|| self.polling.next());
+        let delete = self.mirror.next_due().map(|due_ms| {
+            let left = u64::try_from(due_ms.saturating_sub(now_ms())).unwrap_or(0);
+            Instant::now() + Duration::from_millis(left.max(100))
+        });
+        let all = [due, load, delete, self.write_again];
+        let soonest = all.into_iter().flatten().min();
+        soonest.unwrap_or_else(|| Instant::now() + Duration::from_secs(1))
+    }
+
+    /// Fetches what is due, while it is not too much.
+    fn begin_fetches(&mut self) {
+        let now = Instant::now();
+        // What is here and waits for what comes before it takes memory, too.
+        let first = self.queue.iter_mut().take(AT_ONCE);
+        for one in first {
+            if self.fetches.len() >= AT_ONCE {
+                return;
+            }
+            if matches!(one.state, State::Due(at) if at <= now) {
+                one.state = State::Fetching;
+                let fetcher = self.fetcher.clone();
+                let (id, segment, base) = (one.id, one.segment.clone(), one.base.clone());
+                self.fetches
+                    .spawn(async move { (id, fetcher.fetch(&segment, &base).await) });
+            }
+        }
+    }
+
+    fn tell(&mut self) {
+        let problem = self.polling.problem(Instant::now());
+        let problem = problem
+            .or_else(|| self.disk.clone())
+            .or_else(|| self.segments.clone());
+        self.show.tell(problem);
+    }
+
+    async fn loaded(&mut self, loaded: Result<Loaded, Failure>) {
+        let now = Instant::now();
+        match loaded {
+            Ok(Loaded::Same) => self.nothing_new(now, None),
+            Ok(Loaded::Media { media, text, url }) => self.look(&media, &text, &url).await,
+            Err(failure) => {
+                metrics::pull_failed(&self.job.app);
+                if matches!(failure, Failure::Status(401 | 403)) {
+                    self.fetcher.origin.read_headers_again();
+                }
+                let is_other = matches!(failure, Failure::Other);
+                self.is_elsewhere = is_other || self.is_variant && self.polling.has_failed_often();
+                let what = failure.at(self.loader.url());
+                let part = rand::rng().random_range(0.5..=1.0);
+                self.polling.failed(now, what, part);
+                // Nothing is missing as long as nobody says so.
+                for one in &mut self.queue {
+                    one.missing_since = None;
+                }
+            }
+        }
+    }
+
+    fn nothing_new(&mut self, now: Instant, target: Option<Duration>) {
+        self.quiet.get_or_insert(now);
+        self.polling.unchanged(now, target, self.ended);
+    }
+
+    /// Looks at what is listed.
+    async fn look(&mut self, media: &MediaPlaylist, text: &Bytes, url: &Url) {
+        let now = Instant::now();
+        let complete = complete_segments(media, Duration::ZERO);
+        let mut known = recognisable(complete);
+        let target = media.target_duration;
+        let silence = Timeouts::default().silence(target);
+        let is_quiet = self
+            .quiet
+            .is_some_and(|since| now.saturating_duration_since(since) >= silence);
+        let circumstances = Circumstances {
+            // After a restart it goes on.
+            live: !self.continuity.taken().is_empty() && !is_quiet,
+            ended: media.ended,
+            age: Duration::ZERO,
+            watched: Duration::from_secs(1),
+            silence,
+            history: match media.ended {
+                true => Duration::MAX,
+                false => live::Settings::default().history,
+            },
+        };
+        let mut looks = Looks::default();
+        let mut decision = self.continuity.decide(&known, &circumstances, &mut looks);
+        let digest = Taken::head(text);
+        if self.is_doubtful(&decision, &known, digest) {
+            let listed = complete.iter().zip(&known).rev().take(LOOKED_AT);
+            for (segment, named) in listed {
+                if let Ok(at) = located(url, &segment.uri) {
+                    looks.add(named, self.fetcher.origin.look(&at).await);
+                }
+            }
+            decision = self.continuity.decide(&known, &circumstances, &mut looks);
+            self.looked_at = Some(digest);
+        }
+        let was_known = !self.continuity.taken().is_empty();
+        let next = self.continuity.taken().next();
+        self.continuity
+            .follow(&decision, &mut known, &circumstances, &mut looks);
+        let (from, missing, anew) = match decision {
+            Decision::Nothing | Decision::Ends | Decision::Old { .. } => (known.len(), 0, false),
+            Decision::Continues { from, missing, .. } => (from, missing, false),
+            Decision::Begins { from, shift, .. } => {
+                let first = known.get(from).map(|first| first.sequence);
+                let missing = match (first, next) {
+                    (Some(first), Some(next)) if was_known && shift.is_some() => {
+                        first.saturating_sub(next)
+                    }
+                    _ => 0,
+                };
+                self.run += u32::from(shift.is_none());
+                (from, missing, shift.is_none() || !was_known)
+            }
+        };
+        self.listed = known.len();
+        self.heading = Heading {
+            target,
+            independent: media.independent_segments,
+            ranges: ranges(text),
+        };
+        let was_over = std::mem::replace(&mut self.ended, media.ended);
+        if from >= known.len() {
+            self.nothing_new(now, Some(target));
+            if self.ended && !was_over {
+                self.publish().await;
+            }
+            return;
+        }
+        self.quiet = None;
+        self.polling.changed(now, target, media.ended);
+        if anew || missing > 0 {
+            self.fetcher.forget().await;
+        }
+        self.want(complete, known, from, missing, anew, url);
+        self.publish().await;
+    }
+
+    /// Whether the files should be looked at before it is believed.
+    fn is_doubtful(&self, decision: &Decision, known: &[Segment], digest: u64) -> bool {
+        let taken = self.continuity.taken();
+        if taken.is_empty() {
+            return false;
+        }
+        match decision {
+            Decision::Begins { shift: None, .. } => true,
+            Decision::Nothing => taken.is_beyond(known) && self.looked_at != Some(digest),
+            _ => false,
+        }
+    }
+
+    /// Segments from a position on are new.
+    fn want(
+        &mut self,
+        listed: &[Segment],
+        known: Vec<Segment>,
+        from: usize,
+        missing: u64,
+        anew: bool,
+        url: &Url,
+    ) {
+        let now = Instant::now();
+        let is_dated = known.get(from).is_some_and(|one| one.start_time.is_some())
+            && (self.mirror.is_dated() || !self.queue.is_empty());
+        let mut hole = anew && !(self.mirror.is_empty() && self.queue.is_empty());
+        if missing > 0 {
+            let (app, stream) = (self.job.app.as_str(), self.job.source.id.as_str());
+            tracing::warn!(
+                app,
+                stream,
+                segments = missing,
+                "segments are gone before they were seen"
+            );
+            // Dates say how long it was; else so many segments of the usual length are declared.
+            if is_dated || missing > DECLARED {
+                hole = true;
+            } else {
+                let total: Duration = known.iter().map(|one| one.duration).sum();
+                let usual = total / u32::try_from(known.len()).unwrap_or(u32::MAX).max(1);
+                for _ in 0..missing {
+                    let mut unseen = Segment::default();
+                    unseen.duration = usual;
+                    self.add(unseen.clone(), unseen, url, false, State::Gap);
+                }
+            }
+        }
+        for (segment, named) in listed.iter().zip(known).skip(from) {
+            if self.queue.len() >= WAITING {
+                break;
+            }
+            let start = named.start_time;
+            self.continuity.taken_mut().saw(&named, None, None, start);
+            let discontinuity = named.discontinuity || std::mem::take(&mut hole);
+            let state = match segment.gap {
+                true => State::Gap,
+                false => State::Due(now),
+            };
+            self.add(named, segment.clone(), url, discontinuity, state);
+        }
+    }
+
+    fn add(
+        &mut self,
+        known: Segment,
+        segment: Segment,
+        base: &Url,
+        discontinuity: bool,
+        state: State,
+    ) {
+        self.next_id += 1;
+        self.queue.push_back(Wanted {
+            id: self.next_id,
+            known,
+            segment,
+            base: base.clone(),
+            run: self.run,
+            discontinuity,
+            state,
+            failures: 0,
+            missing_since: None,
+        });
+    }
+
+    /// What became of a segment that was to be fetched.
+    fn fetched(&mut self, id: u64, found: Result<Media, NoMedia>) {
+        let now = Instant::now();
+        let answers = self.polling.is_answered();
+        let Some(one) = self.queue.iter_mut().find(|one| one.id == id) else {
+            return;
+        };
+        let error = match found {
+            Ok(media) => {
+                one.state = State::Here(media);
+                return;
+            }
+            Err(error) => error,
+        };
+        metrics::pull_failed(&self.job.app);
+        if matches!(error.failure, Failure::Status(401 | 403)) {
+            self.fetcher.origin.read_headers_again();
+        }
+        one.failures = one.failures.saturating_add(1);
+        one.state = State::Due(now + AGAIN.after(one.failures));
+        if !answers {
+            return;
+        }
+        let since = *one.missing_since.get_or_insert(now);
+        let given_up = now.saturating_duration_since(since) >= self.job.patience;
+        tracing::debug!(
+            app = self.job.app,
+            stream = self.job.source.id,
+            failures = one.failures,
+            "a segment does not come: {}",
+            error.said
+        );
+        if given_up {
+            self.segments = Some(error.said);
+            one.state = State::Gap;
+        }
+    }
+
+    /// Mirrors what is here, as far as nothing before it is missing.
+    async fn publish(&mut self) {
+        let ready = self.queue.iter();
+        let ready = ready.take_while(|one| matches!(one.state, State::Here(_) | State::Gap));
+        let count = ready.count();
+        let ends = self.ended && count == self.queue.len() && !self.mirror.ended;
+        if (count == 0 && !ends) || self.write_again.is_some() {
+            return;
+        }
+        let now = now_ms();
+        let before = self.mirror.clone();
+        self.mirror.head(&self.heading);
+        let (mut files, mut seen) = (Vec::<NewFile>::new(), Vec::new());
+        for one in self.queue.iter().take(count) {
+            let (next, version) = one.next();
+            let file = self.mirror.push(next, now);
+            if let State::Here(media) = &one.state {
+                if let Some((name, bytes)) = &media.map
+                    && files.iter().all(|(known, _)| known != name)
+                {
+                    files.push((name.clone(), bytes.clone()));
+                }
+                files.push((file, media.bytes.clone()));
+                let version = version.filter(|_| one.run == self.run);
+                seen.extend(version.map(|version| (one.known.sequence, version)));
+            }
+        }
+        self.mirror.ended = ends;
+        if !ends {
+            self.mirror.trim(self.listed, now);
+        }
+        if !self.write(files).await {
+            // All of it is tried again.
+            self.mirror = before;
+            return;
+        }
+        for (number, version) in seen {
+            self.continuity.taken_mut().took(number, version);
+        }
+        let came = self.queue.drain(..count);
+        let (mut segments, mut bytes) = (0, 0);
+        for one in came {
+            if let State::Here(media) = one.state {
+                segments += 1;
+                bytes += media.bytes.len() as u64;
+            }
+        }
+        if segments > 0 {
+            metrics::pulled(&self.job.app, segments, bytes);
+            self.segments = None;
+        }
+    }
+
+    /// Writes files and what they are; false where that is to be tried again.
+    async fn write(&mut self, files: Vec<NewFile>) -> bool {
+        let (place, mirror) = (self.place.clone(), self.mirror.clone());
+        let written = tokio::task::spawn_blocking(move || place.write(&files, &mirror)).await;
+        let error = match written {
+            Ok(Ok(())) => {
+                self.disk = None;
+                return true;
+            }
+            Ok(Err(error)) => error.to_string(),
+            Err(error) => error.to_string(),
+        };
+        let playlist = self.place.playlist.display();
+        self.disk = Some(format!("cannot write {playlist}: {error}"));
+        self.write_again = Some(Instant::now() + WRITE_AGAIN);
+        false
+    }
+
+    /// Removes files that are listed no more.
+    async fn clean(&mut self) {
+        let due = self.mirror.take_due(now_ms());
+        if !due.is_empty() {
+            let place = self.place.clone();
+            let _ = tokio::task::spawn_blocking(move || place.remove(&due)).await;
+        }
+    }
+}
+
+impl Wanted {
+    /// How it is mirrored, and what it looked like.
+    fn next(&self) -> (Next, Option<Version>) {
+        let media = match &self.state {
+            State::Here(media) => Some(media),
+            _ => None,
+        };
+        let version = media.and_then(|media| media.version);
+        let known = &self.known;
+        let next = Next {
+            suffix: media.map(|media| media.suffix),
+            duration: known.duration,
+            title: known.title.clone(),
+            start_time: known.start_time,
+            dated: known.program_date_time.is_some(),
+            discontinuity: self.discontinuity,
+            map: media.and_then(|media| Some(media.map.as_ref()?.0.clone())),
+            // One that nobody saw has no name.
+            taken: (!known.uri.is_empty())
+                .then(|| TakenSegment::of(known, version, known.start_time)),
+        };
+        (next, version)
+    }
+}
