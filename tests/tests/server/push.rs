@@ -32,6 +32,8 @@ enum How {
     Post,
     /// In chunks of odd lengths.
     Chunked,
+    /// In pieces, each by itself.
+    Pieces,
 }
 
 impl<'a> Sender<'a> {
@@ -47,6 +49,9 @@ impl<'a> Sender<'a> {
     /// Tries until the server takes it: it may be away, or not ready.
     fn send(&self, how: How, path: &str, body: &[u8]) -> u16 {
         let path = format!("/live/ingest/cam/{path}");
+        if how == How::Pieces {
+            return self.pieces(&path, body);
+        }
         let plain = |method: &str| {
             let answer = try_request(self.server.address(), method, &path, &[], body);
             answer.map(|answer| answer.status).ok()
@@ -56,11 +61,34 @@ impl<'a> Sender<'a> {
             status.set(match how {
                 How::Put => plain("PUT"),
                 How::Post => plain("POST"),
-                How::Chunked => self.chunked(&path, body),
+                How::Chunked | How::Pieces => self.chunked(&path, body),
             });
             status.get().is_some_and(|status| status != 503)
         });
         status.get().unwrap()
+    }
+
+    /// As GStreamer does, but that it says when it is done.
+    fn pieces(&self, path: &str, body: &[u8]) -> u16 {
+        let (mut at, mut status) = (0, 0);
+        for piece in body.chunks(body.len() / 3) {
+            let end = at + piece.len();
+            let total = match end == body.len() {
+                true => end.to_string(),
+                false => "*".to_owned(),
+            };
+            let range = format!("bytes {at}-{}/{total}", end - 1);
+            let headers = [("Content-Range", range.as_str())];
+            let headers = if at == 0 { &[][..] } else { &headers };
+            let told = std::cell::Cell::new(503);
+            self.server.wait("taken", || {
+                let answer = try_request(self.server.address(), "PUT", path, headers, piece);
+                answer.is_ok_and(|answer| told.replace(answer.status) != answer.status)
+            });
+            status = told.get();
+            at = end;
+        }
+        status
     }
 
     fn chunked(&self, path: &str, body: &[u8]) -> Option<u16> {
@@ -133,7 +161,7 @@ impl<'a> Sender<'a> {
         if number % 4 == 1 {
             self.break_off(&name, &piece.bytes, number % 8 == 1);
         }
-        let how = [How::Put, How::Post, How::Chunked][number % 3];
+        let how = [How::Put, How::Post, How::Chunked, How::Pieces][number % 4];
         let status = self.send(how, &name, &piece.bytes);
         assert!(matches!(status, 201 | 204), "{name}: {status}");
         if number.is_multiple_of(5) {

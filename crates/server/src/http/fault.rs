@@ -29,6 +29,8 @@ pub(super) enum Kind {
     TooSlow,
     /// It is longer than it may be.
     TooLong,
+    /// It goes on where what is there does not end.
+    Beyond,
     /// Its body is of another kind than the call takes.
     Unsupported,
     /// It cannot be done now.
@@ -51,6 +53,7 @@ impl Kind {
             Self::NotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::TooLong => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Beyond => StatusCode::RANGE_NOT_SATISFIABLE,
             Self::Unsupported => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::NotNow => StatusCode::SERVICE_UNAVAILABLE,
             Self::NoRoom => StatusCode::INSUFFICIENT_STORAGE,

@@ -48,7 +48,7 @@ pub(super) struct KeepsConnection;
         (status = 201, description = "It is new"), (status = 204, description = "It was there"),
         (status = 400, body = String), (status = 401, body = String), (status = 403, body = String),
         (status = 404, body = String), (status = 408, body = String), (status = 415, body = String),
-        (status = 409, body = String, description = "The name is another source's"), (status = 413, body = String),
+        (status = 409, body = String, description = "The name is another source's"), (status = 413, body = String), (status = 416, body = String),
         (status = 503, body = String), (status = 507, body = String)
     )
 )]
@@ -165,12 +165,15 @@ impl Call<'_> {
                 .then_some(StatusCode::NO_CONTENT)
                 .ok_or_else(missing);
         }
-        self.must_be_a_file()?;
+        let piece = self.piece()?;
         let new = if path.is_playlist() {
+            if piece.is_some() {
+                return Err(Fault::bad("Playlists are only taken whole (Content-Range)"));
+            }
             self.playlist(&settings, app, stream, path, live, upload)
                 .await?
         } else {
-            self.media(app, stream, path, live, upload).await?
+            self.media(app, stream, path, live, piece, upload).await?
         };
         Ok(if new {
             StatusCode::CREATED
@@ -196,17 +199,25 @@ impl Call<'_> {
         }
     }
 
-    /// A part of a file, or one that is packed, would be taken for the file.
-    fn must_be_a_file(&self) -> Result<(), Fault> {
-        if self.headers.contains_key(header::CONTENT_RANGE) {
-            return Err(Fault::bad("Only whole files are taken (Content-Range)"));
-        }
+    /// The piece of a file that the body is, if it is not all of it.
+    fn piece(&self) -> Result<Option<Piece>, Fault> {
         let coding = self.headers.get(header::CONTENT_ENCODING);
         if coding.is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity")) {
             let message = "Files are taken as they are (Content-Encoding)";
             return Err(Fault::new(Kind::Unsupported, message));
         }
-        Ok(())
+        let Some(range) = self.headers.get(header::CONTENT_RANGE) else {
+            return Ok(None);
+        };
+        let piece = range.to_str().ok().and_then(Piece::of);
+        let piece = piece.ok_or_else(|| Fault::bad("The Content-Range makes no sense"))?;
+        let whole = piece.start == 0 && piece.total == Some(piece.len);
+        if piece.start == 0 && !whole && piece.total.is_some() {
+            return Err(Fault::bad(
+                "The first piece of a file is sent without Content-Range",
+            ));
+        }
+        Ok((piece.start > 0).then_some(piece))
     }
 
     /// How long the body says it is, which must not be more than it may be.
@@ -225,12 +236,15 @@ impl Call<'_> {
         stream: Arc<PushedStream>,
         path: MediaPath,
         live: bool,
+        piece: Option<Piece>,
         upload: &mut Upload,
     ) -> Result<bool, Fault> {
-        let announced = self.announced(app.ingest_max_bytes)?;
+        let before = piece.map_or(0, |piece| piece.start);
+        let longest = app.ingest_max_bytes.saturating_sub(before);
+        let announced = self.announced(longest)?;
         let begun = Arc::clone(&stream);
         let mut arrival = blocking(move || begun.begin(&path, live)).await?;
-        let mut body = Body::new(app, stream, upload, app.ingest_max_bytes);
+        let mut body = Body::new(app, stream, upload, longest);
         let mut buffer = BytesMut::new();
         loop {
             let more = body.next(&mut buffer).await?;
@@ -247,7 +261,16 @@ impl Call<'_> {
             }
         }
         body.must_be_whole(announced)?;
-        blocking(move || arrival.finish()).await
+        match piece {
+            Some(piece) if piece.len != body.came => Err(Fault::bad(
+                "The body has not as many bytes as its Content-Range says",
+            )),
+            Some(Piece { start, total, .. }) => {
+                blocking(move || arrival.append(start, total)).await?;
+                Ok(false)
+            }
+            None => blocking(move || arrival.finish()).await,
+        }
     }
 
     async fn playlist(
@@ -297,6 +320,32 @@ impl Call<'_> {
             Some(settings.listen.clone()),
         ];
         all.into_iter().flatten().collect()
+    }
+}
+
+/// A piece of a file (RFC 9110, 14.4 and 14.5): GStreamer's `souphttpclientsink` sends one for each buffer, the first
+/// without a word about it, and does not say how long the file will be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Piece {
+    start: u64,
+    len: u64,
+    total: Option<u64>,
+}
+
+impl Piece {
+    fn of(range: &str) -> Option<Self> {
+        let (range, total) = range.trim().strip_prefix("bytes ")?.split_once('/')?;
+        let (start, last) = range.split_once('-')?;
+        let (start, last): (u64, u64) = (start.trim().parse().ok()?, last.trim().parse().ok()?);
+        let total = match total.trim() {
+            "*" => None,
+            total => Some(total.parse().ok()?),
+        };
+        let end = last.checked_add(1)?;
+        let len = end.checked_sub(start).filter(|len| *len > 0)?;
+        total
+            .is_none_or(|total| total >= end)
+            .then_some(Self { start, len, total })
     }
 }
 
@@ -374,6 +423,7 @@ impl From<Refusal> for Fault {
             Refusal::Playlist(_) => Kind::Invalid,
             Refusal::Taken => Kind::Conflict,
             Refusal::TooMany(_) => Kind::NoRoom,
+            Refusal::Beyond(_) => Kind::Beyond,
             Refusal::NoFolder => Kind::NotNow,
         };
         let text = refusal.to_string();
@@ -446,6 +496,24 @@ mod tests {
         assert!(
             !is_same("", "s3cret") && !is_same("s3cre", "s3cret") && !is_same("s3cret ", "s3cret")
         );
+    }
+
+    #[test]
+    fn pieces_of_files() {
+        let piece = |start, len, total| Some(Piece { start, len, total });
+        assert_eq!(Piece::of("bytes 20480-24575/*"), piece(20480, 4096, None));
+        assert_eq!(Piece::of("bytes 0-0/1"), piece(0, 1, Some(1)));
+        for none in [
+            "",
+            "bytes",
+            "bytes */9",
+            "bytes 5-4/*",
+            "bytes 5-9/9",
+            "items 0-1/*",
+            "bytes 0-18446744073709551615/*",
+        ] {
+            assert_eq!(Piece::of(none), None, "{none}");
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -173,6 +173,32 @@ impl Folder {
         Ok(!there)
     }
 
+    /// Adds a piece to a file that is there up to `start`. One that came before stays what it was.
+    pub(super) fn append(
+        &self,
+        mut piece: NamedTempFile,
+        path: &str,
+        start: u64,
+    ) -> Result<u64, Refusal> {
+        let to = self.path(path);
+        let len = fs::symlink_metadata(&to).map_or(0, |found| found.len());
+        let piece_len = piece.as_file().metadata()?.len();
+        if start.saturating_add(piece_len) <= len {
+            return Ok(len);
+        }
+        if start != len {
+            return Err(Refusal::Beyond(len));
+        }
+        let mut file = File::options().append(true).open(&to)?;
+        piece.as_file_mut().rewind()?;
+        if let Err(error) = io::copy(piece.as_file_mut(), &mut file) {
+            // Half a piece would be in the way of the whole one.
+            let _ = file.set_len(start);
+            return Err(error.into());
+        }
+        Ok(len + piece_len)
+    }
+
     /// Writes a file at once.
     pub(super) fn write(&self, to: &Path, text: &[u8]) -> Result<(), Refusal> {
         if let Some(folder) = to.parent() {
@@ -324,6 +350,28 @@ mod tests {
         fs::write(folder.playlist(), "x").unwrap();
         assert_eq!(folder.marker().unwrap(), Some(marker));
         assert_eq!(Folder::all(streams.path()).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_file_that_comes_in_pieces() {
+        let (_streams, folder) = folder();
+        folder.mark(&Marker::default()).unwrap();
+        let append = |start: u64, content: &str| {
+            let mut file = folder.temporary().unwrap();
+            file.write_all(content.as_bytes()).unwrap();
+            folder.append(file, "a.ts", start)
+        };
+        assert!(matches!(append(3, "x"), Err(Refusal::Beyond(0))));
+        put(&folder, "a.ts", "one").unwrap();
+        assert_eq!(append(3, "two").unwrap(), 6);
+        // As one does that had no answer.
+        assert_eq!(append(3, "two").unwrap(), 6);
+        assert!(matches!(append(5, "xyz"), Err(Refusal::Beyond(6))));
+        assert!(matches!(append(9, "x"), Err(Refusal::Beyond(6))));
+        assert_eq!(append(6, "three").unwrap(), 11);
+        let whole = fs::read_to_string(folder.path("a.ts")).unwrap();
+        assert_eq!(whole, "onetwothree");
+        assert_eq!(folder.contents().unwrap().temporary, 0);
     }
 
     #[test]

@@ -48,6 +48,8 @@ pub(crate) enum Refusal {
     Taken,
     #[error("the stream has {0} files or playlists, and may have no more")]
     TooMany(usize),
+    #[error("it goes on behind byte {0}, where the file that is there ends")]
+    Beyond(u64),
     #[error("the application's folder is not there")]
     NoFolder,
     #[error("{0}")]

@@ -30,6 +30,9 @@ const RETIRED: Duration = Duration::from_secs(30);
 /// A stream of which nothing came for so long is forgotten, and read again when something comes.
 const IDLE: Duration = Duration::from_secs(600);
 
+/// A file that comes piece by piece, nobody says how many, is whole when none has come for so long.
+const QUIET: Duration = Duration::from_secs(2);
+
 const ENDLIST: &str = "#EXT-X-ENDLIST";
 
 /// A stream that is pushed.
@@ -50,6 +53,8 @@ struct State {
     retired: bool,
     /// Files that are being pushed, and how often.
     coming: HashMap<String, usize>,
+    /// Files that come piece by piece, and when the last one came.
+    growing: HashMap<String, Instant>,
     /// So many media files are there.
     media: usize,
     /// Since when files are listed nowhere.
@@ -62,19 +67,20 @@ struct State {
 struct Seen<'a> {
     folder: &'a Folder,
     coming: &'a HashMap<String, usize>,
+    growing: &'a HashMap<String, Instant>,
 }
 
 impl Files for Seen<'_> {
     fn is_there(&self, path: &str) -> bool {
-        self.folder.has(path)
+        !self.growing.contains_key(path) && self.folder.has(path)
     }
 
     fn is_coming(&self, path: &str) -> bool {
-        self.coming.contains_key(path)
+        self.coming.contains_key(path) || self.growing.contains_key(path)
     }
 
     fn any_coming(&self) -> bool {
-        !self.coming.is_empty()
+        !self.coming.is_empty() || !self.growing.is_empty()
     }
 }
 
@@ -89,6 +95,7 @@ impl PushedStream {
                 playlists: Playlists::default(),
                 retired: false,
                 coming: HashMap::new(),
+                growing: HashMap::new(),
                 media: 0,
                 unlisted: HashMap::new(),
                 rate: Rate::default(),
@@ -231,9 +238,13 @@ impl PushedStream {
 
     /// Writes what can be published.
     fn publish(&self, state: &mut State, now: Instant) -> Result<(), Refusal> {
+        state
+            .growing
+            .retain(|_, last| now.duration_since(*last) < QUIET);
         let seen = Seen {
             folder: &self.folder,
             coming: &state.coming,
+            growing: &state.growing,
         };
         for output in state.playlists.due(&seen, now) {
             if let Err(error) = self.apply(state, output) {
@@ -430,6 +441,28 @@ impl Arrival {
             Some(file) => Ok(file.write_all(bytes)?),
             None => Ok(()),
         }
+    }
+
+    /// It is a piece of a file, from `start` on; the file has `total` bytes, if that is known.
+    pub(crate) fn append(mut self, start: u64, total: Option<u64>) -> Result<(), Refusal> {
+        let Some(piece) = self.file.take() else {
+            return Ok(());
+        };
+        let stream = Arc::clone(&self.stream);
+        let mut state = stream.lock();
+        leave(&mut state.coming, self.path.as_str());
+        let len = stream.folder.append(piece, self.path.as_str(), start)?;
+        let now = Instant::now();
+        state.used = now;
+        if total == Some(len) {
+            state.growing.remove(self.path.as_str());
+            if let Err(error) = stream.publish(&mut state, now) {
+                stream.complain(&error);
+            }
+        } else {
+            state.growing.insert(self.path.as_str().to_owned(), now);
+        }
+        Ok(())
     }
 
     /// It is whole. Says whether none of its path was there.

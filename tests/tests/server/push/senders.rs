@@ -3,6 +3,7 @@
 use std::process::{Command, Stdio};
 
 use clipmill_tests::binary::{finish, root};
+use clipmill_tests::server::request;
 use clipmill_tests::tools::{ffmpeg, ffprobe, installed};
 use clipmill_tests::{es, ts};
 
@@ -191,6 +192,59 @@ fn ffmpeg_that_deletes_what_it_no_longer_lists() {
             .is_some_and(|e| e == "ts")
     });
     assert!(left.count() < 10, "it deleted none");
+}
+
+#[test]
+fn gstreamer_pushes() {
+    if !installed(&["gst-launch-1.0"]) {
+        return;
+    }
+    let server = pushed("");
+    let mut list = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n".to_owned();
+    for n in 0..10 {
+        let segment = root().join(format!("fixtures/demo/seg{n:02}.ts"));
+        let source = format!("location={}", segment.display());
+        let url = format!(
+            "location=http://{}/live/ingest/gst/seg{n}.ts",
+            server.address()
+        );
+        let mut command = Command::new("gst-launch-1.0");
+        command.args(["-q", "filesrc", &source, "!", "curlhttpsink", &url]);
+        let run = finish(command);
+        assert_eq!(run.code, 0, "{}", run.stderr);
+        list.push_str(&format!("#EXTINF:2,\nseg{n}.ts\n"));
+        let end = if n == 9 { "#EXT-X-ENDLIST\n" } else { "" };
+        let text = format!("{list}{end}");
+        let path = "/live/ingest/gst/index.m3u8";
+        let put = request(server.address(), "PUT", path, &[], text);
+        assert!(matches!(put.status, 201 | 204), "{}", put.status);
+    }
+    wait_for_end(&server, "gst");
+    assert_all_there(&server.clips("gst"), "gst");
+}
+
+#[test]
+fn gstreamer_pushes_its_buffers_one_by_one() {
+    if !installed(&["gst-launch-1.0"]) {
+        return;
+    }
+    let server = pushed("");
+    let segment = root().join("fixtures/demo/seg00.ts");
+    let source = format!("location={}", segment.display());
+    let url = format!("location=http://{}/live/ingest/gst/a.ts", server.address());
+    let mut command = Command::new("gst-launch-1.0");
+    let pace = ["identity", "sleep-time=50000"];
+    command.args(["-q", "filesrc", &source, "blocksize=10000", "!"]);
+    command.args(pace).args(["!", "souphttpclientsink", &url]);
+    assert_eq!(finish(command).code, 0);
+    // It does not wait for the last of them at the end.
+    let came = std::fs::read(server.streams().join("gst/a.ts")).unwrap();
+    let sent = std::fs::read(segment).unwrap();
+    assert!(
+        came.len() >= 20_000 && sent.starts_with(&came),
+        "{}",
+        came.len()
+    );
 }
 
 #[test]

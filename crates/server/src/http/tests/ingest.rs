@@ -96,6 +96,10 @@ async fn what_is_refused_leaves_nothing() {
     );
     for (header, value, status) in [
         ("content-range", "bytes 0-0/9", 400),
+        ("content-range", "bytes 7-7/9", 416),
+        ("content-range", "bytes 2-1/9", 400),
+        ("content-range", "bytes 3-9/*", 400),
+        ("content-range", "bytes 1000-1000/*", 413),
         ("content-encoding", "gzip", 415),
     ] {
         let part = [(header, value)];
@@ -225,6 +229,31 @@ async fn a_sender_that_leaves_has_pushed_what_came() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     assert_eq!(fs::read(path).unwrap(), b"all of it");
+}
+
+#[tokio::test]
+async fn a_file_may_come_in_pieces() {
+    let site = Site::new();
+    let listed = LISTS.replace("a.ts", "push/a.ts");
+    let send = async |range: &str, body: &str| {
+        let headers = [("content-range", range)];
+        let headers = if range.is_empty() { &[][..] } else { &headers };
+        site.send("PUT", "/live/ingest/push/a.ts", headers, body)
+            .await
+            .status
+    };
+    assert_eq!(send("", "one").await, 201);
+    assert_eq!(send("bytes 3-5/*", "two").await, 204);
+    assert_eq!(send("bytes 9-9/*", "x").await, 416);
+    // How long it is going to be nobody said: it is not listed while pieces come.
+    assert_eq!(site.push("PUT", "push/index.m3u8", LISTS).await, 201);
+    assert_eq!(site.get("/live/streams/push.m3u8").await.status, 404);
+    assert_eq!(send("bytes 6-8/9", "end").await, 204);
+    assert_eq!(
+        site.get("/live/streams/push.m3u8").await.body,
+        listed.as_bytes()
+    );
+    assert_eq!(site.get("/live/streams/push/a.ts").await.body, b"onetwoend");
 }
 
 #[tokio::test]
