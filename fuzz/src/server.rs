@@ -65,6 +65,17 @@ impl Clipping for NoClips {
         Box::pin(async move { Err(OnDemandError::NoBroadcast(path.to_owned())) })
     }
 
+    fn window_segment<'a>(
+        &'a self,
+        _: &'a str,
+        _: &'a str,
+        _: &'a str,
+        _: u64,
+        _: bool,
+    ) -> Pending<'a, Option<std::path::PathBuf>> {
+        Box::pin(async { None })
+    }
+
     fn switch<'a>(&'a self, _: &'a str, _: &'a str, _: bool) -> Pending<'a, Switched> {
         Box::pin(async { Switched::NotLive })
     }

@@ -3,12 +3,14 @@
 use std::convert::Infallible;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use clipmill::{
     AudioChoice, Cut, Format, Location, SubtitleChoice, TimeSpec, VariantChoice, WindowRequest,
     parse_duration,
 };
+use clipmill_server::config::{parse_age, parse_size};
 
 /// Cuts MP4 clips out of HLS streams, without transcoding.
 #[derive(Debug, Parser)]
@@ -92,6 +94,9 @@ Examples:
     /// Look after the server's catalog, while no server runs
     #[command(subcommand)]
     Catalog(CatalogCommand),
+    /// Look after the segments that the server keeps: for clips to come, and for the DVR window
+    #[command(subcommand)]
+    Spool(SpoolCommand),
     /// Play bundled media as a live stream, and cut clips out of it; Ctrl-C removes everything
     #[command(after_help = "\
 Example:
@@ -114,6 +119,56 @@ pub(crate) enum CatalogCommand {
 Example:
   clipmill catalog rebuild --config /etc/clipmill.toml")]
     Rebuild(ServerArgs),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SpoolCommand {
+    /// Say what is kept, of which streams and from when to when
+    #[command(after_help = "\
+Examples:
+  clipmill spool ls --config /etc/clipmill.toml
+  clipmill spool ls --data-dir clipmill-data --json")]
+    Ls {
+        #[command(flatten)]
+        data: DataArgs,
+        /// Print one JSON object on standard output
+        #[arg(long)]
+        json: bool,
+    },
+    /// Read all that is kept, and say what of it is damaged; then exit with 1
+    #[command(after_help = "\
+Example:
+  clipmill spool verify --config /etc/clipmill.toml")]
+    Verify {
+        #[command(flatten)]
+        data: DataArgs,
+    },
+    /// Remove what lies furthest back in the DVR windows, while no server runs
+    #[command(after_help = "\
+Examples:
+  clipmill spool trim --config /etc/clipmill.toml --keep 1h
+  clipmill spool trim --data-dir clipmill-data --max-bytes 50GB")]
+    #[command(group(clap::ArgGroup::new("what").required(true).multiple(true).args(["keep", "max_bytes"])))]
+    Trim {
+        #[command(flatten)]
+        data: DataArgs,
+        /// Keep so much of each stream
+        #[arg(long, value_name = "D", value_parser = parse_age)]
+        keep: Option<Duration>,
+        /// Keep no more than this, over all streams
+        #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+        max_bytes: Option<u64>,
+    },
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct DataArgs {
+    /// The configuration file, which names the data folder
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// The data folder [default: clipmill-data]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
 }
 
 #[derive(Debug, ClapArgs)]

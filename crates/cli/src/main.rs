@@ -8,6 +8,7 @@ mod progress;
 mod report;
 mod run;
 mod serve;
+mod spool;
 
 use std::process::ExitCode;
 

@@ -25,6 +25,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
         Command::Probe(args) => probe(args),
         Command::Serve(args) => serve::serve(args),
         Command::Catalog(command) => serve::catalog(command),
+        Command::Spool(command) => crate::spool::spool(command),
         Command::Demo(args) => crate::demo::demo(args),
     }
 }

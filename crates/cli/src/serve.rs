@@ -91,7 +91,7 @@ impl ServeArgs {
     }
 }
 
-fn read_variables() -> Result<Variables, Failure> {
+pub(crate) fn read_variables() -> Result<Variables, Failure> {
     variables().map_err(|error| Failure::Usage(error.to_string()))
 }
 

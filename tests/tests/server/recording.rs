@@ -1,6 +1,7 @@
 //! What recording promises: every sample of a live stream in one clip and no more, whatever the
 //! playlist, the encoder, or the power supply does.
 
+mod dvr;
 mod faults;
 mod keys;
 mod missing;

@@ -111,6 +111,9 @@ pub struct AppSettings {
     /// Where URLs may lead that clients of the REST interface or playlists name.
     #[serde(rename = "allow_private_addresses", deserialize_with = "values::reach")]
     pub reach: Reach,
+    /// How much of each stream is kept, whatever its source still lists; `None`: as long as it lists.
+    #[serde(deserialize_with = "values::some_age")]
+    pub dvr_window: Option<Duration>,
     /// How long a segment is waited for that is listed and not there.
     #[serde(deserialize_with = "values::age")]
     pub segment_patience: Duration,
@@ -391,6 +394,7 @@ impl AppSettings {
             webhook_max_age: Duration::from_secs(24 * 3600),
             jwt_secret: None,
             reach: Reach::PublicAndLoopback,
+            dvr_window: None,
             segment_patience: Duration::from_secs(2),
             upload_max_bytes: 10_000_000_000,
             ingest_token: None,

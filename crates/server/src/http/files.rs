@@ -142,6 +142,47 @@ pub(super) async fn get(
     Ok(answer(found, content_type, &method, &headers))
 }
 
+/// Plays a segment of a stream's DVR window, as `{streamId}.m3u8?start=&end=` lists it.
+#[utoipa::path(
+    get, path = "/{app}/dvr/{stream}/{session}/{segment}", tag = "playback",
+    params(
+        ("app" = String, Path), ("stream" = String, Path), ("session" = String, Path),
+        ("segment" = String, Path, description = "Its number, and what it is: `.ts`, `.m4s`, `.aac`; `.mp4` is what it needs ahead of it"),
+        ("Range" = Option<String>, Header), ("If-Range" = Option<String>, Header)
+    ),
+    responses(
+        (status = 200, content_type = "video/mp2t"), (status = 206, content_type = "video/mp2t"),
+        (status = 304), (status = 404), (status = 412), (status = 416)
+    )
+)]
+pub(super) async fn of_window(
+    State(web): WebState,
+    Path((app, stream, session, segment)): Path<(String, String, String, String)>,
+    method: Method,
+    Head(headers): Head,
+) -> Result<Response, Fault> {
+    let missing = || Fault::missing("There is no such segment");
+    let content_type = content_type(&segment).ok_or_else(missing)?;
+    let (number, suffix) = segment.split_once('.').ok_or_else(missing)?;
+    let number = number.parse().map_err(|_| missing())?;
+    let found = web
+        .clipping
+        .window_segment(&app, &stream, &session, number, suffix == "mp4")
+        .await;
+    let path = found.ok_or_else(missing)?;
+    let opened = blocking(move || {
+        let opened = std::fs::File::open(&path).and_then(|file| Ok((file.metadata()?, file)));
+        // It may have had its time just now.
+        Ok::<_, Fault>(opened.ok())
+    });
+    let (metadata, file) = opened.await?.ok_or_else(missing)?;
+    let found = Resource {
+        version: Version::of(&metadata),
+        content: Content::Stored(Arc::new(FileContent::new(file)), None),
+    };
+    Ok(answer(found, content_type, &method, &headers))
+}
+
 /// A clip that is stored.
 pub(super) async fn stored(
     web: &super::Web,

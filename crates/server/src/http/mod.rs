@@ -136,6 +136,7 @@ fn described(web: Web) -> (Router, Description) {
     let open = OpenApiRouter::with_openapi(Api::openapi())
         .routes(routes!(files::get))
         .routes(routes!(ingest::put, ingest::delete))
+        .routes(routes!(files::of_window))
         .routes(routes!(status::healthz))
         .routes(routes!(status::readyz))
         .routes(routes!(status::metrics))

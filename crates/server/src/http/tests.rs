@@ -100,6 +100,17 @@ impl Clipping for Stub {
         Box::pin(async move { Err(OnDemandError::NoBroadcast(path.to_owned())) })
     }
 
+    fn window_segment<'a>(
+        &'a self,
+        _: &'a str,
+        _: &'a str,
+        _: &'a str,
+        _: u64,
+        _: bool,
+    ) -> Pending<'a, Option<std::path::PathBuf>> {
+        Box::pin(async { None })
+    }
+
     fn switch<'a>(&'a self, _: &'a str, _: &'a str, _: bool) -> Pending<'a, Switched> {
         Box::pin(async { Switched::NotLive })
     }
@@ -387,6 +398,7 @@ async fn the_description_has_the_routes_that_are_there_and_no_others() {
         "put /v1/apps/{app}/streams/{id}",
         "delete /v1/apps/{app}/streams/{id}",
         "get /{app}/streams/{path}",
+        "get /{app}/dvr/{stream}/{session}/{segment}",
         "get /healthz",
         "get /readyz",
         "get /metrics",

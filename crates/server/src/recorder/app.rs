@@ -17,6 +17,7 @@ use super::stream::Stream;
 use super::task::Command;
 use crate::config::AppSettings;
 use crate::metrics::{SPOOL_BYTES, STREAMS_LIVE};
+use crate::schedule::Urgency;
 use crate::sources::StreamSource;
 use crate::sources::folder::FolderSource;
 use crate::sources::playlists::Playlists;
@@ -32,6 +33,9 @@ const TICK: Duration = Duration::from_millis(500);
 /// A stream that is seen for the first time is looked at after this: what it is may depend on a
 /// playlist that is written at the same time and lists it.
 const FIRST_LOOK: Duration = Duration::from_millis(150);
+
+/// What has had its time in DVR windows is looked for this often.
+const TRIM: Duration = Duration::from_secs(10);
 
 /// The watch is not trusted once so many looks in a row found what it had not told.
 const MISTRUST: u32 = 3;
@@ -51,6 +55,8 @@ pub(crate) struct App {
     links: Mutex<HashMap<PathBuf, String>>,
     /// Looks at everything that found what the watch had not told.
     untold: AtomicU32,
+    /// When DVR windows were trimmed last.
+    trimmed: Mutex<Option<Instant>>,
     closed: watch::Sender<bool>,
 }
 
@@ -74,6 +80,7 @@ impl App {
             periodic: Mutex::default(),
             links: Mutex::default(),
             untold: AtomicU32::new(0),
+            trimmed: Mutex::default(),
             closed: watch::Sender::new(false),
         }
     }
@@ -162,6 +169,11 @@ impl App {
         live.count()
     }
 
+    /// How much of a stream is kept for clips that somebody may ask for; `None`: as long as it is listed.
+    pub(crate) fn dvr_window(&self, _stream: &str) -> Option<Duration> {
+        self.settings().dvr_window
+    }
+
     /// Remembers that a kept segment shares its content with a file.
     pub(crate) fn note_links(&self, stream: &str, file: &SegmentFile) {
         if let Some(path) = &file.original
@@ -244,11 +256,32 @@ impl App {
     }
 
     /// Looks after what no stream does.
-    fn tick(&self, shared: &Shared) {
+    fn tick(self: &Arc<Self>, shared: &Arc<Shared>) {
         shared.virtual_clips.expire();
+        self.trim_windows(shared);
         let live = self.live_streams() as f64;
         gauge!(STREAMS_LIVE, "app" => self.name.clone()).set(live);
         gauge!(SPOOL_BYTES).set(shared.spool.bytes() as f64);
+    }
+
+    /// Has what has had its time in DVR windows removed. The first time, it is read what there is.
+    fn trim_windows(self: &Arc<Self>, shared: &Arc<Shared>) {
+        let now = Instant::now();
+        {
+            let mut trimmed = lock(&self.trimmed);
+            if trimmed.is_some_and(|then| now.duration_since(then) < TRIM) {
+                return;
+            }
+            *trimmed = Some(now);
+        }
+        for stream in shared.spool.dvr().streams(&self.name) {
+            let (app, spool) = (Arc::clone(self), Arc::clone(&shared.spool));
+            shared.pool.submit(Urgency::Segments, now, move || {
+                let dvr = spool.dvr();
+                let length = app.dvr_window(&stream).unwrap_or_default();
+                dvr.trim(&dvr.stream(app.name(), &stream), length);
+            });
+        }
     }
 
     /// The streams whose playlists were reported to have changed.

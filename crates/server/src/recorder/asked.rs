@@ -13,6 +13,7 @@ use clipmill_playlist::MediaPlaylist;
 use tokio::sync::oneshot;
 
 use super::app::App;
+use super::dvr::{Recorded, gather, wait_for_recovery};
 use super::history::{Dated, Span, has_parts};
 use super::make::{Recipe, make, rfc3339};
 use super::media::{Files, Snapshot, time_ms};
@@ -242,11 +243,77 @@ impl Asked {
         match live {
             Some(OnLine::Whole(found)) => Ok(*found),
             Some(OnLine::InPart { found, begin, edge }) => {
+                let kept = self.in_dvr_window(stream.as_ref(), shared, app);
+                // Whichever reaches further back.
+                let begin = kept.as_ref().and_then(|kept| kept.begin).or(begin);
                 let listed = self.in_history(shared, app, None, edge, begin);
-                Ok(listed.unwrap_or(*found))
+                Ok(listed.unwrap_or_else(|_| kept.map_or(*found, |kept| kept.found)))
             }
-            None => self.in_history(shared, app, written, None, None),
+            None => {
+                let kept = self.in_dvr_window(stream.as_ref(), shared, app);
+                let begin = kept.as_ref().and_then(|kept| kept.begin);
+                let listed = self.in_history(shared, app, written, None, begin);
+                match (listed, kept) {
+                    (Err(_), Some(kept)) => Ok(kept.found),
+                    (listed, _) => listed,
+                }
+            }
         }
+    }
+
+    /// Looks for the window in the DVR window, and what is recorded behind that.
+    fn in_dvr_window(
+        &self,
+        stream: Option<&Arc<Stream>>,
+        shared: &Shared,
+        app: &App,
+    ) -> Option<Kept> {
+        app.dvr_window(&self.stream)?;
+        wait_for_recovery(&self.stream, shared, app);
+        let stream = stream.cloned().or_else(|| app.stream(&self.stream));
+        // What is recorded first: what it lets go of meanwhile is in the DVR window then.
+        let recorded = stream.and_then(|stream| {
+            stream.ask(|state| {
+                let all = state.sessions().map(|session| {
+                    let edge = session.edge_ms();
+                    (Recorded::of(session), edge, session.sub_folder.clone())
+                });
+                all.collect::<Vec<_>>()
+            })
+        });
+        let recorded = recorded.unwrap_or_default();
+        let window = shared.spool.dvr().stream(app.name(), &self.stream);
+        let (begin, end, _) = window.reach()?;
+        let edge = recorded.last().and_then(|(_, edge, _)| *edge);
+        let (from_ms, to_ms) = self.range(edge.unwrap_or(end.timestamp_millis()))?;
+        let sub_folder = recorded.last().and_then(|(_, _, folder)| folder.clone());
+        let recorded: Vec<_> = recorded.into_iter().map(|(one, ..)| one).collect();
+        let instant = |ms| DateTime::<Utc>::from_timestamp_millis(ms);
+        let span = Span {
+            from: instant(from_ms),
+            to: instant(to_ms),
+        };
+        let snapshot = gather(&window, &recorded, span, shared)?;
+        let timeline = &snapshot.timeline;
+        let place = |time: Option<DateTime<Utc>>| timeline.at_time(time?);
+        let bounds = Bounds {
+            from: Some(place(span.from)?),
+            to: Some(place(span.to)?),
+        };
+        let clip = self.choose(timeline, bounds);
+        let clip = clip.map(|clip| (snapshot.files(&clip), clip));
+        let complete = timeline.complete_until();
+        let settled = bounds.to.zip(complete);
+        let found = Found {
+            clip,
+            missing: self.missing(timeline, (from_ms, to_ms)),
+            sub_folder,
+            shown: (from_ms, to_ms),
+            settled: settled.is_some_and(|(to, complete)| complete >= to.saturating_add(SETTLED)),
+            why: snapshot.lost,
+        };
+        let begin = Some(begin);
+        Some(Kept { found, begin })
     }
 
     /// Chooses the samples of a window.
@@ -480,6 +547,13 @@ impl Asked {
             why: snapshot.lost,
         })
     }
+}
+
+/// A window in the DVR window.
+struct Kept {
+    found: Found,
+    /// Of the DVR window.
+    begin: Option<DateTime<Utc>>,
 }
 
 /// Where a window lies in what is recorded.

@@ -1,5 +1,6 @@
 //! The recorders as the calls know them, whichever API they are of.
 
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,6 +44,15 @@ pub trait Clipping: Send + Sync {
         window: ClipWindow,
         query: &'a str,
     ) -> Pending<'a, Result<WindowPlaylist, OnDemandError>>;
+    /// The file of a segment that such a playlist lists below `dvr/`; with `map`, of the `EXT-X-MAP` that it needs.
+    fn window_segment<'a>(
+        &'a self,
+        app: &'a str,
+        stream: &'a str,
+        session: &'a str,
+        number: u64,
+        map: bool,
+    ) -> Pending<'a, Option<PathBuf>>;
     /// Turns the recording of a stream on or off, while it is live.
     fn switch<'a>(&'a self, app: &'a str, stream: &'a str, on: bool) -> Pending<'a, Switched>;
     /// Removes a stream's HLS files, as far as no clip to come needs them.
@@ -90,6 +100,19 @@ impl Clipping for Recorders {
         query: &'a str,
     ) -> Pending<'a, Result<WindowPlaylist, OnDemandError>> {
         Box::pin(Self::window_playlist(self, app, path, window, query))
+    }
+
+    fn window_segment<'a>(
+        &'a self,
+        app: &'a str,
+        stream: &'a str,
+        session: &'a str,
+        number: u64,
+        map: bool,
+    ) -> Pending<'a, Option<PathBuf>> {
+        Box::pin(Self::window_segment(
+            self, app, stream, session, number, map,
+        ))
     }
 
     fn switch<'a>(&'a self, app: &'a str, stream: &'a str, on: bool) -> Pending<'a, Switched> {

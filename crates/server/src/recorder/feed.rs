@@ -17,14 +17,14 @@ use super::app::App;
 use super::dated::{LastDated, Undated};
 use super::intake::{Arrived, Came};
 use super::keeper::{Keeper, Unkept};
-use super::media::{Holding, SegmentFile};
+use super::media::SegmentFile;
 use super::reading::Reading;
 use super::shared::Shared;
 use crate::sources::folder::{SETTLE, YOUNG};
 use crate::sources::on_disk::HEAD;
 use crate::sources::session::{FileMark, Pulse};
 use crate::sources::{Fetched, NotFetched, StreamSource};
-use crate::spool::{Content, Kept, Label, SpoolError};
+use crate::spool::{Content, Holding, Kept, Label, SpoolError};
 
 /// Late sound is looked for this often, besides whenever its playlist changes: the file that it names
 /// may still be written to.

@@ -20,11 +20,11 @@ use metrics::counter;
 
 use super::dated::LastDated;
 use super::feed::{Feed, Place, Took};
-use super::media::{Holding, SegmentFile};
+use super::media::SegmentFile;
 use crate::metrics::SEGMENTS_INDEXED;
 use crate::sources::Listing;
 use crate::sources::playlists::Serving;
-use crate::spool::Label;
+use crate::spool::{Holding, Label};
 
 /// What came of a stream.
 #[derive(Debug)]

@@ -5,9 +5,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::media::Holding;
 use crate::sources::session::FileMark;
-use crate::spool::{Content, Kept, Label, Spool, SpoolError};
+use crate::spool::{Content, Holding, Kept, Label, Spool, SpoolError};
 
 /// So many segments of a session are copied rather than linked: see the spool.
 const COPIED: u64 = 2;

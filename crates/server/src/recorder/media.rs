@@ -3,72 +3,22 @@
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use chrono::TimeDelta;
-use clipmill::{ByteRange, Clip, Location, SegmentIndex, SegmentInfo, SegmentKey, Ticks, Timeline};
+use clipmill::{
+    ByteRange, Clip, Location, PlacedSegment, SegmentIndex, SegmentInfo, SegmentKey, Ticks,
+    Timeline,
+};
 use tempfile::TempDir;
 
 use super::indexes::Indexes;
 use super::keeper::is_intact;
 use crate::sources::session::FileMark;
-use crate::spool::{Kept, Label, Spool, SpoolError};
+use crate::spool::{Hold, Holding, Label, Leaving};
 
 /// Segments kept before the one in which the next clip begins: sound of its first moments may lie
 /// in the one before, and a demultiplexer that starts anew needs one more to find its feet.
 const MARGIN: usize = 2;
-
-/// A segment in the spool, until nobody needs it any more.
-#[derive(Debug)]
-pub(crate) struct Holding {
-    kept: Kept,
-    linked: AtomicBool,
-    spool: Arc<Spool>,
-    released: AtomicBool,
-}
-
-impl Holding {
-    pub(crate) fn new(spool: &Arc<Spool>, kept: Kept) -> Arc<Self> {
-        Arc::new(Self {
-            linked: AtomicBool::new(kept.linked),
-            kept,
-            spool: Arc::clone(spool),
-            released: AtomicBool::new(false),
-        })
-    }
-
-    /// What its file looks like.
-    pub(crate) fn mark(&self) -> FileMark {
-        self.kept.mark
-    }
-
-    pub(crate) fn is_linked(&self) -> bool {
-        self.linked.load(Ordering::Relaxed)
-    }
-
-    /// It goes as soon as no clip in the making reads it. Without this it stays for the next start.
-    fn release(&self) {
-        self.released.store(true, Ordering::Relaxed);
-    }
-
-    /// Makes it independent of the media server's file. False when it was too late.
-    fn harden(&self) -> Result<bool, SpoolError> {
-        if !self.is_linked() {
-            return Ok(true);
-        }
-        let intact = self.spool.harden(&self.kept)?;
-        self.linked.store(!intact, Ordering::Relaxed);
-        Ok(intact)
-    }
-}
-
-impl Drop for Holding {
-    fn drop(&mut self) {
-        if self.released.load(Ordering::Relaxed) {
-            self.spool.release(&self.kept);
-        }
-    }
-}
 
 /// The files of one segment on the timeline.
 #[derive(Debug, Clone)]
@@ -111,7 +61,7 @@ impl SegmentFile {
         let kept = self
             .holding
             .as_ref()
-            .map(|holding| holding.kept.path.as_path());
+            .map(|holding| holding.kept().path.as_path());
         kept.or(self.original.as_deref())
     }
 
@@ -154,6 +104,8 @@ pub(crate) struct Files {
     /// What some of them are kept by.
     #[expect(dead_code, reason = "it is there to be dropped")]
     aside: Option<Arc<TempDir>>,
+    #[expect(dead_code, reason = "it is there to be dropped")]
+    hold: Option<Arc<Hold>>,
     /// When each was written, in nanoseconds since 1970: it tells segments of the same name apart.
     pub(crate) written: Vec<i128>,
 }
@@ -187,6 +139,8 @@ pub(crate) struct Snapshot {
     segment_files: VecDeque<Arc<SegmentFile>>,
     /// What some of these files are kept by.
     aside: Option<Arc<TempDir>>,
+    /// What keeps those of the DVR window.
+    hold: Option<Arc<Hold>>,
     /// The first segment that should be on it and is not, and why.
     pub(crate) lost: Option<String>,
 }
@@ -200,10 +154,29 @@ impl Snapshot {
         }
     }
 
+    /// Keeps segments of the DVR window.
+    pub(crate) fn holding(self, hold: Option<Hold>) -> Self {
+        Self {
+            hold: hold.map(Arc::new),
+            ..self
+        }
+    }
+
+    /// The first segment that should be on it and is not, and why.
+    pub(crate) fn lacking(self, lost: Option<String>) -> Self {
+        Self { lost, ..self }
+    }
+
+    /// Its segments, with their files.
+    pub(crate) fn segments(&self) -> impl Iterator<Item = (&PlacedSegment, &Arc<SegmentFile>)> {
+        self.timeline.segments().iter().zip(&self.segment_files)
+    }
+
     /// The files of a clip that was made from it.
     pub(crate) fn files(&self, clip: &Clip) -> Files {
         Files {
             aside: self.aside.clone(),
+            hold: self.hold.clone(),
             ..Files::of(clip, &self.timeline, &self.segment_files)
         }
     }
@@ -230,6 +203,14 @@ impl Snapshot {
             .map(|(number, _)| number)
             .collect()
     }
+}
+
+/// Segments that no clip in the making needs any more.
+#[derive(Debug, Default)]
+pub(crate) struct Gone {
+    pub(crate) files: Vec<Arc<SegmentFile>>,
+    /// Those that are in the spool, in order.
+    pub(crate) leaving: Vec<Leaving>,
 }
 
 /// The segments of a session that clips may still need.
@@ -265,6 +246,7 @@ impl SessionMedia {
             timeline: self.shared_timeline(),
             segment_files: self.segment_files.clone(),
             aside: None,
+            hold: None,
             lost: None,
         }
     }
@@ -328,10 +310,10 @@ impl SessionMedia {
         };
         let timeline = Arc::make_mut(&mut self.timeline);
         if let Some(number) = timeline.segments().get(at).map(|segment| segment.number) {
-            timeline.relocate(number, Location::File(holding.kept.path.clone()));
+            timeline.relocate(number, Location::File(holding.kept().path.clone()));
         }
         let file = Arc::make_mut(file);
-        file.mark = holding.kept.mark;
+        file.mark = holding.mark();
         file.holding = Some(holding);
     }
 
@@ -355,38 +337,41 @@ impl SessionMedia {
         segments.get(at.saturating_sub(MARGIN)).map(|s| s.number)
     }
 
-    /// Lets go of what lies before `from`. Gives the files of the segments that no clip from there
-    /// on holds a sample of, and that were not given before.
-    pub(crate) fn forget_before(&mut self, from: Ticks) -> Vec<Arc<SegmentFile>> {
+    /// Lets go of what lies before `from`: of the segments that no clip from there on holds a sample of.
+    pub(crate) fn forget_before(&mut self, from: Ticks) -> Gone {
         let Some(first) = self.first_needed(from) else {
-            return Vec::new();
+            return Gone::default();
         };
         let segments = self.timeline.segments();
         let count = segments.iter().take_while(|s| s.number < first).count();
         if count == 0 {
-            return Vec::new();
+            return Gone::default();
         }
-        let gone: Vec<_> = self
-            .segment_files
-            .drain(..count.min(self.segment_files.len()))
-            .collect();
-        for file in &gone {
-            if let Some(holding) = &file.holding {
-                holding.release();
-            }
-        }
+        let gone = self.release(count);
         Arc::make_mut(&mut self.timeline).forget_before(first);
         gone
     }
 
-    /// Lets go of everything.
-    pub(crate) fn forget_all(&mut self) -> Vec<Arc<SegmentFile>> {
-        let gone: Vec<_> = self.segment_files.drain(..).collect();
-        for file in &gone {
+    /// Releases its first segments.
+    fn release(&mut self, count: usize) -> Gone {
+        let count = count.min(self.segment_files.len());
+        let files: Vec<_> = self.segment_files.drain(..count).collect();
+        let mut leaving = Vec::new();
+        for (file, segment) in files.iter().zip(self.timeline.segments()) {
             if let Some(holding) = &file.holding {
                 holding.release();
+                leaving.push(Leaving {
+                    holding: Arc::clone(holding),
+                    index: Arc::clone(&segment.index),
+                });
             }
         }
+        Gone { files, leaving }
+    }
+
+    /// Lets go of everything.
+    pub(crate) fn forget_all(&mut self) -> Gone {
+        let gone = self.release(usize::MAX);
         self.timeline = Arc::default();
         gone
     }

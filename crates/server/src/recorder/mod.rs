@@ -29,6 +29,7 @@ mod clipping;
 mod clock;
 mod dated;
 mod delete;
+mod dvr;
 mod feed;
 mod growing;
 mod history;
@@ -54,6 +55,7 @@ mod window;
 
 use std::collections::BTreeMap;
 use std::io;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -79,7 +81,7 @@ use crate::config::{AppSettings, Settings};
 use crate::metrics;
 use crate::schedule::Pool;
 use crate::scripts::Scripts;
-use crate::spool::Spool;
+use crate::spool::{Spool, map_of};
 use crate::storage::ClipStore;
 
 /// Clips that are asked for and stored at once; who comes later waits.
@@ -291,6 +293,27 @@ impl Recorders {
         found
             .await
             .unwrap_or_else(|error| Err(OnDemandError::Failed(error.to_string())))
+    }
+
+    /// The file of a segment that [`window_playlist`](Self::window_playlist) lists below `dvr/`; with `map`, of the
+    /// `EXT-X-MAP` that it needs.
+    pub async fn window_segment(
+        &self,
+        app: &str,
+        stream: &str,
+        session: &str,
+        number: u64,
+        map: bool,
+    ) -> Option<PathBuf> {
+        let shared = Arc::clone(&self.inner.shared);
+        let app = self.app(app)?;
+        let (stream, session) = (stream.to_owned(), session.to_owned());
+        let found = tokio::task::spawn_blocking(move || {
+            app.dvr_window(&stream)?;
+            let segment = dvr::Kept::of(&stream, &shared, &app).file(&session, number)?;
+            if map { map_of(&segment) } else { Some(segment) }
+        });
+        found.await.ok().flatten()
     }
 
     /// Turns the recording of a stream on or off, while it is live.

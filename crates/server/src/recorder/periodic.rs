@@ -98,13 +98,11 @@ impl Task {
     /// All clips of a session are made.
     fn forget_session(&self, mut over: Session) {
         let gone = over.media.forget_all();
-        let (app, stream) = (Arc::clone(&self.app), Arc::clone(&self.stream));
-        self.submit(Urgency::Segments, move |shared| {
-            app.forget_links(&gone);
-            drop(gone);
-            let folder = shared.spool.session(app.name(), &stream, &over.id);
+        let spool = Arc::clone(&self.shared.spool);
+        let folder = spool.session(self.app.name(), &self.stream, &over.id);
+        self.let_go(over.id.clone(), gone, move || {
             drop(over);
-            shared.spool.remove_empty(&folder);
+            spool.remove_empty(&folder);
         });
     }
 
@@ -231,15 +229,10 @@ impl Task {
         let mut used = Vec::new();
         if made && self.app.settings().delete_hls_after_clip {
             used = session.used_up(until);
-            used.extend(gone.iter().cloned());
+            used.extend(gone.files.iter().cloned());
         }
         self.state.ordinal = boundary.ordinal;
-        let app = Arc::clone(&self.app);
-        self.submit(Urgency::Segments, move |_| {
-            app.forget_links(&gone);
-            drop(gone);
-            delete(&used);
-        });
+        self.let_go(id.to_owned(), gone, move || delete(&used));
     }
 }
 

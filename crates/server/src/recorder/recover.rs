@@ -78,6 +78,10 @@ pub(crate) fn recover(stream: &str, shared: &Arc<Shared>, app: &App) -> Option<(
         }
     };
     shared.troubles.clear(&concern);
+    if app.dvr_window(stream).is_some() {
+        // Read now, as the task may not wait for the disk.
+        shared.spool.dvr().stream(app.name(), stream);
+    }
     let (mut intake, mut state) = (Intake::default(), State::default());
     state.announcements.told_live =
         broadcast.is_some_and(|broadcast| broadcast.status == StreamStatus::Live);
@@ -99,6 +103,10 @@ pub(crate) fn recover(stream: &str, shared: &Arc<Shared>, app: &App) -> Option<(
             .iter()
             .any(|recording| recording.begins.session == id);
         if kept.is_empty() || over && !recorded {
+            if app.dvr_window(stream).is_some() {
+                let dvr = shared.spool.dvr();
+                dvr.adopt(&dvr.stream(app.name(), stream), &id, &kept);
+            }
             shared.spool.remove(&folder);
             continue;
         }

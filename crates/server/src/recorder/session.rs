@@ -1,7 +1,6 @@
 //! One session of a stream: its media, from its first segment to its end or the encoder's restart, and
 //! how far its clips have come.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -15,7 +14,7 @@ use clipmill_playlist::Location;
 use super::growing::Growth;
 use super::intake::{Arrived, Came};
 use super::make::rfc3339;
-use super::media::{SegmentFile, SessionMedia, delta, time_ms};
+use super::media::{Gone, SessionMedia, delta, time_ms};
 use super::switch::Recording;
 use crate::catalog::Boundary;
 
@@ -215,11 +214,11 @@ impl Session {
 
     /// Lets go of what a session that records nothing keeps beyond the last interval, which somebody
     /// may ask for.
-    pub(crate) fn trim(&mut self) -> Vec<Arc<SegmentFile>> {
+    pub(crate) fn trim(&mut self) -> Gone {
         let is_off = *self.clips.state() == State::Off;
         match self.media.timeline().end().filter(|_| is_off) {
             Some(edge) => self.forget_before(self.clips.needed(edge)),
-            None => Vec::new(),
+            None => Gone::default(),
         }
     }
 

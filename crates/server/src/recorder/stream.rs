@@ -26,6 +26,8 @@ pub(crate) struct Shown {
     pub(crate) edge: Option<(i64, i64)>,
     /// Segments that are listed may still be taken in.
     pub(crate) is_waiting: bool,
+    /// What an earlier run left is found.
+    pub(crate) is_recovered: bool,
 }
 
 impl Stream {

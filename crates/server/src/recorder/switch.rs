@@ -12,7 +12,7 @@ use clipmill::{Bounds, Clip, Cut, Ticks};
 
 use super::app::App;
 use super::make::{Recipe, make};
-use super::media::{SegmentFile, Snapshot};
+use super::media::{Gone, Snapshot};
 use super::periodic::{Made, NotMade};
 use super::session::Session;
 use super::shared::Shared;
@@ -88,7 +88,7 @@ impl Session {
     }
 
     /// Lets go of what lies before `end`, but for what the recording needs.
-    pub(crate) fn forget_before(&mut self, end: Ticks) -> Vec<Arc<SegmentFile>> {
+    pub(crate) fn forget_before(&mut self, end: Ticks) -> Gone {
         let from = match &self.recording {
             // It begins with the segment to come.
             Some(_) => self.recording_begins().or(self.media.timeline().end()),

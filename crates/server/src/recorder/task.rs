@@ -17,13 +17,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use chrono::DateTime;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::app::App;
 use super::feed::Place;
 use super::growing::Growing;
 use super::intake::{Came, Intake, Look};
-use super::media::SegmentFile;
+use super::media::Gone;
 use super::periodic::Made;
 use super::shared::Shared;
 use super::state::State;
@@ -391,20 +392,35 @@ impl Task {
         }
         self.intake = IntakeState::Here(intake);
         if let Some(session) = &mut self.state.session {
-            let gone = session.trim();
-            self.let_go(gone);
+            let (id, gone) = (session.id.clone(), session.trim());
+            self.let_go(id, gone, || {});
         }
     }
 
-    /// Has files let go of: that may remove them.
-    pub(crate) fn let_go(&self, gone: Vec<Arc<SegmentFile>>) {
-        if gone.is_empty() {
-            return;
+    /// Has segments of a session let go of: they go into the DVR window, or are removed.
+    pub(crate) fn let_go(&self, session: String, gone: Gone, then: impl FnOnce() + Send + 'static) {
+        let Gone { files, leaving } = gone;
+        let length = self.app.dvr_window(&self.stream);
+        let dvr = self.shared.spool.dvr();
+        let dvr = length.and_then(|_| dvr.known(self.app.name(), &self.stream));
+        if let Some(stream) = &dvr {
+            let edge = self.state.latest().and_then(|latest| latest.edge_ms());
+            if let Some(edge) = edge.and_then(DateTime::from_timestamp_millis) {
+                stream.set_edge(edge);
+            }
+            // From now on: in between nobody would find them.
+            self.shared.spool.dvr().leave(stream, &session, leaving);
         }
         let app = Arc::clone(&self.app);
-        self.submit(Urgency::Segments, move |_| {
-            app.forget_links(&gone);
-            drop(gone);
+        self.submit(Urgency::Segments, move |shared| {
+            app.forget_links(&files);
+            if let Some((stream, length)) = dvr.zip(length) {
+                let dvr = shared.spool.dvr();
+                dvr.store(&stream, &session);
+                dvr.trim(&stream, length);
+            }
+            drop(files);
+            then();
         });
     }
 
@@ -479,6 +495,8 @@ impl Task {
                 // One that has just begun has none of its own yet.
                 edge: edge.or(shown.edge).filter(|_| session.is_some()),
                 is_waiting,
+                is_recovered: shown.is_recovered
+                    || !matches!(self.intake, IntakeState::NotRecovered),
             };
             std::mem::replace(shown, now) != now
         });

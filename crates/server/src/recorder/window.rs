@@ -1,5 +1,6 @@
-//! A window of a stream as a playlist of its own, for players. It lists what the stream's playlist does:
-//! what is kept for clips alone has no address.
+//! A window of a stream as a playlist of its own, for players. It lists what the stream's playlist does; where it
+//! reaches further back, what is kept for the DVR window, which has addresses of its own:
+//! `dvr/{stream}/{session}/{number}.ts` below the application.
 
 use std::path::Path;
 
@@ -8,11 +9,13 @@ use clipmill_playlist::{MediaPlaylist, Playlist, PlaylistLimits, Segment, map_ur
 
 use super::app::App;
 use super::asked::Asked;
+use super::dvr::{Kept, escaped};
 use super::history::Dated;
 use super::make::rfc3339;
 use super::request::{ClipWindow, OnDemandError};
 use super::shared::Shared;
 use crate::domain::is_stream_id;
+use crate::sources::listing::read_media;
 use crate::sources::names::PlaylistName;
 use crate::sources::on_disk::locate;
 
@@ -36,6 +39,46 @@ pub(crate) struct AskedWindow<'a> {
 
 impl AskedWindow<'_> {
     pub(crate) fn find(&self, shared: &Shared, app: &App) -> Result<WindowPlaylist, OnDemandError> {
+        match self.in_dvr_window(shared, app) {
+            Some(text) => Ok(WindowPlaylist::Text(text)),
+            None => self.listed(shared, app),
+        }
+    }
+
+    /// The window as a playlist of what is kept, where that reaches further back than what is listed.
+    fn in_dvr_window(&self, shared: &Shared, app: &App) -> Option<String> {
+        let stream = PlaylistName::of(Path::new(&format!("{}.m3u8", self.path)))?.stream;
+        app.dvr_window(&stream)?;
+        let kept = Kept::of(&stream, shared, app);
+        let (begin, end) = kept.reach()?;
+        let (from_ms, to_ms) = self.range(end.timestamp_millis());
+        let listed = app.playlists().serving(&stream, None);
+        let listed = listed.and_then(|serving| read_media(serving.file()?));
+        let listed = listed.and_then(|(listed, _)| listed.segments.first()?.start_time);
+        // What the media server lists it serves, and players have it already.
+        if listed.is_some_and(|listed| listed <= begin || listed.timestamp_millis() <= from_ms) {
+            return None;
+        }
+        let depth = self.path.matches('/').count();
+        let base = format!("{}../dvr/{}", "../".repeat(depth), escaped(&stream));
+        let instant = DateTime::<Utc>::from_timestamp_millis;
+        kept.playlist(instant(from_ms), instant(to_ms), &base)
+    }
+
+    /// The window, where `edge_ms` is the live edge.
+    fn range(&self, edge_ms: i64) -> (i64, i64) {
+        match self.window {
+            ClipWindow::Range { from_ms, to_ms } => (from_ms, to_ms),
+            ClipWindow::Last(length) => {
+                let length = i64::try_from(length.as_millis()).unwrap_or(i64::MAX);
+                (edge_ms.saturating_sub(length), edge_ms)
+            }
+            ClipWindow::SinceBoundary | ClipWindow::Listed => (i64::MIN, i64::MAX),
+        }
+    }
+
+    /// The window as an excerpt of the stream's playlist.
+    fn listed(&self, shared: &Shared, app: &App) -> Result<WindowPlaylist, OnDemandError> {
         let name = || self.path.to_owned();
         let root = app.root();
         let relative = format!("{}.m3u8", self.path);
@@ -111,14 +154,7 @@ impl AskedWindow<'_> {
     ) -> Result<String, OnDemandError> {
         let end = media.segments.iter().rev().find_map(Segment::end_time);
         let edge = end.unwrap_or_else(Utc::now).timestamp_millis();
-        let (from_ms, to_ms) = match self.window {
-            ClipWindow::Range { from_ms, to_ms } => (from_ms, to_ms),
-            ClipWindow::Last(length) => {
-                let length = i64::try_from(length.as_millis()).unwrap_or(i64::MAX);
-                (edge.saturating_sub(length), edge)
-            }
-            ClipWindow::SinceBoundary | ClipWindow::Listed => (i64::MIN, i64::MAX),
-        };
+        let (from_ms, to_ms) = self.range(edge);
         let inside = |segment: &Segment| {
             let (Some(start), Some(end)) = (segment.start_time, segment.end_time()) else {
                 return false;

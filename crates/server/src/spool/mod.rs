@@ -17,6 +17,12 @@
 //! What the playlist said about a segment is in its name, so that the two appear in one step and a
 //! server that was killed finds everything it needs to go on.
 
+mod dvr;
+mod holding;
+mod label;
+mod survey;
+mod window;
+
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Write};
@@ -24,12 +30,15 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
-use chrono::{DateTime, Utc};
-use clipmill::Ticks;
 
+pub(crate) use self::dvr::{Dvr, Hold, InWindow, Leaving, StreamDvr};
+pub(crate) use self::holding::Holding;
+pub(crate) use self::label::Label;
+#[cfg(feature = "fuzzing")]
+pub(crate) use self::label::rewritten;
+pub use self::survey::{KeptStream, Trimmed, Verified, list, trim, verify};
 use crate::sources::session::FileMark;
 
-const SUFFIX: &str = ".seg";
 const PARTIAL: &str = ".part";
 
 /// Why a segment could not be kept.
@@ -81,81 +90,6 @@ impl SpoolError {
     }
 }
 
-/// What the playlist says about a segment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Label {
-    pub(crate) sequence: u64,
-    /// `EXTINF` in 90 kHz ticks.
-    pub(crate) duration: Ticks,
-    pub(crate) start_time: Option<DateTime<Utc>>,
-    pub(crate) discontinuity: bool,
-    /// Length of the segments missing before it, in 90 kHz ticks.
-    pub(crate) missing_before: Ticks,
-    /// Which of the session's `EXT-X-MAP`s it needs.
-    pub(crate) init: Option<u64>,
-    /// It is not the media server's file byte for byte: it was decrypted, or is a part of it.
-    pub(crate) changed: bool,
-    /// Which file of the media server it is: see [`Taken::file`](clipmill::live::Taken::file).
-    pub(crate) file: (u32, u32),
-}
-
-impl Label {
-    fn file_name(&self) -> String {
-        let start = self.start_time.map_or_else(
-            || "x".to_owned(),
-            |time| time.timestamp_micros().to_string(),
-        );
-        format!(
-            "{:020}_{}_{start}_{}_{}_{:x}_{:x}-{:x}{SUFFIX}",
-            self.sequence,
-            self.duration,
-            u8::from(self.discontinuity) | (u8::from(self.changed) << 1),
-            self.missing_before,
-            self.init.unwrap_or_default(),
-            self.file.0,
-            self.file.1,
-        )
-    }
-
-    fn parse(name: &str) -> Option<Self> {
-        let mut fields = name.strip_suffix(SUFFIX)?.split('_');
-        let sequence = fields.next()?.parse().ok()?;
-        let duration = fields.next()?.parse().ok()?;
-        let start_time = match fields.next()? {
-            "x" => None,
-            micros => Some(DateTime::from_timestamp_micros(micros.parse().ok()?)?),
-        };
-        let flags: u8 = fields.next()?.parse().ok()?;
-        let missing_before = fields.next()?.parse().ok()?;
-        let init = u64::from_str_radix(fields.next()?, 16).ok()?;
-        // Earlier versions did not write it.
-        let hex = |text| u32::from_str_radix(text, 16).ok();
-        let file = match fields.next() {
-            Some(file) => {
-                let (name, version) = file.split_once('-')?;
-                (hex(name)?, hex(version)?)
-            }
-            None => (0, 0),
-        };
-        Some(Self {
-            sequence,
-            duration,
-            start_time,
-            discontinuity: flags & 1 != 0,
-            missing_before,
-            init: Some(init).filter(|init| *init != 0),
-            changed: flags & 2 != 0,
-            file,
-        })
-    }
-}
-
-/// The name of a segment, read and written anew.
-#[cfg(feature = "fuzzing")]
-pub(crate) fn rewritten(name: &str) -> Option<String> {
-    Label::parse(name).map(|label| label.file_name())
-}
-
 /// What a segment holds.
 pub(crate) struct Content<'a> {
     /// Its bytes, decrypted.
@@ -184,6 +118,7 @@ pub struct Spool {
     root: PathBuf,
     limit: u64,
     used: AtomicU64,
+    dvr: Dvr,
 }
 
 impl Spool {
@@ -198,6 +133,7 @@ impl Spool {
             root,
             limit,
             used: AtomicU64::new(0),
+            dvr: Dvr::new(data_dir),
         };
         let mut used = 0;
         walk(&spool.root, &mut |path, metadata| {
@@ -214,7 +150,14 @@ impl Spool {
     /// Bytes of all segments kept. Those whose first name still exists cost no space.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        self.used.load(Ordering::Relaxed)
+        self.used
+            .load(Ordering::Relaxed)
+            .saturating_add(self.dvr.bytes())
+    }
+
+    /// What is kept though no clip in the making needs it.
+    pub(crate) fn dvr(&self) -> &Dvr {
+        &self.dvr
     }
 
     /// Bytes that may be kept.
@@ -276,7 +219,13 @@ impl Spool {
         };
         let path = session.join(label.file_name());
         let failed = |error| SpoolError::new(&path, error);
-        let (len, used) = (bytes.len() as u64, self.bytes());
+        let len = bytes.len() as u64;
+        let over = self.bytes().saturating_add(len).saturating_sub(self.limit);
+        if over > 0 {
+            // What clips need goes before what they may need.
+            self.dvr.make_room(over, self.limit);
+        }
+        let used = self.bytes();
         if used.saturating_add(len) > self.limit {
             return Err(SpoolError::OverLimit {
                 path,
@@ -376,6 +325,12 @@ impl Spool {
     }
 }
 
+/// The file of the `EXT-X-MAP` that a kept segment needs.
+pub(crate) fn map_of(segment: &Path) -> Option<PathBuf> {
+    let label = Label::parse(segment.file_name()?.to_str()?)?;
+    Some(segment.with_file_name(init_name(label.init?)))
+}
+
 fn init_name(number: u64) -> String {
     format!("{number:016x}.init")
 }
@@ -455,181 +410,4 @@ fn links(_: &fs::Metadata) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn label(sequence: u64) -> Label {
-        Label {
-            sequence,
-            duration: 180_000,
-            start_time: DateTime::from_timestamp_micros(1_795_356_300_000_001),
-            discontinuity: sequence == 3,
-            missing_before: 0,
-            init: None,
-            changed: false,
-            file: (sequence as u32, 0xffff_fff0),
-        }
-    }
-
-    #[derive(PartialEq)]
-    enum Keep {
-        Link,
-        Copy,
-    }
-
-    struct Place {
-        folder: tempfile::TempDir,
-        spool: Spool,
-        session: PathBuf,
-    }
-
-    fn place(limit: u64) -> Place {
-        let folder = tempfile::tempdir().unwrap();
-        let spool = Spool::open(&folder.path().join("data"), limit).unwrap();
-        let session = spool.session("live", "cam", "1-0");
-        fs::write(folder.path().join("seg.ts"), "0123456789").unwrap();
-        Place {
-            folder,
-            spool,
-            session,
-        }
-    }
-
-    impl Place {
-        fn segment(&self) -> PathBuf {
-            self.folder.path().join("seg.ts")
-        }
-
-        fn keep(&self, sequence: u64, how: Keep) -> Result<Kept, SpoolError> {
-            let segment = self.segment();
-            let mark = FileMark::of(&fs::metadata(&segment).unwrap());
-            let from = (how == Keep::Link).then_some(segment.as_path());
-            let content = Content {
-                bytes: b"0123456789",
-                init: None,
-                mark,
-                from,
-            };
-            self.spool.keep(&self.session, label(sequence), &content)
-        }
-    }
-
-    #[test]
-    fn labels_survive_as_names() {
-        let mut all = vec![label(0), label(3), label(u64::MAX)];
-        all.push(Label {
-            start_time: None,
-            missing_before: 90_000,
-            init: Some(77),
-            changed: true,
-            ..label(7)
-        });
-        all.push(Label {
-            start_time: DateTime::from_timestamp_micros(-1),
-            ..label(8)
-        });
-        for label in all {
-            assert_eq!(Label::parse(&label.file_name()), Some(label));
-        }
-        let old = "00000000000000000007_180000_x_0_0_0.seg";
-        assert_eq!(Label::parse(old).map(|label| label.file), Some((0, 0)));
-        for nothing in ["", "x.seg", "1_2_3.seg", "00000000000000000001.part"] {
-            assert_eq!(Label::parse(nothing), None);
-        }
-    }
-
-    #[test]
-    fn what_is_kept_outlives_its_file() {
-        let place = place(1000);
-        let linked = place.keep(1, Keep::Link).unwrap();
-        let copied = place.keep(2, Keep::Copy).unwrap();
-        assert!(linked.linked && !copied.linked);
-        assert_eq!(place.spool.bytes(), 20);
-        fs::remove_file(place.segment()).unwrap();
-        assert_eq!(fs::read_to_string(&linked.path).unwrap(), "0123456789");
-        let again = Spool::open(&place.folder.path().join("data"), 1000).unwrap();
-        assert_eq!(again.bytes(), 20);
-        assert_eq!(again.streams("live"), ["cam"]);
-        assert_eq!(again.sessions("live", "cam"), ["1-0"]);
-        let kept = again.kept(&place.session);
-        assert_eq!(
-            kept.iter().map(|kept| kept.label).collect::<Vec<_>>(),
-            [label(1), label(2)]
-        );
-        assert_eq!(kept[1], copied);
-        for kept in &kept {
-            again.release(kept);
-        }
-        assert_eq!(again.bytes(), 0);
-        again.remove(&place.session);
-        assert!(again.streams("live").is_empty());
-    }
-
-    #[test]
-    fn an_encoder_that_truncates_its_files_takes_no_copy_along() {
-        let place = place(1000);
-        let hardened = place.keep(1, Keep::Link).unwrap();
-        let copied = place.keep(2, Keep::Copy).unwrap();
-        let lost = place.keep(3, Keep::Link).unwrap();
-        assert!(place.spool.harden(&hardened).unwrap());
-        fs::write(place.segment(), "new").unwrap();
-        assert_eq!(fs::read_to_string(&hardened.path).unwrap(), "0123456789");
-        assert_eq!(fs::read_to_string(&copied.path).unwrap(), "0123456789");
-        assert_eq!(fs::read_to_string(&lost.path).unwrap(), "new");
-        let mark = FileMark::of(&fs::metadata(&lost.path).unwrap());
-        assert_ne!(mark, lost.mark, "and it is noticed");
-        assert!(!place.spool.harden(&lost).unwrap());
-        let segment = place.segment();
-        let content = Content {
-            bytes: b"0123456789",
-            init: Some(&Bytes::from_static(b"map")),
-            mark: copied.mark,
-            from: Some(&segment),
-        };
-        let late = place.spool.keep(&place.session, label(4), &content);
-        let late = late.unwrap();
-        assert!(!late.linked);
-        let (bytes, init) = place.spool.read(&late).unwrap();
-        assert_eq!(
-            (&bytes[..], init.as_deref()),
-            (&b"0123456789"[..], Some(&b"map"[..]))
-        );
-        assert_eq!(fs::read_to_string(&late.path).unwrap(), "0123456789");
-    }
-
-    #[test]
-    fn keeping_twice_is_keeping_once() {
-        let place = place(1000);
-        for _ in 0..2 {
-            place.keep(1, Keep::Link).unwrap();
-            place.keep(1, Keep::Copy).unwrap();
-        }
-        assert_eq!(place.spool.kept(&place.session).len(), 1);
-        assert_eq!(place.spool.bytes(), 10);
-        assert_eq!(fs::read_dir(&place.session).unwrap().count(), 1);
-    }
-
-    #[test]
-    fn no_more_than_the_limit() {
-        let place = place(25);
-        place.keep(1, Keep::Link).unwrap();
-        place.keep(2, Keep::Copy).unwrap();
-        let error = place.keep(3, Keep::Link).unwrap_err();
-        assert!(
-            matches!(error, SpoolError::OverLimit { used: 20, .. }),
-            "{error}"
-        );
-        place.spool.remove(&place.session);
-        place.keep(3, Keep::Link).unwrap();
-    }
-
-    #[test]
-    fn leftovers_of_a_crash_go() {
-        let place = place(1000);
-        place.keep(1, Keep::Copy).unwrap();
-        fs::write(place.session.join("00000000000000000002.part"), "half").unwrap();
-        let again = Spool::open(&place.folder.path().join("data"), 1000).unwrap();
-        assert_eq!(again.bytes(), 10);
-        assert_eq!(fs::read_dir(&place.session).unwrap().count(), 1);
-    }
-}
+mod tests;

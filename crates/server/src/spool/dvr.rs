@@ -1,0 +1,466 @@
+//! The DVR windows of all streams: segments that no clip in the making needs any more, and that are kept all the same
+//! for clips that somebody may ask for later.
+//!
+//! ```text
+//! {data_dir}/dvr/{app}/{stream}/{session}/{chunk}/{label}.seg
+//!                                                /{map}.init
+//! ```
+//!
+//! A segment that leaves the timeline of its session gets a second name here, before it loses the one that it has among
+//! the segments that are needed: a hard link, so that it is written once. Where the media server still has its file it is
+//! copied instead, as an encoder that starts anew may overwrite that one. Nothing is synced: what a power failure takes
+//! is missing, and declared as such. A session lies in chunks, so that no folder grows without end, and goes away chunk
+//! by chunk.
+//!
+//! In memory there is a list of them ([`Window`]), 64 bytes each, which is read from the names of the files when a stream
+//! is first asked for.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use bytes::Bytes;
+use chrono::{DateTime, TimeDelta, Utc};
+use clipmill::SegmentIndex;
+
+use super::window::{Entry, Listed, Window};
+use super::{Holding, Kept, Label, Trimmed, init_name, links, names, write};
+use crate::sources::session::FileMark;
+
+/// Segments in a chunk: about half an hour.
+const CHUNK: usize = 1000;
+
+/// So much more than is needed is freed at once, as a part of the limit.
+const SPARE: u64 = 100;
+
+/// The DVR windows of all streams.
+#[derive(Debug)]
+pub(crate) struct Dvr {
+    root: PathBuf,
+    streams: Mutex<HashMap<(String, String), Arc<StreamDvr>>>,
+    bytes: AtomicU64,
+}
+
+/// The DVR window of a stream.
+#[derive(Debug)]
+pub(crate) struct StreamDvr {
+    folder: PathBuf,
+    content: Mutex<Content>,
+}
+
+#[derive(Debug, Default)]
+struct Content {
+    window: Window,
+    /// Segments that are listed, and whose files do not lie here yet; by session and number.
+    leaving: HashMap<(String, u64), Leaving>,
+}
+
+/// A segment that leaves the timeline of its session.
+#[derive(Debug, Clone)]
+pub(crate) struct Leaving {
+    pub(crate) holding: Arc<Holding>,
+    pub(crate) index: Arc<SegmentIndex>,
+}
+
+/// A segment of a DVR window.
+#[derive(Debug)]
+pub(crate) struct InWindow {
+    pub(crate) session: String,
+    pub(crate) label: Label,
+    /// Its file.
+    pub(crate) path: PathBuf,
+    /// It is known still, and lies elsewhere.
+    pub(crate) leaving: Option<Leaving>,
+}
+
+/// Keeps segments of a DVR window while it lives.
+#[derive(Debug)]
+pub(crate) struct Hold {
+    stream: Arc<StreamDvr>,
+    number: u64,
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.stream.lock().window.let_go(self.number);
+    }
+}
+
+impl Dvr {
+    /// That of a data folder.
+    pub(crate) fn new(data_dir: &Path) -> Self {
+        Self {
+            root: data_dir.join("dvr"),
+            streams: Mutex::default(),
+            bytes: AtomicU64::new(0),
+        }
+    }
+
+    /// Bytes of the segments of the streams that were asked for so far.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<(String, String), Arc<StreamDvr>>> {
+        self.streams.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The streams of an app of which something lies on the disk.
+    pub(crate) fn streams(&self, app: &str) -> Vec<String> {
+        names(&self.root.join(app))
+    }
+
+    /// The window of a stream, if it was asked for before. It does no I/O.
+    pub(crate) fn known(&self, app: &str, stream: &str) -> Option<Arc<StreamDvr>> {
+        let key = (app.to_owned(), stream.to_owned());
+        self.lock().get(&key).cloned()
+    }
+
+    /// The window of a stream. The first time, it is read from the disk.
+    pub(crate) fn stream(&self, app: &str, stream: &str) -> Arc<StreamDvr> {
+        if let Some(known) = self.known(app, stream) {
+            return known;
+        }
+        let read = Arc::new(StreamDvr::read(self.root.join(app).join(stream)));
+        let key = (app.to_owned(), stream.to_owned());
+        let mut streams = self.lock();
+        let kept = streams.entry(key).or_insert_with(|| {
+            let bytes = read.lock().window.bytes();
+            self.bytes.fetch_add(bytes, Ordering::Relaxed);
+            read
+        });
+        Arc::clone(kept)
+    }
+
+    /// Segments leave the timeline of their session: they are in the window from now on. It does no I/O: see
+    /// [`store`](Self::store).
+    pub(crate) fn leave(&self, stream: &StreamDvr, session: &str, leaving: Vec<Leaving>) {
+        let mut content = stream.lock();
+        for one in leaving {
+            let kept = one.holding.kept();
+            let chunk = match content.window.last_chunk(session) {
+                Some((chunk, count)) if count >= CHUNK => chunk.saturating_add(1),
+                Some((chunk, _)) => chunk,
+                None => 0,
+            };
+            let entry = Entry::new(&kept.label, kept.mark.len, chunk);
+            if content.window.insert(session, entry) {
+                self.bytes.fetch_add(entry.len, Ordering::Relaxed);
+                let key = (session.to_owned(), entry.sequence());
+                content.leaving.insert(key, one);
+            }
+        }
+    }
+
+    /// Stores the segments that have left the timeline of their session.
+    pub(crate) fn store(&self, stream: &StreamDvr, session: &str) {
+        let mut due: Vec<_> = {
+            let content = stream.lock();
+            let of_session = content
+                .leaving
+                .iter()
+                .filter(|((own, _), _)| own == session);
+            of_session
+                .map(|((_, sequence), one)| (*sequence, one.clone()))
+                .collect()
+        };
+        due.sort_by_key(|(sequence, _)| *sequence);
+        for (sequence, one) in due {
+            let kept = one.holding.kept();
+            let chunk = stream.lock().window.chunk_of(session, sequence);
+            let stored = chunk.map(|chunk| stream.put(session, chunk, kept));
+            let mut content = stream.lock();
+            content.leaving.remove(&(session.to_owned(), sequence));
+            match stored {
+                Some(Err(error)) => {
+                    tracing::error!(folder = %stream.folder.display(), %error, "a segment is not in the DVR window");
+                    self.take_out(&mut content, session, sequence);
+                }
+                // It was taken out meanwhile.
+                Some(Ok(path)) if content.window.chunk_of(session, sequence).is_none() => {
+                    drop(content);
+                    let _ = fs::remove_file(path);
+                }
+                Some(Ok(_)) | None => {}
+            }
+        }
+    }
+
+    /// Adds segments that an earlier run kept and nobody needs.
+    pub(crate) fn adopt(&self, stream: &StreamDvr, session: &str, kept: &[Kept]) {
+        for one in kept {
+            let chunk = match stream.lock().window.last_chunk(session) {
+                Some((chunk, count)) if count >= CHUNK => chunk.saturating_add(1),
+                Some((chunk, _)) => chunk,
+                None => 0,
+            };
+            match stream.put(session, chunk, one) {
+                Ok(_) => {
+                    let entry = Entry::new(&one.label, one.mark.len, chunk);
+                    if stream.lock().window.insert(session, entry) {
+                        self.bytes.fetch_add(entry.len, Ordering::Relaxed);
+                    }
+                }
+                Err(error) => {
+                    tracing::error!(path = %one.path.display(), %error, "a segment is not in the DVR window");
+                }
+            }
+        }
+    }
+
+    fn take_out(&self, content: &mut Content, session: &str, sequence: u64) {
+        if let Some(entry) = content.window.remove(session, sequence) {
+            self.bytes.fetch_sub(entry.len, Ordering::Relaxed);
+        }
+    }
+
+    /// Removes what lies further back than `length`.
+    pub(crate) fn trim(&self, stream: &StreamDvr, length: Duration) -> usize {
+        let gone = {
+            let mut content = stream.lock();
+            let gone = content.window.trim(length, Instant::now());
+            for one in &gone {
+                let key = (one.session.clone(), one.entry.sequence());
+                content.leaving.remove(&key);
+            }
+            gone
+        };
+        self.remove(stream, &gone);
+        gone.len()
+    }
+
+    /// Frees at least so many bytes, from what lies furthest back of all streams on; each loses the same stretch of
+    /// time. Gives what went.
+    pub(crate) fn make_room(&self, bytes: u64, limit: u64) -> Trimmed {
+        let wanted = bytes.saturating_add(limit / SPARE);
+        let streams: Vec<_> = self.lock().values().cloned().collect();
+        let mut trimmed = Trimmed::default();
+        while trimmed.bytes < wanted {
+            let now = Instant::now();
+            let deepest = streams
+                .iter()
+                .filter_map(|stream| Some((stream.lock().window.depth(now)?, stream)))
+                .max_by_key(|(depth, _)| *depth);
+            let Some((_, stream)) = deepest else { break };
+            let mut gone = Vec::new();
+            {
+                let mut content = stream.lock();
+                // Some at a time, as each look goes over all streams.
+                while gone.len() < 8
+                    && trimmed.bytes < wanted
+                    && let Some(one) = content.window.pop_oldest()
+                {
+                    let key = (one.session.clone(), one.entry.sequence());
+                    content.leaving.remove(&key);
+                    trimmed.bytes = trimmed.bytes.saturating_add(one.entry.len);
+                    gone.push(one);
+                }
+            }
+            if gone.is_empty() {
+                break;
+            }
+            trimmed.segments = trimmed.segments.saturating_add(gone.len() as u64);
+            self.remove(stream, &gone);
+        }
+        trimmed
+    }
+
+    /// Removes the files of what was taken out of a window.
+    fn remove(&self, stream: &StreamDvr, gone: &[Listed]) {
+        for one in gone {
+            self.bytes.fetch_sub(one.entry.len, Ordering::Relaxed);
+            let path = stream.path(one);
+            match fs::remove_file(&path) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => {
+                    tracing::warn!(path = %path.display(), %error, "cannot remove a segment");
+                }
+            }
+        }
+        let mut chunks: Vec<_> = gone
+            .iter()
+            .map(|one| (&one.session, one.entry.chunk))
+            .collect();
+        chunks.dedup();
+        for (session, chunk) in chunks {
+            let (has_chunk, has_session) = {
+                let content = stream.lock();
+                let window = &content.window;
+                (
+                    window.has_chunk(session, chunk),
+                    window.has_session(session),
+                )
+            };
+            if !has_chunk {
+                let _ = fs::remove_dir_all(stream.chunk(session, chunk));
+            }
+            if !has_session {
+                // Only where nothing is left in them.
+                let _ = fs::remove_dir(stream.folder.join(session));
+                let _ = fs::remove_dir(&stream.folder);
+            }
+        }
+    }
+}
+
+impl StreamDvr {
+    /// What lies on the disk.
+    fn read(folder: PathBuf) -> Self {
+        let mut window = Window::default();
+        for session in names(&folder) {
+            for name in names(&folder.join(&session)) {
+                let Ok(chunk) = name.parse() else { continue };
+                let within = folder.join(&session).join(&name);
+                for name in names(&within) {
+                    let path = within.join(&name);
+                    match (Label::parse(&name), fs::metadata(&path)) {
+                        (Some(label), Ok(found)) => {
+                            window.insert(&session, Entry::new(&label, found.len(), chunk));
+                        }
+                        // What a crash left half done.
+                        (None, _) if name.ends_with(super::PARTIAL) => {
+                            let _ = fs::remove_file(&path);
+                        }
+                        _ => {}
+                    }
+                }
+            }
+        }
+        // It grew older while nobody looked.
+        if let Some((_, end)) = window.reach() {
+            let changed = fs::metadata(&folder).and_then(|found| found.modified());
+            let since = changed
+                .ok()
+                .and_then(|then| SystemTime::now().duration_since(then).ok());
+            let since = since.and_then(|since| TimeDelta::from_std(since).ok());
+            let edge = end.checked_add_signed(since.unwrap_or_default());
+            window.set_edge(edge.unwrap_or(end), Instant::now());
+        }
+        Self {
+            folder,
+            content: Mutex::new(Content {
+                window,
+                leaving: HashMap::new(),
+            }),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Content> {
+        self.content.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn chunk(&self, session: &str, chunk: u32) -> PathBuf {
+        self.folder.join(session).join(format!("{chunk:06}"))
+    }
+
+    fn path(&self, listed: &Listed) -> PathBuf {
+        let chunk = self.chunk(&listed.session, listed.entry.chunk);
+        chunk.join(listed.entry.label().file_name())
+    }
+
+    /// Where the live edge of the stream is.
+    pub(crate) fn set_edge(&self, edge: DateTime<Utc>) {
+        self.lock().window.set_edge(edge, Instant::now());
+    }
+
+    /// From when to when it reaches, and its bytes.
+    pub(crate) fn reach(&self) -> Option<(DateTime<Utc>, DateTime<Utc>, u64)> {
+        let content = self.lock();
+        let (from, to) = content.window.reach()?;
+        Some((from, to, content.window.bytes()))
+    }
+
+    /// Where a segment lies.
+    pub(crate) fn file(&self, session: &str, sequence: u64) -> Option<PathBuf> {
+        let content = self.lock();
+        let entry = content.window.get(session, sequence)?;
+        match content.leaving.get(&(session.to_owned(), sequence)) {
+            Some(leaving) => Some(leaving.holding.kept().path.clone()),
+            None => Some(
+                self.chunk(session, entry.chunk)
+                    .join(entry.label().file_name()),
+            ),
+        }
+    }
+
+    /// How many segments it has.
+    /// The segments of a stretch of time, and as many as `back` before it, which stay while the hold lives.
+    pub(crate) fn select(
+        self: &Arc<Self>,
+        from: Option<DateTime<Utc>>,
+        to: Option<DateTime<Utc>>,
+        back: usize,
+    ) -> (Vec<InWindow>, Option<Hold>) {
+        let mut content = self.lock();
+        let listed = content.window.select(from, to, back);
+        let number = listed.first().map(|first| content.window.hold(first));
+        let found = listed.into_iter().map(|one| {
+            let key = (one.session.clone(), one.entry.sequence());
+            InWindow {
+                leaving: content.leaving.get(&key).cloned(),
+                path: self.path(&one),
+                label: one.entry.label(),
+                session: one.session,
+            }
+        });
+        let found = found.collect();
+        let hold = number.map(|number| Hold {
+            stream: Arc::clone(self),
+            number,
+        });
+        (found, hold)
+    }
+
+    /// Gives a segment its name here.
+    fn put(&self, session: &str, chunk: u32, kept: &Kept) -> io::Result<PathBuf> {
+        let folder = self.chunk(session, chunk);
+        fs::create_dir_all(&folder)?;
+        if let (Some(map), Some(from)) = (kept.label.init, kept.path.parent()) {
+            let to = folder.join(init_name(map));
+            let from = from.join(init_name(map));
+            if !to.is_file() && fs::hard_link(&from, &to).is_err() {
+                let partial = to.with_extension("part");
+                fs::copy(&from, &partial)?;
+                fs::rename(&partial, &to)?;
+            }
+        }
+        let to = folder.join(kept.label.file_name());
+        let now = fs::metadata(&kept.path)?;
+        let is_shared = links(&now) > 1;
+        let linked = !is_shared
+            && match fs::hard_link(&kept.path, &to) {
+                Ok(()) => true,
+                Err(error) => error.kind() == io::ErrorKind::AlreadyExists,
+            };
+        if !linked {
+            let partial = to.with_extension("part");
+            write(&partial, &fs::read(&kept.path)?, FileMark::of(&now))?;
+            fs::rename(&partial, &to)?;
+        }
+        Ok(to)
+    }
+}
+
+impl InWindow {
+    /// Its content, and its `EXT-X-MAP`.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is not what was kept.
+    pub(crate) fn read(&self) -> io::Result<(Bytes, Option<Bytes>)> {
+        let folder = self.path.parent().unwrap_or(&self.path);
+        let map = self.label.init;
+        let map = map.map(|map| fs::read(folder.join(init_name(map))));
+        Ok((
+            fs::read(&self.path)?.into(),
+            map.transpose()?.map(Bytes::from),
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests;
