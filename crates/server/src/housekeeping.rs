@@ -1,5 +1,6 @@
 //! Clips that go: removed by REST, by age, for want of room, or because nothing points to them.
 
+use std::path::Path;
 use std::time::Duration;
 
 use crate::catalog::{Catalog, CatalogError, PAGE, ReconcileError, bury_doomed, known_keys};
@@ -102,10 +103,17 @@ pub async fn retain(
     store: &dyn ClipStore,
     app: &AppSettings,
 ) -> Result<u64, CatalogError> {
-    let Retention { max_age, max_bytes } = app.retention;
+    let Retention {
+        max_age,
+        max_bytes,
+        min_free,
+    } = app.retention;
     let paths = app.paths();
     bury_doomed(catalog, store, &paths).await?;
-    if max_age.is_none() && max_bytes.is_none() {
+    // What the disk has no answer for is no reason to remove anything.
+    let short = min_free.and_then(|least| Some(least.saturating_sub(free(paths.clip_root())?)));
+    let mut short = short.unwrap_or(0);
+    if max_age.is_none() && max_bytes.is_none() && short == 0 {
         return Ok(0);
     }
     let mut clips = Vec::new();
@@ -122,8 +130,8 @@ pub async fn retain(
     for clip in clips {
         let too_old = oldest_kept.is_some_and(|oldest| clip.created_ms < oldest);
         let too_much = max_bytes.is_some_and(|most| total > most);
-        if !too_old && !too_much {
-            // Later clips are neither, but for a clock that was set back.
+        if !too_old && !too_much && short == 0 {
+            // Later clips are none of it, but for a clock that was set back.
             if max_age.is_none() {
                 break;
             }
@@ -135,6 +143,7 @@ pub async fn retain(
         if delete_clip(catalog, store, &paths, &clip.id).await? {
             removed += 1;
             total = total.saturating_sub(clip.bytes);
+            short = short.saturating_sub(clip.bytes);
             tracing::info!(
                 app = app.name,
                 vod = clip.id,
@@ -144,6 +153,12 @@ pub async fn retain(
         }
     }
     Ok(removed)
+}
+
+/// Bytes that are free on the disk of a folder for those who are not its administrator.
+fn free(folder: &Path) -> Option<u64> {
+    let found = rustix::fs::statvfs(folder).ok()?;
+    Some(found.f_bavail.saturating_mul(found.f_frsize))
 }
 
 fn millis(duration: Duration) -> i64 {

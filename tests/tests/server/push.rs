@@ -254,3 +254,25 @@ fn a_server_that_is_killed_while_somebody_pushes_loses_nothing() {
     assert_tiles(&server.clips("cam"), &[&all]);
     server.assert_all_or_nothing();
 }
+
+#[test]
+fn the_streams_of_other_sources_are_left_alone() {
+    let server = pushed("pull = [{ id = \"pulled\", url = \"http://127.0.0.1:1/x.m3u8\" }]");
+    std::fs::write(server.streams().join("theirs.m3u8"), "#EXTM3U\n").unwrap();
+    for (stream, status) in [("pulled", 409), ("theirs", 409), ("ours", 201)] {
+        for method in ["PUT", "DELETE"] {
+            let path = format!("/live/ingest/{stream}/a.ts");
+            let answer = try_request(server.address(), method, &path, &[], b"x").unwrap();
+            let expected = if method == "DELETE" && status == 201 {
+                204
+            } else {
+                status
+            };
+            assert_eq!(answer.status, expected, "{method} {stream}");
+        }
+    }
+    assert_eq!(
+        std::fs::read(server.streams().join("theirs.m3u8")).unwrap(),
+        b"#EXTM3U\n"
+    );
+}

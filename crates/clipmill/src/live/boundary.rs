@@ -1,7 +1,8 @@
 //! Where periodic clips begin and end.
 //!
 //! The boundaries of a stream form a grid on its own clock: the first one is the instant of the first
-//! sync sample seen while recording is on, each next one an interval later. A clip begins at the first
+//! sync sample seen while recording is on, each next one an interval later, or on the next multiple of the
+//! interval since midnight ([`Period`]). A clip begins at the first
 //! sync sample at or after its boundary, and the clip before it ends there: a [`Mark`] is both. What is
 //! decided once is kept as a place on the timeline, so that later knowledge of the clock cannot open
 //! a gap or make an overlap.
@@ -13,6 +14,9 @@ use chrono::{DateTime, Utc};
 use super::event::LostMedia;
 use super::taken_segment::TakenSegment;
 use crate::timeline::{Ticks, Timeline};
+
+/// Milliseconds of a day.
+const DAY: i64 = 86_400_000;
 
 /// Sync samples nearer to one another than this are one.
 const NEXT: Ticks = 180;
@@ -56,6 +60,40 @@ pub struct Boundary {
     pub from_the_start: bool,
 }
 
+/// How far the boundaries of a stream lie from one another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Period {
+    /// So far.
+    pub interval: Duration,
+    /// On its multiples since midnight UTC, instead of from the first one on: the first clip is shorter, and the last
+    /// one of a day where the interval does not divide it.
+    pub aligned: bool,
+}
+
+impl Period {
+    /// The next boundary behind one at `grid_ms` whose clip began at `begun`, in milliseconds since 1970.
+    fn next_ms(self, grid_ms: i64, begun: i64) -> Option<i64> {
+        let interval = i64::try_from(self.interval.as_millis()).ok()?.max(1);
+        let steps = |since: i64| begun.max(grid_ms).saturating_sub(since) / interval + 1;
+        if !self.aligned {
+            return Some(grid_ms.saturating_add(interval.saturating_mul(steps(grid_ms))));
+        }
+        let midnight = begun.max(grid_ms).div_euclid(DAY).saturating_mul(DAY);
+        let next = interval.saturating_mul(steps(midnight)).min(DAY);
+        Some(midnight.saturating_add(next))
+    }
+}
+
+impl From<Duration> for Period {
+    /// From the first boundary on.
+    fn from(interval: Duration) -> Self {
+        Self {
+            interval,
+            aligned: false,
+        }
+    }
+}
+
 /// A boundary as it lies on a timeline: where one clip ends and the next begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Mark {
@@ -77,8 +115,8 @@ impl Mark {
     /// Where the clip that begins here ends. `None` while that is not known, or something that
     /// belongs to it may still come.
     #[must_use]
-    pub fn next(&self, timeline: &Timeline, interval: Duration) -> Option<Self> {
-        let (grid_ms, asked) = self.asked(timeline, interval)?;
+    pub fn next(&self, timeline: &Timeline, period: Period) -> Option<Self> {
+        let (grid_ms, asked) = self.asked(timeline, period)?;
         let ticks = timeline.next_sync(asked)?;
         let complete = timeline.complete_until()? >= ticks;
         complete.then_some(Self { ticks, grid_ms })
@@ -87,13 +125,11 @@ impl Mark {
     /// The next boundary on the grid, and where on the timeline it lies: the clip that begins here ends
     /// with the first sync sample from there on.
     #[must_use]
-    pub fn asked(&self, timeline: &Timeline, interval: Duration) -> Option<(i64, Ticks)> {
-        let interval = i64::try_from(interval.as_millis()).ok()?.max(1);
+    pub fn asked(&self, timeline: &Timeline, period: Period) -> Option<(i64, Ticks)> {
         // Where pictures that decode alone are rarer than boundaries, or the stream paused,
         // boundaries without media between them are passed over.
         let begun = time_ms(timeline, self.ticks)?;
-        let steps = begun.saturating_sub(self.grid_ms).max(0) / interval + 1;
-        let grid_ms = self.grid_ms.saturating_add(interval.saturating_mul(steps));
+        let grid_ms = period.next_ms(self.grid_ms, begun)?;
         let instant = DateTime::from_timestamp_millis(grid_ms)?;
         let asked = timeline.at_time(instant)?.max(self.ticks + NEXT);
         Some((grid_ms, asked))
@@ -234,9 +270,10 @@ mod tests {
         timeline
     }
 
-    fn marks(timeline: &Timeline, interval: Duration) -> Vec<Mark> {
+    fn marks(timeline: &Timeline, period: impl Into<Period>) -> Vec<Mark> {
+        let period = period.into();
         let mut marks = vec![Mark::first(timeline, Ticks::MIN).unwrap()];
-        while let Some(next) = marks[marks.len() - 1].next(timeline, interval) {
+        while let Some(next) = marks[marks.len() - 1].next(timeline, period) {
             marks.push(next);
         }
         marks
@@ -251,6 +288,62 @@ mod tests {
         assert_eq!(grid, [0, 5000, 10_000, 15_000]);
         let ticks: Vec<_> = marks.iter().map(|mark| mark.ticks).collect();
         assert_eq!(ticks, [0, 450_000, 900_000, 1_350_000]);
+    }
+
+    #[test]
+    fn a_grid_on_multiples_of_the_interval() {
+        let timeline = timeline(&[0]);
+        let aligned = |interval| Period {
+            interval: Duration::from_secs(interval),
+            aligned: true,
+        };
+        // From 14:00:00 on: 50,400 seconds since midnight.
+        let start = begin().timestamp_millis();
+        for (interval, grid) in [
+            (5, vec![0, 5000, 10_000, 15_000]),
+            (9, vec![0, 9000, 18_000]),
+            (11, vec![0, 2000, 13_000]),
+        ] {
+            let marks = marks(&timeline, aligned(interval));
+            let found: Vec<_> = marks.iter().map(|mark| mark.grid_ms - start).collect();
+            assert_eq!(found, grid, "{interval}");
+            let ticks = marks.iter().map(|mark| mark.ticks / 90);
+            assert_eq!(ticks.collect::<Vec<_>>(), grid, "{interval}");
+        }
+    }
+
+    #[test]
+    fn multiples_begin_anew_at_midnight() {
+        let hours = |hours: i64| hours * 3_600_000;
+        let aligned = Period {
+            interval: Duration::from_secs(7 * 3600),
+            aligned: true,
+        };
+        for (now, next) in [
+            (0, 7),
+            (6, 7),
+            (7, 14),
+            (20, 21),
+            (21, 24),
+            (23, 24),
+            (24, 31),
+        ] {
+            assert_eq!(aligned.next_ms(hours(now), hours(now)), Some(hours(next)));
+            // The sync sample may lie a while behind the boundary, or by jitter before it.
+            assert_eq!(
+                aligned.next_ms(hours(now), hours(now) + 300),
+                Some(hours(next))
+            );
+            assert_eq!(
+                aligned.next_ms(hours(now), hours(now) - 300),
+                Some(hours(next))
+            );
+        }
+        // Boundaries without a sync sample between them are passed over.
+        assert_eq!(aligned.next_ms(hours(7), hours(15)), Some(hours(21)));
+        assert_eq!(aligned.next_ms(hours(-1), hours(-1)), Some(0));
+        let plain = Period::from(Duration::from_secs(7 * 3600));
+        assert_eq!(plain.next_ms(hours(1), hours(15)), Some(hours(15 + 7)));
     }
 
     #[test]

@@ -101,7 +101,8 @@ impl Recorder {
         self.ending = None;
         let interval = self.periodic.unwrap_or(self.settings.interval);
         let playlist = Some(Arc::clone(&looked.playlist));
-        let session = Session::new(id, playlist, looked.target, interval, now);
+        let mut session = Session::new(id, playlist, looked.target, interval, now);
+        session.clips_mut().align(self.settings.aligned);
         self.sessions.push_back(session);
         let last = self.sessions.len() - 1;
         &mut self.sessions[last]

@@ -117,7 +117,7 @@ mod taken;
 mod taken_segment;
 mod timeouts;
 
-pub use boundary::{Boundary, Mark};
+pub use boundary::{Boundary, Mark, Period};
 pub use continuity::{Circumstances, Continuity, Decision, SessionStart, missing_length};
 pub use event::{
     Action, ActionId, Command, CutJob, EndReason, Event, Failure, Fetch, FetchFrom, Grow, Indexed,

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::boundary::{Boundary, Mark, time_ms};
+use super::boundary::{Boundary, Mark, Period, time_ms};
 use super::event::LostMedia;
 use super::state::{PeriodicClip, State};
 use crate::timeline::{Ticks, Timeline, duration_ticks};
@@ -100,6 +100,7 @@ pub struct PeriodicClips {
     state: State,
     orders: VecDeque<Order>,
     interval: Duration,
+    aligned: bool,
     any_made: bool,
     lost: Option<LostMedia>,
     /// The one in the making is the first of the session: sound ahead of its first picture belongs to
@@ -117,6 +118,7 @@ impl PeriodicClips {
             state: State::Off,
             orders: VecDeque::new(),
             interval,
+            aligned: false,
             any_made: false,
             lost: None,
             from_the_start: false,
@@ -134,6 +136,18 @@ impl PeriodicClips {
     #[must_use]
     pub fn interval(&self) -> Duration {
         self.interval
+    }
+
+    /// Whether boundaries lie on multiples of the interval since midnight UTC, from the next one on.
+    pub fn align(&mut self, aligned: bool) {
+        self.aligned = aligned;
+    }
+
+    fn period(&self) -> Period {
+        Period {
+            interval: self.interval,
+            aligned: self.aligned,
+        }
     }
 
     /// What was lost before the media of the one in the making begins.
@@ -193,7 +207,7 @@ impl PeriodicClips {
         if !self.orders.is_empty() || short {
             return None;
         }
-        let (_, asked) = mark.asked(timeline, self.interval)?;
+        let (_, asked) = mark.asked(timeline, self.period())?;
         Some(Ahead {
             mark,
             begins: self.clip_begins(mark),
@@ -376,7 +390,7 @@ impl PeriodicClips {
                 },
                 State::Recording(mark) => {
                     let mark = *mark;
-                    if let Some(to) = mark.next(timeline, self.interval) {
+                    if let Some(to) = mark.next(timeline, self.period()) {
                         return front.then_some(Step::Cut(PeriodicClip::until(mark, to, None)));
                     }
                     match order? {

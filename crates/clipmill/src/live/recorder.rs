@@ -25,6 +25,8 @@ use crate::timeline::{Ticks, Timeline};
 pub struct Settings {
     /// How long periodic clips are; `None`: there are none until [`Command::Periodic`].
     pub periodic: Option<Duration>,
+    /// Whether periodic clips end on multiples of their interval since midnight UTC.
+    pub aligned: bool,
     /// How long a clip of [`Window::SinceBoundary`](super::Window) is where there was no periodic one.
     pub interval: Duration,
     /// The DVR window: how far back from the live edge a stream can be clipped, whatever its periodic
@@ -45,6 +47,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             periodic: None,
+            aligned: false,
             interval: Duration::from_secs(600),
             window: None,
             history: Duration::from_secs(600),

@@ -101,6 +101,7 @@ impl Recorder {
             let own = own.filter(|boundary| boundary.session == id.as_str());
             let interval = periodic.unwrap_or(self.settings.interval);
             let mut session = Session::new(id, playlist, target, interval, now);
+            session.clips_mut().align(self.settings.aligned);
             session.announced = left.live.as_ref() == Some(&session.id);
             if let Some(own) = own {
                 session.clips_mut().recall(own);

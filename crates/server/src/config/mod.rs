@@ -84,6 +84,9 @@ pub struct AppSettings {
     /// How long a periodic clip is.
     #[serde(rename = "interval_seconds", deserialize_with = "values::seconds")]
     pub interval: Duration,
+    /// Periodic clips end on multiples of that since midnight UTC.
+    #[serde(deserialize_with = "values::truth")]
+    pub align: bool,
     /// Remove segments that no later clip needs.
     #[serde(deserialize_with = "values::truth")]
     pub delete_hls_after_clip: bool,
@@ -164,6 +167,9 @@ pub struct Retention {
     /// No more bytes than this, over all clips of the application.
     #[serde(deserialize_with = "values::some_size")]
     pub max_bytes: Option<u64>,
+    /// So many bytes are left free on the disk of its clips.
+    #[serde(deserialize_with = "values::some_size")]
+    pub min_free: Option<u64>,
 }
 
 /// What the command line says.
@@ -385,6 +391,7 @@ impl AppSettings {
             clips_dir: None,
             enabled: true,
             interval: Duration::from_secs(600),
+            align: false,
             delete_hls_after_clip: false,
             max_clip: Duration::from_secs(21_600),
             listener_hook_url: None,

@@ -43,7 +43,8 @@ fn the_whole_file_is_understood() {
         allow_private_addresses = true
         segment_patience = "500ms"
         upload_max_bytes = "3MB"
-        retention = { max_age = "30d", max_bytes = "500GB" }
+        align = true
+        retention = { max_age = "30d", max_bytes = "500GB", min_free = "20GB" }
         "#,
     )
     .unwrap();
@@ -52,6 +53,8 @@ fn the_whole_file_is_understood() {
     assert_eq!(app.webhook_content_type, WebhookContentType::Form);
     assert_eq!(app.webhook_timeout, Duration::from_secs(2));
     assert_eq!(app.retention.max_bytes, Some(500_000_000_000));
+    assert_eq!(app.retention.min_free, Some(20_000_000_000));
+    assert!(app.align);
     assert_eq!(app.interval, Duration::from_secs(60));
     assert_eq!(app.reach, Reach::Anywhere);
     assert_eq!(app.segment_patience, Duration::from_millis(500));

@@ -45,7 +45,7 @@ async fn the_oldest_go_first_and_none_that_is_read() {
     drop(lease);
     app.retention = Retention {
         max_age: Some(Duration::from_millis(6500)),
-        max_bytes: None,
+        ..Retention::default()
     };
     assert_eq!(retain(&catalog, &store, &app).await.unwrap(), 2);
     assert_eq!(
@@ -54,6 +54,29 @@ async fn the_oldest_go_first_and_none_that_is_read() {
     );
     assert_eq!(catalog.count_clips("live", None).await.unwrap(), 1);
     assert!(catalog.doomed("live").await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn the_oldest_go_while_the_disk_has_too_little_room() {
+    let data = tempfile::tempdir().unwrap();
+    let streams = tempfile::tempdir().unwrap();
+    let catalog = SledCatalog::open(data.path()).unwrap().catalog;
+    let store = LocalStore::default();
+    for n in 0..3 {
+        clip(&catalog, streams.path(), n, 10_000 - n * 1000).await;
+    }
+    let mut app = AppSettings::new("live", streams.path());
+    app.retention.min_free = Some(1);
+    assert_eq!(retain(&catalog, &store, &app).await.unwrap(), 0);
+    // No disk is so large: all go, but the one that is read.
+    app.retention.min_free = Some(u64::MAX);
+    let last = format!("{:024}.mp4", 2);
+    let lease = store.usage().lease(&app.paths(), &last);
+    assert_eq!(retain(&catalog, &store, &app).await.unwrap(), 2);
+    assert!(streams.path().join(&last).exists());
+    drop(lease);
+    app.streams_dir = streams.path().join("absent");
+    assert_eq!(retain(&catalog, &store, &app).await.unwrap(), 0);
 }
 
 #[tokio::test]

@@ -154,6 +154,9 @@ impl Call<'_> {
         self.allowed(&settings, app)?;
         check_stream(self.stream).map_err(Refusal::from)?;
         let path = MediaPath::parse(self.path).map_err(Refusal::from)?;
+        if web.pulls.status(&app.name, self.stream).is_some() {
+            return Err(Refusal::Taken.into());
+        }
         let live = web.clipping.live_edge(&app.name, self.stream).is_some();
         let ingest = Arc::clone(&web.ingest);
         let (named, id) = (Arc::clone(app), self.stream.to_owned());

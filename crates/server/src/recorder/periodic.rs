@@ -39,6 +39,7 @@ impl Stream {
 
     fn next_periodic(&mut self, app: &App, stream: &str, now: Instant) -> Option<Instant> {
         let subject = self.subject()?;
+        subject.clips.align(app.settings().align);
         if let Some(until) = subject.clips.paused_until() {
             return Some(instant(until));
         }

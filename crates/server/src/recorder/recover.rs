@@ -134,6 +134,7 @@ pub(crate) fn recover(stream: &str, shared: &Arc<Shared>, app: &App) -> Option<(
         session.go_on_recording(&mut state.recordings);
         if over {
             session.clips = PeriodicClips::new(app.usual_interval());
+            session.clips.align(app.settings().align);
             close(&mut state, session);
             continue;
         }
@@ -226,6 +227,7 @@ impl Left<'_> {
             target,
             app.usual_interval(),
         );
+        session.clips.align(app.settings().align);
         let mut feed = Feed::new(id, folder, playlist, sub_folder, target);
         if let Some(serving) = serving.filter(|serving| serving.playlist == feed.playlist) {
             feed.add_sound(&serving.sound);

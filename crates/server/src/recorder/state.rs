@@ -80,6 +80,7 @@ impl State {
             begun.target,
             app.usual_interval(),
         );
+        session.clips.align(app.settings().align);
         session.sound_beside = begun.sound_beside;
         session.taken = begun.taken;
         let records = app.interval().is_some();

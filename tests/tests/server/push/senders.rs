@@ -176,8 +176,30 @@ fn ffmpeg_that_deletes_what_it_no_longer_lists() {
         "http://any:s3%3Acret@{}/live/ingest/cam/index.m3u8",
         server.address()
     ));
-    let run = finish(command);
-    assert_eq!(run.code, 0, "{}", run.stderr);
+    let mut sender = command.stdin(Stdio::null()).spawn().unwrap();
+    // Somebody watches meanwhile.
+    let playlist = "/live/streams/cam.m3u8";
+    server.wait("live", || {
+        server
+            .get(playlist)
+            .is_some_and(|(status, _)| status == 200)
+    });
+    let played = server.folder.path().join("played.ts");
+    let mut player = Command::new("ffmpeg");
+    player.args("-v error -nostdin -live_start_index 0 -i".split(' '));
+    player.arg(format!("http://{}{playlist}", server.address()));
+    let player = finish({
+        player.args("-c copy -f mpegts".split(' ')).arg(&played);
+        player
+    });
+    assert!(sender.wait().unwrap().success());
+    assert_eq!(player.code, 0, "{}", player.stderr);
+    let (watched, _) = media(&std::fs::read(&played).unwrap());
+    let (pushed, _) = media(&source());
+    // It may be too late for some segments, and shows the others in their order.
+    let mut all = pushed.iter();
+    let in_order = watched.iter().all(|unit| all.any(|other| other == unit));
+    assert!(!watched.is_empty() && in_order, "{}", watched.len());
     wait_for_end(&server, "cam");
     let clips = server.clips("cam");
     assert_all_there(&clips, "cam");

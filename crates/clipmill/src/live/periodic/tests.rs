@@ -203,6 +203,25 @@ fn what_comes_after_a_last_clip_is_in_none() {
 }
 
 #[test]
+fn aligned_clips_end_on_multiples_of_the_interval() {
+    // It begins at 22:13:20: 40 seconds before a minute.
+    let mut demo = Demo::new();
+    demo.clips.align(true);
+    demo.grow();
+    demo.begin();
+    let mut ends = Vec::new();
+    for _ in 0..100 {
+        demo.grow();
+        if let Some(Step::Cut(clip)) = demo.step() {
+            ends.push(clip.end.ticks / 90_000);
+            demo.cut();
+            demo.made();
+        }
+    }
+    assert_eq!(ends, [40, 100, 160]);
+}
+
+#[test]
 fn a_new_interval_ends_what_is_in_the_making_at_a_sync_sample() {
     let mut demo = Demo::new();
     demo.grow();

@@ -74,6 +74,7 @@ pub(super) fn run(history: &History) -> Verdict {
     let mut settings = Settings {
         interval: Duration::from_secs(5),
         window: history.window.map(Duration::from_millis),
+        aligned: history.aligned,
         ..Settings::default()
     };
     settings.periodic = history.periodic.map(Duration::from_millis);

@@ -116,6 +116,8 @@ pub(super) struct History {
     pub(super) listed: usize,
     pub(super) periodic: Option<u64>,
     pub(super) window: Option<u64>,
+    /// Periodic clips end on multiples of their interval since midnight.
+    pub(super) aligned: bool,
     pub(super) happenings: Vec<Happening>,
 }
 
@@ -135,6 +137,7 @@ impl History {
             listed: 1 + lot.below(6) as usize,
             periodic: (!lot.one_in(5)).then(|| 1000 + lot.below(9000)),
             window: lot.one_in(3).then(|| 1000 + lot.below(20_000)),
+            aligned: lot.one_in(3),
             happenings,
         }
     }
@@ -255,6 +258,10 @@ pub(super) fn shrink(mut history: History, fails: impl Fn(&History) -> bool) -> 
         },
         History {
             window: None,
+            ..history.clone()
+        },
+        History {
+            aligned: false,
             ..history.clone()
         },
         History {
