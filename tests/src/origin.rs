@@ -74,6 +74,7 @@ pub struct Origin {
 struct Inner {
     folder: PathBuf,
     is_down: AtomicBool,
+    is_low_latency: AtomicBool,
     /// Headers that every answer carries.
     more: Mutex<String>,
     planned: Mutex<Vec<Planned>>,
@@ -95,6 +96,7 @@ impl Origin {
         let inner = Arc::new(Inner {
             folder: folder.to_owned(),
             is_down: AtomicBool::new(false),
+            is_low_latency: AtomicBool::new(false),
             more: Mutex::default(),
             planned: Mutex::default(),
             asked: Mutex::default(),
@@ -163,6 +165,11 @@ impl Origin {
                 let _ = connection.shutdown(std::net::Shutdown::Both);
             }
         }
+    }
+
+    /// Playlists say that it can wait for a segment, and leave out old ones; it does so where it is asked.
+    pub fn be_low_latency(&self) {
+        self.inner.is_low_latency.store(true, Ordering::SeqCst);
     }
 
     /// Headers that every answer carries from now on, each in a line.
@@ -258,7 +265,21 @@ impl Inner {
             Some(Fault::Delay(pause)) => std::thread::sleep(*pause),
             Some(Fault::Truncate | Fault::TruncateChunked) | None => {}
         }
-        let found = std::fs::read(&path).ok().filter(|_| !name.contains(".."));
+        let read = || std::fs::read(&path).ok().filter(|_| !name.contains(".."));
+        let mut found = read();
+        let is_playlist = name.ends_with(".m3u8");
+        if is_playlist && self.is_low_latency.load(Ordering::SeqCst) {
+            let wanted = asked.target.split("_HLS_msn=").nth(1);
+            let wanted = wanted.and_then(|rest| rest.split('&').next()?.parse::<usize>().ok());
+            let begun = std::time::Instant::now();
+            let has = |text: &[u8]| wanted.is_none_or(|wanted| reaches(text) > wanted);
+            while !found.as_deref().is_some_and(has) && begun.elapsed() < Duration::from_secs(3) {
+                std::thread::sleep(Duration::from_millis(10));
+                found = read();
+            }
+            let skips = asked.target.contains("_HLS_skip=YES");
+            found = found.map(|text| offering(&text, skips));
+        }
         let Some(body) = found else {
             return self.text(out, 404, "text/plain", "", "there is nothing");
         };
@@ -333,6 +354,38 @@ impl Inner {
         out.write_all(answer.as_bytes()).ok()?;
         Some(status)
     }
+}
+
+/// The number behind that of the last segment of a playlist; one that has ended has them all.
+fn reaches(playlist: &[u8]) -> usize {
+    let text = String::from_utf8_lossy(playlist);
+    if text.contains("#EXT-X-ENDLIST") {
+        return usize::MAX;
+    }
+    let first = text.split("#EXT-X-MEDIA-SEQUENCE:").nth(1);
+    let first = first.and_then(|rest| rest.lines().next()?.parse::<usize>().ok());
+    first.unwrap_or(0) + text.matches("#EXTINF").count()
+}
+
+/// A playlist that says what its server can do; without all but its last two segments, if need be.
+fn offering(playlist: &[u8], skips: bool) -> Vec<u8> {
+    let text = String::from_utf8_lossy(playlist);
+    let control = "#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,CAN-SKIP-UNTIL=6.0\n";
+    let Some(head) = text.find("#EXT-X-PROGRAM-DATE-TIME") else {
+        return text.into_owned().into_bytes();
+    };
+    let (head, body) = text.split_at(head);
+    let segments: Vec<&str> = body.split_inclusive(".ts\n").collect();
+    let ends = usize::from(body.contains("#EXT-X-ENDLIST"));
+    let skipped = segments.len().saturating_sub(2 + ends);
+    let mut text = format!("{head}{control}");
+    if skips && skipped > 0 {
+        text.push_str(&format!("#EXT-X-SKIP:SKIPPED-SEGMENTS={skipped}\n"));
+        text.push_str(&segments[skipped..].concat());
+    } else {
+        text.push_str(body);
+    }
+    text.into_bytes()
 }
 
 fn nanos(at: SystemTime) -> u128 {

@@ -3,6 +3,7 @@
 
 mod access;
 mod faults;
+mod kinds;
 
 use std::fs;
 use std::path::PathBuf;

@@ -3,12 +3,12 @@
 
 mod dvr;
 mod faults;
-mod keys;
+pub(crate) mod keys;
 mod missing;
 mod orders;
 mod returns;
 pub(crate) mod server;
-mod sound;
+pub(crate) mod sound;
 
 use std::time::Duration;
 

@@ -17,6 +17,8 @@ const STATE: &str = ".pull.json";
 pub(super) struct Place {
     /// Its playlist.
     pub(super) playlist: PathBuf,
+    /// Another name that it has.
+    alias: Option<PathBuf>,
     /// The folder of its segments.
     folder: PathBuf,
     /// How the playlist names that folder.
@@ -40,8 +42,43 @@ impl Place {
     pub(super) fn of(folder: &Path, id: &str) -> Self {
         Self {
             playlist: folder.join(format!("{id}.m3u8")),
+            alias: None,
             folder: folder.join(id),
             prefix: format!("{}/", encoded(id)),
+        }
+    }
+
+    /// The same, and its playlist under another id, too.
+    pub(super) fn with_alias(mut self, folder: &Path, id: Option<&str>) -> Self {
+        let alias = id.map(|id| folder.join(format!("{id}.m3u8")));
+        // One that another source writes is left alone.
+        let is_ours = |path: &PathBuf| match fs::read_to_string(path) {
+            Ok(text) => text.lines().all(|line| {
+                line.is_empty() || line.starts_with('#') || line.starts_with(&self.prefix)
+            }),
+            Err(error) => error.kind() == io::ErrorKind::NotFound,
+        };
+        self.alias = alias.filter(is_ours);
+        self
+    }
+
+    /// That of a part of a stream: `{folder}/{id}/{name}.m3u8`, and its segments in `{folder}/{id}/{name}`.
+    pub(super) fn of_part(folder: &Path, id: &str, name: &str) -> Self {
+        Self::of(&folder.join(id), name)
+    }
+
+    /// Writes the playlist of a stream that has several parts.
+    pub(super) fn write_multivariant(&self, text: &str) -> Result<(), NotOpened> {
+        // It says whose the playlist is.
+        self.open()?;
+        let failed = |error| NotOpened::Io {
+            path: self.playlist.clone(),
+            error,
+        };
+        let is_same = fs::read(&self.playlist).is_ok_and(|known| known == text.as_bytes());
+        match is_same {
+            true => Ok(()),
+            false => replace(&self.playlist, text.as_bytes()).map_err(failed),
         }
     }
 
@@ -102,7 +139,11 @@ impl Place {
             }
         }
         replace(&self.folder.join(STATE), &mirror.json())?;
-        replace(&self.playlist, mirror.text(&self.prefix).as_bytes())
+        let text = mirror.text(&self.prefix);
+        if let Some(alias) = &self.alias {
+            replace(alias, text.as_bytes())?;
+        }
+        replace(&self.playlist, text.as_bytes())
     }
 
     /// Removes files that are listed no more.
@@ -142,7 +183,7 @@ fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
 }
 
 /// A name as a URI has it (RFC 3986, 2.3).
-fn encoded(name: &str) -> String {
+pub(super) fn encoded(name: &str) -> String {
     use std::fmt::Write;
     let mut text = String::new();
     for byte in name.bytes() {

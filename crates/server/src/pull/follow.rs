@@ -8,26 +8,26 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use clipmill::live::{
     self, Circumstances, Continuity, Decision, Taken, TakenSegment, Timeouts, Version,
     complete_segments,
 };
 use clipmill::net::BackOff;
-use clipmill_playlist::{MediaPlaylist, Segment};
+use clipmill_playlist::Segment;
 use rand::RngExt;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use url::Url;
 
+use super::beat::{Beat, held_until};
 use super::disk::{NewFile, Place};
 use super::listed::{Looks, ranges, recognisable};
-use super::load::{Loaded, Loader};
+use super::load::{Listed, Loaded, Loader};
 use super::media::{Fetcher, Media, NoMedia, located};
 use super::mirror::{Heading, Mirror, Next};
 use super::origin::Failure;
 use super::polling::Polling;
-use super::{End, Job, Teller, to_end};
+use super::{End, Job, to_end};
 use crate::domain::now_ms;
 use crate::metrics;
 
@@ -43,12 +43,21 @@ const AGAIN: BackOff = BackOff {
     longest: Duration::from_secs(2),
 };
 
+/// So many tries to fetch one segment fail without being worth telling.
+const WORTH_TELLING: u32 = 3;
+
 /// Between two tries to write.
 const WRITE_AGAIN: Duration = Duration::from_secs(1);
 
 /// Segments that nobody saw and whose lengths nothing but their number tells are declared one by one, up to
 /// this many.
 const DECLARED: u64 = 64;
+
+/// A playlist that does not change for so long is not written any more.
+const WHOLE: Duration = Duration::from_secs(1);
+
+/// What waits for other playlists is looked at no more often than this, unless they tell.
+const HELD: Duration = Duration::from_millis(50);
 
 /// Segments whose files are looked at, where numbers contradict.
 const LOOKED_AT: usize = 16;
@@ -81,10 +90,17 @@ pub(super) struct Follow {
     segments: Option<String>,
     disk: Option<String>,
     write_again: Option<Instant>,
-    show: Teller,
+    problem: watch::Sender<Option<String>>,
+    beat: Beat,
+    /// It was torn when it was loaded last, at this instant.
+    torn: Option<(Box<Listed>, Instant)>,
     /// It is a variant of another playlist, which may have changed.
     is_variant: bool,
     is_elsewhere: bool,
+    /// What the playlists beside this one were asked last.
+    asked: u64,
+    /// How many discontinuities the origin has counted up to the last segment.
+    discontinuities: Option<u64>,
 }
 
 /// Why it is followed no more.
@@ -110,6 +126,9 @@ struct Wanted {
     failures: u32,
     /// Since when it is not there although the server answers.
     missing_since: Option<Instant>,
+    /// What the playlists beside this one were asked when it was listed, and until when that is waited for.
+    asked: u64,
+    held_until: Instant,
 }
 
 enum State {
@@ -127,8 +146,8 @@ impl Follow {
         place: Place,
         mirror: Mirror,
         (loader, fetcher): (Loader, Fetcher),
-        show: Teller,
-        is_variant: bool,
+        problem: watch::Sender<Option<String>>,
+        (beat, is_variant): (Beat, bool),
     ) -> Self {
         let now = Instant::now();
         Self {
@@ -152,9 +171,13 @@ impl Follow {
             segments: None,
             disk: None,
             write_again: None,
-            show,
+            problem,
+            beat,
+            torn: None,
             is_variant,
             is_elsewhere: false,
+            asked: 0,
+            discontinuities: None,
         }
     }
 
@@ -180,14 +203,25 @@ impl Follow {
                     }
                     self.publish().await;
                 }
+                to_load = self.beat.comes() => {
+                    // One that cannot be had is not asked for more often.
+                    if to_load && self.polling.is_answered() {
+                        self.polling.at_once(Instant::now());
+                    }
+                    self.publish().await;
+                }
                 () = tokio::time::sleep_until(wake.into()) => {
                     let now = Instant::now();
                     if self.loads.is_empty() && self.polling.next() <= now {
                         self.polling.begin(now);
+                        self.beat.begin();
                         self.loads.spawn(self.loader.clone().load());
                     }
                     if self.write_again.is_some_and(|at| at <= now) {
                         self.write_again = None;
+                        self.publish().await;
+                    }
+                    if self.first_is_held() {
                         self.publish().await;
                     }
                     self.clean().await;
@@ -204,9 +238,10 @@ impl Follow {
         left
     }
 
-    /// Who tells how it stands.
-    pub(super) fn into_teller(self) -> Teller {
-        self.show
+    /// Whether what comes first is here, and waits for what others have.
+    fn first_is_held(&self) -> bool {
+        let first = self.queue.front();
+        first.is_some_and(Wanted::is_known)
     }
 
     /// When there is something to do of which nobody tells.
@@ -226,7 +261,9 @@ impl Follow {
             let left = u64::try_from(due_ms.saturating_sub(now_ms())).unwrap_or(0);
             Instant::now() + Duration::from_millis(left.max(100))
         });
-        let all = [due, load, delete, self.write_again];
+        let held = self.queue.front().filter(|first| first.is_known());
+        let held = held.map(|first| first.held_until.max(Instant::now() + HELD));
+        let all = [due, load, delete, held, self.write_again];
         let soonest = all.into_iter().flatten().min();
         soonest.unwrap_or_else(|| Instant::now() + Duration::from_secs(1))
     }
@@ -255,14 +292,25 @@ impl Follow {
         let problem = problem
             .or_else(|| self.disk.clone())
             .or_else(|| self.segments.clone());
-        self.show.tell(problem);
+        self.problem.send_if_modified(|known| {
+            let changed = *known != problem;
+            *known = problem;
+            changed
+        });
+        if self.queue.is_empty() && self.polling.is_answered() {
+            self.beat.drained();
+        }
     }
 
     async fn loaded(&mut self, loaded: Result<Loaded, Failure>) {
         let now = Instant::now();
         match loaded {
-            Ok(Loaded::Same) => self.nothing_new(now, None),
-            Ok(Loaded::Media { media, text, url }) => self.look(&media, &text, &url).await,
+            Ok(Loaded::Same) => match self.torn.take() {
+                // It is not written any more: that is all of it.
+                Some((listed, since)) => self.look(*listed, now - since).await,
+                None => self.nothing_new(now, None),
+            },
+            Ok(Loaded::Media(listed)) => self.look(*listed, Duration::ZERO).await,
             Err(failure) => {
                 metrics::pull_failed(&self.job.app);
                 if matches!(failure, Failure::Status(401 | 403)) {
@@ -277,7 +325,11 @@ impl Follow {
                 for one in &mut self.queue {
                     one.missing_since = None;
                 }
+                return;
             }
+        }
+        if self.beat.loaded() {
+            self.polling.at_once(now);
         }
     }
 
@@ -286,10 +338,18 @@ impl Follow {
         self.polling.unchanged(now, target, self.ended);
     }
 
-    /// Looks at what is listed.
-    async fn look(&mut self, media: &MediaPlaylist, text: &Bytes, url: &Url) {
+    /// Looks at what is listed, and has been for so long.
+    async fn look(&mut self, listed: Listed, age: Duration) {
+        self.look_at(&listed, age).await;
+        if listed.media.truncated && age < WHOLE {
+            self.torn = Some((Box::new(listed), Instant::now() - age));
+        }
+    }
+
+    async fn look_at(&mut self, listed: &Listed, age: Duration) {
+        let Listed { media, text, url } = listed;
         let now = Instant::now();
-        let complete = complete_segments(media, Duration::ZERO);
+        let complete = complete_segments(media, age);
         let mut known = recognisable(complete);
         let target = media.target_duration;
         let silence = Timeouts::default().silence(target);
@@ -356,6 +416,9 @@ impl Follow {
         }
         self.quiet = None;
         self.polling.changed(now, target, media.ended);
+        if self.loader.blocks() {
+            self.polling.at_once(now);
+        }
         if anew || missing > 0 {
             self.fetcher.forget().await;
         }
@@ -387,9 +450,17 @@ impl Follow {
         url: &Url,
     ) {
         let now = Instant::now();
+        if let Some(first) = known.get(from) {
+            let before = first.discontinuity_sequence;
+            let before = before.saturating_sub(u64::from(first.discontinuity));
+            self.mirror.begin_at(before);
+        }
+        self.asked = self.beat.ask();
         let is_dated = known.get(from).is_some_and(|one| one.start_time.is_some())
             && (self.mirror.is_dated() || !self.queue.is_empty());
         let mut hole = anew && !(self.mirror.is_empty() && self.queue.is_empty());
+        let run = known.get(from).map(|first| first.discontinuity_sequence);
+        hole |= missing > 0 && self.discontinuities.is_some() && self.discontinuities != run;
         if missing > 0 {
             let (app, stream) = (self.job.app.as_str(), self.job.source.id.as_str());
             tracing::warn!(
@@ -399,7 +470,8 @@ impl Follow {
                 "segments are gone before they were seen"
             );
             // Dates say how long it was; else so many segments of the usual length are declared.
-            if is_dated || missing > DECLARED {
+            let is_alone = matches!(self.beat, Beat::Alone);
+            if (is_dated && is_alone) || missing > DECLARED {
                 hole = true;
             } else {
                 let total: Duration = known.iter().map(|one| one.duration).sum();
@@ -411,6 +483,7 @@ impl Follow {
                 }
             }
         }
+        self.discontinuities = known.last().map(|last| last.discontinuity_sequence);
         for (segment, named) in listed.iter().zip(known).skip(from) {
             if self.queue.len() >= WAITING {
                 break;
@@ -445,6 +518,8 @@ impl Follow {
             state,
             failures: 0,
             missing_since: None,
+            asked: self.asked,
+            held_until: held_until(Instant::now(), self.heading.target, self.job.patience),
         });
     }
 
@@ -481,16 +556,20 @@ impl Follow {
             error.said
         );
         if given_up {
-            self.segments = Some(error.said);
             one.state = State::Gap;
+        }
+        if given_up || one.failures >= WORTH_TELLING {
+            self.segments = Some(error.said);
         }
     }
 
     /// Mirrors what is here, as far as nothing before it is missing.
     async fn publish(&mut self) {
-        let ready = self.queue.iter();
-        let ready = ready.take_while(|one| matches!(one.state, State::Here(_) | State::Gap));
-        let count = ready.count();
+        let instant = Instant::now();
+        let goes = |one: &&Wanted| {
+            one.is_known() && (one.held_until <= instant || self.beat.has(one.asked))
+        };
+        let count = self.queue.iter().take_while(goes).count();
         let ends = self.ended && count == self.queue.len() && !self.mirror.ended;
         if (count == 0 && !ends) || self.write_again.is_some() {
             return;
@@ -568,6 +647,11 @@ impl Follow {
 }
 
 impl Wanted {
+    /// Whether it is known what becomes of it.
+    fn is_known(&self) -> bool {
+        matches!(self.state, State::Here(_) | State::Gap)
+    }
+
     /// How it is mirrored, and what it looked like.
     fn next(&self) -> (Next, Option<Version>) {
         let media = match &self.state {

@@ -132,6 +132,14 @@ impl Mirror {
         }
     }
 
+    /// Before the first segment there were so many discontinuities at the origin: playlists that belong together
+    /// count them alike.
+    pub(super) fn begin_at(&mut self, discontinuities: u64) {
+        if self.entries.is_empty() && self.next == 0 {
+            self.discontinuities = discontinuities;
+        }
+    }
+
     /// Numbers up to this one are taken, by whatever was here before.
     pub(super) fn skip_to(&mut self, next: u64) {
         self.next = self.next.max(next);

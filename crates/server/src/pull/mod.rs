@@ -2,14 +2,17 @@
 //! application's folder, and is from then on what any stream in a folder is.
 //!
 //! - [`Pulls`]: which streams are pulled, as the configuration and calls have it; one task for each;
-//! - `stream`: what that does: it finds the media playlist, and follows it;
+//! - `stream`: what that does: it finds the media playlists, and follows them; `ladder`: which they are;
+//!   `beat`: how those of one stream wait for one another;
 //! - `follow`: a media playlist that is followed; `polling`: when it is loaded, and what that says of its origin;
 //! - `load`, `media`, `listed`: playlists, segments, and what they are called; `origin`, `cookies`: requests;
 //! - `mirror`, `disk`: what was taken, as a playlist and files.
 
+mod beat;
 mod cookies;
 mod disk;
 mod follow;
+mod ladder;
 mod listed;
 mod load;
 mod media;
@@ -83,6 +86,8 @@ pub(crate) struct Job {
 pub(crate) struct Shown {
     /// Why nothing comes of it, and since when, in milliseconds since 1970.
     pub(crate) problem: Option<(String, i64)>,
+    /// The streams that are made of other variants of the same playlist.
+    pub(crate) beside: Vec<String>,
 }
 
 /// Whether a stream is still pulled.
@@ -293,6 +298,10 @@ impl Pulls {
         }
         let key = (app.name.clone(), source.id.clone());
         let is_ours = lock(&self.inner.running).contains_key(&key);
+        if !is_ours && self.status(&app.name, &source.id).is_some() {
+            let why = "This stream is a variant of another that is pulled";
+            return Err(NotPulled::Taken(why.to_owned()));
+        }
         let place = Place::of(&app.streams_dir, &source.id);
         if !is_ours && (is_live || place.is_taken()) {
             let why = "A stream of this id comes from elsewhere";
@@ -326,8 +335,7 @@ impl Pulls {
     /// How a stream stands; `None` when it is not pulled.
     #[must_use]
     pub fn status(&self, app: &str, id: &str) -> Option<PullStatus> {
-        let key = (app.to_owned(), id.to_owned());
-        lock(&self.inner.running).get(&key).map(Running::status)
+        self.all(app).remove(id)
     }
 
     /// How the streams of an application stand that are pulled.
@@ -335,8 +343,14 @@ impl Pulls {
     pub fn all(&self, app: &str) -> BTreeMap<String, PullStatus> {
         let running = lock(&self.inner.running);
         let own = running.iter().filter(|((of, _), _)| of == app);
-        own.map(|((_, id), one)| (id.clone(), one.status()))
-            .collect()
+        let mut all = BTreeMap::new();
+        for ((_, id), one) in own {
+            for beside in &one.shown.borrow().beside {
+                all.entry(beside.clone()).or_insert_with(|| one.status());
+            }
+            all.insert(id.clone(), one.status());
+        }
+        all
     }
 
     /// What is wrong with streams that are pulled, each in words.
@@ -377,6 +391,11 @@ pub(crate) struct Teller {
 }
 
 impl Teller {
+    /// These are streams that come with it.
+    pub(crate) fn beside(&self, ids: Vec<String>) {
+        self.show.send_modify(|shown| shown.beside = ids);
+    }
+
     /// Why nothing comes; `None`: it comes.
     pub(crate) fn tell(&self, problem: Option<String>) {
         let known = self

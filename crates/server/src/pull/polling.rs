@@ -94,6 +94,12 @@ impl Polling {
         }
     }
 
+    /// Its server waits with the answer until there is something new, or somebody who follows another playlist
+    /// has seen that there is.
+    pub(super) fn at_once(&mut self, now: Instant) {
+        self.next = now.max(self.begun + LEAST).min(self.next.max(now));
+    }
+
     /// It could not be had. `part` of the pause is waited, from a half to all of it: so not all come back at once.
     pub(super) fn failed(&mut self, now: Instant, what: String, part: f64) {
         self.failures = self.failures.saturating_add(1);

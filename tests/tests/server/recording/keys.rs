@@ -22,21 +22,21 @@ use super::{DATE, asked, assert_same, range, wait_for_end};
 /// How long each of the segments is, in milliseconds.
 const LENGTH: i64 = 2000;
 
-fn key(number: u8) -> Key {
+pub(crate) fn key(number: u8) -> Key {
     Key {
         key: [number; 16],
         iv: [0x5a; 16],
     }
 }
 
-fn tag(method: &str, uri: &str) -> String {
+pub(crate) fn tag(method: &str, uri: &str) -> String {
     let iv: String = key(0).iv.iter().map(|byte| format!("{byte:02x}")).collect();
     format!("#EXT-X-KEY:METHOD={method},URI=\"{uri}\",IV=0x{iv}\n")
 }
 
 /// The pictures of the demo, which real encoders made, as samples tell their key by what decodes. There is no
 /// sound that would tell it.
-fn demo() -> Vec<Vec<Stream>> {
+pub(crate) fn demo() -> Vec<Vec<Stream>> {
     let of = |number: usize| {
         let path = format!("../fixtures/demo/seg{number:02}.ts");
         let segment = fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap();
@@ -56,7 +56,7 @@ fn piece(bytes: Vec<u8>) -> Piece {
     }
 }
 
-fn encrypted(streams: &[Stream], method: &str, key: &Key) -> Piece {
+pub(crate) fn encrypted(streams: &[Stream], method: &str, key: &Key) -> Piece {
     if method == "SAMPLE-AES" {
         let mut streams = streams.to_vec();
         streams.iter_mut().for_each(|stream| key.encrypt(stream));

@@ -9,7 +9,7 @@ use super::server::{Server, names};
 use super::{assert_same, wait_for_end};
 
 /// Pictures, and sound in two languages, as ffmpeg writes renditions.
-fn encode(folder: &Path, id: &str, options: &[&str]) -> Child {
+pub(crate) fn encode(folder: &Path, id: &str, options: &[&str]) -> Child {
     let mut command = Command::new("ffmpeg");
     command
         .args("-v error -nostdin -re -f lavfi -i testsrc=size=320x180:rate=25".split(' '))
@@ -29,7 +29,7 @@ fn encode(folder: &Path, id: &str, options: &[&str]) -> Child {
 }
 
 /// The frames of one rendition, from its segments.
-fn frames(folder: &Path, prefix: &str) -> Vec<Vec<u8>> {
+pub(crate) fn frames(folder: &Path, prefix: &str) -> Vec<Vec<u8>> {
     let mut files: Vec<PathBuf> = names(folder)
         .into_iter()
         .filter(|name| name.starts_with(prefix) && name.ends_with(".ts"))
