@@ -88,7 +88,12 @@ impl Place {
             let mut entries = fs::read_dir(&self.folder).into_iter().flatten();
             entries.next().is_some()
         };
-        !self.folder.join(STATE).exists() && (self.playlist.exists() || filled())
+        !self.is_mirror() && (self.playlist.exists() || filled())
+    }
+
+    /// Whether a mirror was written here.
+    pub(super) fn is_mirror(&self) -> bool {
+        self.folder.join(STATE).exists()
     }
 
     /// What is there already. Files that nothing speaks of are removed.

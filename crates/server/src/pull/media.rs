@@ -14,6 +14,9 @@ use url::Url;
 use super::disk::MAP;
 use super::origin::{Answer, Ask, Failure, Origin};
 
+/// Bytes of a segment at most: several are in memory at a time.
+const LARGEST: u64 = 256 << 20;
+
 /// Keys and maps that are remembered.
 const KEPT: usize = 64;
 
@@ -62,10 +65,9 @@ impl Fetcher {
 
     /// Fetches a segment that the playlist at `base` lists.
     pub(super) async fn fetch(&self, segment: &Segment, base: &Url) -> Result<Media, NoMedia> {
-        let limits = Limits::default();
         let url = located(base, &segment.uri)?;
         let range = segment.byte_range;
-        let answer = self.get(&url, range, limits.segment_bytes).await?;
+        let answer = self.get(&url, range, LARGEST).await?;
         check(&answer, &url)?;
         let version = answer.version;
         let map_url = match &segment.map {

@@ -38,6 +38,9 @@ use crate::config::{AppSettings, ELSEWHERE, Settings, check_pull};
 use crate::domain::{PullSource, now_ms};
 use crate::metrics;
 
+/// Between two tries to look up what calls have had pulled.
+const RECALL: Duration = Duration::from_secs(2);
+
 /// An application and the id of a stream.
 type Key = (String, String);
 
@@ -160,32 +163,37 @@ impl Pulls {
         let mut known: Vec<String> = Vec::new();
         loop {
             let now = Arc::clone(&settings.borrow_and_update());
+            known.retain(|name| now.app(name).is_some());
             for app in &now.apps {
-                if !known.contains(&app.name) {
-                    self.recall(&app.name).await;
+                if !known.contains(&app.name) && self.recall(&app.name).await {
+                    known.push(app.name.clone());
                 }
             }
-            known = now.apps.iter().map(|app| app.name.clone()).collect();
             self.apply().await;
-            if settings.changed().await.is_err() {
-                return;
+            let all = known.len() == now.apps.len();
+            tokio::select! {
+                changed = settings.changed() => if changed.is_err() {
+                    return;
+                },
+                () = tokio::time::sleep(RECALL), if !all => {}
             }
         }
     }
 
-    /// Looks up what calls have had pulled.
-    async fn recall(&self, app: &str) {
+    /// Looks up what calls have had pulled; false where that is to be tried again.
+    async fn recall(&self, app: &str) -> bool {
         let asked = match self.inner.catalog.pulls(app).await {
             Ok(asked) => asked,
             Err(error) => {
                 tracing::error!(app, %error, "what calls have had pulled is not known");
-                return;
+                return false;
             }
         };
         let mut all = lock(&self.inner.asked);
         for source in asked {
             all.insert((app.to_owned(), source.id.clone()), source);
         }
+        true
     }
 
     /// Begins and ends what has to be, so that what is pulled is what should be.
@@ -303,7 +311,9 @@ impl Pulls {
             return Err(NotPulled::Taken(why.to_owned()));
         }
         let place = Place::of(&app.streams_dir, &source.id);
-        if !is_ours && (is_live || place.is_taken()) {
+        // One that was pulled before may be live still.
+        let is_others = (is_live && !place.is_mirror()) || place.is_taken();
+        if !is_ours && is_others {
             let why = "A stream of this id comes from elsewhere";
             return Err(NotPulled::Taken(why.to_owned()));
         }

@@ -82,6 +82,9 @@ fn what_a_call_had_pulled_is_pulled_after_a_restart_until_a_call_ends_it() {
     );
     assert_eq!(server.send("DELETE", path, "").status, 204);
     assert_eq!(server.send("DELETE", path, "").status, 409);
+    // It is still live, and nobody else's.
+    assert_eq!(server.send("PUT", path, &body).status, 201);
+    assert_eq!(server.send("DELETE", path, "").status, 204);
     wait_for_end(&server, "cam");
     assert_tiles(&server.clips("cam"), &[&pieces[..10]]);
     let asked = origin.asked().len();
@@ -140,4 +143,61 @@ fn an_id_that_is_somebody_elses_is_refused() {
     );
     assert_eq!(refused.status, 409, "{refused:?}");
     assert_eq!(refused.header("content-type"), "application/problem+json");
+}
+
+/// Who can name URLs must not have the server look around where only it can reach.
+#[test]
+fn addresses_that_only_the_server_can_reach_are_for_the_operator_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let (origin, inner) = (Origin::new(folder.path()), Origin::new(folder.path()));
+    let pieces = some(6);
+    let mut live = Live::new(folder.path(), "cam", Kind::Event, Some(DATE));
+    for piece in &pieces {
+        live.publish(piece, false);
+    }
+    live.end();
+    origin.plan(
+        "away.m3u8",
+        Fault::Redirect(inner.url("cam.m3u8")),
+        usize::MAX,
+    );
+    origin.plan(
+        "cam00001.ts",
+        Fault::Redirect(inner.url("cam00001.ts")),
+        usize::MAX,
+    );
+    let pull = |id: &str, file: &str| {
+        let url = origin.url(file);
+        format!("[[app.pull]]\nid = \"{id}\"\nurl = \"{url}\"\n")
+    };
+    let lines = format!(
+        "interval_seconds = 600\nsegment_patience = \"300ms\"\n{}{}",
+        pull("cam", "cam.m3u8"),
+        pull("away", "away.m3u8")
+    );
+    let home = tempfile::tempdir().unwrap();
+    let server = clipmill_tests::server::Server::start_openly(home.path(), &lines);
+    let stream = |id: &str| server.get(&format!("/v1/apps/live/streams/{id}")).json();
+    let problem = clipmill_tests::server::eventually("it is refused", || {
+        let problem = stream("away")["source"]["problem"].as_str()?.to_owned();
+        problem.contains("may not be reached").then_some(problem)
+    });
+    assert!(problem.contains("this machine's own address"), "{problem}");
+    // What the operator named is pulled all the same, but for what leads elsewhere.
+    let playlist = home.path().join("streams/cam.m3u8");
+    let mirror = clipmill_tests::server::eventually("it is pulled", || {
+        let text = fs::read_to_string(&playlist).ok()?;
+        text.contains("#EXT-X-ENDLIST").then_some(text)
+    });
+    assert_eq!(mirror.matches("#EXT-X-GAP\n").count(), 1, "{mirror}");
+    assert_eq!(inner.asked().len(), 0);
+    let body = json!({"url": origin.url("cam.m3u8")}).to_string();
+    let refused = server.send("PUT", "/v1/apps/live/streams/new", &[], &body);
+    assert_eq!(refused.status, 400);
+    assert!(
+        refused.json()["detail"]
+            .as_str()
+            .unwrap()
+            .contains("may not be reached")
+    );
 }
