@@ -236,6 +236,8 @@ struct Came {
     pushed: Pushed,
     /// When, the last time.
     at: Instant,
+    /// Since when it might be published, and not one of its segments was there.
+    waits: Option<Instant>,
     /// How often, while it waited.
     times: u32,
     /// So many of its segments are published; `None`: nothing of what came the last time.
@@ -282,6 +284,7 @@ impl Playlists {
             path: path.clone(),
             pushed,
             at: now,
+            waits: None,
             times: 0,
             published,
         };
@@ -313,9 +316,17 @@ impl Playlists {
         lists.is_some_and(|lists| lists.contains(path))
     }
 
-    /// Whether there is room for one of this path.
-    pub(super) fn has_room(&self, path: &str) -> bool {
-        self.came.len() < MOST_PLAYLISTS || self.came.contains_key(path)
+    /// Makes room for one of this path, if need be in place of the one that waits for the longest time. False when all
+    /// are the stream's.
+    pub(super) fn make_room(&mut self, path: &str) -> bool {
+        if self.came.len() < MOST_PLAYLISTS || self.came.contains_key(path) {
+            return true;
+        }
+        let waiting = self.came.iter().filter(|(path, _)| !self.is_written(path));
+        let oldest = waiting
+            .min_by_key(|(_, came)| came.at)
+            .map(|(path, _)| path.clone());
+        oldest.is_some_and(|oldest| self.came.remove(&oldest).is_some())
     }
 
     /// Whether something waits for its time.
@@ -336,6 +347,7 @@ impl Playlists {
             path: path.clone(),
             pushed,
             at: now,
+            waits: before.and_then(|came| came.waits),
             times,
             published: None,
         };
@@ -407,6 +419,18 @@ impl Playlists {
         self.told.extend(gone.cloned().map(Output::Remove));
     }
 
+    /// Forgets those that wait in vain, or are the stream's no more, and did not come for so long.
+    pub(super) fn expire(&mut self, age: Duration, now: Instant) {
+        let main = self.main.as_ref();
+        let listed = |path: &String| {
+            main.is_some_and(|main| {
+                main.path == *path || main.lists.as_ref().is_some_and(|all| all.contains(path))
+            })
+        };
+        self.came
+            .retain(|path, came| listed(path) || now.duration_since(came.at) <= age);
+    }
+
     /// A playlist is taken away: it is known no more.
     pub(super) fn forget(&mut self, path: &str) {
         self.came.remove(path);
@@ -460,10 +484,12 @@ impl Playlists {
                 }
                 Kind::Media(media) => {
                     let all = media.segments.len();
-                    let late = now.duration_since(came.at) >= media.patience();
+                    let since = came.waits.unwrap_or(came.at);
+                    let late = now.duration_since(since) >= media.patience();
                     let ready = if late { all } else { media.ready(files) };
                     // One that lists nothing says so; one of which nothing is there yet says nothing.
                     let nothing = ready == 0 && all > 0;
+                    came.waits = nothing.then(|| came.waits.unwrap_or(now));
                     if nothing || came.published.is_some_and(|published| published >= ready) {
                         continue;
                     }

@@ -226,7 +226,7 @@ impl PushedStream {
     ) -> Result<bool, Refusal> {
         let mut state = self.lock();
         self.open(&mut state, live)?;
-        if !state.playlists.has_room(path.as_str()) {
+        if !state.playlists.make_room(path.as_str()) {
             return Err(Refusal::TooMany(super::playlists::MOST_PLAYLISTS));
         }
         let new = !state.playlists.knows(path.as_str());
@@ -385,6 +385,7 @@ impl PushedStream {
             self.folder.mark(&Marker::default())?;
             state.retired = false;
         }
+        state.playlists.expire(KEEP, now);
         let keep = KEEP + state.playlists.longest();
         let listed: BTreeSet<String> = state.playlists.files().map(str::to_owned).collect();
         let mut left = contents.media.len();

@@ -306,6 +306,26 @@ mod tests {
         ));
     }
 
+    proptest::proptest! {
+        #[test]
+        fn whatever_is_written_stays_in_the_streams_folder(
+            uri in "(\\.\\./|\\./|/|[a-z]{1,3}/|%2[eEfF]|%|http://h/|//|live/ingest/s/|\\\\|[?#:.]|.){0,8}(\\.ts)?",
+        ) {
+            let path = MediaPath::parse("v/a.m3u8").unwrap();
+            let base = Base { app: "live", stream: "s", path: &path, hosts: &["h".to_owned()] };
+            if let Ok(Leads::Inside(found)) = base.leads(&uri) {
+                let below = std::path::Path::new(found.as_str());
+                let normal = |part: std::path::Component<'_>| matches!(part, std::path::Component::Normal(_));
+                proptest::prop_assert!(below.components().all(normal), "{uri:?} leads to {below:?}");
+                proptest::prop_assert_eq!(MediaPath::parse(found.as_str()), Ok(found.clone()));
+                // As it is written into a playlist, it leads there again.
+                let root = MediaPath::parse("a.m3u8").unwrap();
+                let again = Base { path: &root, ..base };
+                proptest::prop_assert_eq!(again.leads(&written(found.as_str())), Ok(Leads::Inside(found)));
+            }
+        }
+    }
+
     #[test]
     fn a_playlist_lies_beside_its_files_or_among_them() {
         let path = MediaPath::parse("v:0/a.m3u8").unwrap();

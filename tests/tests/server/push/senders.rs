@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 use clipmill_tests::binary::{finish, root};
 use clipmill_tests::server::request;
 use clipmill_tests::tools::{ffmpeg, ffprobe, installed};
+use clipmill_tests::webdriver::Browser;
 use clipmill_tests::{es, ts};
 
 use super::pushed;
@@ -214,6 +215,61 @@ fn ffmpeg_that_deletes_what_it_no_longer_lists() {
             .is_some_and(|e| e == "ts")
     });
     assert!(left.count() < 10, "it deleted none");
+}
+
+/// Plays a stream until a second of it was shown, or it fails.
+const PLAY: &str = "
+    const [url, done] = arguments;
+    const video = document.createElement('video');
+    if (!video.canPlayType('application/vnd.apple.mpegurl')) { done({unable: true}); return; }
+    document.documentElement.append(video);
+    video.muted = true;
+    video.src = url;
+    video.play().catch(() => {});
+    const begun = Date.now();
+    const look = () => {
+        const shown = {from: video.seekable.length ? video.seekable.start(0) : 0, time: video.currentTime,
+            width: video.videoWidth, failure: video.error?.message ?? null};
+        const enough = video.videoWidth > 0 && video.played.length > 0 && video.played.end(0) - video.played.start(0) > 1;
+        if (enough || video.error || Date.now() - begun > 35000) { done(shown); } else { setTimeout(look, 50); }
+    };
+    look();";
+
+#[test]
+fn chromium_plays_what_is_being_pushed() {
+    if !installed(&["ffmpeg", "chromium", "chromedriver"]) {
+        return;
+    }
+    let server = pushed("");
+    let file = server.folder.path().join("source.ts");
+    std::fs::write(&file, source()).unwrap();
+    let mut command = Command::new("ffmpeg");
+    command.args("-v warning -nostdin -re -stream_loop 5 -i".split(' '));
+    command.arg(&file);
+    command.args("-c copy -f hls -hls_time 2 -hls_list_size 6 -method PUT".split(' '));
+    command.arg(format!(
+        "http://{}/live/ingest/cam/index.m3u8",
+        server.address()
+    ));
+    let mut sender = command.stdin(Stdio::null()).spawn().unwrap();
+    let url = format!("http://{}/live/streams/cam.m3u8", server.address());
+    // Players want three segments ahead of them.
+    server.wait("three segments", || {
+        let playlist = server.get("/live/streams/cam.m3u8");
+        playlist
+            .is_some_and(|(_, text)| String::from_utf8_lossy(&text).matches("#EXTINF").count() > 3)
+    });
+    let browser = Browser::start();
+    browser.open(&format!("http://{}/healthz", server.address()));
+    let shown = browser.run(PLAY, &[&url]);
+    let _ = sender.kill();
+    let _ = sender.wait();
+    if shown["unable"] == true {
+        eprintln!("skipped: this Chromium plays no HLS");
+        return;
+    }
+    assert_eq!(shown["width"], 640, "{shown}");
+    assert_eq!(shown["failure"], serde_json::Value::Null, "{shown}");
 }
 
 #[test]

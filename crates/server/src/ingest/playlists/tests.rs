@@ -254,6 +254,57 @@ fn a_playlist_is_published_as_far_as_its_segments_are_there() {
 }
 
 #[test]
+fn a_playlist_of_which_nothing_ever_comes_is_published_all_the_same() {
+    let mut cam = Stream::new();
+    cam.put("x.m3u8", &media("a"));
+    assert_eq!(cam.put("x.m3u8", &media("a b")), ["main x.m3u8"]);
+    for listed in ["b c", "c d", "d e", "e f"] {
+        cam.later(2);
+        assert!(cam.put("x.m3u8", &media(listed)).is_empty());
+    }
+    // Its segments may be called otherwise than it says: whoever records it tells of that.
+    cam.later(2);
+    assert_eq!(cam.put("x.m3u8", &media("f g")), ["beside f g"]);
+    cam.there("h");
+    assert_eq!(cam.put("x.m3u8", &media("g h i")), ["beside g h"]);
+}
+
+#[test]
+fn playlists_that_wait_in_vain_are_forgotten() {
+    let mut cam = Stream::new();
+    cam.there("a b");
+    cam.put("m.m3u8", &multivariant("v.m3u8"));
+    assert_eq!(cam.put("v.m3u8", &media("a")), ["within v.m3u8 a"]);
+    for number in 0..200 {
+        cam.later(1);
+        let name = format!("stray{number}.m3u8");
+        assert!(cam.playlists.make_room(&name));
+        assert!(cam.put(&name, &media("b")).is_empty());
+    }
+    assert!(cam.playlists.knows("stray199.m3u8") && !cam.playlists.knows("stray99.m3u8"));
+    let listed = |cam: &Stream| {
+        cam.playlists
+            .files()
+            .map(str::to_owned)
+            .collect::<BTreeSet<_>>()
+    };
+    assert!(listed(&cam).contains("b.ts"));
+    cam.later(301);
+    cam.playlists.expire(Duration::from_secs(300), cam.now);
+    assert_eq!(listed(&cam), BTreeSet::from(["a.ts".to_owned()]));
+    // Where all are the stream's there is room for no more.
+    let many: Vec<_> = (0..MOST_PLAYLISTS)
+        .map(|number| format!("v{number}.m3u8"))
+        .collect();
+    cam.put("m.m3u8", &multivariant(&many.join(" ")));
+    for name in &many[..MOST_PLAYLISTS - 1] {
+        assert!(cam.playlists.make_room(name));
+        cam.put(name, &media("a"));
+    }
+    assert!(!cam.playlists.make_room(&many[MOST_PLAYLISTS - 1]));
+}
+
+#[test]
 fn a_segment_is_there_when_its_map_is() {
     let text = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-MAP:URI=\"init.mp4\"\n#EXTINF:2,\na.ts\n\
                 #EXT-X-GAP\n#EXTINF:2,\nnever.ts\n#EXT-X-ENDLIST";
