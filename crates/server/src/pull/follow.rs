@@ -27,7 +27,7 @@ use super::media::{Fetcher, Media, NoMedia, located};
 use super::mirror::{Heading, Mirror, Next};
 use super::origin::Failure;
 use super::polling::Polling;
-use super::{End, Job, to_end};
+use super::{End, Job, Standing, to_end};
 use crate::domain::now_ms;
 use crate::metrics;
 
@@ -58,6 +58,9 @@ const WHOLE: Duration = Duration::from_secs(1);
 
 /// What waits for other playlists is looked at no more often than this, unless they tell.
 const HELD: Duration = Duration::from_millis(50);
+
+/// How long that may take.
+const LOOKING: Duration = Duration::from_secs(3);
 
 /// Segments whose files are looked at, where numbers contradict.
 const LOOKED_AT: usize = 16;
@@ -90,13 +93,14 @@ pub(super) struct Follow {
     segments: Option<String>,
     disk: Option<String>,
     write_again: Option<Instant>,
-    problem: watch::Sender<Option<String>>,
+    standing: watch::Sender<Standing>,
     beat: Beat,
     /// It was torn when it was loaded last, at this instant.
     torn: Option<(Box<Listed>, Instant)>,
     /// It is a variant of another playlist, which may have changed.
     is_variant: bool,
     is_elsewhere: bool,
+    is_loaded: bool,
     /// What the playlists beside this one were asked last.
     asked: u64,
     /// How many discontinuities the origin has counted up to the last segment.
@@ -146,7 +150,7 @@ impl Follow {
         place: Place,
         mirror: Mirror,
         (loader, fetcher): (Loader, Fetcher),
-        problem: watch::Sender<Option<String>>,
+        standing: watch::Sender<Standing>,
         (beat, is_variant): (Beat, bool),
     ) -> Self {
         let now = Instant::now();
@@ -171,11 +175,12 @@ impl Follow {
             segments: None,
             disk: None,
             write_again: None,
-            problem,
+            standing,
             beat,
             torn: None,
             is_variant,
             is_elsewhere: false,
+            is_loaded: false,
             asked: 0,
             discontinuities: None,
         }
@@ -292,9 +297,14 @@ impl Follow {
         let problem = problem
             .or_else(|| self.disk.clone())
             .or_else(|| self.segments.clone());
-        self.problem.send_if_modified(|known| {
-            let changed = *known != problem;
-            *known = problem;
+        let standing = match problem {
+            Some(problem) => Standing::Problem(problem),
+            None if self.is_loaded => Standing::Fine,
+            None => Standing::Unknown,
+        };
+        self.standing.send_if_modified(|known| {
+            let changed = *known != standing;
+            *known = standing;
             changed
         });
         if self.queue.is_empty() && self.polling.is_answered() {
@@ -303,6 +313,7 @@ impl Follow {
     }
 
     async fn loaded(&mut self, loaded: Result<Loaded, Failure>) {
+        self.is_loaded = true;
         let now = Instant::now();
         match loaded {
             Ok(Loaded::Same) => match self.torn.take() {
@@ -373,11 +384,15 @@ impl Follow {
         let digest = Taken::head(text);
         if self.is_doubtful(&decision, &known, digest) {
             let listed = complete.iter().zip(&known).rev().take(LOOKED_AT);
-            for (segment, named) in listed {
-                if let Ok(at) = located(url, &segment.uri) {
-                    looks.add(named, self.fetcher.origin.look(&at).await);
+            let looking = async {
+                for (segment, named) in listed {
+                    if let Ok(at) = located(url, &segment.uri) {
+                        looks.add(named, self.fetcher.origin.look(&at).await);
+                    }
                 }
-            }
+            };
+            // What is not known by then is not known.
+            let _ = tokio::time::timeout(LOOKING, looking).await;
             decision = self.continuity.decide(&known, &circumstances, &mut looks);
             self.looked_at = Some(digest);
         }
@@ -420,7 +435,7 @@ impl Follow {
             self.polling.at_once(now);
         }
         if anew || missing > 0 {
-            self.fetcher.forget().await;
+            self.fetcher.forget();
         }
         self.want(complete, known, from, missing, anew, url);
         self.publish().await;

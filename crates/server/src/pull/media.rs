@@ -59,8 +59,9 @@ pub(super) struct Fetcher {
 
 impl Fetcher {
     /// What maps were named may be something else from now on.
-    pub(super) async fn forget(&self) {
-        self.shared.lock().await.maps.clear();
+    pub(super) fn forget(&mut self) {
+        // Those who fetch just now have theirs.
+        self.shared = Arc::default();
     }
 
     /// Fetches a segment that the playlist at `base` lists.

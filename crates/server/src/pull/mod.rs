@@ -93,6 +93,16 @@ pub(crate) struct Shown {
     pub(crate) beside: Vec<String>,
 }
 
+/// How one of the playlists stands that a stream consists of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// It was not loaded yet.
+    Unknown,
+    Fine,
+    /// Nothing comes of it, and why.
+    Problem(String),
+}
+
 /// Whether a stream is still pulled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum End {

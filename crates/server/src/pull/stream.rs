@@ -18,7 +18,7 @@ use super::media::{Fetcher, located};
 use super::mirror::Mirror;
 use super::origin::{Clients, Failure, Origin};
 use super::polling::Polling;
-use super::{End, Job, Teller, to_end};
+use super::{End, Job, Standing, Teller, to_end};
 use crate::metrics;
 
 /// How long after something on this machine stood in the way it is tried again.
@@ -51,7 +51,11 @@ pub(super) async fn pull(
                 continue;
             }
         };
-        let found = match find(&origin, &job).await {
+        let found = tokio::select! {
+            found = find(&origin, &job) => found,
+            () = to_end(&mut end) => return,
+        };
+        let found = match found {
             Ok(found) => found,
             Err(why) => {
                 metrics::pull_failed(&job.app);
@@ -89,28 +93,36 @@ async fn pause(end: &mut watch::Receiver<End>, until: Instant) {
 
 /// Follows all playlists of a stream, until it is to end or one of them is elsewhere.
 async fn run(
-    followed: Vec<(Follow, watch::Receiver<Option<String>>)>,
+    followed: Vec<(Follow, watch::Receiver<Standing>)>,
     show: &Teller,
     end: &mut watch::Receiver<End>,
 ) {
     let (ends, _) = watch::channel(End::Runs);
     let mut tasks = JoinSet::new();
-    let mut problems = Vec::new();
-    for (mut one, problem) in followed {
+    let mut standings = Vec::new();
+    for (mut one, standing) in followed {
         let mut end = ends.subscribe();
-        problems.push(problem);
+        standings.push(standing);
         tasks.spawn(async move { one.run(&mut end).await });
     }
     loop {
-        let said = problems
+        let all = standings
             .iter_mut()
-            .find_map(|one| one.borrow_and_update().clone());
-        show.tell(said);
+            .map(|one| one.borrow_and_update().clone());
+        let all: Vec<Standing> = all.collect();
+        let problem = all.iter().find_map(|one| match one {
+            Standing::Problem(problem) => Some(problem.clone()),
+            Standing::Unknown | Standing::Fine => None,
+        });
+        // As long as nobody knows, what was said before holds.
+        if problem.is_some() || !all.contains(&Standing::Unknown) {
+            show.tell(problem);
+        }
         let mut changes: JoinSet<()> = JoinSet::new();
-        for problem in &problems {
-            let mut problem = problem.clone();
+        for standing in &standings {
+            let mut standing = standing.clone();
             changes.spawn(async move {
-                let _ = problem.changed().await;
+                let _ = standing.changed().await;
             });
         }
         tokio::select! {
@@ -186,7 +198,7 @@ async fn follow(
     job: &Arc<Job>,
     origin: &Arc<Origin>,
     found: &Found,
-) -> Result<Vec<(Follow, watch::Receiver<Option<String>>)>, String> {
+) -> Result<Vec<(Follow, watch::Receiver<Standing>)>, String> {
     let mut all = Vec::new();
     for strand in &found.strands {
         let beside = strand.parts.iter().filter(|part| part.is_sound).count();
@@ -219,11 +231,11 @@ async fn follow(
                 origin: Arc::clone(origin),
                 shared: Arc::default(),
             };
-            let (said, problem) = watch::channel(None);
+            let (said, standing) = watch::channel(Standing::Unknown);
             let part = (beat.unwrap_or(Beat::Alone), found.is_variant);
             let both = (loader, fetcher);
             let follow = Follow::new(Arc::clone(job), place, opened, both, said, part);
-            all.push((follow, problem));
+            all.push((follow, standing));
         }
     }
     Ok(all)

@@ -1,7 +1,5 @@
 //! Who may see what: headers, passwords, cookies, addresses; and what calls set.
 
-use clipmill_tests::origin::Fault;
-use clipmill_tests::replay::Kind;
 use serde_json::json;
 
 use super::*;
@@ -97,7 +95,7 @@ fn what_a_call_had_pulled_is_pulled_after_a_restart_until_a_call_ends_it() {
         (&shown["source"]["kind"], &shown["state"]),
         (&json!("folder"), &json!("ended"))
     );
-    std::thread::sleep(std::time::Duration::from_secs(1));
+    std::thread::sleep(Duration::from_secs(1));
     assert_eq!(origin.asked().len(), asked);
 }
 

@@ -1,11 +1,5 @@
 //! Origins that misbehave.
 
-use std::fs;
-use std::time::Duration;
-
-use clipmill_tests::origin::Fault;
-use clipmill_tests::replay::Kind;
-
 use super::*;
 
 #[test]

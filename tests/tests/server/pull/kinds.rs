@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use clipmill_tests::listing::{Listed, Listing, replace};
 use clipmill_tests::mp4;
 use clipmill_tests::mux;
-use clipmill_tests::replay::Kind;
 use clipmill_tests::tools;
 use serde_json::json;
 
@@ -300,4 +299,43 @@ fn segments_that_are_parts_of_one_file_are_files_of_their_own_here() {
     assert_tiles(&server.clips("cam"), &[&pieces]);
     let asked = origin.asked_for("all.ts");
     assert!(asked.len() == pieces.len() && asked.iter().all(|asked| asked.status == 206));
+}
+
+#[test]
+fn subtitles_come_with_the_variant() {
+    let folder = tempfile::tempdir().unwrap();
+    let pieces = some(6);
+    let all: Vec<_> = pieces
+        .iter()
+        .map(|one| (one.bytes.clone(), one.micros))
+        .collect();
+    publish(folder.path(), "video", &all, "");
+    let cue = "WEBVTT\n\n00:00:00.500 --> 00:00:01.500\nA word\n";
+    fs::write(folder.path().join("words.php"), cue).unwrap();
+    let words = "#EXTM3U\n#EXT-X-TARGETDURATION:3\n#EXTINF:2.88,\nwords.php?n=0\n#EXT-X-ENDLIST\n";
+    fs::write(folder.path().join("words.m3u8"), words).unwrap();
+    let master = "#EXTM3U\n\
+        #EXT-X-MEDIA:TYPE=SUBTITLES,GROUP-ID=\"s\",NAME=\"Words\",LANGUAGE=\"en\",URI=\"words.m3u8\"\n\
+        #EXT-X-STREAM-INF:BANDWIDTH=1,SUBTITLES=\"s\"\nvideo.m3u8\n";
+    fs::write(folder.path().join("master.m3u8"), master).unwrap();
+    let origin = Origin::new(folder.path());
+    let server = pulls(
+        &origin,
+        &[("cam", "master.m3u8", "")],
+        "interval_seconds = 600",
+    );
+    wait_for_end(&server, "cam");
+    assert_tiles(&server.clips("cam"), &[&pieces]);
+    let text = |path: &str| {
+        let (status, body) = server.get(&format!("/live/streams/{path}")).unwrap();
+        assert_eq!(status, 200, "{path}");
+        String::from_utf8(body).unwrap()
+    };
+    assert!(text("cam.m3u8").contains("LANGUAGE=\"en\",URI=\"cam/subtitles-0.m3u8\""));
+    server.wait("mirrored", || {
+        text("cam/subtitles-0.m3u8").contains("#EXT-X-ENDLIST")
+    });
+    let listed = text("cam/subtitles-0.m3u8");
+    let name = listed.lines().find(|line| line.ends_with(".vtt")).unwrap();
+    assert_eq!(text(&format!("cam/{name}")), cue);
 }
