@@ -276,3 +276,32 @@ fn the_streams_of_other_sources_are_left_alone() {
         b"#EXTM3U\n"
     );
 }
+
+#[test]
+fn a_connection_stays_open_for_whoever_pushes_as_long_as_its_lengths_are_clear() {
+    let server = pushed("ingest_token = \"s\"");
+    let answers = |head: &str, token: &str| {
+        let mut connection = server.connect();
+        let put = format!(
+            "PUT /live/ingest/cam/a.ts HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n{head}\r\n1\r\nx\r\n0\r\n\r\n"
+        );
+        let last = "GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+        connection
+            .write_all(format!("{put}{last}").as_bytes())
+            .unwrap();
+        let mut answer = String::new();
+        let _ = connection.read_to_string(&mut answer);
+        answer.matches("HTTP/1.1 ").count()
+    };
+    let chunked = "Transfer-Encoding: chunked\r\n";
+    assert_eq!(answers(chunked, "s"), 2);
+    assert_eq!(answers(chunked, "other"), 1);
+    for odd in [
+        format!("{chunked}Content-Length: 11\r\n"),
+        format!("Content-Length: 11\r\n{chunked}"),
+        format!("{chunked}Transfer-Encoding: identity\r\n"),
+        "Transfer-Encoding: xchunked\r\n".to_owned(),
+    ] {
+        assert_eq!(answers(&odd, "s"), 1, "{odd}");
+    }
+}

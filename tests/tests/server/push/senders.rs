@@ -217,6 +217,79 @@ fn ffmpeg_that_deletes_what_it_no_longer_lists() {
     assert!(left.count() < 10, "it deleted none");
 }
 
+/// The segments of a stream that came, in their order.
+fn segments(server: &Server, stream: &str) -> Vec<std::path::PathBuf> {
+    let folder = std::fs::read_dir(server.streams().join(stream));
+    let paths = folder
+        .into_iter()
+        .flatten()
+        .map(|entry| entry.unwrap().path());
+    let mut segments: Vec<_> = paths
+        .filter(|path| path.extension().is_some_and(|suffix| suffix == "ts"))
+        .collect();
+    segments.sort_by_key(|path| {
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        name.trim_start_matches("index").parse::<u64>().unwrap()
+    });
+    segments
+}
+
+#[test]
+fn a_server_that_is_killed_while_ffmpeg_pushes_has_all_that_came() {
+    if !installed(&["ffmpeg"]) {
+        return;
+    }
+    let mut server = pushed("");
+    let file = server.folder.path().join("source.ts");
+    std::fs::write(&file, source()).unwrap();
+    let mut command = Command::new("ffmpeg");
+    command.args("-v fatal -nostdin -readrate 2 -stream_loop -1 -i".split(' '));
+    command.arg(&file);
+    command.args("-c copy -f hls -hls_time 2 -hls_list_size 0 -method PUT".split(' '));
+    // What it cannot send it passes over.
+    command.args(["-ignore_io_errors", "1"]);
+    command.arg(format!(
+        "http://{}/live/ingest/cam/index.m3u8",
+        server.address()
+    ));
+    let mut sender = command.stdin(Stdio::null()).spawn().unwrap();
+    for round in 1..=3 {
+        let before = segments(&server, "cam").len();
+        server.wait("more segments", || {
+            segments(&server, "cam").len() >= before + 3
+        });
+        if round < 3 {
+            server.kill();
+            server.run();
+            server.wait("ready", || {
+                server
+                    .get("/readyz")
+                    .is_some_and(|(status, _)| status == 200)
+            });
+        }
+    }
+    let interrupt = Command::new("kill")
+        .args(["-s", "INT", &sender.id().to_string()])
+        .status();
+    assert!(interrupt.unwrap().success());
+    let _ = sender.wait().unwrap();
+    wait_for_end(&server, "cam");
+    let all: Vec<u8> = segments(&server, "cam")
+        .iter()
+        .flat_map(|path| std::fs::read(path).unwrap())
+        .collect();
+    let (video, audio) = media(&all);
+    let clips = server.clips("cam");
+    let found: Vec<_> = clips
+        .iter()
+        .flat_map(|clip| clip.video.iter().flatten().cloned())
+        .collect();
+    assert_same(&found, &video, "pictures");
+    let found: Vec<_> = clips.iter().flat_map(|clip| clip.audio.clone()).collect();
+    assert_same(&found, &audio, "sound");
+    server.assert_all_or_nothing();
+}
+
 /// Plays a stream until a second of it was shown, or it fails.
 const PLAY: &str = "
     const [url, done] = arguments;
