@@ -385,6 +385,11 @@ impl PushedStream {
             self.folder.mark(&Marker::default())?;
             state.retired = false;
         }
+        let idle = now.duration_since(state.used) > KEEP && state.coming.is_empty();
+        if idle && playlist.is_err() {
+            // Somebody else removed it, as REST calls and operators do: what it listed nobody plays.
+            state.playlists = Playlists::default();
+        }
         state.playlists.expire(KEEP, now);
         let keep = KEEP + state.playlists.longest();
         let listed: BTreeSet<String> = state.playlists.files().map(str::to_owned).collect();
@@ -413,7 +418,6 @@ impl PushedStream {
             }
         }
         state.media = left;
-        let idle = now.duration_since(state.used) > KEEP && state.coming.is_empty();
         let gone = left == 0 && contents.temporary == 0 && playlist.is_err();
         if idle {
             self.folder.prune(&contents);

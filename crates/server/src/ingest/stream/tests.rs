@@ -185,6 +185,32 @@ fn what_nobody_lists_goes_after_a_while() {
 }
 
 #[test]
+fn what_a_playlist_listed_that_was_removed_goes_too() {
+    let site = Site::new();
+    site.put("a.ts", "a").unwrap();
+    site.put("x.m3u8", &format!("{}{ENDLIST}\n", media(&["a.ts"])))
+        .unwrap();
+    site.age("cam/a.ts", 1000);
+    let begun = Instant::now();
+    let sweep = |after: u64| {
+        let now = begun + Duration::from_secs(after);
+        site.stream().sweep(now).unwrap();
+    };
+    sweep(2000);
+    assert!(site.has("cam/a.ts"), "it has ended, and can be played");
+    fs::remove_file(site.streams.path().join("cam.m3u8")).unwrap();
+    for after in [2030, 2331, 2332] {
+        sweep(after);
+    }
+    assert!(!site.has("cam"));
+    // It may come again.
+    site.put("a.ts", "a").unwrap();
+    site.put("x.m3u8", &format!("{}{ENDLIST}\n", media(&["a.ts"])))
+        .unwrap();
+    assert!(site.has("cam.m3u8"));
+}
+
+#[test]
 fn a_multivariant_stream_ends_with_its_variants() {
     let site = Site::new();
     site.put("v0/a.ts", "a").unwrap();
