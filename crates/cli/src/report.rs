@@ -138,7 +138,7 @@ impl ProbedTrack {
             track: TrackReport {
                 id,
                 kind: kind(track.kind),
-                codec: track.codec.to_owned(),
+                codec: track.codec.to_string(),
                 samples: 0,
                 sync_samples: 0,
                 duration_ms: 0,

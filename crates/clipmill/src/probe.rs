@@ -1,5 +1,6 @@
 //! What a playlist or a segment holds.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -34,14 +35,14 @@ pub struct ScrambledTrack {
     /// What it would be in the clear.
     pub kind: TrackKind,
     /// The name of its coding: `H.264`.
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// Its sample entry type, `avc1`: all that is known of its RFC 6381 name.
-    pub codec: &'static str,
+    pub codec: Cow<'static, str>,
 }
 
 impl ScrambledTrack {
     fn of(stream: &DeclinedStream) -> Option<Self> {
-        match (stream.place, stream.cause) {
+        match (stream.place, stream.cause.clone()) {
             (StreamPlace::Pid(pid), DeclineCause::Scrambled { kind, name, codec }) => Some(Self {
                 pid,
                 kind,

@@ -4,6 +4,7 @@ use crate::codec::hdr::{DolbyVision, HdrMetadata};
 
 /// What sort of media a track holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum TrackKind {
     /// Pictures.
     Video,
@@ -15,6 +16,7 @@ pub enum TrackKind {
 
 /// A ratio of two whole numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Rational {
     /// Numerator.
     pub num: u32,
@@ -24,6 +26,7 @@ pub struct Rational {
 
 /// Chroma sampling, with the values of `chroma_format_idc` (Rec. ITU-T H.264, 6.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[repr(u8)]
 pub enum Chroma {
     /// Luma only.
@@ -39,6 +42,7 @@ pub enum Chroma {
 
 /// Colour description, with the code points of Rec. ITU-T H.273.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Colour {
     /// `colour_primaries`, 2 when unspecified.
     pub primaries: u8,
@@ -52,6 +56,7 @@ pub struct Colour {
 
 /// What the pictures of a video track look like.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct VideoFormat {
     /// Width in luma samples, after cropping.
     pub width: u32,
@@ -95,6 +100,7 @@ impl VideoFormat {
 
 /// H.264: parameter sets without start codes, each beginning with its NAL unit header.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct H264Config {
     /// Sequence parameter sets, ordered by their identifier. Never empty.
     pub sps: Vec<Bytes>,
@@ -114,6 +120,7 @@ pub struct H264Config {
 
 /// H.265: parameter sets without start codes, each beginning with its two-byte NAL unit header.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct H265Config {
     /// Video parameter sets.
     pub vps: Vec<Bytes>,
@@ -147,6 +154,7 @@ pub struct H265Config {
 
 /// MPEG-2 video (Rec. ITU-T H.262), or MPEG-1 video (ISO/IEC 11172-2).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Mpeg2VideoConfig {
     /// Sequence header with its extensions, start codes included: the `DecoderSpecificInfo`.
     pub sequence_header: Bytes,
@@ -158,6 +166,7 @@ pub struct Mpeg2VideoConfig {
 
 /// AAC with its `AudioSpecificConfig` (ISO/IEC 14496-3, 1.6.2.1).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct AacConfig {
     /// The `AudioSpecificConfig`, whole.
     pub audio_specific_config: Bytes,
@@ -174,6 +183,7 @@ pub struct AacConfig {
 
 /// MPEG audio (ISO/IEC 11172-3, ISO/IEC 13818-3).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct MpegAudioConfig {
     /// 1, 2 or 3.
     pub layer: u8,
@@ -187,6 +197,7 @@ pub struct MpegAudioConfig {
 
 /// AC-3: the fields of `dac3` (ETSI TS 102 366, F.4).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Ac3Config {
     /// Sampling rate in Hz.
     pub sample_rate: u32,
@@ -208,6 +219,7 @@ pub struct Ac3Config {
 
 /// One independent substream of E-AC-3, as `dec3` lists it (ETSI TS 102 366, F.6).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Eac3Substream {
     /// `fscod`.
     pub fscod: u8,
@@ -229,6 +241,7 @@ pub struct Eac3Substream {
 
 /// E-AC-3: the fields of `dec3` (ETSI TS 102 366, F.6).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Eac3Config {
     /// Sampling rate in Hz.
     pub sample_rate: u32,
@@ -244,6 +257,7 @@ pub struct Eac3Config {
 
 /// DTS: the fields of `ddts` (ETSI TS 102 114, annex E).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct DtsConfig {
     /// Sampling rate in Hz.
     pub sample_rate: u32,
@@ -277,6 +291,7 @@ impl DtsConfig {
 
 /// Opus (RFC 7845, and ETSI TS 103 491 for MPEG-TS).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct OpusConfig {
     /// Output channels.
     pub channels: u8,
@@ -294,6 +309,7 @@ pub struct OpusConfig {
 
 /// AV1: the `av1C` record ("AV1 Codec ISO Media File Format Binding", 2.3).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Av1Config {
     /// The `AV1CodecConfigurationRecord`, whole: four bytes of fields, then OBUs.
     pub record: Bytes,
@@ -310,6 +326,7 @@ pub struct Av1Config {
 /// VP9: the `vpcC` record ("VP Codec ISO Media File Format Binding", "VP Codec Configuration
 /// Record").
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Vp9Config {
     /// The `VPCodecConfigurationRecord`, whole, without version and flags.
     pub record: Bytes,
@@ -323,6 +340,7 @@ pub struct Vp9Config {
 
 /// FLAC ("Encapsulation of FLAC in ISO Base Media File Format", 3.3.2).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct FlacConfig {
     /// The metadata blocks of `dfLa`, each with its header; the first is `STREAMINFO`.
     pub metadata: Bytes,
@@ -336,6 +354,7 @@ pub struct FlacConfig {
 
 /// WebVTT (ISO/IEC 14496-30, 7.5).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct WebVttConfig {
     /// What stands before the first cue. It begins with `WEBVTT`.
     pub header: String,
@@ -343,6 +362,7 @@ pub struct WebVttConfig {
 
 /// What a decoder must know before the first sample: the content of a sample entry.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 #[expect(missing_docs, reason = "each variant is the codec that it names")]
 pub enum CodecConfig {

@@ -2,6 +2,7 @@ use std::fmt;
 
 /// Something broken in a segment, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Damage {
     /// Byte offset in the segment.
     pub offset: u64,
@@ -13,6 +14,7 @@ pub struct Damage {
 
 /// The kinds of [`Damage`].
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum DamageKind {
     /// Bytes that belong to no packet were skipped.
@@ -99,6 +101,7 @@ impl fmt::Display for Damage {
 
 /// The damages of one segment: the first ones with their place, the rest as a count.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct DamageLog {
     kept: Vec<Damage>,
     total: u64,

@@ -1,9 +1,11 @@
+use std::borrow::Cow;
 use std::fmt;
 
 use crate::TrackKind;
 
 /// An elementary stream that is in the segment and gives no samples.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct DeclinedStream {
     /// Where in the segment it is.
     pub place: StreamPlace,
@@ -15,6 +17,7 @@ pub struct DeclinedStream {
 
 /// How a container tells its streams apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum StreamPlace {
     /// The packet identifier, in MPEG-TS.
     Pid(u16),
@@ -23,7 +26,8 @@ pub enum StreamPlace {
 }
 
 /// Why a stream gives no samples.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum DeclineCause {
     /// There is no way to carry it into a clip.
@@ -34,9 +38,9 @@ pub enum DeclineCause {
         /// What it would be.
         kind: TrackKind,
         /// The name of its coding.
-        name: &'static str,
+        name: Cow<'static, str>,
         /// Its sample entry type, which is all that is known of its RFC 6381 name: `avc1`.
-        codec: &'static str,
+        codec: Cow<'static, str>,
     },
 }
 

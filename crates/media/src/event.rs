@@ -8,6 +8,7 @@ pub const SCTE35_SCHEME: &str = "urn:scte:scte35:2013:bin";
 
 /// Timed metadata: something that is due at an instant, and is no sample of sound or pictures.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct TimedEvent {
     /// When it is due, in 90 kHz ticks, on the line of the segment's presentation timestamps.
     pub time: i64,

@@ -2,6 +2,7 @@ use std::fmt;
 
 /// An ISO 639-2/T language code: three lower-case letters, `und` when unknown.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Language([u8; 3]);
 
 impl Language {

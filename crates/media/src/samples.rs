@@ -11,6 +11,7 @@ use crate::{Leading, RandomAccess, Sample};
 
 /// A stretch of elementary stream that belongs to a sample: a NAL unit, or an audio frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Unit {
     /// Position in the elementary stream.
     pub(crate) start: u32,
@@ -27,6 +28,7 @@ impl Unit {
 /// Samples and their units. Which form it takes depends on the samples alone, so that equal ones
 /// compare equal.
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) enum Store {
     /// Anything.
     Any {
@@ -58,6 +60,7 @@ pub(crate) enum Store {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Near {
     /// Less the store's base.
     dts: u32,
@@ -70,6 +73,7 @@ pub(crate) struct Near {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Even {
     /// Less the store's base.
     dts: u32,

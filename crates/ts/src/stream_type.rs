@@ -255,8 +255,8 @@ impl Elementary {
                     true => TrackKind::Video,
                     false => TrackKind::Audio,
                 },
-                name,
-                codec: coding.sample_entry(),
+                name: name.into(),
+                codec: coding.sample_entry().into(),
             },
         })
     }

@@ -8,6 +8,7 @@ use super::nal::sei_messages;
 /// Metadata of high dynamic range, as it is written into files: the messages and the boxes `mdcv` and
 /// `clli` (ISO/IEC 14496-12, 12.1.6 and 12.1.7) have the same fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct HdrMetadata {
     /// `mdcv`: primaries and white point in units of 0.00002, luminance of 0.0001 cd/m2.
     pub mastering_display: Option<[u8; 24]>,
@@ -67,6 +68,7 @@ pub fn has_captions(nal: &[u8], header_len: usize) -> bool {
 
 /// A `DOVIDecoderConfigurationRecord`, with the box that it came in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct DolbyVision {
     /// `dvcC`, `dvvC` or `dvwC`.
     pub kind: [u8; 4],

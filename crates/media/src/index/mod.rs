@@ -24,6 +24,7 @@ use crate::{CLOCK_90K, CodecConfig, DamageLog, DeclinedStream, Language, TimedEv
 /// Offsets count from the start of the segment; those at or past its end point into the track's
 /// literals: bytes that are not found in the segment in the form in which they are needed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 struct Extent {
     /// Position in the elementary stream.
     start: u32,
@@ -45,6 +46,7 @@ pub struct GatherError {
 
 /// One track of a segment.
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct TrackIndex {
     id: u32,
     kind: TrackKind,
@@ -370,7 +372,11 @@ impl TrackIndex {
 }
 
 /// Where every sample of one media segment lies.
+///
+/// With the feature `serde` it can be written down, by whoever keeps segments, and read instead of the segment; what is
+/// read is not checked, but no method panics on it. The form belongs to one version of this crate: it is not for exchange.
 #[derive(Debug, Clone, PartialEq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct SegmentIndex {
     /// Length of the segment in bytes.
     pub segment_len: u64,

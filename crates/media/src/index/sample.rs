@@ -2,6 +2,7 @@
 
 /// Whether decoding can start at a sample.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum RandomAccess {
     /// It cannot.
     #[default]
@@ -26,6 +27,7 @@ impl RandomAccess {
 
 /// Pictures that follow a random access point in decode order and precede it in output order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Leading {
     /// Not a leading picture, or not known to be one.
     #[default]
@@ -38,6 +40,7 @@ pub enum Leading {
 
 /// One access unit: numbers only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Sample {
     /// Decoding timestamp, unrolled (it does not wrap), in the track's clock.
     pub dts: i64,
@@ -66,6 +69,7 @@ impl Sample {
 
 /// What the timestamps and durations of a track are measured in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum TrackTiming {
     /// Timestamps and durations are both exact, in this many ticks per second.
     Exact {

@@ -16,7 +16,7 @@ use super::media::{SegmentFile, SessionMedia, Snapshot, delta};
 use super::session::Session;
 use super::shared::Shared;
 use crate::sources::session::FileMark;
-use crate::spool::{Hold, InWindow, Label, StreamDvr};
+use crate::spool::{Hold, InWindow, Label, StoredIndexes, StreamDvr};
 
 /// Segments that a reader has to see before it finds all that the next one holds.
 const WARM_UP: usize = 2;
@@ -93,6 +93,7 @@ fn put(
 /// The timeline that segments are put on.
 struct Line<'a> {
     indexes: &'a Indexes,
+    stored: StoredIndexes,
     media: SessionMedia,
     reader: SegmentReader,
     /// How many segments in a row the reader has seen.
@@ -107,6 +108,7 @@ impl<'a> Line<'a> {
     fn new(indexes: &'a Indexes) -> Self {
         Self {
             indexes,
+            stored: StoredIndexes::default(),
             media: SessionMedia::default(),
             reader: SegmentReader::new(None, &Limits::default()),
             seen: 0,
@@ -128,7 +130,13 @@ impl<'a> Line<'a> {
             self.media.push(&label, Arc::clone(&leaving.index), file);
             return;
         }
-        if let Some((mark, index)) = self.indexes.get(&segment.path) {
+        let known = self.indexes.get(&segment.path).or_else(|| {
+            let index = self.stored.get(segment)?;
+            let mark = mark_of(&segment.path).ok()?;
+            self.indexes.put(&segment.path, mark, &index);
+            Some((mark, index))
+        });
+        if let Some((mark, index)) = known {
             self.seen = 0;
             self.media
                 .push(&label, index, SegmentFile::of(segment.path.clone(), mark));

@@ -4,6 +4,7 @@
 //! ```text
 //! {data_dir}/dvr/{app}/{stream}/{session}/{chunk}/{label}.seg
 //!                                                /{map}.init
+//!                                                /indexes
 //! ```
 //!
 //! A segment that leaves the timeline of its session gets a second name here, before it loses the one that it has among
@@ -27,6 +28,7 @@ use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use clipmill::SegmentIndex;
 
+use super::index_file::{self, IndexFile};
 use super::window::{Entry, Listed, Window};
 use super::{Holding, Kept, Label, Trimmed, init_name, links, names, write};
 use crate::sources::session::FileMark;
@@ -75,6 +77,21 @@ pub(crate) struct InWindow {
     pub(crate) path: PathBuf,
     /// It is known still, and lies elsewhere.
     pub(crate) leaving: Option<Leaving>,
+}
+
+/// Indexes that are written down, of the chunks that were asked for.
+#[derive(Debug, Default)]
+pub(crate) struct StoredIndexes(HashMap<PathBuf, IndexFile>);
+
+impl StoredIndexes {
+    /// That of a segment of a DVR window.
+    pub(crate) fn get(&mut self, segment: &InWindow) -> Option<Arc<SegmentIndex>> {
+        let chunk = segment.path.parent()?;
+        if !self.0.contains_key(chunk) {
+            self.0.insert(chunk.to_owned(), IndexFile::read(chunk));
+        }
+        self.0.get(chunk)?.get(segment.label.sequence)
+    }
 }
 
 /// Keeps segments of a DVR window while it lives.
@@ -173,6 +190,12 @@ impl Dvr {
             let kept = one.holding.kept();
             let chunk = stream.lock().window.chunk_of(session, sequence);
             let stored = chunk.map(|chunk| stream.put(session, chunk, kept));
+            if let Some((chunk, Ok(_))) = chunk.zip(stored.as_ref()) {
+                let folder = stream.chunk(session, chunk);
+                if let Err(error) = index_file::append(&folder, sequence, &one.index) {
+                    tracing::warn!(folder = %folder.display(), %error, "an index is not written down");
+                }
+            }
             let mut content = stream.lock();
             content.leaving.remove(&(session.to_owned(), sequence));
             match stored {

@@ -19,6 +19,7 @@
 
 mod dvr;
 mod holding;
+mod index_file;
 mod label;
 mod survey;
 mod window;
@@ -31,7 +32,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 
-pub(crate) use self::dvr::{Dvr, Hold, InWindow, Leaving, StreamDvr};
+pub(crate) use self::dvr::{Dvr, Hold, InWindow, Leaving, StoredIndexes, StreamDvr};
 pub(crate) use self::holding::Holding;
 pub(crate) use self::label::Label;
 #[cfg(feature = "fuzzing")]
