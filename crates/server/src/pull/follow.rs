@@ -1,17 +1,14 @@
 //! One media playlist of another server, followed: it is loaded again and again, what is new in it is fetched,
 //! a few segments at a time, and mirrored in its order.
 //!
-//! What is new is decided by [`Continuity`], as for folders: a segment is what its name says, and where the
-//! numbers or names contradict what was seen, the server is asked what its files look like.
+//! What is new says [`News`]; where numbers or names contradict what was seen, the server is asked what its files
+//! look like.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use clipmill::live::{
-    self, Circumstances, Continuity, Decision, Taken, TakenSegment, Timeouts, Version,
-    complete_segments,
-};
+use clipmill::live::{Taken, complete_segments};
 use clipmill::net::BackOff;
 use clipmill_playlist::Segment;
 use rand::RngExt;
@@ -24,18 +21,17 @@ use super::disk::{NewFile, Place};
 use super::listed::{Looks, ranges, recognisable};
 use super::load::{Listed, Loaded, Loader};
 use super::media::{Fetcher, Media, NoMedia, located};
-use super::mirror::{Heading, Mirror, Next};
+use super::mirror::{Heading, Mirror};
+use super::news::{Look, New, News};
 use super::origin::Failure;
 use super::polling::Polling;
+use super::wanted::{State, Wanted};
 use super::{End, Job, Standing, to_end};
 use crate::domain::now_ms;
 use crate::metrics;
 
 /// Segments of one stream that are fetched at the same time.
 const AT_ONCE: usize = 3;
-
-/// Segments that wait to be fetched. A server that lists more than that at once is asked for the last ones.
-const WAITING: usize = 100_000;
 
 /// Between two tries to fetch a segment.
 const AGAIN: BackOff = BackOff {
@@ -72,23 +68,17 @@ pub(super) struct Follow {
     loader: Loader,
     fetcher: Fetcher,
     mirror: Mirror,
-    continuity: Continuity,
+    news: News,
     polling: Polling,
     queue: VecDeque<Wanted>,
     fetches: JoinSet<(u64, Result<Media, NoMedia>)>,
     loads: JoinSet<Result<Loaded, Failure>>,
     /// Tells those that wait from one another.
     next_id: u64,
-    /// How often the numbers of the origin have begun anew.
-    run: u32,
     /// How many segments the origin lists, and what it says of all of them.
     listed: usize,
     heading: Heading,
     ended: bool,
-    /// Nothing of this was new, and its files say that this is right.
-    looked_at: Option<u64>,
-    /// Since when nothing new has come, by what was loaded.
-    quiet: Option<Instant>,
     /// What is wrong with segments, and with what is written.
     segments: Option<String>,
     disk: Option<String>,
@@ -103,8 +93,6 @@ pub(super) struct Follow {
     is_loaded: bool,
     /// What the playlists beside this one were asked last.
     asked: u64,
-    /// How many discontinuities the origin has counted up to the last segment.
-    discontinuities: Option<u64>,
 }
 
 /// Why it is followed no more.
@@ -114,34 +102,6 @@ pub(super) enum Left {
     Ended,
     /// It may be another one by now: what was asked for is to be looked up again.
     Elsewhere,
-}
-
-/// A segment that is wanted.
-struct Wanted {
-    id: u64,
-    /// As it is named, with its number of before.
-    known: Segment,
-    /// As it is listed.
-    segment: Segment,
-    base: Url,
-    run: u32,
-    discontinuity: bool,
-    state: State,
-    failures: u32,
-    /// Since when it is not there although the server answers.
-    missing_since: Option<Instant>,
-    /// What the playlists beside this one were asked when it was listed, and until when that is waited for.
-    asked: u64,
-    held_until: Instant,
-}
-
-enum State {
-    /// It is to be fetched, not before this.
-    Due(Instant),
-    Fetching,
-    Here(Media),
-    /// It will never be.
-    Gap,
 }
 
 impl Follow {
@@ -155,7 +115,7 @@ impl Follow {
     ) -> Self {
         let now = Instant::now();
         Self {
-            continuity: Continuity::new(Taken::read(&mirror.taken())),
+            news: News::new(&mirror.taken()),
             ended: mirror.ended,
             job,
             place,
@@ -167,11 +127,8 @@ impl Follow {
             fetches: JoinSet::new(),
             loads: JoinSet::new(),
             next_id: 0,
-            run: 0,
             listed: 0,
             heading: Heading::default(),
-            looked_at: None,
-            quiet: None,
             segments: None,
             disk: None,
             write_again: None,
@@ -182,7 +139,6 @@ impl Follow {
             is_elsewhere: false,
             is_loaded: false,
             asked: 0,
-            discontinuities: None,
         }
     }
 
@@ -345,7 +301,7 @@ impl Follow {
     }
 
     fn nothing_new(&mut self, now: Instant, target: Option<Duration>) {
-        self.quiet.get_or_insert(now);
+        self.news.none(now);
         self.polling.unchanged(now, target, self.ended);
     }
 
@@ -361,29 +317,19 @@ impl Follow {
         let Listed { media, text, url } = listed;
         let now = Instant::now();
         let complete = complete_segments(media, age);
-        let mut known = recognisable(complete);
+        let names = recognisable(complete);
         let target = media.target_duration;
-        let silence = Timeouts::default().silence(target);
-        let is_quiet = self
-            .quiet
-            .is_some_and(|since| now.saturating_duration_since(since) >= silence);
-        let circumstances = Circumstances {
-            // After a restart it goes on.
-            live: !self.continuity.taken().is_empty() && !is_quiet,
+        let look = Look {
+            listed: &names,
+            target,
             ended: media.ended,
-            age: Duration::ZERO,
-            watched: Duration::from_secs(1),
-            silence,
-            history: match media.ended {
-                true => Duration::MAX,
-                false => live::Settings::default().history,
-            },
+            digest: Taken::head(text),
+            now,
         };
         let mut looks = Looks::default();
-        let mut decision = self.continuity.decide(&known, &circumstances, &mut looks);
-        let digest = Taken::head(text);
-        if self.is_doubtful(&decision, &known, digest) {
-            let listed = complete.iter().zip(&known).rev().take(LOOKED_AT);
+        let mut decision = self.news.decide(&look, &mut looks);
+        if self.news.is_doubtful(&decision, &look) {
+            let listed = complete.iter().zip(&names).rev().take(LOOKED_AT);
             let looking = async {
                 for (segment, named) in listed {
                     if let Ok(at) = located(url, &segment.uri) {
@@ -393,89 +339,56 @@ impl Follow {
             };
             // What is not known by then is not known.
             let _ = tokio::time::timeout(LOOKING, looking).await;
-            decision = self.continuity.decide(&known, &circumstances, &mut looks);
-            self.looked_at = Some(digest);
+            decision = self.news.decide(&look, &mut looks);
+            self.news.looked(&look);
         }
-        let was_known = !self.continuity.taken().is_empty();
-        let next = self.continuity.taken().next();
-        self.continuity
-            .follow(&decision, &mut known, &circumstances, &mut looks);
-        let (from, missing, anew) = match decision {
-            Decision::Nothing | Decision::Ends | Decision::Old { .. } => (known.len(), 0, false),
-            Decision::Continues { from, missing, .. } => (from, missing, false),
-            Decision::Begins { from, shift, .. } => {
-                let first = known.get(from).map(|first| first.sequence);
-                let missing = match (first, next) {
-                    (Some(first), Some(next)) if was_known && shift.is_some() => {
-                        first.saturating_sub(next)
-                    }
-                    _ => 0,
-                };
-                self.run += u32::from(shift.is_none());
-                (from, missing, shift.is_none() || !was_known)
-            }
-        };
-        self.listed = known.len();
+        let new = self.news.follow(&decision, &look, &mut looks);
+        self.listed = names.len();
         self.heading = Heading {
             target,
             independent: media.independent_segments,
             ranges: ranges(text),
         };
         let was_over = std::mem::replace(&mut self.ended, media.ended);
-        if from >= known.len() {
+        let Some(new) = new else {
             self.nothing_new(now, Some(target));
             if self.ended && !was_over {
                 self.publish().await;
             }
             return;
-        }
-        self.quiet = None;
+        };
         self.polling.changed(now, target, media.ended);
         if self.loader.blocks() {
             self.polling.at_once(now);
         }
-        if anew || missing > 0 {
+        if new.breaks || new.missing > 0 {
             self.fetcher.forget();
         }
-        self.want(complete, known, from, missing, anew, url);
+        self.want(complete, new, url);
         self.publish().await;
     }
 
-    /// Whether the files should be looked at before it is believed.
-    fn is_doubtful(&self, decision: &Decision, known: &[Segment], digest: u64) -> bool {
-        let taken = self.continuity.taken();
-        if taken.is_empty() {
-            return false;
-        }
-        match decision {
-            Decision::Begins { shift: None, .. } => true,
-            Decision::Nothing => taken.is_beyond(known) && self.looked_at != Some(digest),
-            _ => false,
-        }
-    }
-
-    /// Segments from a position on are new.
-    fn want(
-        &mut self,
-        listed: &[Segment],
-        known: Vec<Segment>,
-        from: usize,
-        missing: u64,
-        anew: bool,
-        url: &Url,
-    ) {
+    /// Some segments are new.
+    fn want(&mut self, listed: &[Segment], new: New, url: &Url) {
         let now = Instant::now();
-        if let Some(first) = known.get(from) {
+        let New {
+            known,
+            from,
+            missing,
+            breaks,
+            run,
+        } = new;
+        let first = known.get(from);
+        if let Some(first) = first {
             let before = first.discontinuity_sequence;
             let before = before.saturating_sub(u64::from(first.discontinuity));
             self.mirror.begin_at(before);
         }
         self.asked = self.beat.ask();
-        let is_dated = known.get(from).is_some_and(|one| one.start_time.is_some())
+        let is_first = self.mirror.is_empty() && self.queue.is_empty();
+        let is_dated = first.is_some_and(|one| one.start_time.is_some())
             && (self.mirror.is_dated() || !self.queue.is_empty());
-        let mut hole = anew && !(self.mirror.is_empty() && self.queue.is_empty());
-        let run = known.get(from).map(|first| first.discontinuity_sequence);
-        hole |= missing > 0 && self.discontinuities.is_some() && self.discontinuities != run;
+        let mut hole = breaks && !is_first;
         if missing > 0 {
             let (app, stream) = (self.job.app.as_str(), self.job.source.id.as_str());
             tracing::warn!(
@@ -484,7 +397,8 @@ impl Follow {
                 segments = missing,
                 "segments are gone before they were seen"
             );
-            // Dates say how long it was; else so many segments of the usual length are declared.
+            // Dates say how long it was; else so many segments of the usual length are declared. Playlists that
+            // belong together count discontinuities alike.
             let is_alone = matches!(self.beat, Beat::Alone);
             if (is_dated && is_alone) || missing > DECLARED {
                 hole = true;
@@ -494,23 +408,17 @@ impl Follow {
                 for _ in 0..missing {
                     let mut unseen = Segment::default();
                     unseen.duration = usual;
-                    self.add(unseen.clone(), unseen, url, false, State::Gap);
+                    self.add(unseen.clone(), unseen, url, (run, false), State::Gap);
                 }
             }
         }
-        self.discontinuities = known.last().map(|last| last.discontinuity_sequence);
         for (segment, named) in listed.iter().zip(known).skip(from) {
-            if self.queue.len() >= WAITING {
-                break;
-            }
-            let start = named.start_time;
-            self.continuity.taken_mut().saw(&named, None, None, start);
             let discontinuity = named.discontinuity || std::mem::take(&mut hole);
             let state = match segment.gap {
                 true => State::Gap,
                 false => State::Due(now),
             };
-            self.add(named, segment.clone(), url, discontinuity, state);
+            self.add(named, segment.clone(), url, (run, discontinuity), state);
         }
     }
 
@@ -519,7 +427,7 @@ impl Follow {
         known: Segment,
         segment: Segment,
         base: &Url,
-        discontinuity: bool,
+        (run, discontinuity): (u32, bool),
         state: State,
     ) {
         self.next_id += 1;
@@ -528,7 +436,7 @@ impl Follow {
             known,
             segment,
             base: base.clone(),
-            run: self.run,
+            run,
             discontinuity,
             state,
             failures: 0,
@@ -603,8 +511,7 @@ impl Follow {
                     files.push((name.clone(), bytes.clone()));
                 }
                 files.push((file, media.bytes.clone()));
-                let version = version.filter(|_| one.run == self.run);
-                seen.extend(version.map(|version| (one.known.sequence, version)));
+                seen.extend(version.map(|version| (one.run, one.known.sequence, version)));
             }
         }
         self.mirror.ended = ends;
@@ -616,8 +523,8 @@ impl Follow {
             self.mirror = before;
             return;
         }
-        for (number, version) in seen {
-            self.continuity.taken_mut().took(number, version);
+        for (run, number, version) in seen {
+            self.news.took(run, number, version);
         }
         let came = self.queue.drain(..count);
         let (mut segments, mut bytes) = (0, 0);
@@ -658,35 +565,5 @@ impl Follow {
             let place = self.place.clone();
             let _ = tokio::task::spawn_blocking(move || place.remove(&due)).await;
         }
-    }
-}
-
-impl Wanted {
-    /// Whether it is known what becomes of it.
-    fn is_known(&self) -> bool {
-        matches!(self.state, State::Here(_) | State::Gap)
-    }
-
-    /// How it is mirrored, and what it looked like.
-    fn next(&self) -> (Next, Option<Version>) {
-        let media = match &self.state {
-            State::Here(media) => Some(media),
-            _ => None,
-        };
-        let version = media.and_then(|media| media.version);
-        let known = &self.known;
-        let next = Next {
-            suffix: media.map(|media| media.suffix),
-            duration: known.duration,
-            title: known.title.clone(),
-            start_time: known.start_time,
-            dated: known.program_date_time.is_some(),
-            discontinuity: self.discontinuity,
-            map: media.and_then(|media| Some(media.map.as_ref()?.0.clone())),
-            // One that nobody saw has no name.
-            taken: (!known.uri.is_empty())
-                .then(|| TakenSegment::of(known, version, known.start_time)),
-        };
-        (next, version)
     }
 }

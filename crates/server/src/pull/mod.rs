@@ -5,6 +5,7 @@
 //! - `stream`: what that does: it finds the media playlists, and follows them; `ladder`: which they are;
 //!   `beat`: how those of one stream wait for one another;
 //! - `follow`: a media playlist that is followed; `polling`: when it is loaded, and what that says of its origin;
+//! - `news`: what in it is new; `wanted`: a segment until it is mirrored;
 //! - `load`, `media`, `listed`: playlists, segments, and what they are called; `origin`, `cookies`: requests;
 //! - `mirror`, `disk`: what was taken, as a playlist and files.
 
@@ -17,9 +18,11 @@ mod listed;
 mod load;
 mod media;
 mod mirror;
+mod news;
 mod origin;
 mod polling;
 mod stream;
+mod wanted;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -141,6 +141,18 @@ fn an_id_that_is_somebody_elses_is_refused() {
     );
     assert_eq!(refused.status, 409, "{refused:?}");
     assert_eq!(refused.header("content-type"), "application/problem+json");
+    // Nor do those that are pushed and those that are pulled take one another's.
+    let nowhere = "{\"url\": \"http://127.0.0.1:9/x.m3u8\"}";
+    let pushed = server.send("PUT", "/live/ingest/pushed/0.ts", "G");
+    assert_eq!(pushed.status, 201, "{pushed:?}");
+    let refused = server.send("PUT", "/v1/apps/live/streams/pushed", nowhere);
+    assert_eq!(refused.status, 409, "{refused:?}");
+    let made = server.send("PUT", "/v1/apps/live/streams/pulled", nowhere);
+    assert_eq!(made.status, 201, "{made:?}");
+    let marked = server.streams().join("pulled/.pull.json");
+    server.wait("marked", || marked.exists());
+    let refused = server.send("PUT", "/live/ingest/pulled/0.ts", "G");
+    assert_eq!(refused.status, 409, "{refused:?}");
 }
 
 /// Who can name URLs must not have the server look around where only it can reach.
