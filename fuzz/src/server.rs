@@ -15,8 +15,8 @@ use clipmill_server::fuzzing;
 use clipmill_server::http::{Web, router};
 use clipmill_server::pull::Pulls;
 use clipmill_server::recorder::{
-    ClipWindow, Clipping, MadeClip, OnDemandError, Pending, RecorderStatus, Switched, VirtualClip,
-    WindowPlaylist,
+    ClipWindow, Clipping, DvrReach, MadeClip, OnDemandError, Pending, RecorderStatus, Switched,
+    VirtualClip, WindowPlaylist,
 };
 use clipmill_server::storage::LocalStore;
 use http_body_util::BodyExt;
@@ -91,6 +91,10 @@ impl Clipping for NoClips {
 
     fn stop_periodic<'a>(&'a self, _: &'a str) -> Pending<'a, bool> {
         Box::pin(async { false })
+    }
+
+    fn dvr_reach(&self, _: &str, _: &str) -> Option<DvrReach> {
+        None
     }
 
     fn live_edge(&self, _: &str, _: &str) -> Option<(i64, i64)> {

@@ -22,7 +22,7 @@ use crate::catalog::SledCatalog;
 use crate::config::AppSettings;
 use crate::domain::{ClipEntry, StreamEntry};
 use crate::recorder::{
-    ClipWindow, MadeClip, OnDemandError, Pending, RecorderStatus, Switched, VirtualClip,
+    ClipWindow, DvrReach, MadeClip, OnDemandError, Pending, RecorderStatus, Switched, VirtualClip,
     WindowPlaylist,
 };
 use crate::storage::{self, BodySender};
@@ -127,6 +127,10 @@ impl Clipping for Stub {
     fn stop_periodic<'a>(&'a self, _: &'a str) -> Pending<'a, bool> {
         let was = self.periodic.lock().unwrap().take().is_some();
         Box::pin(async move { was })
+    }
+
+    fn dvr_reach(&self, _: &str, _: &str) -> Option<DvrReach> {
+        None
     }
 
     fn live_edge(&self, _: &str, stream: &str) -> Option<(i64, i64)> {

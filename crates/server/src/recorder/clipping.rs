@@ -8,8 +8,8 @@ use std::time::Duration;
 use clipmill::Cut;
 
 use super::{
-    ClipWindow, MadeClip, OnDemandError, RecorderStatus, Recorders, Switched, VirtualClip,
-    WindowPlaylist,
+    ClipWindow, DvrReach, MadeClip, OnDemandError, RecorderStatus, Recorders, Switched,
+    VirtualClip, WindowPlaylist,
 };
 
 /// An answer that is on its way.
@@ -63,6 +63,8 @@ pub trait Clipping: Send + Sync {
     fn stop_periodic<'a>(&'a self, app: &'a str) -> Pending<'a, bool>;
     /// The live edge of a stream and its target duration, in milliseconds.
     fn live_edge(&self, app: &str, stream: &str) -> Option<(i64, i64)>;
+    /// What is kept of a stream for its DVR window, as far as that is known.
+    fn dvr_reach(&self, app: &str, stream: &str) -> Option<DvrReach>;
     /// How it stands.
     fn status(&self) -> RecorderStatus;
 }
@@ -133,6 +135,10 @@ impl Clipping for Recorders {
 
     fn live_edge(&self, app: &str, stream: &str) -> Option<(i64, i64)> {
         Self::live_edge(self, app, stream)
+    }
+
+    fn dvr_reach(&self, app: &str, stream: &str) -> Option<DvrReach> {
+        Self::dvr_reach(self, app, stream)
     }
 
     fn status(&self) -> RecorderStatus {

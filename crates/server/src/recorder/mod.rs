@@ -68,7 +68,7 @@ use self::app::App;
 use self::asked::Asked;
 pub use self::clipping::{Clipping, Pending};
 use self::indexes::Indexes;
-pub use self::request::{ClipWindow, MadeClip, OnDemandError, RecorderStatus};
+pub use self::request::{ClipWindow, DvrReach, MadeClip, OnDemandError, RecorderStatus};
 use self::shared::{Shared, Troubles, lock};
 pub use self::switch::{Switched, set_switch};
 use self::task::Command;
@@ -366,6 +366,22 @@ impl Recorders {
     pub fn live_edge(&self, app: &str, stream: &str) -> Option<(i64, i64)> {
         let stream = self.app(app)?.stream(stream)?;
         stream.shown().edge
+    }
+
+    /// What is kept of a stream for its DVR window: as far as it was asked for, or recorded, since the start. It does
+    /// no I/O.
+    #[must_use]
+    pub fn dvr_reach(&self, app: &str, stream: &str) -> Option<DvrReach> {
+        self.app(app)?.dvr_window(stream)?;
+        let window = self.inner.shared.spool.dvr().known(app, stream)?;
+        let (from, to, bytes) = window.reach()?;
+        let edge = self.live_edge(app, stream).map(|(edge, _)| edge);
+        let to_ms = to.timestamp_millis();
+        Some(DvrReach {
+            from_ms: from.timestamp_millis(),
+            to_ms: edge.map_or(to_ms, |edge| edge.max(to_ms)),
+            bytes,
+        })
     }
 
     /// How the recorders stand.

@@ -69,6 +69,17 @@ pub enum OnDemandError {
     Failed(String),
 }
 
+/// How far back a stream can be clipped, whatever its source lists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DvrReach {
+    /// In milliseconds since 1970.
+    pub from_ms: i64,
+    /// In milliseconds since 1970.
+    pub to_ms: i64,
+    /// Of what no clip in the making needs.
+    pub bytes: u64,
+}
+
 /// How the recorders stand.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RecorderStatus {

@@ -2,8 +2,10 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, UNIX_EPOCH};
 
 use clipmill_tests::binary;
+use clipmill_tests::listing::date_of;
 use clipmill_tests::replay::{Kind, Live, Piece, pieces};
 use clipmill_tests::writer::Plan;
 
@@ -112,6 +114,14 @@ fn any_instant_of_the_dvr_window_is_a_clip() {
     assert_same(&clip.video, &video, "pictures");
     // There is sound before the first picture, which the window begins with.
     assert_same(&clip.audio, &audio[2..], "sound");
+    let stream = server.json("/v1/apps/live/streams/cam");
+    let date = |ms: i64| {
+        date_of(UNIX_EPOCH + Duration::from_millis(ms.unsigned_abs())).replace("+0000", "Z")
+    };
+    let bytes: usize = pieces.iter().map(|piece| piece.bytes.len()).sum();
+    assert_eq!(stream["dvr"]["from"], date(DATE));
+    assert_eq!(stream["dvr"]["to"], date(DATE + millis(&pieces)));
+    assert_eq!(stream["dvr"]["bytes"], bytes);
     // And when the origin has nothing any more.
     server.stop();
     for entry in fs::read_dir(server.streams()).unwrap().flatten() {

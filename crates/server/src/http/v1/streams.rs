@@ -34,6 +34,19 @@ pub(in crate::http) struct Stream {
     source: Source,
     /// The end of its newest complete segment, while it is live.
     live_edge: Option<String>,
+    /// What is kept of it for its DVR window; null where that is nothing, or it has none.
+    dvr: Option<Dvr>,
+}
+
+/// What is kept of a stream, whatever its source still lists.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::http) struct Dvr {
+    /// When it begins.
+    from: String,
+    /// The live edge, or when it ends.
+    to: String,
+    /// Of the segments that no clip in the making needs.
+    bytes: u64,
 }
 
 /// Where a stream comes from.
@@ -233,6 +246,7 @@ fn shown(
         Some(StreamStatus::Ended | StreamStatus::Interrupted) => "ended",
         Some(StreamStatus::Announced) | None => "waiting",
     };
+    let dvr = web.clipping.dvr_reach(&app.name, &id);
     let edge = web.clipping.live_edge(&app.name, &id);
     let edge = edge.filter(|_| state == "live");
     let source = match pulled {
@@ -265,6 +279,11 @@ fn shown(
         state,
         source,
         live_edge: edge.map(|(edge, _)| Instant(edge).to_string()),
+        dvr: dvr.map(|dvr| Dvr {
+            from: Instant(dvr.from_ms).to_string(),
+            to: Instant(dvr.to_ms).to_string(),
+            bytes: dvr.bytes,
+        }),
         id,
     }
 }
