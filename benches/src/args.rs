@@ -122,6 +122,7 @@ Examples:
   serve-load --streams 200                         200 streams for three minutes
   serve-load --curve 10,100,300,1000 --json c.json the cost of a stream, by how many there are
   serve-load --streams 200 --history 1h            and clips of one hour meanwhile
+  serve-load --streams 1000 --pull                 pulled from a web server of the harness
   serve-load --streams 500 --seconds 300 --keep-bytes 10GB
 
 Media servers are played by hard links to real media of 2 s a segment and playlists that are rewritten
@@ -153,6 +154,10 @@ pub(crate) struct LoadArgs {
     /// Within how many seconds the streams begin: 2 s has them all reach their boundaries together
     #[arg(long, default_value_t = 2.0, value_name = "SECONDS")]
     spread: f64,
+    /// Have the server pull the streams from a web server, in place of a folder. Clips are later by as much as it is
+    /// asked for playlists
+    #[arg(long)]
+    pull: bool,
     /// One more stream, with so much behind it, of all of which clips are asked for
     #[arg(long, value_parser = units::seconds, value_name = "DURATION")]
     history: Option<u64>,
@@ -187,6 +192,7 @@ impl LoadArgs {
             on_demand: self.on_demand,
             playlists: self.playlists,
             spread: self.spread.max(0.0),
+            pull: self.pull,
             history: self.history.unwrap_or(0),
             probes: self.probes,
             keep_bytes: self.keep_bytes,

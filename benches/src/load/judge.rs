@@ -175,6 +175,7 @@ mod tests {
             on_demand: 0.0,
             playlists: super::super::PlaylistKind::Sliding,
             spread: 0.0,
+            pull: false,
             history: 0,
             probes: 0,
             keep_bytes: None,

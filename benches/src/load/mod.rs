@@ -20,6 +20,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use clipmill_tests::origin::Origin;
 use clipmill_tests::server::Server;
 
 pub use self::history::History;
@@ -50,12 +51,24 @@ pub struct Options {
     pub playlists: PlaylistKind,
     /// Seconds over which the streams begin.
     pub spread: f64,
+    /// They are pulled from a web server, in place of a folder.
+    pub pull: bool,
     /// Seconds of a stream that is there beforehand, and of which clips are asked for; 0 for none.
     pub history: u64,
     /// How many such clips.
     pub probes: usize,
     /// Keep at most so many bytes of clips, where the disk is small.
     pub keep_bytes: Option<u64>,
+}
+
+/// The settings that have all streams pulled.
+fn pulled(origin: &Origin, options: &Options) -> String {
+    let each = (0..options.streams).map(|number| {
+        let id = publish::id(number);
+        let url = origin.url(&format!("{id}.m3u8"));
+        format!("[[app.pull]]\nid = \"{id}\"\nurl = \"{url}\"\n")
+    });
+    each.collect()
 }
 
 /// Runs it, in a temporary folder below `folder`. `Ok(None)` when it was interrupted.
@@ -75,7 +88,7 @@ pub fn run(folder: &Path, options: &Options) -> Result<Option<Run>, String> {
     let room = room(folder, options)?;
     let home = tempfile::tempdir_in(folder).map_err(|error| error.to_string())?;
     let home_path = home.path();
-    for streams in ["streams", "archive"] {
+    for streams in ["streams", "archive", "origin"] {
         std::fs::create_dir_all(home_path.join(streams)).map_err(|error| error.to_string())?;
     }
     let long = (options.history > 0)
@@ -83,12 +96,15 @@ pub fn run(folder: &Path, options: &Options) -> Result<Option<Run>, String> {
     let retention = options.keep_bytes.map_or_else(String::new, |bytes| {
         format!("retention = {{ max_bytes = \"{bytes}\" }}\n")
     });
+    let origin = options.pull.then(|| Origin::new(&home_path.join("origin")));
+    let pulled = origin.as_ref().map(|origin| pulled(origin, options));
     let server = Server::start(
         home_path,
         &format!(
-            "enabled = true\ninterval_seconds = {}\n{retention}\
+            "enabled = true\ninterval_seconds = {}\n{retention}{}\
              [[app]]\nname = \"archive\"\nstreams_dir = \"archive\"\nenabled = false\n",
-            options.interval
+            options.interval,
+            pulled.unwrap_or_default()
         ),
     );
     eprintln!(
@@ -106,7 +122,7 @@ pub fn run(folder: &Path, options: &Options) -> Result<Option<Run>, String> {
     let warm = options.interval.min(options.seconds / 2);
     let over = AtomicBool::new(false);
     let plan = publish::Plan {
-        folder: home_path.join("streams"),
+        folder: home_path.join(if options.pull { "origin" } else { "streams" }),
         media: &media,
         streams: options.streams,
         kind: options.playlists,
