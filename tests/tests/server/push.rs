@@ -12,7 +12,7 @@ use clipmill_tests::server::try_request;
 use clipmill_tests::writer::Plan;
 
 use crate::recording::server::Server;
-use crate::recording::{DATE, PACE, assert_tiles, plan, wait_for_end};
+use crate::recording::{DATE, PACE, assert_tiles, plan};
 
 /// So many segments are listed.
 const WINDOW: usize = 6;
@@ -178,6 +178,13 @@ impl<'a> Sender<'a> {
             });
         }
     }
+}
+
+/// The stream is over and its last clip made: nothing is kept of it, nor a place to keep it in.
+fn wait_for_end(server: &Server, stream: &str) {
+    crate::recording::wait_for_end(server, stream);
+    let kept = server.folder.path().join("data/spool/live").join(stream);
+    server.wait("the last clip", || !kept.exists());
 }
 
 fn pushed(settings: &str) -> Server {

@@ -8,9 +8,9 @@ use clipmill_tests::tools::{ffmpeg, ffprobe, installed};
 use clipmill_tests::webdriver::Browser;
 use clipmill_tests::{es, ts};
 
-use super::pushed;
+use super::{pushed, wait_for_end};
+use crate::recording::assert_same;
 use crate::recording::server::{MadeClip, Server};
-use crate::recording::{assert_same, wait_for_end};
 
 /// Twenty seconds, pictures and sound.
 fn source() -> Vec<u8> {
