@@ -11,8 +11,8 @@ use clipmill_tests::replay::{Piece, pieces};
 use clipmill_tests::server::try_request;
 use clipmill_tests::writer::Plan;
 
-use crate::recording::server::Server;
-use crate::recording::{DATE, PACE, assert_tiles, plan};
+use crate::recording::server::{MadeClip, Server};
+use crate::recording::{DATE, PACE, assert_tiles, plan, wait_for_end};
 
 /// So many segments are listed.
 const WINDOW: usize = 6;
@@ -180,11 +180,21 @@ impl<'a> Sender<'a> {
     }
 }
 
-/// The stream is over and its last clip made: nothing is kept of it, nor a place to keep it in.
-fn wait_for_end(server: &Server, stream: &str) {
-    crate::recording::wait_for_end(server, stream);
-    let kept = server.folder.path().join("data/spool/live").join(stream);
-    server.wait("the last clip", || !kept.exists());
+/// The clips of a stream that is over, of which so many NAL units of pictures came: the last one may be a while behind
+/// its end.
+fn clips_of(server: &Server, stream: &str, units: usize) -> Vec<MadeClip> {
+    wait_for_end(server, stream);
+    server.wait("the last clip", || {
+        let clips = server.clips(stream);
+        let found = clips.iter().flat_map(|clip| clip.video.iter().flatten());
+        found.count() >= units
+    });
+    server.clips(stream)
+}
+
+fn units(pieces: &[Piece]) -> usize {
+    let pictures = pieces.iter().flat_map(|piece| &piece.video);
+    pictures.map(|picture| picture.content.len()).sum()
 }
 
 fn pushed(settings: &str) -> Server {
@@ -209,8 +219,7 @@ fn whatever_a_sender_does_its_stream_is_tiled() {
         std::thread::sleep(PACE);
     }
     sender.playlist(true);
-    wait_for_end(&server, "cam");
-    let clips = server.clips("cam");
+    let clips = clips_of(&server, "cam", units(&pieces));
     assert!(clips.len() >= 8, "{}", clips.len());
     // What clips needed of segments that were deleted they had.
     assert_tiles(&clips, &[&pieces]);
@@ -257,8 +266,7 @@ fn a_server_that_is_killed_while_somebody_pushes_loses_nothing() {
     }
     (sender.listing, sender.next, sender.date_us) = known;
     sender.playlist(true);
-    wait_for_end(&server, "cam");
-    assert_tiles(&server.clips("cam"), &[&all]);
+    assert_tiles(&clips_of(&server, "cam", units(&all)), &[&all]);
     server.assert_all_or_nothing();
 }
 

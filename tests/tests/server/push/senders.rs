@@ -8,9 +8,12 @@ use clipmill_tests::tools::{ffmpeg, ffprobe, installed};
 use clipmill_tests::webdriver::Browser;
 use clipmill_tests::{es, ts};
 
-use super::{pushed, wait_for_end};
+use super::{clips_of, pushed};
 use crate::recording::assert_same;
 use crate::recording::server::{MadeClip, Server};
+
+/// Bytes of the last segment of the source, and a few more.
+const LAST: usize = 100_000;
 
 /// Twenty seconds, pictures and sound.
 fn source() -> Vec<u8> {
@@ -41,6 +44,20 @@ fn media(file: &[u8]) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
 
 fn assert_all_there(clips: &[MadeClip], what: &str) {
     assert_there(clips, what, 0);
+}
+
+/// Nothing is missing before the end.
+fn assert_begins(clips: &[MadeClip], what: &str) {
+    let (video, audio) = media(&source());
+    let found: Vec<_> = clips
+        .iter()
+        .flat_map(|clip| clip.video.iter().flatten().cloned())
+        .collect();
+    let begins = video.get(..found.len()).unwrap_or(&video);
+    assert_same(&found, begins, &format!("{what}: pictures"));
+    let found: Vec<_> = clips.iter().flat_map(|clip| clip.audio.clone()).collect();
+    let begins = audio.get(..found.len()).unwrap_or(&audio);
+    assert_same(&found, begins, &format!("{what}: sound"));
 }
 
 /// All pictures, and all sound but at most so many last frames.
@@ -146,8 +163,16 @@ fn ffmpeg_in_all_its_ways() {
         assert!(sender.wait().unwrap().success(), "{id}");
     }
     for (id, _) in &ways {
-        wait_for_end(&server, id);
-        let clips = server.clips(id);
+        // It leaves without a look at the answers to what it sent on a connection that stays open: where the server is
+        // late, that resets the connection, and the last playlist is lost with it.
+        if id.ends_with("persistent") {
+            let but_last = media(&source()[..source().len() - LAST]).0.len();
+            let clips = clips_of(&server, id, but_last);
+            assert_begins(&clips, id);
+            assert_sound(&server, &clips);
+            continue;
+        }
+        let clips = clips_of(&server, id, media(&source()).0.len());
         assert!(clips.len() >= 4, "{id}: {}", clips.len());
         assert_all_there(&clips, id);
         assert_sound(&server, &clips);
@@ -201,8 +226,7 @@ fn ffmpeg_that_deletes_what_it_no_longer_lists() {
     let mut all = pushed.iter();
     let in_order = watched.iter().all(|unit| all.any(|other| other == unit));
     assert!(!watched.is_empty() && in_order, "{}", watched.len());
-    wait_for_end(&server, "cam");
-    let clips = server.clips("cam");
+    let clips = clips_of(&server, "cam", media(&source()).0.len());
     assert_all_there(&clips, "cam");
     assert_sound(&server, &clips);
     let left = std::fs::read_dir(server.streams().join("cam")).unwrap();
@@ -273,13 +297,12 @@ fn a_server_that_is_killed_while_ffmpeg_pushes_has_all_that_came() {
         .status();
     assert!(interrupt.unwrap().success());
     let _ = sender.wait().unwrap();
-    wait_for_end(&server, "cam");
     let all: Vec<u8> = segments(&server, "cam")
         .iter()
         .flat_map(|path| std::fs::read(path).unwrap())
         .collect();
     let (video, audio) = media(&all);
-    let clips = server.clips("cam");
+    let clips = clips_of(&server, "cam", video.len());
     let found: Vec<_> = clips
         .iter()
         .flat_map(|clip| clip.video.iter().flatten().cloned())
@@ -370,8 +393,8 @@ fn gstreamer_pushes() {
         let put = request(server.address(), "PUT", path, &[], text);
         assert!(matches!(put.status, 201 | 204), "{}", put.status);
     }
-    wait_for_end(&server, "gst");
-    assert_all_there(&server.clips("gst"), "gst");
+    let clips = clips_of(&server, "gst", media(&source()).0.len());
+    assert_all_there(&clips, "gst");
 }
 
 #[test]
@@ -436,8 +459,7 @@ fn variants_with_their_multivariant_playlist_are_one_stream() {
     assert!(ladder.wait().unwrap().success() && sound.wait().unwrap().success());
     // The last frame of sound has a segment of its own, beyond the last one of pictures: it may come too late.
     for (id, beyond) in [("ladder", 0), ("sound", 1)] {
-        wait_for_end(&server, id);
-        let clips = server.clips(id);
+        let clips = clips_of(&server, id, media(&source()).0.len());
         assert_there(&clips, id, beyond);
         assert_sound(&server, &clips);
     }
