@@ -16,7 +16,7 @@
 //! In memory there is a list of them ([`Window`]), 64 bytes each, which is read from the names of the files when a stream
 //! is first asked for.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -59,6 +59,8 @@ struct Content {
     window: Window,
     /// Segments that are listed, and whose files do not lie here yet; by session and number.
     leaving: HashMap<(String, u64), Leaving>,
+    /// Those of them that a worker stores.
+    claimed: HashSet<(String, u64)>,
 }
 
 /// A segment that leaves the timeline of its session.
@@ -173,19 +175,9 @@ impl Dvr {
         }
     }
 
-    /// Stores the segments that have left the timeline of their session.
+    /// Stores the segments that have left the timeline of their session, but for those that another worker stores.
     pub(crate) fn store(&self, stream: &StreamDvr, session: &str) {
-        let mut due: Vec<_> = {
-            let content = stream.lock();
-            let of_session = content
-                .leaving
-                .iter()
-                .filter(|((own, _), _)| own == session);
-            of_session
-                .map(|((_, sequence), one)| (*sequence, one.clone()))
-                .collect()
-        };
-        due.sort_by_key(|(sequence, _)| *sequence);
+        let due = stream.claim(session);
         for (sequence, one) in due {
             let kept = one.holding.kept();
             let chunk = stream.lock().window.chunk_of(session, sequence);
@@ -197,7 +189,9 @@ impl Dvr {
                 }
             }
             let mut content = stream.lock();
-            content.leaving.remove(&(session.to_owned(), sequence));
+            let key = (session.to_owned(), sequence);
+            content.leaving.remove(&key);
+            content.claimed.remove(&key);
             match stored {
                 Some(Err(error)) => {
                     tracing::error!(folder = %stream.folder.display(), %error, "a segment is not in the DVR window");
@@ -368,7 +362,7 @@ impl StreamDvr {
             folder,
             content: Mutex::new(Content {
                 window,
-                leaving: HashMap::new(),
+                ..Content::default()
             }),
         }
     }
@@ -384,6 +378,21 @@ impl StreamDvr {
     fn path(&self, listed: &Listed) -> PathBuf {
         let chunk = self.chunk(&listed.session, listed.entry.chunk);
         chunk.join(listed.entry.label().file_name())
+    }
+
+    /// The segments that are to be stored, in order, which nobody else gets.
+    fn claim(&self, session: &str) -> Vec<(u64, Leaving)> {
+        let mut content = self.lock();
+        let Content {
+            leaving, claimed, ..
+        } = &mut *content;
+        let of_session = leaving.iter().filter(|((own, _), _)| own == session);
+        let mut due: Vec<_> = of_session
+            .filter(|(key, _)| claimed.insert((*key).clone()))
+            .map(|((_, sequence), one)| (*sequence, one.clone()))
+            .collect();
+        due.sort_by_key(|(sequence, _)| *sequence);
+        due
     }
 
     /// Where the live edge of the stream is.

@@ -24,11 +24,13 @@ mod label;
 mod survey;
 mod window;
 
+use std::collections::HashSet;
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
@@ -120,6 +122,8 @@ pub struct Spool {
     limit: u64,
     used: AtomicU64,
     dvr: Dvr,
+    /// Folders of sessions that are over, and of which somebody still reads a segment.
+    over: Mutex<HashSet<PathBuf>>,
 }
 
 impl Spool {
@@ -135,6 +139,7 @@ impl Spool {
             limit,
             used: AtomicU64::new(0),
             dvr: Dvr::new(data_dir),
+            over: Mutex::default(),
         };
         let mut used = 0;
         walk(&spool.root, &mut |path, metadata| {
@@ -288,7 +293,10 @@ impl Spool {
     /// Lets go of a segment.
     pub(crate) fn release(&self, kept: &Kept) {
         match fs::remove_file(&kept.path) {
-            Ok(()) => self.forget_bytes(kept.mark.len),
+            Ok(()) => {
+                self.forget_bytes(kept.mark.len);
+                self.last_went(kept.path.parent());
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => {
                 tracing::warn!(path = %kept.path.display(), %error, "cannot remove a kept segment");
@@ -308,12 +316,23 @@ impl Spool {
         }
     }
 
-    /// Removes a session's folder, if no segment is left in it.
+    /// Removes the folder of a session that is over: when no segment is left in it.
     pub(crate) fn remove_empty(&self, session: &Path) {
-        if names(session)
-            .iter()
-            .all(|name| Label::parse(name).is_none())
-        {
+        self.over().insert(session.to_owned());
+        self.last_went(Some(session));
+    }
+
+    fn over(&self) -> MutexGuard<'_, HashSet<PathBuf>> {
+        self.over.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Removes a session's folder if it is over, and its last segment has gone.
+    fn last_went(&self, session: Option<&Path>) {
+        let Some(session) = session.filter(|session| self.over().contains(*session)) else {
+            return;
+        };
+        let mut names = names(session).into_iter();
+        if names.all(|name| Label::parse(&name).is_none()) && self.over().remove(session) {
             self.remove(session);
         }
     }

@@ -176,3 +176,19 @@ fn leftovers_of_a_crash_go() {
     assert_eq!(again.bytes(), 10);
     assert_eq!(fs::read_dir(&place.session).unwrap().count(), 1);
 }
+
+#[test]
+fn the_folder_of_a_session_goes_with_its_last_segment() {
+    let place = place(1000);
+    let kept = [place.keep(1, Keep::Copy), place.keep(2, Keep::Copy)].map(Result::unwrap);
+    fs::write(place.session.join("session.json"), "{}").unwrap();
+    place.spool.remove_empty(&place.session);
+    place.spool.release(&kept[0]);
+    assert!(place.session.exists(), "somebody reads the other one");
+    place.spool.release(&kept[1]);
+    assert!(!place.session.exists());
+    // One that is not over goes on without any.
+    let last = place.keep(3, Keep::Copy).unwrap();
+    place.spool.release(&last);
+    assert!(place.session.exists());
+}

@@ -87,10 +87,6 @@ fn any_instant_of_the_dvr_window_is_a_clip() {
                     "{from} {to}: {}",
                     server.log()
                 );
-                if wanted.1 != found.1 {
-                    fs::write("/tmp/dvr/wanted.mp4", &wanted.1).unwrap();
-                    fs::write("/tmp/dvr/found.mp4", &found.1).unwrap();
-                }
                 assert!(wanted.1 == found.1, "{from} to {to}{cut}");
             }
         }

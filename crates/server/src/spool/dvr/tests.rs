@@ -192,3 +192,23 @@ fn of_several_streams_each_loses_what_lies_furthest_back() {
     );
     assert_eq!(sequences(&other).len(), 3);
 }
+
+#[test]
+fn two_workers_store_each_segment_once() {
+    let place = Place::new(1_000_000);
+    let (stream, dvr) = (place.stream(), place.spool.dvr());
+    let count = 200;
+    let leaving = (0..count).map(|sequence| Leaving {
+        holding: place.holding(sequence),
+        index: Arc::default(),
+    });
+    // The media server has them still: they are copied.
+    dvr.leave(&stream, SESSION, leaving.collect());
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| dvr.store(&stream, SESSION));
+        }
+    });
+    assert_eq!(sequences(&stream), (0..count).collect::<Vec<_>>());
+    assert_eq!(place.files(), count as usize);
+}
