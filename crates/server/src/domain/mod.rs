@@ -18,7 +18,7 @@ pub use self::clip::{ClipEntry, ClipOrigin};
 pub use self::clock::{Instant, now_ms};
 pub use self::delivery::Delivery;
 pub use self::gap::Gap;
-pub(crate) use self::names::percent_encoded;
 pub use self::names::{CLIP_ID_LEN, clip_id, is_app_name, is_clip_id, is_stream_id};
+pub(crate) use self::names::{percent_encoded, percent_encoded_part};
 pub use self::pull::PullSource;
 pub use self::stream::{StreamEntry, StreamStatus};

@@ -1,5 +1,7 @@
 //! What applications, streams and clips may be called.
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
 /// Length of a [`clip_id`].
 pub const CLIP_ID_LEN: usize = 24;
 
@@ -37,18 +39,38 @@ pub fn clip_id() -> String {
     Alphanumeric.sample_string(&mut rand::rng(), CLIP_ID_LEN)
 }
 
+/// What stands in a part of a path as it is (RFC 3986, 2.3).
+const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
+
+/// What stands in a path as it is (RFC 3986, 3.3).
+const PATH: &AsciiSet = &UNRESERVED
+    .remove(b'/')
+    .remove(b'!')
+    .remove(b'$')
+    .remove(b'&')
+    .remove(b'\'')
+    .remove(b'(')
+    .remove(b')')
+    .remove(b'*')
+    .remove(b'+')
+    .remove(b',')
+    .remove(b';')
+    .remove(b'=')
+    .remove(b':')
+    .remove(b'@');
+
 /// A path as it stands in a URL (RFC 3986, 2.1).
 pub(crate) fn percent_encoded(path: &str) -> String {
-    use std::fmt::Write;
-    let mut output = String::with_capacity(path.len());
-    for byte in path.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~/!$&'()*+,;=:@".contains(&byte) {
-            output.push(char::from(byte));
-        } else {
-            let _ = write!(output, "%{byte:02X}");
-        }
-    }
-    output
+    utf8_percent_encode(path, PATH).to_string()
+}
+
+/// A name as a part of such a path, whatever characters it holds.
+pub(crate) fn percent_encoded_part(name: &str) -> String {
+    utf8_percent_encode(name, UNRESERVED).to_string()
 }
 
 #[cfg(test)]
@@ -61,6 +83,13 @@ mod tests {
         assert!(is_clip_id(&id), "{id}");
         assert_ne!(id, clip_id());
         assert!(!is_clip_id("short") && !is_clip_id(&"-".repeat(24)));
+    }
+
+    #[test]
+    fn names_are_encoded_as_paths_and_as_parts_of_them() {
+        assert_eq!(percent_encoded("a b/c+d?e"), "a%20b/c+d%3Fe");
+        assert_eq!(percent_encoded_part("a b/c+d?e"), "a%20b%2Fc%2Bd%3Fe");
+        assert_eq!(percent_encoded_part("直-._~"), "%E7%9B%B4-._~");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 
 use super::fault::{Fault, Kind};
@@ -133,6 +134,21 @@ where
     }
 }
 
+/// What stands in the value of an extended parameter as it is (RFC 8187, 3.2.1).
+const ATTRIBUTE: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'!')
+    .remove(b'#')
+    .remove(b'$')
+    .remove(b'&')
+    .remove(b'+')
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'^')
+    .remove(b'_')
+    .remove(b'`')
+    .remove(b'|')
+    .remove(b'~');
+
 /// A file that is to be saved under this name (RFC 6266, 4.3): other than plain ASCII goes into a parameter
 /// of its own (RFC 8187), with something for those who do not know it.
 pub(super) fn attachment(name: &str) -> String {
@@ -150,14 +166,11 @@ pub(super) fn attachment(name: &str) -> String {
         .collect();
     let mut text = format!("attachment; filename=\"{fallback}\"");
     if fallback != name {
-        text.push_str("; filename*=UTF-8''");
-        for byte in name.bytes() {
-            if byte.is_ascii_alphanumeric() || b"!#$&+-.^_`|~".contains(&byte) {
-                text.push(char::from(byte));
-            } else {
-                let _ = write!(text, "%{byte:02X}");
-            }
-        }
+        let _ = write!(
+            text,
+            "; filename*=UTF-8''{}",
+            utf8_percent_encode(name, ATTRIBUTE)
+        );
     }
     text
 }

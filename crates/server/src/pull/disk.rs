@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 
 use super::mirror::Mirror;
+use crate::domain::percent_encoded_part;
 
 /// What is written down of a mirror. No server serves what begins with a dot.
 const STATE: &str = ".pull.json";
@@ -44,7 +45,7 @@ impl Place {
             playlist: folder.join(format!("{id}.m3u8")),
             alias: None,
             folder: folder.join(id),
-            prefix: format!("{}/", encoded(id)),
+            prefix: format!("{}/", percent_encoded_part(id)),
         }
     }
 
@@ -185,20 +186,6 @@ fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
         .inspect_err(|_| {
             let _ = fs::remove_file(&part);
         })
-}
-
-/// A name as a URI has it (RFC 3986, 2.3).
-pub(super) fn encoded(name: &str) -> String {
-    use std::fmt::Write;
-    let mut text = String::new();
-    for byte in name.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            text.push(char::from(byte));
-        } else {
-            let _ = write!(text, "%{byte:02X}");
-        }
-    }
-    text
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use clipmill_playlist::{
     MultivariantPlaylist, Rendition, RenditionKind, Variant, VariantChoice, VariantError,
 };
 
-use crate::domain::is_stream_id;
+use crate::domain::{is_stream_id, percent_encoded_part};
 
 /// Renditions of one kind that are pulled with a variant.
 const MOST: usize = 16;
@@ -142,7 +142,7 @@ fn strand(id: &str, playlist: &MultivariantPlaylist, variant: &Variant) -> Stran
         }
     }
     stream_inf(&mut master, variant, !sound.is_empty(), !text.is_empty());
-    let _ = writeln!(master, "{}/video.m3u8", super::disk::encoded(id));
+    let _ = writeln!(master, "{}/video.m3u8", percent_encoded_part(id));
     Strand {
         id: id.to_owned(),
         alias: None,
@@ -173,7 +173,7 @@ fn media(text: &mut String, kind: &str, one: &Rendition, file: Option<&str>, id:
         }
     }
     if let Some(file) = file {
-        let _ = write!(text, ",URI=\"{}/{file}.m3u8\"", super::disk::encoded(id));
+        let _ = write!(text, ",URI=\"{}/{file}.m3u8\"", percent_encoded_part(id));
     }
     text.push('\n');
 }

@@ -8,6 +8,8 @@ use std::io::Read;
 use std::sync::{Arc, Mutex, OnceLock, RwLock};
 use std::time::{Duration, SystemTime};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use clipmill::live::{Taken, Version};
 use clipmill::net::{Resolver, USER_AGENT, in_one_line, tls};
@@ -15,6 +17,7 @@ use clipmill::source::Reach;
 use clipmill::{ByteRange, Limits};
 use clipmill_playlist::Location;
 use flate2::read::MultiGzDecoder;
+use percent_encoding::percent_decode_str;
 use reqwest::header::{
     ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_RANGE, CONTENT_TYPE, COOKIE, ETAG,
     HeaderMap, HeaderName, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED, LOCATION,
@@ -415,42 +418,13 @@ fn basic(url: &Url) -> Option<HeaderValue> {
     if url.username().is_empty() && url.password().is_none() {
         return None;
     }
-    let plain = |text: &str| percent_decoded(text);
+    let plain = |text| percent_decode_str(text).decode_utf8_lossy();
     let user = plain(url.username());
     let password = plain(url.password().unwrap_or_default());
-    let pair = [user.as_slice(), b":", &password].concat();
-    let mut value = HeaderValue::try_from(format!("Basic {}", base64(&pair))).ok()?;
+    let pair = STANDARD.encode(format!("{user}:{password}"));
+    let mut value = HeaderValue::try_from(format!("Basic {pair}")).ok()?;
     value.set_sensitive(true);
     Some(value)
-}
-
-fn percent_decoded(text: &str) -> Vec<u8> {
-    // As in a form, but for the plus sign, which means itself here.
-    let text = format!("x={}", text.replace('+', "%2B"));
-    let mut pairs = url::form_urlencoded::parse(text.as_bytes());
-    pairs
-        .next()
-        .map_or(Vec::new(), |(_, value)| value.into_owned().into_bytes())
-}
-
-/// RFC 4648, section 4.
-fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::new();
-    for three in bytes.chunks(3) {
-        let at = |place: usize| three.get(place).copied().map_or(0, u32::from);
-        let bits = at(0) << 16 | at(1) << 8 | at(2);
-        for place in 0..4 {
-            let digit = (bits >> (18 - 6 * place)) & 63;
-            let known = place <= three.len();
-            text.push(if known {
-                char::from(DIGITS[digit as usize])
-            } else {
-                '='
-            });
-        }
-    }
-    text
 }
 
 /// What a value means that may stand elsewhere: in a variable, or in a file, its white space at the ends left
@@ -637,6 +611,8 @@ mod tests {
         );
         assert_eq!(value("http://ab:c+d@h/").as_deref(), Some("Basic YWI6Yytk"));
         assert_eq!(value("http://a:%3A@h/").as_deref(), Some("Basic YTo6"));
+        let pair = value("http://a:b&c=d@h/");
+        assert_eq!(pair.as_deref(), Some("Basic YTpiJmM9ZA=="));
         assert_eq!(value("http://h/"), None);
     }
 }

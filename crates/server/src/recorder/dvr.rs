@@ -455,19 +455,6 @@ fn suffix_of(path: &Path, label: &Label) -> &'static str {
     }
 }
 
-/// A stream's identifier as a part of a path (RFC 3986, 3.3).
-pub(crate) fn escaped(stream: &str) -> String {
-    let mut text = String::with_capacity(stream.len());
-    for byte in stream.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            text.push(char::from(byte));
-        } else {
-            let _ = write!(text, "%{byte:02X}");
-        }
-    }
-    text
-}
-
 fn mark_of(path: &Path) -> Result<FileMark, String> {
     let found = std::fs::metadata(path).map_err(|error| error.to_string())?;
     Ok(FileMark::of(&found))

@@ -9,12 +9,12 @@ use clipmill_playlist::{MediaPlaylist, Playlist, PlaylistLimits, Segment, map_ur
 
 use super::app::App;
 use super::asked::Asked;
-use super::dvr::{Kept, escaped};
+use super::dvr::Kept;
 use super::history::Dated;
 use super::make::rfc3339;
 use super::request::{ClipWindow, OnDemandError};
 use super::shared::Shared;
-use crate::domain::is_stream_id;
+use crate::domain::{is_stream_id, percent_encoded_part};
 use crate::sources::listing::read_media;
 use crate::sources::names::PlaylistName;
 use crate::sources::on_disk::locate;
@@ -60,7 +60,11 @@ impl AskedWindow<'_> {
             return None;
         }
         let depth = self.path.matches('/').count();
-        let base = format!("{}../dvr/{}", "../".repeat(depth), escaped(&stream));
+        let base = format!(
+            "{}../dvr/{}",
+            "../".repeat(depth),
+            percent_encoded_part(&stream)
+        );
         let instant = DateTime::<Utc>::from_timestamp_millis;
         kept.playlist(instant(from_ms), instant(to_ms), &base)
     }
