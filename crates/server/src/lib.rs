@@ -3,6 +3,7 @@
 
 mod app;
 pub mod catalog;
+mod clients;
 pub mod config;
 pub mod demo;
 pub mod domain;

@@ -30,7 +30,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use self::disk::Place;
-use self::origin::Clients;
+use self::origin::Connections;
 use clipmill::source::Reach;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -59,7 +59,7 @@ struct Inner {
     /// What calls have had pulled.
     asked: Mutex<BTreeMap<Key, PullSource>>,
     running: Mutex<BTreeMap<Key, Running>>,
-    clients: Clients,
+    connections: Connections,
     /// Changes are made one after the other.
     changing: tokio::sync::Mutex<bool>,
 }
@@ -159,7 +159,7 @@ impl Pulls {
     pub fn new(settings: watch::Receiver<Arc<Settings>>, catalog: Arc<dyn Catalog>) -> Self {
         Self {
             inner: Arc::new(Inner {
-                clients: Clients::default(),
+                connections: Connections::default(),
                 settings,
                 catalog,
                 asked: Mutex::default(),
@@ -276,7 +276,7 @@ impl Pulls {
         let job_of = Arc::new(job.clone());
         let task = tokio::spawn(stream::pull(
             job_of,
-            self.inner.clients.clone(),
+            self.inner.connections.clone(),
             teller,
             ended,
         ));

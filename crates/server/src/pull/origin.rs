@@ -12,7 +12,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use clipmill::live::{Taken, Version};
-use clipmill::net::{Resolver, USER_AGENT, in_one_line, tls};
+use clipmill::net::in_one_line;
 use clipmill::source::Reach;
 use clipmill::{ByteRange, Limits};
 use clipmill_playlist::Location;
@@ -23,12 +23,12 @@ use reqwest::header::{
     HeaderMap, HeaderName, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED, LOCATION,
     RANGE, SET_COOKIE,
 };
-use reqwest::redirect::Policy;
 use reqwest::{Client, Method, Response, StatusCode};
 use url::Url;
 
 use super::cookies::Jar;
 use super::lock;
+use crate::clients::Clients;
 use crate::domain::PullSource;
 
 /// Until a connection stands.
@@ -40,50 +40,27 @@ pub(super) const READ: Duration = Duration::from_secs(10);
 /// What is allocated at once for a body because its server says that it is so long.
 const BELIEVED: u64 = 4 << 20;
 
-/// Connections, by what they may reach. They are shared by all streams: whatever comes from one server comes
-/// over few of them.
+/// Connections. They are shared by all streams: whatever comes from one server comes over few of them.
 #[derive(Clone, Default)]
-pub(super) struct Clients(Arc<OnceLock<Result<Set, String>>>);
+pub(super) struct Connections(Arc<OnceLock<Result<Clients, String>>>);
 
-type Set = [(Reach, Client); 3];
-
-impl Clients {
-    /// The one that connects to what it may. They are set up when the first stream is pulled.
+impl Connections {
+    /// A client that connects to what it may. They are set up when the first stream is pulled.
     fn within(&self, reach: Reach) -> Result<&Client, String> {
-        let set = self.0.get_or_init(Self::set).as_ref();
-        let set = set.map_err(Clone::clone)?;
-        let [strictest, ..] = set;
-        let found = set.iter().find(|(known, _)| *known == reach);
-        Ok(&found.unwrap_or(strictest).1)
-    }
-
-    fn set() -> Result<Set, String> {
-        let mut tls = tls()?;
-        tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        let client = |reach: Reach| {
-            let client = Client::builder()
-                .tls_backend_preconfigured(tls.clone())
-                .user_agent(USER_AGENT)
-                .connect_timeout(CONNECT)
-                // They are followed one by one, as what is asked depends on whom.
-                .redirect(Policy::none())
-                .referer(false)
-                .dns_resolver(Arc::new(Resolver(reach)))
-                .build();
-            let client = client.map_err(|error| in_one_line(&error))?;
-            Ok::<_, String>((reach, client))
-        };
-        Ok([
-            client(Reach::Public)?,
-            client(Reach::PublicAndLoopback)?,
-            client(Reach::Anywhere)?,
-        ])
+        let clients = self.0.get_or_init(|| {
+            // Redirects are followed one by one, as what is asked depends on whom.
+            Clients::new(&["h2", "http/1.1"], |client| {
+                client.connect_timeout(CONNECT).referer(false)
+            })
+        });
+        let clients = clients.as_ref().map_err(Clone::clone)?;
+        Ok(clients.within(reach))
     }
 }
 
 /// The servers that one stream comes from.
 pub(super) struct Origin {
-    clients: Clients,
+    connections: Connections,
     source: PullSource,
     /// The stream's URL, without user and password.
     home: Url,
@@ -181,7 +158,7 @@ impl Origin {
     /// # Errors
     /// When its URL or one of its headers cannot be used.
     pub(super) fn new(
-        clients: Clients,
+        connections: Connections,
         source: &PullSource,
         reach: Reach,
         by_operator: bool,
@@ -193,7 +170,7 @@ impl Origin {
         let _ = home.set_password(None);
         let own = if by_operator { Reach::Anywhere } else { reach };
         let origin = Self {
-            clients,
+            connections,
             source: source.clone(),
             home,
             basic,
@@ -291,7 +268,7 @@ impl Origin {
             let reach = if self.is_home(&url) { own } else { others };
             let refused = |error: clipmill::source::OutOfReach| Failure::Useless(error.to_string());
             reach.check_url(&url).map_err(refused)?;
-            let client = self.clients.within(reach).map_err(Failure::Useless)?;
+            let client = self.connections.within(reach).map_err(Failure::Useless)?;
             let request = client.request(method.clone(), url.clone());
             let sent = request.headers(self.headers(&url, ask)).send();
             let response = match tokio::time::timeout(ask.patience, sent).await {
@@ -524,7 +501,7 @@ mod tests {
                 .collect(),
             ..PullSource::default()
         };
-        Origin::new(Clients::default(), &source, Reach::Public, false)
+        Origin::new(Connections::default(), &source, Reach::Public, false)
     }
 
     fn sent(origin: &Origin, url: &str) -> Vec<String> {

@@ -16,7 +16,7 @@ use super::ladder::{Part, Strand, strands};
 use super::load::{Loader, parsed, playlist_at};
 use super::media::{Fetcher, located};
 use super::mirror::Mirror;
-use super::origin::{Clients, Failure, Origin};
+use super::origin::{Connections, Failure, Origin};
 use super::polling::Polling;
 use super::{End, Job, Standing, Teller, to_end};
 use crate::metrics;
@@ -37,13 +37,13 @@ struct Found {
 /// Pulls a stream until it is to end.
 pub(super) async fn pull(
     job: Arc<Job>,
-    clients: Clients,
+    connections: Connections,
     show: Teller,
     mut end: watch::Receiver<End>,
 ) {
     let mut polling = Polling::new(Instant::now());
     while *end.borrow() == End::Runs {
-        let origin = match open(&job, &clients).await {
+        let origin = match open(&job, &connections).await {
             Ok(origin) => origin,
             Err(why) => {
                 show.tell(Some(why));
@@ -146,12 +146,12 @@ async fn run(
 }
 
 /// The servers of a stream, where nothing on this machine stands in the way.
-async fn open(job: &Arc<Job>, clients: &Clients) -> Result<Arc<Origin>, String> {
-    let (job, clients) = (Arc::clone(job), clients.clone());
+async fn open(job: &Arc<Job>, connections: &Connections) -> Result<Arc<Origin>, String> {
+    let (job, connections) = (Arc::clone(job), connections.clone());
     let opened = tokio::task::spawn_blocking(move || {
         let place = Place::of(&job.folder, &job.source.id);
         place.open().map_err(|error| error.to_string())?;
-        let origin = Origin::new(clients, &job.source, job.reach, job.configured)?;
+        let origin = Origin::new(connections, &job.source, job.reach, job.configured)?;
         Ok(Arc::new(origin))
     });
     opened.await.unwrap_or_else(|error| Err(error.to_string()))

@@ -11,18 +11,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
-use clipmill::net::{BackOff, Resolver, USER_AGENT, in_one_line, tls};
+use clipmill::net::{BackOff, in_one_line};
 use clipmill::source::Reach;
 use rand::RngExt;
-use reqwest::Client;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
-use reqwest::redirect::Policy;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use url::Url;
 
 use super::request::{body, signature};
 use crate::catalog::{Catalog, CatalogError, Claim, Claimed};
+use crate::clients::Clients;
 use crate::config::{AppSettings, Settings};
 use crate::domain::{Delivery, now_ms};
 use crate::metrics;
@@ -94,7 +93,7 @@ impl Deliveries {
         catalog: Arc<dyn Catalog>,
         settings: watch::Receiver<Arc<Settings>>,
     ) -> Result<Self, String> {
-        let clients = Clients::new()?;
+        let clients = Clients::new(&[], |client| client)?;
         Ok(Self {
             catalog,
             settings,
@@ -328,37 +327,6 @@ impl Deliveries {
     fn count(&self, change: i64) {
         let waiting = self.waiting.fetch_add(change, Ordering::Relaxed) + change;
         metrics::webhook_queue(waiting);
-    }
-}
-
-/// What sends webhooks: no client follows a redirect, and each connects only to what it may.
-#[derive(Clone)]
-struct Clients([(Reach, Client); 3]);
-
-impl Clients {
-    fn new() -> Result<Self, String> {
-        let tls = tls()?;
-        let client = |reach: Reach| {
-            let client = Client::builder()
-                .tls_backend_preconfigured(tls.clone())
-                .user_agent(USER_AGENT)
-                .redirect(Policy::none())
-                .dns_resolver(Arc::new(Resolver(reach)))
-                .build();
-            let client = client.map_err(|error| error.to_string())?;
-            Ok::<_, String>((reach, client))
-        };
-        Ok(Self([
-            client(Reach::Public)?,
-            client(Reach::PublicAndLoopback)?,
-            client(Reach::Anywhere)?,
-        ]))
-    }
-
-    fn within(&self, reach: Reach) -> &Client {
-        let [strictest, ..] = &self.0;
-        let found = self.0.iter().find(|(known, _)| *known == reach);
-        &found.unwrap_or(strictest).1
     }
 }
 
