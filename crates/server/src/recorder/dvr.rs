@@ -7,19 +7,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
-use clipmill::{Limits, ReadSegment, SegmentIndex, SegmentReader, Ticks};
+use clipmill::{Limits, SegmentIndex, SegmentReader, Ticks};
 
 use super::app::App;
-use super::history::Span;
+use super::history::{Span, WARM_UP};
 use super::indexes::Indexes;
 use super::media::{SegmentFile, SessionMedia, Snapshot, delta};
 use super::session::Session;
 use super::shared::Shared;
 use crate::sources::session::FileMark;
-use crate::spool::{Hold, InWindow, Label, StoredIndexes, StreamDvr};
-
-/// Segments that a reader has to see before it finds all that the next one holds.
-const WARM_UP: usize = 2;
+use crate::spool::{Hold, InWindow, Label, StoredIndexes, StreamDvr, read};
 
 /// Who asks first after a restart waits so long at most.
 const RECOVERY: Duration = Duration::from_secs(20);
@@ -173,13 +170,7 @@ impl<'a> Line<'a> {
 
     fn index(&mut self, segment: &InWindow) -> Result<(FileMark, SegmentIndex), String> {
         let mark = mark_of(&segment.path)?;
-        let (bytes, init) = segment.read().map_err(|error| error.to_string())?;
-        let read = ReadSegment {
-            file: None,
-            bytes,
-            key: None,
-            init,
-        };
+        let read = read(&segment.path, &segment.label).map_err(|error| error.to_string())?;
         let index = self
             .reader
             .index(&read)

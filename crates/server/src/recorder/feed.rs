@@ -8,8 +8,7 @@ use std::time::{Duration, Instant};
 
 use clipmill::live::{Taken, TakenSegment, Timeouts, Version};
 use clipmill::{
-    AudioRendition, Composer, Limits, ReadSegment, SegmentError, SegmentIndex, Ticks,
-    duration_ticks,
+    AudioRendition, Composer, Limits, SegmentError, SegmentIndex, Ticks, duration_ticks,
 };
 use clipmill_playlist::{Location, Segment};
 
@@ -24,7 +23,7 @@ use crate::sources::folder::{SETTLE, YOUNG};
 use crate::sources::on_disk::HEAD;
 use crate::sources::session::{FileMark, Pulse};
 use crate::sources::{Fetched, NotFetched, StreamSource};
-use crate::spool::{Content, Holding, Kept, Label, SpoolError};
+use crate::spool::{Content, Holding, Kept, Label, SpoolError, read};
 
 /// Late sound is looked for this often, besides whenever its playlist changes: the file that it names
 /// may still be written to.
@@ -414,14 +413,8 @@ impl Feed {
         let id = self.keeper.added;
         self.keeper.has();
         let spool = &place.shared.spool;
-        let read = spool.read(&kept).map_err(|error| error.to_string());
-        let indexed = read.and_then(|(bytes, init)| {
-            let read = ReadSegment {
-                file: None,
-                bytes,
-                key: None,
-                init,
-            };
+        let read = read(&kept.path, &label).map_err(|error| error.to_string());
+        let indexed = read.and_then(|read| {
             let index = self.reading.index(&read, label.discontinuity);
             index.map_err(|error| error.to_string())
         });

@@ -24,7 +24,7 @@ use crate::sources::session::FileMark;
 use crate::spool::Label;
 
 /// Segments that a reader has to see before it finds all that the next one holds.
-const WARM_UP: usize = 2;
+pub(crate) const WARM_UP: usize = 2;
 
 /// A stretch of a stream's own clock. An absent bound is the end on that side.
 #[derive(Debug, Clone, Copy, Default)]

@@ -24,7 +24,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use clipmill::SegmentIndex;
 
@@ -161,11 +160,7 @@ impl Dvr {
         let mut content = stream.lock();
         for one in leaving {
             let kept = one.holding.kept();
-            let chunk = match content.window.last_chunk(session) {
-                Some((chunk, count)) if count >= CHUNK => chunk.saturating_add(1),
-                Some((chunk, _)) => chunk,
-                None => 0,
-            };
+            let chunk = content.window.next_chunk(session, CHUNK);
             let entry = Entry::new(&kept.label, kept.mark.len, chunk);
             if content.window.insert(session, entry) {
                 self.bytes.fetch_add(entry.len, Ordering::Relaxed);
@@ -210,11 +205,7 @@ impl Dvr {
     /// Adds segments that an earlier run kept and nobody needs.
     pub(crate) fn adopt(&self, stream: &StreamDvr, session: &str, kept: &[Kept]) {
         for one in kept {
-            let chunk = match stream.lock().window.last_chunk(session) {
-                Some((chunk, count)) if count >= CHUNK => chunk.saturating_add(1),
-                Some((chunk, _)) => chunk,
-                None => 0,
-            };
+            let chunk = stream.lock().window.next_chunk(session, CHUNK);
             match stream.put(session, chunk, one) {
                 Ok(_) => {
                     let entry = Entry::new(&one.label, one.mark.len, chunk);
@@ -475,22 +466,6 @@ impl StreamDvr {
             fs::rename(&partial, &to)?;
         }
         Ok(to)
-    }
-}
-
-impl InWindow {
-    /// Its content, and its `EXT-X-MAP`.
-    ///
-    /// # Errors
-    /// When it cannot be read, or is not what was kept.
-    pub(crate) fn read(&self) -> io::Result<(Bytes, Option<Bytes>)> {
-        let folder = self.path.parent().unwrap_or(&self.path);
-        let map = self.label.init;
-        let map = map.map(|map| fs::read(folder.join(init_name(map))));
-        Ok((
-            fs::read(&self.path)?.into(),
-            map.transpose()?.map(Bytes::from),
-        ))
     }
 }
 

@@ -33,6 +33,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
+use clipmill::ReadSegment;
 
 pub(crate) use self::dvr::{Dvr, Hold, InWindow, Leaving, StoredIndexes, StreamDvr};
 pub(crate) use self::holding::Holding;
@@ -264,17 +265,6 @@ impl Spool {
         })
     }
 
-    /// Reads a segment, and its `EXT-X-MAP`.
-    pub(crate) fn read(&self, kept: &Kept) -> io::Result<(Bytes, Option<Bytes>)> {
-        let folder = kept.path.parent().unwrap_or(&self.root);
-        let init = kept
-            .label
-            .init
-            .map(|number| fs::read(folder.join(init_name(number))));
-        let bytes = fs::read(&kept.path)?;
-        Ok((bytes.into(), init.transpose()?.map(Bytes::from)))
-    }
-
     /// Turns a link into a copy, before its content is overwritten under its other name. False
     /// when that has happened already.
     pub(crate) fn harden(&self, kept: &Kept) -> Result<bool, SpoolError> {
@@ -343,6 +333,24 @@ impl Spool {
             .used
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
     }
+}
+
+/// Reads a segment that is kept, with the `EXT-X-MAP` that lies beside it.
+pub(crate) fn read(segment: &Path, label: &Label) -> io::Result<ReadSegment> {
+    let init = label.init.map(|number| {
+        let path = segment.with_file_name(init_name(number));
+        let named = |error: io::Error| {
+            let text = format!("{}: {error}", path.display());
+            io::Error::new(error.kind(), text)
+        };
+        fs::read(&path).map_err(named)
+    });
+    Ok(ReadSegment {
+        file: None,
+        bytes: fs::read(segment)?.into(),
+        key: None,
+        init: init.transpose()?.map(Bytes::from),
+    })
 }
 
 /// The file of the `EXT-X-MAP` that a kept segment needs.

@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use clipmill::{Limits, ReadSegment, SegmentReader};
+use clipmill::{Limits, SegmentReader};
 
 use super::window::Entry;
-use super::{Dvr, Label, init_name, names};
+use super::{Dvr, Label, names, read};
 use crate::sources::session::FileMark;
 
 /// What is kept of a stream.
@@ -151,16 +151,7 @@ impl Found {
         if !self.label.changed && known != 0 && known != mark {
             return Err("it was written to since it was kept".to_owned());
         }
-        let init = self.label.init.map(|map| {
-            let path = self.path.with_file_name(init_name(map));
-            fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))
-        });
-        let read = ReadSegment {
-            file: None,
-            bytes: fs::read(&self.path).map_err(text)?.into(),
-            key: None,
-            init: init.transpose()?.map(Into::into),
-        };
+        let read = read(&self.path, &self.label).map_err(text)?;
         let mut reader = SegmentReader::new(None, &Limits::default());
         let index = reader.index(&read);
         index.map(|_| ()).map_err(|error| error.to_string())

@@ -133,7 +133,7 @@ fn an_encoder_that_truncates_its_files_takes_no_copy_along() {
     let late = place.spool.keep(&place.session, label(4), &content);
     let late = late.unwrap();
     assert!(!late.linked);
-    let (bytes, init) = place.spool.read(&late).unwrap();
+    let ReadSegment { bytes, init, .. } = read(&late.path, &late.label).unwrap();
     assert_eq!(
         (&bytes[..], init.as_deref()),
         (&b"0123456789"[..], Some(&b"map"[..]))

@@ -290,12 +290,18 @@ impl Window {
         self.sessions.values().map(VecDeque::len).sum()
     }
 
-    /// The number of the last segment of a session, and how many of its chunk there are.
-    pub(crate) fn last_chunk(&self, session: &str) -> Option<(u32, usize)> {
-        let entries = self.sessions.get(session)?;
-        let chunk = entries.back()?.chunk;
-        let own = entries.iter().rev().take_while(|one| one.chunk == chunk);
-        Some((chunk, own.count()))
+    /// The chunk of a session that its next segment goes into, where a chunk has so many at most.
+    pub(crate) fn next_chunk(&self, session: &str, most: usize) -> u32 {
+        let Some(last) = self.sessions.get(session).and_then(VecDeque::back) else {
+            return 0;
+        };
+        let entries = self.sessions.get(session).into_iter().flatten().rev();
+        let own = entries.take_while(|one| one.chunk == last.chunk);
+        if own.take(most).count() < most {
+            last.chunk
+        } else {
+            last.chunk.saturating_add(1)
+        }
     }
 
     /// A segment.

@@ -1,4 +1,7 @@
-use super::super::{Content as Media, Spool};
+use bytes::Bytes;
+use clipmill::ReadSegment;
+
+use super::super::{Content as Media, Spool, read};
 use super::*;
 
 struct Place {
@@ -107,7 +110,9 @@ fn what_leaves_a_session_stays_in_the_window_and_is_found_after_a_restart() {
     assert_eq!(sequences(&stream), [0, 1, 2, 3]);
     assert_eq!(again.dvr().streams("live"), ["cam"]);
     let (found, _hold) = stream.select(None, None, 0);
-    let (bytes, map) = found[2].read().unwrap();
+    let ReadSegment {
+        bytes, init: map, ..
+    } = read(&found[2].path, &found[2].label).unwrap();
     assert_eq!(
         (&bytes[..], map.as_deref()),
         (&b"0000000002"[..], Some(&b"map"[..]))
@@ -122,7 +127,8 @@ fn what_the_media_server_still_has_is_copied() {
     place.leave(0);
     fs::write(place.folder.path().join("0.ts"), "other").unwrap();
     let (found, _hold) = place.stream().select(None, None, 0);
-    assert_eq!(&found[0].read().unwrap().0[..], b"0000000000");
+    let first = read(&found[0].path, &found[0].label).unwrap();
+    assert_eq!(&first.bytes[..], b"0000000000");
     let holding = place.holding(1);
     fs::remove_file(place.folder.path().join("1.ts")).unwrap();
     let of_spool = fs::metadata(&holding.kept().path).unwrap();
