@@ -13,7 +13,7 @@ use clipmill_playlist::MediaPlaylist;
 use tokio::sync::oneshot;
 
 use super::app::App;
-use super::dvr::{Recorded, gather, wait_for_recovery};
+use super::dvr::Kept;
 use super::history::{Dated, Span, has_parts};
 use super::make::{Recipe, make, rfc3339};
 use super::media::{Files, Snapshot, time_ms};
@@ -243,14 +243,14 @@ impl Asked {
         match live {
             Some(OnLine::Whole(found)) => Ok(*found),
             Some(OnLine::InPart { found, begin, edge }) => {
-                let kept = self.in_dvr_window(stream.as_ref(), shared, app);
+                let kept = self.in_dvr_window(shared, app);
                 // Whichever reaches further back.
                 let begin = kept.as_ref().and_then(|kept| kept.begin).or(begin);
                 let listed = self.in_history(shared, app, None, edge, begin);
                 Ok(listed.unwrap_or_else(|_| kept.map_or(*found, |kept| kept.found)))
             }
             None => {
-                let kept = self.in_dvr_window(stream.as_ref(), shared, app);
+                let kept = self.in_dvr_window(shared, app);
                 let begin = kept.as_ref().and_then(|kept| kept.begin);
                 let listed = self.in_history(shared, app, written, None, begin);
                 match (listed, kept) {
@@ -262,38 +262,17 @@ impl Asked {
     }
 
     /// Looks for the window in the DVR window, and what is recorded behind that.
-    fn in_dvr_window(
-        &self,
-        stream: Option<&Arc<Stream>>,
-        shared: &Shared,
-        app: &App,
-    ) -> Option<Kept> {
+    fn in_dvr_window(&self, shared: &Shared, app: &App) -> Option<InDvrWindow> {
         app.dvr_window(&self.stream)?;
-        wait_for_recovery(&self.stream, shared, app);
-        let stream = stream.cloned().or_else(|| app.stream(&self.stream));
-        // What is recorded first: what it lets go of meanwhile is in the DVR window then.
-        let recorded = stream.and_then(|stream| {
-            stream.ask(|state| {
-                let all = state.sessions().map(|session| {
-                    let edge = session.edge_ms();
-                    (Recorded::of(session), edge, session.sub_folder.clone())
-                });
-                all.collect::<Vec<_>>()
-            })
-        });
-        let recorded = recorded.unwrap_or_default();
-        let window = shared.spool.dvr().stream(app.name(), &self.stream);
-        let (begin, end, _) = window.reach()?;
-        let edge = recorded.last().and_then(|(_, edge, _)| *edge);
-        let (from_ms, to_ms) = self.range(edge.unwrap_or(end.timestamp_millis()))?;
-        let sub_folder = recorded.last().and_then(|(_, _, folder)| folder.clone());
-        let recorded: Vec<_> = recorded.into_iter().map(|(one, ..)| one).collect();
+        let kept = Kept::of(&self.stream, shared, app);
+        let (begin, edge) = kept.reach()?;
+        let (from_ms, to_ms) = self.window.range(edge.timestamp_millis())?;
         let instant = |ms| DateTime::<Utc>::from_timestamp_millis(ms);
         let span = Span {
             from: instant(from_ms),
             to: instant(to_ms),
         };
-        let snapshot = gather(&window, &recorded, span, shared)?;
+        let snapshot = kept.gather(span, shared)?;
         let timeline = &snapshot.timeline;
         let place = |time: Option<DateTime<Utc>>| timeline.at_time(time?);
         let bounds = Bounds {
@@ -307,13 +286,13 @@ impl Asked {
         let found = Found {
             clip,
             missing: self.missing(timeline, (from_ms, to_ms)),
-            sub_folder,
+            sub_folder: kept.sub_folder(),
             shown: (from_ms, to_ms),
             settled: settled.is_some_and(|(to, complete)| complete >= to.saturating_add(SETTLED)),
             why: snapshot.lost,
         };
         let begin = Some(begin);
-        Some(Kept { found, begin })
+        Some(InDvrWindow { found, begin })
     }
 
     /// Chooses the samples of a window.
@@ -385,7 +364,7 @@ impl Asked {
                 (bounds, (ms(from)?, ms(end)?))
             }
             ClipWindow::Range { .. } | ClipWindow::Last(_) | ClipWindow::Listed => {
-                let (from_ms, to_ms) = self.range(ms(end)?)?;
+                let (from_ms, to_ms) = self.window.range(ms(end)?)?;
                 let place = |ms| timeline.at_time(DateTime::<Utc>::from_timestamp_millis(ms)?);
                 let bounds = Bounds {
                     from: Some(place(from_ms)?),
@@ -408,18 +387,6 @@ impl Asked {
             any_begin: self.window == ClipWindow::SinceBoundary,
             open: None,
         })
-    }
-
-    /// The window, where `edge_ms` is the live edge. `None` when it depends on more than that.
-    fn range(&self, edge_ms: i64) -> Option<(i64, i64)> {
-        match self.window {
-            ClipWindow::SinceBoundary | ClipWindow::Listed => None,
-            ClipWindow::Range { from_ms, to_ms } => Some((from_ms, to_ms)),
-            ClipWindow::Last(length) => {
-                let length = i64::try_from(length.as_millis()).unwrap_or(i64::MAX);
-                Some((edge_ms.saturating_sub(length), edge_ms))
-            }
-        }
     }
 
     /// When the segments begin that were recorded, where the playlist does not say it: an instant has one
@@ -467,7 +434,7 @@ impl Asked {
         let nothing_at_all = || {
             let now = crate::domain::now_ms();
             let interval = i64::try_from(app.usual_interval().as_millis()).unwrap_or(i64::MAX);
-            let window = self.range(now);
+            let window = self.window.range(now);
             let (from_ms, to_ms) = window.unwrap_or((now.saturating_sub(interval), now));
             let why = "its playlist lists no segment".to_owned();
             nothing(from_ms, to_ms, Some(why))
@@ -498,7 +465,7 @@ impl Asked {
         let last_ms = last.timestamp_millis();
         let all = || (first.timestamp_millis(), last_ms);
         let listed = (self.window == ClipWindow::Listed).then(all);
-        let (from_ms, to_ms) = self.range(last_ms).or(listed).unwrap_or_else(|| {
+        let (from_ms, to_ms) = self.window.range(last_ms).or(listed).unwrap_or_else(|| {
             let interval = TimeDelta::from_std(app.usual_interval()).unwrap_or_default();
             let listed = first.timestamp_millis()..last_ms;
             let boundary = written
@@ -550,7 +517,7 @@ impl Asked {
 }
 
 /// A window in the DVR window.
-struct Kept {
+struct InDvrWindow {
     found: Found,
     /// Of the DVR window.
     begin: Option<DateTime<Utc>>,

@@ -6,17 +6,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
-use clipmill::{Limits, SegmentIndex, SegmentReader, Ticks};
+use chrono::{DateTime, SecondsFormat, Utc};
+use clipmill::{Limits, PlacedSegment, SegmentIndex, SegmentReader, Ticks, duration_ticks};
 
 use super::app::App;
 use super::history::{Span, WARM_UP};
 use super::indexes::Indexes;
-use super::media::{SegmentFile, SessionMedia, Snapshot, delta};
+use super::media::{SegmentFile, SessionMedia, Snapshot};
 use super::session::Session;
 use super::shared::Shared;
 use crate::sources::session::FileMark;
-use crate::spool::{Hold, InWindow, Label, StoredIndexes, StreamDvr, read};
+use crate::spool::{InWindow, Label, StoredIndexes, StreamDvr, read};
 
 /// Who asks first after a restart waits so long at most.
 const RECOVERY: Duration = Duration::from_secs(20);
@@ -25,66 +25,10 @@ const RECOVERY: Duration = Duration::from_secs(20);
 const LOOK: Duration = Duration::from_millis(20);
 
 /// A session as it is recorded now.
-pub(crate) struct Recorded {
-    pub(crate) session: String,
-    pub(crate) snapshot: Snapshot,
-}
-
-/// Puts a stretch of time on a timeline: first what lies in the DVR window, then what is recorded. `None` when the
-/// DVR window has nothing of it.
-pub(crate) fn gather(
-    window: &Arc<StreamDvr>,
-    recorded: &[Recorded],
-    span: Span,
-    shared: &Shared,
-) -> Option<Snapshot> {
-    let mut back = WARM_UP;
-    loop {
-        let (found, hold) = window.select(span.from, span.to, back);
-        if found.is_empty() {
-            return None;
-        }
-        let (count, snapshot) = put(found, hold, recorded, span, shared);
-        let timeline = &snapshot.timeline;
-        let asked = span.from.and_then(|from| timeline.at_time(from));
-        let first = timeline.next_sync(Ticks::MIN);
-        let decodes = asked.is_none_or(|asked| first.is_some_and(|sync| sync <= asked));
-        // Further back there is nothing.
-        if decodes || count < back {
-            return Some(snapshot);
-        }
-        back = back.saturating_mul(4);
-    }
-}
-
-/// Gives how many segments there were, as well.
-fn put(
-    found: Vec<InWindow>,
-    hold: Option<Hold>,
-    recorded: &[Recorded],
-    span: Span,
-    shared: &Shared,
-) -> (usize, Snapshot) {
-    let mut line = Line::new(&shared.indexes);
-    let count = found.len();
-    let last = found
-        .last()
-        .map(|last| (last.session.clone(), last.label.sequence));
-    for (at, segment) in found.iter().enumerate() {
-        line.push(
-            segment,
-            found
-                .get(at.saturating_sub(WARM_UP)..at)
-                .unwrap_or_default(),
-        );
-    }
-    for one in recorded {
-        line.push_recorded(one, last.as_ref(), span.to);
-    }
-    (
-        count,
-        line.media.snapshot().holding(hold).lacking(line.lost),
-    )
+struct Recorded {
+    session: String,
+    snapshot: Snapshot,
+    sub_folder: Option<String>,
 }
 
 /// The timeline that segments are put on.
@@ -178,53 +122,28 @@ impl<'a> Line<'a> {
         Ok((mark, index))
     }
 
-    /// The segments of a session that are recorded now and are not in the window: those behind `last`.
-    fn push_recorded(
-        &mut self,
-        recorded: &Recorded,
-        last: Option<&(String, u64)>,
-        to: Option<DateTime<Utc>>,
-    ) {
-        for (segment, file) in recorded.snapshot.segments() {
-            let info = &segment.info;
-            let is_known = last.is_some_and(|(session, sequence)| {
-                (&recorded.session, info.sequence) <= (session, *sequence)
-            });
-            if is_known {
-                continue;
-            }
-            let label = self.placed(
-                &recorded.session,
-                &Label {
-                    sequence: info.sequence,
-                    duration: info.duration,
-                    start_time: info.start_time,
-                    discontinuity: info.discontinuity,
-                    missing_before: info.missing_before,
-                    init: None,
-                    changed: false,
-                    file: (0, 0),
-                },
-            );
-            self.media
-                .push(&label, Arc::clone(&segment.index), file.as_ref().clone());
-            // One more may hold sound of the last moments.
-            if to
-                .zip(info.start_time)
-                .is_some_and(|(to, start)| start >= to)
-            {
-                break;
-            }
-        }
+    /// Puts a segment on the line that is recorded now.
+    fn push_recorded(&mut self, session: &str, segment: &PlacedSegment, file: &SegmentFile) {
+        let info = &segment.info;
+        let label = Label {
+            sequence: info.sequence,
+            duration: info.duration,
+            start_time: info.start_time,
+            discontinuity: info.discontinuity,
+            missing_before: info.missing_before,
+            init: None,
+            changed: false,
+            file: (0, 0),
+        };
+        let label = self.placed(session, &label);
+        self.media
+            .push(&label, Arc::clone(&segment.index), file.clone());
     }
 
     /// A segment's label as it follows the last one: a session that begins does not go on where the one before
     /// ended, and what lies between two that are no neighbours is missing.
     fn placed(&mut self, session: &str, label: &Label) -> Label {
-        let end = label
-            .start_time
-            .and_then(|start| start.checked_add_signed(delta(label.duration)));
-        let next = (session.to_owned(), label.sequence, end);
+        let next = (session.to_owned(), label.sequence, label.end());
         let Some((before, sequence, ended)) = self.last.replace(next) else {
             return Label {
                 discontinuity: false,
@@ -244,7 +163,8 @@ impl<'a> Line<'a> {
             return *label;
         }
         let between = label.start_time.zip(ended);
-        let between = between.map(|(start, ended)| ticks(start.signed_duration_since(ended)));
+        let between = between.and_then(|(start, ended)| (start - ended).to_std().ok());
+        let between = between.map(duration_ticks);
         let usual = label
             .duration
             .saturating_mul(i64::try_from(skipped).unwrap_or(1));
@@ -293,15 +213,63 @@ impl Kept {
         Some((begin, ends.map_or(end, |ends| ends.max(end))))
     }
 
-    /// The file of a segment.
-    pub(crate) fn file(&self, session: &str, sequence: u64) -> Option<PathBuf> {
-        self.window.file(session, sequence).or_else(|| {
-            let mut all = self.recorded.iter().filter(|one| one.session == session);
-            all.find_map(|one| {
-                let mut segments = one.snapshot.segments();
-                let (_, file) = segments.find(|(one, _)| one.info.sequence == sequence)?;
-                Some(file.holding.as_ref()?.kept().path.clone())
-            })
+    /// The folder below the streams' that the playlist of its last session lies in.
+    pub(crate) fn sub_folder(&self) -> Option<String> {
+        self.recorded.last()?.sub_folder.clone()
+    }
+
+    /// Puts a stretch of time on a timeline: first what lies in the DVR window, then what is recorded. `None` when
+    /// the DVR window has nothing of it.
+    pub(crate) fn gather(&self, span: Span, shared: &Shared) -> Option<Snapshot> {
+        let mut back = WARM_UP;
+        loop {
+            let (found, hold) = self.window.select(span.from, span.to, back);
+            if found.is_empty() {
+                return None;
+            }
+            let line = self.put(&found, span, shared);
+            let timeline = line.media.timeline();
+            let asked = span.from.and_then(|from| timeline.at_time(from));
+            let first = timeline.next_sync(Ticks::MIN);
+            let decodes = asked.is_none_or(|asked| first.is_some_and(|sync| sync <= asked));
+            // Further back there is nothing.
+            if decodes || found.len() < back {
+                return Some(line.media.snapshot().holding(hold).lacking(line.lost));
+            }
+            back = back.saturating_mul(4);
+        }
+    }
+
+    fn put<'a>(&self, found: &[InWindow], span: Span, shared: &'a Shared) -> Line<'a> {
+        let mut line = Line::new(&shared.indexes);
+        for (at, segment) in found.iter().enumerate() {
+            let before = found.get(at.saturating_sub(WARM_UP)..at);
+            line.push(segment, before.unwrap_or_default());
+        }
+        let last = found.last();
+        let last = last.map(|last| (last.session.as_str(), last.label.sequence));
+        for (session, segment, file) in self.behind(last) {
+            line.push_recorded(session, segment, file);
+            // One more may hold sound of the last moments.
+            let start = segment.info.start_time;
+            if span.to.zip(start).is_some_and(|(to, start)| start >= to) {
+                break;
+            }
+        }
+        line
+    }
+
+    /// What is recorded behind a segment of the DVR window, given by its session and number.
+    fn behind(
+        &self,
+        last: Option<(&str, u64)>,
+    ) -> impl Iterator<Item = (&str, &PlacedSegment, &SegmentFile)> {
+        let all = self.recorded.iter().flat_map(|one| {
+            let segments = one.snapshot.segments();
+            segments.map(|(segment, file)| (one.session.as_str(), segment, file.as_ref()))
+        });
+        all.filter(move |(session, segment, _)| {
+            last.is_none_or(|last| (*session, segment.info.sequence) > last)
         })
     }
 
@@ -378,30 +346,23 @@ impl Kept {
                 path: one.path,
             })
             .collect();
-        let last = all
-            .last()
-            .map(|last| (last.session.clone(), last.label.sequence));
-        for one in &self.recorded {
-            for (segment, file) in one.snapshot.segments() {
-                let info = &segment.info;
-                let is_known = last.as_ref().is_some_and(|(session, sequence)| {
-                    (&one.session, info.sequence) <= (session, *sequence)
+        let last = all.last();
+        let last = last.map(|last| (last.session.clone(), last.label.sequence));
+        let last = last
+            .as_ref()
+            .map(|(session, sequence)| (session.as_str(), *sequence));
+        for (session, _, file) in self.behind(last) {
+            let Some(holding) = &file.holding else {
+                continue;
+            };
+            let label = holding.kept().label;
+            let is_over = from.zip(label.end()).is_some_and(|(from, end)| end <= from);
+            if begins_before(&label) && !is_over {
+                all.push(Played {
+                    session: session.to_owned(),
+                    label,
+                    path: holding.kept().path.clone(),
                 });
-                let Some(holding) = file.holding.as_ref().filter(|_| !is_known) else {
-                    continue;
-                };
-                let label = holding.kept().label;
-                let end = label
-                    .start_time
-                    .and_then(|start| start.checked_add_signed(delta(label.duration)));
-                let is_over = from.zip(end).is_some_and(|(from, end)| end <= from);
-                if begins_before(&label) && !is_over {
-                    all.push(Played {
-                        session: one.session.clone(),
-                        label,
-                        path: holding.kept().path.clone(),
-                    });
-                }
             }
         }
         all
@@ -409,16 +370,45 @@ impl Kept {
 }
 
 impl Recorded {
-    pub(crate) fn of(session: &Session) -> Self {
+    fn of(session: &Session) -> Self {
         Self {
             session: session.id.clone(),
             snapshot: session.media.snapshot(),
+            sub_folder: session.sub_folder.clone(),
         }
     }
 }
 
+/// The file of a segment that is kept of a stream, in its DVR window or by its recorder. It blocks.
+pub(crate) fn file_of(
+    stream: &str,
+    session: &str,
+    sequence: u64,
+    shared: &Shared,
+    app: &App,
+) -> Option<PathBuf> {
+    let window = shared.spool.dvr().stream(app.name(), stream);
+    let in_window = || window.file(session, sequence);
+    in_window().or_else(|| {
+        wait_for_recovery(stream, shared, app);
+        let session = session.to_owned();
+        let recorded = app.stream(stream).and_then(|stream| {
+            stream.ask(move |state| {
+                let mut sessions = state.sessions();
+                let media = &sessions.find(|one| one.id == session)?.media;
+                let segments = media.timeline().segments().iter().zip(media.files());
+                let mut own = segments.filter(|(one, _)| one.info.sequence == sequence);
+                let holding = own.next()?.1.holding.as_ref()?;
+                Some(holding.kept().path.clone())
+            })
+        });
+        // It may have left its session just now.
+        recorded.flatten().or_else(in_window)
+    })
+}
+
 /// Waits until what an earlier run left of a stream is found, if anything is left.
-pub(crate) fn wait_for_recovery(stream: &str, shared: &Shared, app: &App) {
+fn wait_for_recovery(stream: &str, shared: &Shared, app: &App) {
     let begun = Instant::now();
     let is_recovered = || {
         let stream = app.stream(stream);
@@ -449,10 +439,4 @@ fn suffix_of(path: &Path, label: &Label) -> &'static str {
 fn mark_of(path: &Path) -> Result<FileMark, String> {
     let found = std::fs::metadata(path).map_err(|error| error.to_string())?;
     Ok(FileMark::of(&found))
-}
-
-/// A duration in 90 kHz ticks.
-fn ticks(duration: TimeDelta) -> Ticks {
-    let micros = duration.num_microseconds().unwrap_or(i64::MAX);
-    micros.saturating_mul(9) / 100
 }

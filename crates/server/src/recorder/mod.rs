@@ -310,7 +310,7 @@ impl Recorders {
         let (stream, session) = (stream.to_owned(), session.to_owned());
         let found = tokio::task::spawn_blocking(move || {
             app.dvr_window(&stream)?;
-            let segment = dvr::Kept::of(&stream, &shared, &app).file(&session, number)?;
+            let segment = dvr::file_of(&stream, &session, number, &shared, &app)?;
             if map { map_of(&segment) } else { Some(segment) }
         });
         found.await.ok().flatten()

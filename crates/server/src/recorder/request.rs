@@ -24,6 +24,20 @@ pub enum ClipWindow {
     Listed,
 }
 
+impl ClipWindow {
+    /// From when to when it is, where `edge_ms` is the live edge; `None` when it depends on more than that.
+    pub(crate) fn range(self, edge_ms: i64) -> Option<(i64, i64)> {
+        match self {
+            Self::SinceBoundary | Self::Listed => None,
+            Self::Range { from_ms, to_ms } => Some((from_ms, to_ms)),
+            Self::Last(length) => {
+                let length = i64::try_from(length.as_millis()).unwrap_or(i64::MAX);
+                Some((edge_ms.saturating_sub(length), edge_ms))
+            }
+        }
+    }
+}
+
 /// A clip that was asked for.
 #[derive(Debug)]
 pub struct MadeClip {

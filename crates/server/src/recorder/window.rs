@@ -69,16 +69,9 @@ impl AskedWindow<'_> {
         kept.playlist(instant(from_ms), instant(to_ms), &base)
     }
 
-    /// The window, where `edge_ms` is the live edge.
+    /// The window, where `edge_ms` is the live edge; all there is where it names no instants.
     fn range(&self, edge_ms: i64) -> (i64, i64) {
-        match self.window {
-            ClipWindow::Range { from_ms, to_ms } => (from_ms, to_ms),
-            ClipWindow::Last(length) => {
-                let length = i64::try_from(length.as_millis()).unwrap_or(i64::MAX);
-                (edge_ms.saturating_sub(length), edge_ms)
-            }
-            ClipWindow::SinceBoundary | ClipWindow::Listed => (i64::MIN, i64::MAX),
-        }
+        self.window.range(edge_ms).unwrap_or((i64::MIN, i64::MAX))
     }
 
     /// The window as an excerpt of the stream's playlist.

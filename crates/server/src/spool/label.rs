@@ -1,6 +1,6 @@
 //! What the playlist said about a segment that is kept, as the name of its file.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use clipmill::Ticks;
 
 const SUFFIX: &str = ".seg";
@@ -24,6 +24,13 @@ pub(crate) struct Label {
 }
 
 impl Label {
+    /// When it ends, by its date and duration.
+    pub(crate) fn end(&self) -> Option<DateTime<Utc>> {
+        let micros = self.duration.saturating_mul(100) / 9;
+        self.start_time?
+            .checked_add_signed(TimeDelta::microseconds(micros))
+    }
+
     pub(super) fn file_name(&self) -> String {
         let start = self.start_time.map_or_else(
             || "x".to_owned(),

@@ -9,7 +9,6 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use clipmill::{Limits, SegmentReader};
 
-use super::window::Entry;
 use super::{Dvr, Label, names, read};
 use crate::sources::session::FileMark;
 
@@ -73,15 +72,14 @@ pub fn list(data_dir: &Path) -> io::Result<Vec<KeptStream>> {
             ..KeptStream::default()
         });
         let len = fs::metadata(&found.path).map_or(0, |metadata| metadata.len());
-        let entry = Entry::new(&found.label, len, 0);
         *(if found.in_window {
             &mut stream.in_window
         } else {
             &mut stream.needed
         }) += 1;
         stream.bytes += len;
-        stream.from = stream.from.into_iter().chain(entry.start()).min();
-        stream.to = stream.to.into_iter().chain(entry.end()).max();
+        stream.from = stream.from.into_iter().chain(found.label.start_time).min();
+        stream.to = stream.to.into_iter().chain(found.label.end()).max();
     }
     Ok(streams.into_values().collect())
 }

@@ -73,9 +73,7 @@ impl Entry {
     }
 
     pub(crate) fn end(&self) -> Option<DateTime<Utc>> {
-        let micros = i64::from(self.duration).saturating_mul(100) / 9;
-        self.start()?
-            .checked_add_signed(TimeDelta::microseconds(micros))
+        self.label().end()
     }
 
     pub(crate) fn sequence(&self) -> u64 {
