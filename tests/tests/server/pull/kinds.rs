@@ -3,14 +3,12 @@
 use std::collections::BTreeSet;
 
 use clipmill_tests::listing::{Listed, Listing, replace};
-use clipmill_tests::mp4;
 use clipmill_tests::mux;
-use clipmill_tests::tools;
 use serde_json::json;
 
 use super::*;
 use crate::recording::keys::{demo, encrypted, key, tag};
-use crate::recording::sound::{encode, frames};
+use crate::recording::sound::{assert_two_languages, encode};
 use crate::recording::{assert_same, server::MadeClip};
 
 /// A server that pulls `{id}` from that file of an origin, each with these further lines.
@@ -61,28 +59,7 @@ fn sound_in_playlists_of_its_own_comes_with_the_pictures() {
         ["frag".to_owned(), "show".to_owned()].into()
     );
     for id in ["show", "frag"] {
-        let (mut pictures, mut sound) = (0, [Vec::new(), Vec::new()]);
-        for clip in server.clips(id) {
-            let path = server.path_of(&clip.vod);
-            let file = fs::read(&path).unwrap();
-            let movie = mp4::read(&file).unwrap();
-            let languages: Vec<_> = movie.tracks.iter().map(|t| t.language.as_str()).collect();
-            assert_eq!(languages[1..], ["eng", "deu"], "{id}");
-            pictures += movie.tracks[0].samples.len();
-            for (track, sound) in movie.tracks[1..].iter().zip(&mut sound) {
-                let data = (0..track.samples.len()).map(|at| track.data(&file, at).to_vec());
-                sound.extend(data);
-            }
-            let (_, complaints) = tools::decoded_pictures(&path);
-            assert_eq!(complaints, "", "{id}");
-        }
-        assert_eq!(pictures, 350, "{id}");
-        for (number, sound) in sound.iter().enumerate() {
-            let wanted = frames(folder.path(), &format!("show_{}", number + 1));
-            // The frame that begins before the first picture belongs to no clip.
-            let wanted = &wanted[wanted.len().saturating_sub(sound.len()).min(1)..];
-            assert_same(sound, wanted, &format!("{id}, sound {number}"));
-        }
+        assert_two_languages(&server, id, folder.path());
         let played = server
             .get(&format!("/live/streams/{id}/audio-0.m3u8"))
             .unwrap();

@@ -22,16 +22,7 @@ fn window(server: &Server, from: i64, to: i64, cut: &str) -> (u16, Vec<u8>) {
 
 /// How many segments lie in the DVR window.
 fn in_window(server: &Server) -> usize {
-    fn count(folder: &Path) -> usize {
-        let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-        entries
-            .map(|entry| match entry.path() {
-                path if path.is_dir() => count(&path),
-                path => usize::from(path.extension().is_some_and(|e| e == "seg")),
-            })
-            .sum()
-    }
-    count(&server.folder.path().join("data/dvr"))
+    server.segments_in("dvr")
 }
 
 fn run(server: &mut Server) {

@@ -308,6 +308,11 @@ impl Server {
 
     /// Segments that are kept for clips to come.
     pub(crate) fn kept(&self) -> usize {
+        self.segments_in("spool")
+    }
+
+    /// Segments in a folder of the data folder.
+    pub(crate) fn segments_in(&self, folder: &str) -> usize {
         fn count(folder: &Path) -> usize {
             let entries = fs::read_dir(folder).into_iter().flatten().flatten();
             entries
@@ -317,7 +322,7 @@ impl Server {
                 })
                 .sum()
         }
-        count(&self.folder.path().join("data/spool"))
+        count(&self.folder.path().join("data").join(folder))
     }
 }
 

@@ -46,6 +46,33 @@ pub(crate) fn frames(folder: &Path, prefix: &str) -> Vec<Vec<u8>> {
     es::adts(&stream).into_iter().map(<[u8]>::to_vec).collect()
 }
 
+/// The clips of a stream hold all pictures, and the sound of both languages as `folder` has it in renditions of
+/// [`encode`] with the id `show`.
+pub(crate) fn assert_two_languages(server: &Server, id: &str, folder: &Path) {
+    let (mut pictures, mut sound) = (0, [Vec::new(), Vec::new()]);
+    for clip in server.clips(id) {
+        let path = server.path_of(&clip.vod);
+        let file = std::fs::read(&path).unwrap();
+        let movie = mp4::read(&file).unwrap();
+        let languages: Vec<_> = movie.tracks.iter().map(|t| t.language.as_str()).collect();
+        assert_eq!(languages[1..], ["eng", "deu"], "{id}");
+        pictures += movie.tracks[0].samples.len();
+        for (track, sound) in movie.tracks[1..].iter().zip(&mut sound) {
+            let data = (0..track.samples.len()).map(|at| track.data(&file, at).to_vec());
+            sound.extend(data);
+        }
+        let (_, complaints) = tools::decoded_pictures(&path);
+        assert_eq!(complaints, "", "{id}");
+    }
+    assert_eq!(pictures, 350, "{id}");
+    for (number, sound) in sound.iter().enumerate() {
+        let wanted = frames(folder, &format!("show_{}", number + 1));
+        // The frame that begins before the first picture belongs to no clip.
+        let wanted = &wanted[wanted.len().saturating_sub(sound.len()).min(1)..];
+        assert_same(sound, wanted, &format!("{id}, sound {number}"));
+    }
+}
+
 #[test]
 fn sound_in_playlists_of_its_own_is_tiled_with_the_pictures() {
     if !tools::installed(&["ffmpeg", "ffprobe"]) {
@@ -81,28 +108,7 @@ fn sound_in_playlists_of_its_own_is_tiled_with_the_pictures() {
         .collect();
     assert_eq!(streams.into_iter().collect::<Vec<_>>(), ["frag", "show"]);
     for id in ["show", "frag"] {
-        let (mut pictures, mut sound) = (0, [Vec::new(), Vec::new()]);
-        for clip in server.clips(id) {
-            let path = server.path_of(&clip.vod);
-            let file = std::fs::read(&path).unwrap();
-            let movie = mp4::read(&file).unwrap();
-            let languages: Vec<_> = movie.tracks.iter().map(|t| t.language.as_str()).collect();
-            assert_eq!(languages[1..], ["eng", "deu"], "{id}");
-            pictures += movie.tracks[0].samples.len();
-            for (track, sound) in movie.tracks[1..].iter().zip(&mut sound) {
-                let data = (0..track.samples.len()).map(|at| track.data(&file, at).to_vec());
-                sound.extend(data);
-            }
-            let (_, complaints) = tools::decoded_pictures(&path);
-            assert_eq!(complaints, "", "{id}");
-        }
-        assert_eq!(pictures, 350, "{id}");
-        for (number, sound) in sound.iter().enumerate() {
-            let wanted = frames(&folder, &format!("show_{}", number + 1));
-            // The frame that begins before the first picture belongs to no clip.
-            let wanted = &wanted[wanted.len().saturating_sub(sound.len()).min(1)..];
-            assert_same(sound, wanted, &format!("{id}, sound {number}"));
-        }
+        assert_two_languages(&server, id, &folder);
     }
     // Of a stream that is over, from its playlists.
     let (status, body) = server
