@@ -1,5 +1,6 @@
 //! A clip: the chosen samples as a movie, and what is known of them.
 
+mod chapters;
 mod remarks;
 mod subtitle_track;
 mod track_writer;
@@ -16,12 +17,15 @@ use clipmill_media::{
 };
 use clipmill_mp4::{Edit, Movie, MovieSample, Track};
 
+use self::chapters::dates;
 use self::remarks::{changes, remarks, without_sync};
 pub(crate) use self::track_writer::TrackWriter;
 use crate::cut::{Bounds, Chosen, Cut, Selection, Shortened, select};
 use crate::gaps;
 use crate::subtitles::Subtitles;
-use crate::timeline::{JoinCause, PlacedSegment, SegmentInfo, Ticks, Timeline, rescale, to_ticks};
+use crate::timeline::{
+    DatedSegment, JoinCause, PlacedSegment, SegmentInfo, Ticks, Timeline, rescale, to_ticks,
+};
 
 /// A segment of which a clip holds samples.
 #[derive(Debug, Clone)]
@@ -114,6 +118,8 @@ pub struct Clip {
     /// The stretch of the line that it presents.
     pub(crate) start: Ticks,
     pub(crate) end: Ticks,
+    /// What the playlist dates of it, counted from where it begins.
+    dates: Vec<DatedSegment>,
     /// The instant of the first presented frame of the leading track, where the playlist dates it.
     pub start_time: Option<DateTime<Utc>>,
     /// The instant at which its last frame ends.
@@ -258,6 +264,7 @@ impl Clip {
             first_number: placed[*used.start()].number,
             start,
             end: presented_end,
+            dates: dates(timeline, &used, start),
             start_time,
             end_time,
             duration_ms: millis(presented_end - start),
@@ -283,6 +290,7 @@ impl Clip {
             first_number: 0,
             start: 0,
             end: 0,
+            dates: Vec::new(),
             start_time: None,
             end_time: None,
             duration_ms: 0,

@@ -252,6 +252,11 @@ impl<'i> BoundClip<'i> {
         &self.clip
     }
 
+    /// The same, to be named or given chapters before it is written.
+    pub fn clip_mut(&mut self) -> &mut Clip {
+        &mut self.clip
+    }
+
     /// The clip alone.
     #[must_use]
     pub fn into_clip(self) -> Clip {

@@ -72,7 +72,7 @@ pub use clipmill_media::{
     CodecConfig, Cue, DeclineCause, DeclinedStream, Language, Limits, SegmentIndex, StreamPlace,
     TimedEvent, TrackKind,
 };
-pub use clipmill_mp4::ReadError;
+pub use clipmill_mp4::{Chapter, ReadError};
 pub use clipmill_playlist::{
     ByteRange, DateRange, Location, LocationError, PlaylistError, PlaylistKind, TimeSpec, Variant,
     VariantChoice, WindowRequest, parse_duration,

@@ -24,6 +24,7 @@ use chrono::{DateTime, Utc};
 use clipmill_media::{CLOCK_90K, Language, SegmentIndex, TrackIndex, TrackKind, TrackTiming};
 use clipmill_playlist::{ByteRange, Location};
 
+pub(crate) use self::dates::{DatedSegment, place};
 use self::pieces::{Runs, UnplacedStretch, first_head, pieces};
 pub(crate) use self::repeats::Comparison;
 pub(crate) use self::samples::LineSample;

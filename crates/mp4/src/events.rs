@@ -4,8 +4,9 @@
 use bytes::Bytes;
 use clipmill_media::TimedEvent;
 
-use crate::boxes::{self, Boxes, UNITY, version, wide};
-use crate::{Edit, LayoutError, MOVIE_TIMESCALE, Movie};
+use crate::boxes::Boxes;
+use crate::small_track::SmallTrack;
+use crate::{LayoutError, MOVIE_TIMESCALE, Movie};
 
 type Result<T> = std::result::Result<T, LayoutError>;
 
@@ -135,106 +136,25 @@ impl<'a> EventTrack<'a> {
         created: u64,
         end: u64,
     ) -> Result<usize> {
-        let durations = self.durations(end);
-        let shown: u64 = durations.iter().map(|&duration| u64::from(duration)).sum();
-        let begin = self.begin();
-        let whole = begin.saturating_add(shown);
-        let mut place = 0;
-        b.boxed(b"trak", |b| {
-            let version = version(created, whole);
+        let track = SmallTrack {
+            id,
+            created,
             // Enabled, in the movie.
-            b.full(b"tkhd", version, 3, |b| {
-                wide(b, version, created);
-                wide(b, version, created);
-                b.u32(id);
-                b.u32(0);
-                wide(b, version, whole);
-                b.zeros(16);
-                UNITY.iter().for_each(|&value| b.u32(value));
-                b.zeros(8);
+            flags: 3,
+            handler: (b"meta", "Timed metadata"),
+            timescale: MOVIE_TIMESCALE,
+            begin: self.begin(),
+            end,
+            durations: self.durations(end),
+            sizes: self.samples.iter().map(EventSample::len).collect(),
+        };
+        let header = |b: &mut Boxes| b.full(b"nmhd", 0, 0, |_| Ok(()));
+        // URIMetaSampleEntry (12.3.3).
+        track.write(b, header, b"urim", |b| {
+            b.full(b"uri ", 0, 0, |b| {
+                string(b, self.scheme);
                 Ok(())
-            })?;
-            let empty = (begin > 0).then_some(Edit {
-                duration: begin,
-                media_time: None,
-            });
-            let rest = Edit {
-                duration: shown,
-                media_time: Some(0),
-            };
-            let edits: Vec<Edit> = empty.into_iter().chain([rest]).collect();
-            b.boxed(b"edts", |b| boxes::edit_list(b, &edits))?;
-            b.boxed(b"mdia", |b| {
-                let version = self::version(created, shown);
-                b.full(b"mdhd", version, 0, |b| {
-                    wide(b, version, created);
-                    wide(b, version, created);
-                    b.u32(MOVIE_TIMESCALE);
-                    wide(b, version, shown);
-                    b.u16(clipmill_media::Language::UNDETERMINED.packed());
-                    b.u16(0);
-                    Ok(())
-                })?;
-                boxes::handler(b, b"meta", "Timed metadata")?;
-                b.boxed(b"minf", |b| {
-                    b.full(b"nmhd", 0, 0, |_| Ok(()))?;
-                    b.boxed(b"dinf", |b| {
-                        b.table(b"dref", 0, |b| {
-                            b.full(b"url ", 0, 1, |_| Ok(()))?;
-                            Ok(1)
-                        })
-                    })?;
-                    b.boxed(b"stbl", |b| {
-                        place = self.tables(b, &durations)?;
-                        Ok(())
-                    })
-                })
             })
-        })?;
-        Ok(place)
-    }
-
-    fn tables(&self, b: &mut Boxes, durations: &[u32]) -> Result<usize> {
-        b.full(b"stsd", 0, 0, |b| {
-            b.u32(1);
-            // URIMetaSampleEntry (12.3.3).
-            b.boxed(b"urim", |b| {
-                b.zeros(6);
-                b.u16(1);
-                b.full(b"uri ", 0, 0, |b| {
-                    string(b, self.scheme);
-                    Ok(())
-                })
-            })
-        })?;
-        b.table(b"stts", 0, |b| {
-            for &duration in durations {
-                b.u32(1);
-                b.u32(duration);
-            }
-            Ok(u32::try_from(durations.len()).unwrap_or(u32::MAX))
-        })?;
-        let count = self.samples.len();
-        b.table(b"stsc", 0, |b| {
-            b.u32(1);
-            b.count(count, "a count of events")?;
-            b.u32(1);
-            Ok(1)
-        })?;
-        b.full(b"stsz", 0, 0, |b| {
-            b.u32(0);
-            b.count(count, "a count of events")?;
-            for sample in &self.samples {
-                b.count(sample.len(), "the size of an event")?;
-            }
-            Ok(())
-        })?;
-        let mut place = 0;
-        b.table(b"stco", 0, |b| {
-            place = b.len();
-            b.u32(0);
-            Ok(1)
-        })?;
-        Ok(place)
+        })
     }
 }

@@ -3,8 +3,7 @@ use std::sync::Arc;
 
 use crate::boxes::{Boxes, media_data_header};
 use crate::chunks::{self, Chunk};
-use crate::events::EventTrack;
-use crate::moov::{self, Content, TrackChunks};
+use crate::moov::{self, Content, OwnTracks, TrackChunks};
 use crate::plan::{self, TrackPlan};
 use crate::regions::{Region, RegionContent, Regions, SampleRange};
 use crate::{FragmentOptions, LayoutError, MediaSpan, Movie, MovieSample, Span, fragmented, tags};
@@ -201,17 +200,8 @@ fn progressive_head(
         let places = moov::movie_box(&mut b, movie, plans, Content::Whole(&tables))?;
         let mut places = places.into_iter();
         let media: Vec<usize> = places.by_ref().take(plans.len()).collect();
-        // Timed metadata lies in an `mdat` of its own, which is small, in front of the media.
-        let events = EventTrack::all(movie, moov::presented(plans)?);
-        if !events.is_empty() {
-            let len = events.iter().map(EventTrack::len).sum();
-            media_data_header(&mut b, len).ok_or(too_large.clone())?;
-            for (track, place) in events.iter().zip(places) {
-                let offset = u32::try_from(b.len()).map_err(|_| too_large.clone())?;
-                b.set_u32(place, offset);
-                track.write_samples(&mut b);
-            }
-        }
+        // Timed metadata and chapters are small, and lie in front of the media.
+        OwnTracks::new(movie, plans)?.write_media(&mut b, places)?;
         if let Some(media_at) = media_at {
             pad(&mut b, size, media_at)?;
         }

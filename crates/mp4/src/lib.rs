@@ -15,6 +15,7 @@
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod boxes;
+mod chapters;
 mod chunks;
 mod entries;
 mod error;
@@ -28,11 +29,13 @@ mod movie;
 mod plan;
 mod read;
 mod regions;
+mod small_track;
 mod span;
 mod tables;
 mod tags;
 mod webvtt;
 
+pub use chapters::Chapter;
 pub use chunks::{SegmentPart, segment_spans};
 pub use error::LayoutError;
 pub use events::event_message;

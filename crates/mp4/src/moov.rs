@@ -3,6 +3,7 @@
 use clipmill_media::{TrackKind, side_by_side};
 
 use crate::boxes::{self, Boxes, UNITY, version, wide};
+use crate::chapters::{self, ChapterTrack};
 use crate::chunks::Chunk;
 use crate::entries;
 use crate::events::EventTrack;
@@ -44,11 +45,22 @@ pub(crate) fn movie_box(
         .map_or(0, |unix| unix.saturating_add(EPOCH_1904));
     let mut places = Vec::new();
     b.boxed(b"moov", |b| {
-        let events = match content {
-            Content::Whole(_) => EventTrack::all(movie, presented(plans)?).len(),
-            Content::Fragments { .. } => 0,
+        let own = match content {
+            Content::Whole(_) => Some(OwnTracks::new(movie, plans)?),
+            Content::Fragments { .. } => None,
         };
-        movie_header(b, created, plans, content, events)?;
+        let more = own.as_ref().map_or(0, OwnTracks::count);
+        movie_header(b, created, plans, content, more)?;
+        // Behind those of timed metadata.
+        let chapters = own.as_ref().filter(|own| own.chapters.is_some());
+        let chapters = chapters
+            .map(|own| {
+                u32::try_from(own.events.len()).map(|events| next_id(plans).saturating_add(events))
+            })
+            .transpose()
+            .map_err(|_| LayoutError::TooLarge {
+                what: "an identifier of a track",
+            })?;
         let chunks_of = |at: usize| match content {
             Content::Whole(chunks) => chunks.get(at),
             Content::Fragments { .. } => None,
@@ -66,7 +78,8 @@ pub(crate) fn movie_box(
                     TrackKind::Audio | TrackKind::Video => 0,
                 };
                 let mut b = Boxes::default();
-                let place = track_box(&mut b, plan, created, group, *chunks)?;
+                let refers = chapters.filter(|_| plan.track.kind != TrackKind::Text);
+                let place = track_box(&mut b, plan, created, (group, refers), *chunks)?;
                 Ok((b, place))
             },
         );
@@ -75,10 +88,12 @@ pub(crate) fn movie_box(
             places.push(b.len().saturating_add(place));
             b.bytes(&track.into_bytes());
         }
-        if matches!(content, Content::Whole(_)) {
-            let end = presented(plans)?;
-            for (track, id) in EventTrack::all(movie, end).iter().zip(next_id(plans)..) {
-                places.push(track.track_box(b, id, created, end)?);
+        if let Some(own) = &own {
+            for (track, id) in own.events.iter().zip(next_id(plans)..) {
+                places.push(track.track_box(b, id, created, own.end)?);
+            }
+            if let (Some(track), Some(id)) = (&own.chapters, chapters) {
+                places.push(track.track_box(b, id, created)?);
             }
         }
         if let Content::Fragments { duration } = content {
@@ -92,9 +107,75 @@ pub(crate) fn movie_box(
                 Ok(())
             })?;
         }
-        tags::user_data(b, movie)
+        let end = match content {
+            Content::Whole(_) => presented(plans)?,
+            Content::Fragments { duration } => duration.unwrap_or(u64::MAX),
+        };
+        tags::user_data(b, movie, |b| {
+            chapters::list(b, &chapters::of(movie, end), own.is_some())
+        })
     })?;
     Ok(places)
+}
+
+/// The tracks whose media lies with the description of a progressive movie.
+#[derive(Debug)]
+pub(crate) struct OwnTracks<'a> {
+    events: Vec<EventTrack<'a>>,
+    chapters: Option<ChapterTrack<'a>>,
+    /// Where the movie ends, in its own ticks.
+    end: u64,
+}
+
+impl<'a> OwnTracks<'a> {
+    pub(crate) fn new(movie: &'a Movie, plans: &[TrackPlan<'_>]) -> Result<Self> {
+        let end = presented(plans)?;
+        Ok(Self {
+            events: EventTrack::all(movie, end),
+            chapters: ChapterTrack::new(movie, end),
+            end,
+        })
+    }
+
+    /// How many there are.
+    fn count(&self) -> usize {
+        let chapters = usize::from(self.chapters.is_some());
+        self.events.len().saturating_add(chapters)
+    }
+
+    /// Their media in an `mdat` of its own, nothing where there is none. `places` are where the offset
+    /// of each goes.
+    pub(crate) fn write_media(
+        &self,
+        b: &mut Boxes,
+        places: impl Iterator<Item = usize>,
+    ) -> Result<()> {
+        let too_large = || LayoutError::TooLarge { what: "the file" };
+        if self.count() == 0 {
+            return Ok(());
+        }
+        let events = self.events.iter().map(EventTrack::len);
+        let chapters = self.chapters.iter().map(ChapterTrack::len);
+        let len = events.chain(chapters).sum();
+        boxes::media_data_header(b, len).ok_or_else(too_large)?;
+        let mut places = places;
+        let mut place = |b: &mut Boxes| {
+            let offset = u32::try_from(b.len()).map_err(|_| too_large())?;
+            if let Some(place) = places.next() {
+                b.set_u32(place, offset);
+            }
+            Ok(())
+        };
+        for track in &self.events {
+            place(b)?;
+            track.write_samples(b);
+        }
+        if let Some(track) = &self.chapters {
+            place(b)?;
+            track.write_samples(b);
+        }
+        Ok(())
+    }
 }
 
 /// How long the movie is presented, in its own ticks.
@@ -116,7 +197,7 @@ fn movie_header(
     created: u64,
     plans: &[TrackPlan<'_>],
     content: Content<'_>,
-    events: usize,
+    more: usize,
 ) -> Result<()> {
     let duration = match content {
         Content::Whole(_) => presented(plans)?,
@@ -134,7 +215,7 @@ fn movie_header(
         UNITY.iter().for_each(|&value| b.u32(value));
         b.zeros(24);
         let next = usize::try_from(next_id(plans)).unwrap_or(usize::MAX);
-        b.count(next.saturating_add(events), "an identifier of a track")
+        b.count(next.saturating_add(more), "an identifier of a track")
     })
 }
 
@@ -142,12 +223,21 @@ fn track_box(
     b: &mut Boxes,
     plan: &TrackPlan<'_>,
     created: u64,
-    alternate_group: u16,
+    (alternate_group, chapters): (u16, Option<u32>),
     chunks: Option<&TrackChunks>,
 ) -> Result<usize> {
     let mut place = 0;
     b.boxed(b"trak", |b| {
         track_header(b, plan, created, alternate_group, chunks.is_some())?;
+        if let Some(chapters) = chapters {
+            // 8.3.3; the type of the reference is QuickTime's.
+            b.boxed(b"tref", |b| {
+                b.boxed(b"chap", |b| {
+                    b.u32(chapters);
+                    Ok(())
+                })
+            })?;
+        }
         if !plan.track.edits.is_empty() {
             b.boxed(b"edts", |b| boxes::edit_list(b, &plan.track.edits))?;
         }

@@ -3,6 +3,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use clipmill_media::{CodecConfig, Language, Leading, RandomAccess, TimedEvent, TrackKind};
 
+use crate::Chapter;
+
 /// What an MP4 file holds.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Movie {
@@ -14,6 +16,11 @@ pub struct Movie {
     /// [`MOVIE_TIMESCALE`](crate::MOVIE_TIMESCALE) from where the presentation begins: `emsg` in
     /// fragmented files, a track for each scheme in progressive ones.
     pub events: Vec<TimedEvent>,
+    /// Chapters, in any order; those that begin when the movie is over are left out, and of several
+    /// at one instant the last is written. In progressive files they are a text track that the media
+    /// refers to, and a `chpl`, which has room for 255: where there are more it is left out. In fragmented
+    /// files, whose tracks are those of their fragments, they are a `chpl` of the first 255.
+    pub chapters: Vec<Chapter>,
     /// When the movie was made: seconds since the Unix epoch.
     pub creation_time: Option<u64>,
     /// The title (`©nam`).

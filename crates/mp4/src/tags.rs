@@ -12,8 +12,12 @@ pub const METADATA_UUID: [u8; 16] = [
 ];
 
 /// `udta` with `meta` and `ilst`: the tags as QuickTime and iTunes write them, which every player
-/// reads. There is no public standard for `ilst`.
-pub(crate) fn user_data(b: &mut Boxes, movie: &Movie) -> Result<()> {
+/// reads, and what `chapters` writes. There is no public standard for `ilst`.
+pub(crate) fn user_data(
+    b: &mut Boxes,
+    movie: &Movie,
+    chapters: impl FnOnce(&mut Boxes) -> Result<()>,
+) -> Result<()> {
     let day = movie.creation_time.map(date);
     let tool = concat!("Clipmill ", env!("CARGO_PKG_VERSION"));
     let tags = [
@@ -39,7 +43,8 @@ pub(crate) fn user_data(b: &mut Boxes, movie: &Movie) -> Result<()> {
                 }
                 Ok(())
             })
-        })
+        })?;
+        chapters(b)
     })
 }
 

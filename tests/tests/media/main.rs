@@ -7,6 +7,7 @@
     reason = "what is not as expected fails its test"
 )]
 
+mod chapters;
 mod codecs;
 mod corpus;
 mod hostile;

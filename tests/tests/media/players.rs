@@ -165,7 +165,7 @@ fn gstreamer_plays_it() {
     }
 }
 
-const PLAY: &str = "
+pub(super) const PLAY: &str = "
     const [url, done] = [arguments[0], arguments[arguments.length - 1]];
     const place = arguments.length > 2 ? Number(arguments[1]) : null;
     const video = document.createElement('video');
@@ -198,7 +198,7 @@ const PLAY: &str = "
 ";
 
 /// A browser that shows an empty page of a server of this folder.
-fn browser_at(folder: &Path) -> (FileServer, Browser) {
+pub(super) fn browser_at(folder: &Path) -> (FileServer, Browser) {
     std::fs::write(
         folder.join("page.html"),
         "<!doctype html><title>clip</title>",

@@ -9,21 +9,7 @@ impl Timeline {
     /// is dated. Instants between two segments go to the later one, instants outside to the ends.
     #[must_use]
     pub fn at_time(&self, instant: DateTime<Utc>) -> Option<Ticks> {
-        let mut dated = self.segments.iter().filter_map(DatedSegment::of).peekable();
-        let mut last = *dated.peek()?;
-        for anchor in dated {
-            if anchor.time > instant {
-                // Before the first segment, or in the pause between two.
-                let end = last.ticks + last.duration;
-                let asked = last.ticks + ticks_between(last.time, instant);
-                if last.time > instant || asked > end {
-                    return Some(anchor.ticks);
-                }
-                break;
-            }
-            last = anchor;
-        }
-        Some(last.ticks + ticks_between(last.time, instant))
+        place(self.segments.iter().filter_map(DatedSegment::of), instant)
     }
 
     /// The instant that `PROGRAM-DATE-TIME` gives to a place on the line, to the nearest
@@ -46,16 +32,38 @@ impl Timeline {
     }
 }
 
+/// Where an instant lies that these segments date, which are in order; `None` where there are none.
+pub(crate) fn place(
+    dated: impl Iterator<Item = DatedSegment>,
+    instant: DateTime<Utc>,
+) -> Option<Ticks> {
+    let mut dated = dated.peekable();
+    let mut last = *dated.peek()?;
+    for anchor in dated {
+        if anchor.time > instant {
+            // Before the first segment, or in the pause between two.
+            let end = last.ticks + last.duration;
+            let asked = last.ticks + ticks_between(last.time, instant);
+            if last.time > instant || asked > end {
+                return Some(anchor.ticks);
+            }
+            break;
+        }
+        last = anchor;
+    }
+    Some(last.ticks + ticks_between(last.time, instant))
+}
+
 /// A segment that has both an instant on the line and one on the clock on the wall.
-#[derive(Clone, Copy)]
-struct DatedSegment {
-    ticks: Ticks,
-    time: DateTime<Utc>,
-    duration: Ticks,
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct DatedSegment {
+    pub(crate) ticks: Ticks,
+    pub(crate) time: DateTime<Utc>,
+    pub(crate) duration: Ticks,
 }
 
 impl DatedSegment {
-    fn of(segment: &PlacedSegment) -> Option<Self> {
+    pub(crate) fn of(segment: &PlacedSegment) -> Option<Self> {
         Some(Self {
             ticks: segment.first_presented?,
             time: segment.info.start_time?,

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 mod any_movie;
+mod chapters;
 mod common;
 mod fragmented;
 mod progressive;

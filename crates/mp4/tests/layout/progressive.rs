@@ -86,15 +86,7 @@ fn sample_entries_are_as_reviewed() {
         let (_, file) = rendered(&World::new(&[spec]));
         let at = file.windows(4).position(|kind| kind == b"stsd").unwrap() - 4;
         let size = u32::from_be_bytes(file[at..at + 4].try_into().unwrap()) as usize;
-        let rows = file[at..at + size].chunks(16).map(|row| {
-            let hex: String = row.iter().map(|byte| format!("{byte:02x} ")).collect();
-            let text = row.iter().map(|&byte| match byte {
-                0x20..0x7f => char::from(byte),
-                _ => '.',
-            });
-            format!("{hex:<48} {}\n", text.collect::<String>())
-        });
-        let dump: String = rows.collect();
+        let dump = judge::hex(&file[at..at + size]);
         let trak = judge::moov(&file).trak.remove(0);
         let stbl = &trak.mdia.minf.stbl;
         let parsed = format!(

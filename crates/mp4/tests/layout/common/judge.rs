@@ -155,6 +155,33 @@ pub(crate) fn dump(file: &[u8]) -> String {
     text
 }
 
+/// Bytes as rows of 16, in numbers and as text.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    let rows = bytes.chunks(16).map(|row| {
+        let hex: String = row.iter().map(|byte| format!("{byte:02x} ")).collect();
+        let text = row.iter().map(|&byte| match byte {
+            0x20..0x7f => char::from(byte),
+            _ => '.',
+        });
+        format!("{hex:<48} {}\n", text.collect::<String>())
+    });
+    rows.collect()
+}
+
+/// The boxes of the kind that a path ends with, with their headers: those in the boxes that it leads
+/// through.
+pub(crate) fn at_path<'a>(file: &'a [u8], path: &[&str]) -> Vec<&'a [u8]> {
+    let [kind, rest @ ..] = path else {
+        return Vec::new();
+    };
+    let found = find(file, kind).into_iter();
+    let found = found.map(|(at, size)| &file[at..at + size]);
+    match rest {
+        [] => found.collect(),
+        rest => found.flat_map(|outer| at_path(&outer[8..], rest)).collect(),
+    }
+}
+
 /// Decodes one box of a kind from bytes that are nothing else.
 pub(crate) fn decode<T: Atom>(bytes: &[u8]) -> T {
     T::decode(&mut &*bytes).unwrap()

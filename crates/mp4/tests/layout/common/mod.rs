@@ -80,6 +80,7 @@ impl World {
         let movie = Movie {
             tracks: movie_tracks,
             events: Vec::new(),
+            chapters: Vec::new(),
             creation_time: Some(1_795_378_500),
             title: Some("A title".to_owned()),
             comment: Some("Kommentar: ü".to_owned()),
