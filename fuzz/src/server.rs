@@ -10,7 +10,7 @@ use axum::body::Body;
 use axum::http::{HeaderName, HeaderValue, Method, Request, StatusCode, Uri, header};
 use clipmill_server::catalog::{Catalog, SledCatalog};
 use clipmill_server::config::{AppSettings, Settings};
-use clipmill_server::domain::is_stream_id;
+use clipmill_server::domain::{StreamSettings, is_stream_id};
 use clipmill_server::fuzzing;
 use clipmill_server::http::{Web, router};
 use clipmill_server::pull::Pulls;
@@ -91,6 +91,10 @@ impl Clipping for NoClips {
 
     fn stop_periodic<'a>(&'a self, _: &'a str) -> Pending<'a, bool> {
         Box::pin(async { false })
+    }
+
+    fn set_stream<'a>(&'a self, _: &'a str, _: &'a str, _: StreamSettings) -> Pending<'a, ()> {
+        Box::pin(async {})
     }
 
     fn dvr_reach(&self, _: &str, _: &str) -> Option<DvrReach> {

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::catalog::{Catalog, CatalogError, Opened, SledCatalog, change_periodic, reconcile};
+use crate::catalog::{Catalog, CatalogError, Opened, SledCatalog, reconcile};
 use crate::config::{AppSettings, Settings};
 use crate::domain::{ClipEntry, StreamEntry};
 use crate::http::{Gate, HttpServer, Web, router, self_test};
@@ -314,26 +314,9 @@ impl Server {
                 }
                 (Some(old), Some(new)) if old != new => {
                     tracing::info!(app = name, "application changed");
-                    self.change_periodic(old, new).await;
                 }
                 _ => {}
             }
-        }
-    }
-
-    /// A value that changed in the configuration wins over what REST said.
-    async fn change_periodic(&self, old: &AppSettings, new: &AppSettings) {
-        if (old.enabled, old.interval) == (new.enabled, new.interval) {
-            return;
-        }
-        let forgotten = change_periodic(&*self.catalog, &new.name, |_| None).await;
-        if let Err(error) = forgotten {
-            tracing::error!(app = new.name, %error, "cannot reset the settings made over REST");
-        }
-        if new.enabled {
-            self.clipping.start_periodic(&new.name, new.interval).await;
-        } else {
-            self.clipping.stop_periodic(&new.name).await;
         }
     }
 

@@ -1,11 +1,12 @@
 //! Clips that go: removed by REST, by age, for want of room, or because nothing points to them.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::time::Duration;
 
 use crate::catalog::{Catalog, CatalogError, PAGE, ReconcileError, bury_doomed, known_keys};
 use crate::config::{AppSettings, Retention};
-use crate::domain::now_ms;
+use crate::domain::{StreamSettings, now_ms};
 use crate::storage::{AppPaths, ClipStore, FoundKind};
 
 /// Removes a clip, entry and file; false when there is no such entry. The store blocks.
@@ -103,19 +104,17 @@ pub async fn retain(
     store: &dyn ClipStore,
     app: &AppSettings,
 ) -> Result<u64, CatalogError> {
-    let Retention {
-        max_age,
-        max_bytes,
-        min_free,
-    } = app.retention;
     let paths = app.paths();
     bury_doomed(catalog, store, &paths).await?;
-    // What the disk has no answer for is no reason to remove anything.
-    let short = min_free.and_then(|least| Some(least.saturating_sub(free(paths.clip_root())?)));
-    let mut short = short.unwrap_or(0);
-    if max_age.is_none() && max_bytes.is_none() && short == 0 {
+    let of_app = app.retention_of(&StreamSettings::default());
+    let own = own_retentions(catalog, app).await?;
+    let all = own.values().chain([&of_app]);
+    let wants_room = all.clone().any(|kept| kept.min_free.is_some());
+    if app.retention.max_bytes.is_none() && all.clone().all(|kept| *kept == Retention::default()) {
         return Ok(0);
     }
+    // What the disk has no answer for is no reason to remove anything.
+    let mut free = wants_room.then(|| free(paths.clip_root())).flatten();
     let mut clips = Vec::new();
     let mut last = 0;
     loop {
@@ -124,17 +123,26 @@ pub async fn retain(
         last = *place;
         clips.extend(page.into_iter().map(|(_, clip)| clip));
     }
-    let oldest_kept = max_age.map(|age| now_ms().saturating_sub(millis(age)));
+    let now = now_ms();
     let mut total: u64 = clips.iter().map(|clip| clip.bytes).sum();
+    let mut totals: HashMap<String, u64> = HashMap::new();
+    for clip in &clips {
+        *totals.entry(clip.stream_id.clone()).or_default() += clip.bytes;
+    }
     let mut removed = 0;
     for clip in clips {
-        let too_old = oldest_kept.is_some_and(|oldest| clip.created_ms < oldest);
-        let too_much = max_bytes.is_some_and(|most| total > most);
-        if !too_old && !too_much && short == 0 {
-            // Later clips are none of it, but for a clock that was set back.
-            if max_age.is_none() {
-                break;
-            }
+        let kept = own.get(&clip.stream_id).unwrap_or(&of_app);
+        let of_stream = totals.get_mut(&clip.stream_id);
+        let oldest = kept.max_age.map(|age| now.saturating_sub(millis(age)));
+        let too_old = oldest.is_some_and(|oldest| clip.created_ms < oldest);
+        let too_much = app.retention.max_bytes.is_some_and(|most| total > most);
+        let is_over = |total: &u64| kept.max_bytes.is_some_and(|most| *total > most);
+        let too_much_of_it = of_stream.as_deref().is_some_and(is_over);
+        let too_full = kept
+            .min_free
+            .zip(free)
+            .is_some_and(|(least, free)| free < least);
+        if !too_old && !too_much && !too_much_of_it && !too_full {
             continue;
         }
         if store.usage().in_use(&paths, &clip.key) {
@@ -143,16 +151,41 @@ pub async fn retain(
         if delete_clip(catalog, store, &paths, &clip.id).await? {
             removed += 1;
             total = total.saturating_sub(clip.bytes);
-            short = short.saturating_sub(clip.bytes);
+            free = free.map(|free| free.saturating_add(clip.bytes));
+            if let Some(of_stream) = of_stream {
+                *of_stream = of_stream.saturating_sub(clip.bytes);
+            }
             tracing::info!(
                 app = app.name,
                 vod = clip.id,
                 too_old,
+                too_full,
                 "retention removed a clip"
             );
         }
     }
     Ok(removed)
+}
+
+/// How long the clips of those streams are kept for which calls set something.
+async fn own_retentions(
+    catalog: &dyn Catalog,
+    app: &AppSettings,
+) -> Result<HashMap<String, Retention>, CatalogError> {
+    let mut own = HashMap::new();
+    let mut offset = 0;
+    loop {
+        let page = catalog.streams(&app.name, offset, PAGE).await?;
+        let len = page.len();
+        let set = page
+            .into_iter()
+            .filter(|stream| !stream.settings.is_empty());
+        own.extend(set.map(|stream| (stream.id, app.retention_of(&stream.settings))));
+        if len < PAGE {
+            return Ok(own);
+        }
+        offset += PAGE;
+    }
 }
 
 /// Bytes that are free on the disk of a folder for those who are not its administrator.

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
 use crate::config::AppSettings;
-use crate::domain::{ClipEntry, Delivery, PullSource, StreamEntry};
+use crate::domain::{ClipEntry, Delivery, Periodic, PullSource, StreamEntry};
 use crate::storage::ClipRecord;
 pub use clipmill::live::{Boundary, TakenSegment};
 
@@ -117,14 +117,26 @@ impl PeriodicState {
     /// the configuration says something else than it did then.
     #[must_use]
     pub fn effective(state: Option<&Self>, app: &AppSettings) -> Option<Duration> {
+        let Periodic {
+            enabled,
+            interval_seconds,
+        } = Self::in_force(state, app);
+        enabled.then(|| Duration::from_secs(interval_seconds))
+    }
+
+    /// The same, with the interval that there would be.
+    pub(crate) fn in_force(state: Option<&Self>, app: &AppSettings) -> Periodic {
         let configured = (app.enabled, app.interval.as_secs());
-        let (enabled, seconds) = match state {
+        let (enabled, interval_seconds) = match state {
             Some(state) if state.configured == configured => {
                 (state.enabled, state.interval_seconds)
             }
             _ => configured,
         };
-        enabled.then(|| Duration::from_secs(seconds))
+        Periodic {
+            enabled,
+            interval_seconds,
+        }
     }
 }
 

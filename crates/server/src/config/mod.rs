@@ -4,6 +4,7 @@
 //! where ([`ConfigError`]).
 
 mod error;
+mod of_stream;
 mod overlay;
 mod pulled;
 mod units;
@@ -23,7 +24,7 @@ use url::Url;
 pub use self::error::ConfigError;
 use self::overlay::{Overlay, Text};
 pub use self::pulled::{ELSEWHERE, check_pull};
-pub use self::units::{parse_age, parse_size};
+pub use self::units::{format_age, parse_age, parse_size};
 use crate::domain::PullSource;
 use crate::scripts::FinishScript;
 use crate::storage::AppPaths;
@@ -117,6 +118,9 @@ pub struct AppSettings {
     /// How much of each stream is kept, whatever its source still lists; `None`: as long as it lists.
     #[serde(deserialize_with = "values::some_age")]
     pub dvr_window: Option<Duration>,
+    /// Bytes of its segments that are kept from deletion; `None`: no fewer than over all applications.
+    #[serde(deserialize_with = "values::some_size")]
+    pub spool_max_bytes: Option<u64>,
     /// How long a segment is waited for that is listed and not there.
     #[serde(deserialize_with = "values::age")]
     pub segment_patience: Duration,
@@ -402,6 +406,7 @@ impl AppSettings {
             jwt_secret: None,
             reach: Reach::PublicAndLoopback,
             dvr_window: None,
+            spool_max_bytes: None,
             segment_patience: Duration::from_secs(2),
             upload_max_bytes: 10_000_000_000,
             ingest_token: None,

@@ -44,6 +44,7 @@ fn the_whole_file_is_understood() {
         segment_patience = "500ms"
         upload_max_bytes = "3MB"
         align = true
+        spool_max_bytes = "3GB"
         retention = { max_age = "30d", max_bytes = "500GB", min_free = "20GB" }
         "#,
     )
@@ -55,6 +56,7 @@ fn the_whole_file_is_understood() {
     assert_eq!(app.retention.max_bytes, Some(500_000_000_000));
     assert_eq!(app.retention.min_free, Some(20_000_000_000));
     assert!(app.align);
+    assert_eq!(app.spool_max_bytes, Some(3_000_000_000));
     assert_eq!(app.interval, Duration::from_secs(60));
     assert_eq!(app.reach, Reach::Anywhere);
     assert_eq!(app.segment_patience, Duration::from_millis(500));

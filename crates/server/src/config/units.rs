@@ -59,6 +59,30 @@ pub fn parse_age(text: &str) -> Result<Duration, String> {
     if sum.is_zero() { Err(wrong()) } else { Ok(sum) }
 }
 
+/// A length of time as [`parse_age`] reads it, in as few units as say it exactly, down to milliseconds.
+#[must_use]
+pub fn format_age(age: Duration) -> String {
+    use std::fmt::Write;
+    let mut rest = age.as_millis();
+    let mut text = String::new();
+    for (unit, millis) in [
+        ("d", 86_400_000),
+        ("h", 3_600_000),
+        ("m", 60_000),
+        ("s", 1000),
+        ("ms", 1),
+    ] {
+        if rest >= millis {
+            let _ = write!(text, "{}{unit}", rest / millis);
+            rest %= millis;
+        }
+    }
+    if text.is_empty() {
+        text.push_str("0s");
+    }
+    text
+}
+
 fn split(text: &str) -> (&str, &str) {
     let text = text.trim();
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.');
@@ -94,5 +118,9 @@ mod tests {
         for bad in ["", "5", "s", "0s", "5y", "1h30", "99999999999999999999d"] {
             assert!(parse_age(bad).is_err(), "{bad}");
         }
+        for text in ["4h", "1h30m", "30d", "1d2h3m4s5ms", "500ms"] {
+            assert_eq!(format_age(parse_age(text).unwrap()), text);
+        }
+        assert_eq!(format_age(Duration::ZERO), "0s");
     }
 }

@@ -11,6 +11,7 @@ mod gap;
 mod names;
 mod pull;
 mod stream;
+mod stream_settings;
 
 pub use clipmill::live::Boundary;
 
@@ -21,4 +22,5 @@ pub use self::gap::Gap;
 pub use self::names::{CLIP_ID_LEN, clip_id, is_app_name, is_clip_id, is_stream_id};
 pub(crate) use self::names::{percent_encoded, percent_encoded_part};
 pub use self::pull::PullSource;
-pub use self::stream::{StreamEntry, StreamStatus};
+pub use self::stream::{SETTINGS, StreamEntry, StreamStatus};
+pub use self::stream_settings::{Periodic, Set, StreamSettings};

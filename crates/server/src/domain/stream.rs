@@ -3,6 +3,11 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::StreamSettings;
+
+/// What its settings are called in its serialised form: no client may give something else that name.
+pub const SETTINGS: &str = "clipmillSettings";
+
 /// What is known of a stream, announced by a call or seen on the disk.
 ///
 /// Its serialised form is what the catalog keeps, in version 1 of its values: the names there are those that were
@@ -42,6 +47,12 @@ pub struct StreamEntry {
     /// Whether each of its sessions is recorded whole; `None` when nobody said.
     #[serde(rename = "mp4Enabled", with = "switch")]
     pub recorded: Option<bool>,
+    /// What calls set for it, in place of its application's settings.
+    #[serde(
+        rename = "clipmillSettings",
+        skip_serializing_if = "StreamSettings::is_empty"
+    )]
+    pub settings: StreamSettings,
     /// What else a client gave; it is given back as it is.
     #[serde(flatten)]
     pub others: Map<String, Value>,
@@ -93,6 +104,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::domain::Set;
 
     #[test]
     fn entries_of_version_1_are_read_and_written_as_they_were() {
@@ -108,6 +120,22 @@ mod tests {
         assert_eq!(entry.status, StreamStatus::Interrupted);
         assert_eq!(entry.others["type"], "liveStream");
         assert_eq!(serde_json::to_value(&entry).unwrap(), written);
+        let set = StreamEntry {
+            settings: StreamSettings {
+                dvr_window_ms: Some(Set {
+                    value: 60_000,
+                    configured: None,
+                }),
+                ..StreamSettings::default()
+            },
+            ..entry
+        };
+        let text = serde_json::to_value(&set).unwrap();
+        assert_eq!(
+            text[SETTINGS],
+            json!({"dvrWindowMs": {"value": 60_000, "configured": null}})
+        );
+        assert_eq!(serde_json::from_value::<StreamEntry>(text).unwrap(), set);
         for (status, text) in [
             (StreamStatus::Announced, "created"),
             (StreamStatus::Live, "broadcasting"),

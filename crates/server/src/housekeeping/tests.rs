@@ -3,7 +3,7 @@ use std::path::Path;
 
 use super::*;
 use crate::catalog::SledCatalog;
-use crate::domain::ClipEntry;
+use crate::domain::{ClipEntry, Set, StreamEntry};
 use crate::storage::LocalStore;
 
 async fn clip(catalog: &dyn Catalog, folder: &Path, number: i64, age_ms: i64) -> ClipEntry {
@@ -78,6 +78,81 @@ async fn the_oldest_go_while_the_disk_has_too_little_room() {
     drop(lease);
     app.streams_dir = streams.path().join("absent");
     assert_eq!(retain(&catalog, &store, &app).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_stream_keeps_its_clips_as_was_set_for_it() {
+    let data = tempfile::tempdir().unwrap();
+    let streams = tempfile::tempdir().unwrap();
+    let catalog = SledCatalog::open(data.path()).unwrap().catalog;
+    let store = LocalStore::default();
+    let mut app = AppSettings::new("live", streams.path());
+    let left = async || {
+        let found = catalog.clips_after("live", 0, 100).await.unwrap();
+        let ids = found.into_iter().map(|(_, clip)| clip.id);
+        ids.map(|id| id.parse::<i64>().unwrap()).collect::<Vec<_>>()
+    };
+    let set = async |id: &str, app: &AppSettings, change: &dyn Fn(&mut StreamSettings)| {
+        let known = catalog.stream("live", id).await.unwrap();
+        let mut new = known.clone().unwrap_or_else(|| StreamEntry {
+            id: id.into(),
+            ..StreamEntry::default()
+        });
+        new.settings = app.still_set(&new.settings);
+        change(&mut new.settings);
+        let put = catalog.replace_stream("live", known.as_ref(), &new, None);
+        assert!(put.await.unwrap());
+    };
+    // Old ones and new ones of two streams.
+    for (number, id, hours) in [
+        (0, "a", 9),
+        (1, "b", 8),
+        (2, "a", 5),
+        (3, "b", 4),
+        (4, "a", 1),
+    ] {
+        let clip_id = format!("{number:024}");
+        let entry = ClipEntry {
+            file_name: format!("{clip_id}.mp4"),
+            key: format!("{clip_id}.mp4"),
+            id: clip_id,
+            stream_id: id.into(),
+            created_ms: now_ms() - hours * 3_600_000,
+            bytes: 10,
+            ..ClipEntry::default()
+        };
+        fs::write(streams.path().join(&entry.file_name), [0; 10]).unwrap();
+        let committed = catalog.commit_clip("live", &entry, None, &[]);
+        committed.await.unwrap();
+    }
+    let hours = |hours: u64| Duration::from_secs(hours * 3600);
+    // Nothing holds for others but what was set for one.
+    let age = app.set_max_age(hours(7));
+    set("a", &app, &|set| set.max_age_ms = Some(age)).await;
+    assert_eq!(retain(&catalog, &store, &app).await.unwrap(), 1);
+    assert_eq!(left().await, [1, 2, 3, 4]);
+    // What was set for it alone outlives what holds for all.
+    app.retention.max_age = Some(hours(2));
+    let age = app.set_max_age(hours(7));
+    set("b", &app, &|set| set.max_age_ms = Some(age)).await;
+    // And what was set for the other is overruled by the configuration.
+    assert_eq!(retain(&catalog, &store, &app).await.unwrap(), 2);
+    assert_eq!(left().await, [3, 4]);
+    app.retention = Retention::default();
+    let some = Set {
+        value: 9,
+        configured: None,
+    };
+    set("a", &app, &|set| set.max_bytes = Some(some)).await;
+    assert_eq!(retain(&catalog, &store, &app).await.unwrap(), 1);
+    assert_eq!(left().await, [3]);
+    // That whose disk is to be the emptiest gives way first.
+    let room = app.set_min_free(u64::MAX);
+    set("a", &app, &|set| set.min_free = Some(room)).await;
+    assert_eq!(retain(&catalog, &store, &app).await.unwrap(), 0);
+    set("b", &app, &|set| set.min_free = Some(room)).await;
+    assert_eq!(retain(&catalog, &store, &app).await.unwrap(), 1);
+    assert_eq!(left().await, [] as [i64; 0]);
 }
 
 #[tokio::test]

@@ -21,6 +21,8 @@ pub(super) enum Kind {
     NotAllowed,
     /// What it names is another's.
     Conflict,
+    /// It is about something that has changed since.
+    Changed,
     /// It carries no token that is good.
     NoToken,
     /// There is nothing to be clipped.
@@ -49,6 +51,7 @@ impl Kind {
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
             Self::Forbidden | Self::NoToken => StatusCode::FORBIDDEN,
             Self::Conflict => StatusCode::CONFLICT,
+            Self::Changed => StatusCode::PRECONDITION_FAILED,
             Self::Missing | Self::NoMedia => StatusCode::NOT_FOUND,
             Self::NotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,

@@ -20,7 +20,7 @@ use tower::ServiceExt;
 use super::*;
 use crate::catalog::SledCatalog;
 use crate::config::AppSettings;
-use crate::domain::{ClipEntry, StreamEntry};
+use crate::domain::{ClipEntry, StreamEntry, StreamSettings};
 use crate::recorder::{
     ClipWindow, DvrReach, MadeClip, OnDemandError, Pending, RecorderStatus, Switched, VirtualClip,
     WindowPlaylist,
@@ -32,6 +32,7 @@ use crate::storage::{self, BodySender};
 struct Stub {
     periodic: Mutex<Option<Duration>>,
     asked: Mutex<Vec<Asked>>,
+    set: Mutex<Vec<(String, StreamSettings)>>,
     /// Of the clip of `slow`, which somebody else makes.
     slow: Mutex<Option<BodySender>>,
 }
@@ -127,6 +128,17 @@ impl Clipping for Stub {
     fn stop_periodic<'a>(&'a self, _: &'a str) -> Pending<'a, bool> {
         let was = self.periodic.lock().unwrap().take().is_some();
         Box::pin(async move { was })
+    }
+
+    fn set_stream<'a>(
+        &'a self,
+        _: &'a str,
+        stream: &'a str,
+        settings: StreamSettings,
+    ) -> Pending<'a, ()> {
+        let mut set = self.set.lock().unwrap();
+        set.push((stream.to_owned(), settings));
+        Box::pin(async {})
     }
 
     fn dvr_reach(&self, _: &str, _: &str) -> Option<DvrReach> {
@@ -400,6 +412,7 @@ async fn the_description_has_the_routes_that_are_there_and_no_others() {
         "get /v1/apps/{app}/streams",
         "get /v1/apps/{app}/streams/{id}",
         "put /v1/apps/{app}/streams/{id}",
+        "patch /v1/apps/{app}/streams/{id}",
         "delete /v1/apps/{app}/streams/{id}",
         "get /{app}/streams/{path}",
         "get /{app}/dvr/{stream}/{session}/{segment}",

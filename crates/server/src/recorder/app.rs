@@ -16,6 +16,7 @@ use super::shared::{Shared, lock};
 use super::stream::Stream;
 use super::task::Command;
 use crate::config::AppSettings;
+use crate::domain::{Periodic, StreamSettings};
 use crate::metrics::{SPOOL_BYTES, STREAMS_LIVE};
 use crate::schedule::Urgency;
 use crate::sources::StreamSource;
@@ -51,6 +52,8 @@ pub(crate) struct App {
     streams: Mutex<BTreeMap<String, Arc<Stream>>>,
     /// The interval of periodic clips, while they are on.
     periodic: Mutex<Option<Duration>>,
+    /// What was set for single streams.
+    set: Mutex<HashMap<String, StreamSettings>>,
     /// Files of media servers whose content a kept segment shares, and whose stream that is.
     links: Mutex<HashMap<PathBuf, String>>,
     /// Looks at everything that found what the watch had not told.
@@ -78,6 +81,7 @@ impl App {
             settings: RwLock::new(settings),
             streams: Mutex::default(),
             periodic: Mutex::default(),
+            set: Mutex::default(),
             links: Mutex::default(),
             untold: AtomicU32::new(0),
             trimmed: Mutex::default(),
@@ -141,26 +145,83 @@ impl App {
         self.folder.playlists()
     }
 
-    /// The interval of periodic clips, while they are on.
-    pub(crate) fn interval(&self) -> Option<Duration> {
-        *lock(&self.periodic)
+    /// The interval of a stream's periodic clips, while they are on.
+    pub(crate) fn interval(&self, stream: &str) -> Option<Duration> {
+        match self.own_periodic(stream) {
+            Some(own) => own
+                .enabled
+                .then(|| Duration::from_secs(own.interval_seconds)),
+            None => *lock(&self.periodic),
+        }
     }
 
+    /// Sets the interval of all streams that have none of their own; gives what it was.
     pub(crate) fn set_interval(&self, interval: Option<Duration>) -> Option<Duration> {
         std::mem::replace(&mut *lock(&self.periodic), interval)
     }
 
-    /// The interval of periodic clips, on or not.
-    pub(crate) fn usual_interval(&self) -> Duration {
-        self.interval().unwrap_or_else(|| self.settings().interval)
+    /// The interval of a stream's periodic clips, on or not.
+    pub(crate) fn usual_interval(&self, stream: &str) -> Duration {
+        match self.own_periodic(stream) {
+            Some(own) => Duration::from_secs(own.interval_seconds),
+            None => {
+                let on = *lock(&self.periodic);
+                on.unwrap_or_else(|| self.settings().interval)
+            }
+        }
+    }
+
+    /// What was set of the periodic clips of this stream alone.
+    fn own_periodic(&self, stream: &str) -> Option<Periodic> {
+        self.settings().periodic_of(lock(&self.set).get(stream)?)
+    }
+
+    /// Remembers what was set for a stream.
+    pub(crate) fn set(&self, stream: &str, settings: StreamSettings) {
+        let mut set = lock(&self.set);
+        if settings.is_empty() {
+            set.remove(stream);
+        } else {
+            set.insert(stream.to_owned(), settings);
+        }
+    }
+
+    /// Forgets what was set and is overruled by the configuration; gives the streams that it was set for, and what
+    /// still holds for them.
+    pub(crate) fn forget_overruled(&self) -> Vec<(String, StreamSettings)> {
+        let settings = self.settings();
+        let mut overruled = Vec::new();
+        lock(&self.set).retain(|stream, set| {
+            let still = settings.still_set(set);
+            if still != *set {
+                overruled.push((stream.clone(), still));
+                *set = still;
+            }
+            !still.is_empty()
+        });
+        overruled
+    }
+
+    /// The streams whose periodic clips are as those of all streams.
+    pub(crate) fn streams_as_all(&self) -> Vec<Arc<Stream>> {
+        let streams = lock(&self.streams);
+        let alike = streams
+            .iter()
+            .filter(|(id, _)| self.own_periodic(id).is_none());
+        alike.map(|(_, stream)| Arc::clone(stream)).collect()
+    }
+
+    /// The streams that have a DVR window.
+    pub(crate) fn streams_with_window(&self) -> Vec<String> {
+        let streams = lock(&self.streams);
+        let ids = streams.keys();
+        ids.filter(|id| self.dvr_window(id).is_some())
+            .cloned()
+            .collect()
     }
 
     pub(crate) fn stream(&self, id: &str) -> Option<Arc<Stream>> {
         lock(&self.streams).get(id).cloned()
-    }
-
-    pub(crate) fn streams(&self) -> Vec<Arc<Stream>> {
-        lock(&self.streams).values().cloned().collect()
     }
 
     pub(crate) fn live_streams(&self) -> usize {
@@ -170,8 +231,9 @@ impl App {
     }
 
     /// How much of a stream is kept for clips that somebody may ask for; `None`: as long as it is listed.
-    pub(crate) fn dvr_window(&self, _stream: &str) -> Option<Duration> {
-        self.settings().dvr_window
+    pub(crate) fn dvr_window(&self, stream: &str) -> Option<Duration> {
+        let set = lock(&self.set).get(stream).copied().unwrap_or_default();
+        self.settings().dvr_window_of(&set)
     }
 
     /// Remembers that a kept segment shares its content with a file.

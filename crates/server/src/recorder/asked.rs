@@ -433,7 +433,8 @@ impl Asked {
         };
         let nothing_at_all = || {
             let now = crate::domain::now_ms();
-            let interval = i64::try_from(app.usual_interval().as_millis()).unwrap_or(i64::MAX);
+            let interval =
+                i64::try_from(app.usual_interval(&self.stream).as_millis()).unwrap_or(i64::MAX);
             let window = self.window.range(now);
             let (from_ms, to_ms) = window.unwrap_or((now.saturating_sub(interval), now));
             let why = "its playlist lists no segment".to_owned();
@@ -466,7 +467,8 @@ impl Asked {
         let all = || (first.timestamp_millis(), last_ms);
         let listed = (self.window == ClipWindow::Listed).then(all);
         let (from_ms, to_ms) = self.window.range(last_ms).or(listed).unwrap_or_else(|| {
-            let interval = TimeDelta::from_std(app.usual_interval()).unwrap_or_default();
+            let interval =
+                TimeDelta::from_std(app.usual_interval(&self.stream)).unwrap_or_default();
             let listed = first.timestamp_millis()..last_ms;
             let boundary = written
                 .filter(|boundary| boundary.ordinal > 0 && !boundary.finished)

@@ -11,6 +11,7 @@ use super::{
     ClipWindow, DvrReach, MadeClip, OnDemandError, RecorderStatus, Recorders, Switched,
     VirtualClip, WindowPlaylist,
 };
+use crate::domain::StreamSettings;
 
 /// An answer that is on its way.
 pub type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -61,6 +62,13 @@ pub trait Clipping: Send + Sync {
     fn start_periodic<'a>(&'a self, app: &'a str, interval: Duration) -> Pending<'a, bool>;
     /// Stops periodic recording; false when none ran.
     fn stop_periodic<'a>(&'a self, app: &'a str) -> Pending<'a, bool>;
+    /// Lets what was set for a stream take effect.
+    fn set_stream<'a>(
+        &'a self,
+        app: &'a str,
+        stream: &'a str,
+        settings: StreamSettings,
+    ) -> Pending<'a, ()>;
     /// The live edge of a stream and its target duration, in milliseconds.
     fn live_edge(&self, app: &str, stream: &str) -> Option<(i64, i64)>;
     /// What is kept of a stream for its DVR window, as far as that is known.
@@ -131,6 +139,15 @@ impl Clipping for Recorders {
 
     fn stop_periodic<'a>(&'a self, app: &'a str) -> Pending<'a, bool> {
         Box::pin(Self::stop_periodic(self, app))
+    }
+
+    fn set_stream<'a>(
+        &'a self,
+        app: &'a str,
+        stream: &'a str,
+        settings: StreamSettings,
+    ) -> Pending<'a, ()> {
+        Box::pin(Self::set_stream(self, app, stream, settings))
     }
 
     fn live_edge(&self, app: &str, stream: &str) -> Option<(i64, i64)> {

@@ -186,7 +186,7 @@ impl Intake {
         listed.truncate(complete);
         let mut files = place.source.files(&serving.playlist);
         let files = &mut *files;
-        let interval = place.app.interval().unwrap_or_default();
+        let interval = place.app.interval(place.stream).unwrap_or_default();
         let circumstances = Circumstances {
             live: self.feed.is_some(),
             ended: playlist.ended,

@@ -43,6 +43,7 @@ mod reading;
 mod recover;
 mod request;
 mod session;
+mod settings;
 mod shared;
 mod state;
 mod stream;
@@ -76,8 +77,8 @@ pub use self::virtual_clip::VirtualClip;
 use self::virtual_clip::VirtualClips;
 use self::window::AskedWindow;
 pub use self::window::WindowPlaylist;
-use crate::catalog::{Catalog, PeriodicState};
-use crate::config::{AppSettings, Settings};
+use crate::catalog::Catalog;
+use crate::config::Settings;
 use crate::metrics;
 use crate::schedule::Pool;
 use crate::scripts::Scripts;
@@ -140,46 +141,12 @@ impl Recorders {
             }),
         };
         metrics::spool_limit(now.spool_max_bytes);
+        recorders.inner.shared.spool.limit_apps(&now.apps);
         for app in &now.apps {
             recorders.add(app).await;
         }
         tokio::spawn(recorders.clone().follow(settings));
         Ok(recorders)
-    }
-
-    async fn add(&self, settings: &Arc<AppSettings>) {
-        metrics::application(&settings.name);
-        let app = Arc::new(App::new(Arc::clone(settings)));
-        let known = self.inner.shared.catalog.periodic(&settings.name).await;
-        let known = known.unwrap_or_else(|error| {
-            tracing::error!(app = settings.name, %error, "what REST asked for is not known");
-            None
-        });
-        app.set_interval(PeriodicState::effective(known.as_ref(), settings));
-        lock(&self.inner.apps).insert(settings.name.clone(), Arc::clone(&app));
-        tokio::spawn(app.watch(Arc::clone(&self.inner.shared)));
-    }
-
-    /// Lets changed settings take effect.
-    async fn follow(self, mut settings: watch::Receiver<Arc<Settings>>) {
-        while settings.changed().await.is_ok() {
-            let now = Arc::clone(&settings.borrow_and_update());
-            for new in &now.apps {
-                let known = self.app(&new.name);
-                match known {
-                    Some(app) => app.set_settings(Arc::clone(new)),
-                    None => self.add(new).await,
-                }
-            }
-            let mut apps = lock(&self.inner.apps);
-            apps.retain(|name, app| {
-                let stays = now.app(name).is_some();
-                if !stays {
-                    app.close();
-                }
-                stays
-            });
-        }
     }
 
     fn app(&self, name: &str) -> Option<Arc<App>> {
@@ -343,7 +310,7 @@ impl Recorders {
             return false;
         };
         let replaced = app.set_interval(Some(interval)).is_some();
-        for stream in app.streams() {
+        for stream in app.streams_as_all() {
             stream.tell(Command::Record(interval));
         }
         replaced
@@ -355,7 +322,7 @@ impl Recorders {
             return false;
         };
         let was_on = app.set_interval(None).is_some();
-        for stream in app.streams() {
+        for stream in app.streams_as_all() {
             stream.tell(Command::StopRecording);
         }
         was_on

@@ -133,7 +133,7 @@ pub(crate) fn recover(stream: &str, shared: &Arc<Shared>, app: &App) -> Option<(
         session.taken = taken.tail(segments + session.media.files().len() + Taken::WRITTEN);
         session.go_on_recording(&mut state.recordings);
         if over {
-            session.clips = PeriodicClips::new(app.usual_interval());
+            session.clips = PeriodicClips::new(app.usual_interval(stream));
             session.clips.align(app.settings().align);
             close(&mut state, session);
             continue;
@@ -148,7 +148,7 @@ pub(crate) fn recover(stream: &str, shared: &Arc<Shared>, app: &App) -> Option<(
             .as_ref()
             .is_some_and(|serving| serving.playlist == session.playlist);
         let finished = boundary.as_ref().is_some_and(|boundary| {
-            boundary.session == session.id && boundary.finished && app.interval().is_some()
+            boundary.session == session.id && boundary.finished && app.interval(stream).is_some()
         });
         if !continues || finished {
             let playlist = session.playlist.clone();
@@ -225,7 +225,7 @@ impl Left<'_> {
             playlist.clone(),
             sub_folder.clone(),
             target,
-            app.usual_interval(),
+            app.usual_interval(stream),
         );
         session.clips.align(app.settings().align);
         let mut feed = Feed::new(id, folder, playlist, sub_folder, target);
@@ -233,7 +233,7 @@ impl Left<'_> {
             feed.add_sound(&serving.sound);
         }
         session.sound_beside = feed.has_sound_beside();
-        session.begin_again(boundary, app);
+        session.begin_again(boundary, stream, app);
         tracing::info!(
             app = app.name(),
             stream,
@@ -293,16 +293,16 @@ impl Left<'_> {
 
 impl Session {
     /// Its periodic clips go on behind that.
-    fn begin_again(&mut self, boundary: Option<&Boundary>, app: &App) {
+    fn begin_again(&mut self, boundary: Option<&Boundary>, stream: &str, app: &App) {
         match boundary {
             Some(boundary) if !boundary.finished => {
                 self.clips.resume(boundary.clone());
                 // Recording was turned off, and its last clip was not made any more.
-                if app.interval().is_none() {
+                if app.interval(stream).is_none() {
                     self.clips.turn_off(Some(0));
                 }
             }
-            None if app.interval().is_some() => self.clips.wait_for_media(),
+            None if app.interval(stream).is_some() => self.clips.wait_for_media(),
             _ => {}
         }
     }

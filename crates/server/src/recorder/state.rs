@@ -78,12 +78,12 @@ impl State {
             begun.playlist,
             begun.sub_folder,
             begun.target,
-            app.usual_interval(),
+            app.usual_interval(stream),
         );
         session.clips.align(app.settings().align);
         session.sound_beside = begun.sound_beside;
         session.taken = begun.taken;
-        let records = app.interval().is_some();
+        let records = app.interval(stream).is_some();
         match begun.start {
             SessionStart::Anew => {}
             SessionStart::Behind => {

@@ -20,7 +20,6 @@ use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -28,6 +27,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use clipmill::SegmentIndex;
 
 use super::index_file::{self, IndexFile};
+use super::tally::Tally;
 use super::window::{Entry, Listed, Window};
 use super::{Holding, Kept, Label, Trimmed, init_name, links, names, write};
 use crate::sources::session::FileMark;
@@ -43,12 +43,13 @@ const SPARE: u64 = 100;
 pub(crate) struct Dvr {
     root: PathBuf,
     streams: Mutex<HashMap<(String, String), Arc<StreamDvr>>>,
-    bytes: AtomicU64,
+    bytes: Tally,
 }
 
 /// The DVR window of a stream.
 #[derive(Debug)]
 pub(crate) struct StreamDvr {
+    app: String,
     folder: PathBuf,
     content: Mutex<Content>,
 }
@@ -114,13 +115,18 @@ impl Dvr {
         Self {
             root: data_dir.join("dvr"),
             streams: Mutex::default(),
-            bytes: AtomicU64::new(0),
+            bytes: Tally::default(),
         }
     }
 
     /// Bytes of the segments of the streams that were asked for so far.
     pub(crate) fn bytes(&self) -> u64 {
-        self.bytes.load(Ordering::Relaxed)
+        self.bytes_of(None)
+    }
+
+    /// The same, of one app or of all.
+    pub(super) fn bytes_of(&self, app: Option<&str>) -> u64 {
+        self.bytes.of(app)
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<(String, String), Arc<StreamDvr>>> {
@@ -143,12 +149,12 @@ impl Dvr {
         if let Some(known) = self.known(app, stream) {
             return known;
         }
-        let read = Arc::new(StreamDvr::read(self.root.join(app).join(stream)));
+        let read = Arc::new(StreamDvr::read(app, self.root.join(app).join(stream)));
         let key = (app.to_owned(), stream.to_owned());
         let mut streams = self.lock();
         let kept = streams.entry(key).or_insert_with(|| {
             let bytes = read.lock().window.bytes();
-            self.bytes.fetch_add(bytes, Ordering::Relaxed);
+            self.bytes.add(app, bytes);
             read
         });
         Arc::clone(kept)
@@ -163,7 +169,7 @@ impl Dvr {
             let chunk = content.window.next_chunk(session, CHUNK);
             let entry = Entry::new(&kept.label, kept.mark.len, chunk);
             if content.window.insert(session, entry) {
-                self.bytes.fetch_add(entry.len, Ordering::Relaxed);
+                self.bytes.add(&stream.app, entry.len);
                 let key = (session.to_owned(), entry.sequence());
                 content.leaving.insert(key, one);
             }
@@ -190,7 +196,7 @@ impl Dvr {
             match stored {
                 Some(Err(error)) => {
                     tracing::error!(folder = %stream.folder.display(), %error, "a segment is not in the DVR window");
-                    self.take_out(&mut content, session, sequence);
+                    self.take_out(&stream.app, &mut content, session, sequence);
                 }
                 // It was taken out meanwhile.
                 Some(Ok(path)) if content.window.chunk_of(session, sequence).is_none() => {
@@ -210,7 +216,7 @@ impl Dvr {
                 Ok(_) => {
                     let entry = Entry::new(&one.label, one.mark.len, chunk);
                     if stream.lock().window.insert(session, entry) {
-                        self.bytes.fetch_add(entry.len, Ordering::Relaxed);
+                        self.bytes.add(&stream.app, entry.len);
                     }
                 }
                 Err(error) => {
@@ -220,9 +226,9 @@ impl Dvr {
         }
     }
 
-    fn take_out(&self, content: &mut Content, session: &str, sequence: u64) {
+    fn take_out(&self, app: &str, content: &mut Content, session: &str, sequence: u64) {
         if let Some(entry) = content.window.remove(session, sequence) {
-            self.bytes.fetch_sub(entry.len, Ordering::Relaxed);
+            self.bytes.sub(app, entry.len);
         }
     }
 
@@ -241,11 +247,17 @@ impl Dvr {
         gone.len()
     }
 
-    /// Frees at least so many bytes, from what lies furthest back of all streams on; each loses the same stretch of
-    /// time. Gives what went.
-    pub(crate) fn make_room(&self, bytes: u64, limit: u64) -> Trimmed {
+    /// Frees at least so many bytes, from what lies furthest back of all streams on, of one app or of all; each loses
+    /// the same stretch of time. Gives what went.
+    pub(crate) fn make_room(&self, app: Option<&str>, bytes: u64, limit: u64) -> Trimmed {
         let wanted = bytes.saturating_add(limit / SPARE);
-        let streams: Vec<_> = self.lock().values().cloned().collect();
+        let streams: Vec<_> = {
+            let all = self.lock();
+            let of_app = all
+                .values()
+                .filter(|stream| app.is_none_or(|app| app == stream.app));
+            of_app.cloned().collect()
+        };
         let mut trimmed = Trimmed::default();
         while trimmed.bytes < wanted {
             let now = Instant::now();
@@ -280,7 +292,7 @@ impl Dvr {
     /// Removes the files of what was taken out of a window.
     fn remove(&self, stream: &StreamDvr, gone: &[Listed]) {
         for one in gone {
-            self.bytes.fetch_sub(one.entry.len, Ordering::Relaxed);
+            self.bytes.sub(&stream.app, one.entry.len);
             let path = stream.path(one);
             match fs::remove_file(&path) {
                 Ok(()) => {}
@@ -318,7 +330,7 @@ impl Dvr {
 
 impl StreamDvr {
     /// What lies on the disk.
-    fn read(folder: PathBuf) -> Self {
+    fn read(app: &str, folder: PathBuf) -> Self {
         let mut window = Window::default();
         for session in names(&folder) {
             for name in names(&folder.join(&session)) {
@@ -350,6 +362,7 @@ impl StreamDvr {
             window.set_edge(edge.unwrap_or(end), Instant::now());
         }
         Self {
+            app: app.to_owned(),
             folder,
             content: Mutex::new(Content {
                 window,
@@ -411,7 +424,6 @@ impl StreamDvr {
         }
     }
 
-    /// How many segments it has.
     /// The segments of a stretch of time, and as many as `back` before it, which stay while the hold lives.
     pub(crate) fn select(
         self: &Arc<Self>,

@@ -22,15 +22,15 @@ mod holding;
 mod index_file;
 mod label;
 mod survey;
+mod tally;
 mod window;
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use clipmill::ReadSegment;
@@ -41,6 +41,8 @@ pub(crate) use self::label::Label;
 #[cfg(feature = "fuzzing")]
 pub(crate) use self::label::rewritten;
 pub use self::survey::{KeptStream, Trimmed, Verified, list, trim, verify};
+use self::tally::Tally;
+use crate::config::AppSettings;
 use crate::sources::session::FileMark;
 
 const PARTIAL: &str = ".part";
@@ -121,7 +123,9 @@ pub(crate) struct Kept {
 pub struct Spool {
     root: PathBuf,
     limit: u64,
-    used: AtomicU64,
+    /// Of the applications that have one of their own.
+    limits: Mutex<BTreeMap<String, u64>>,
+    used: Tally,
     dvr: Dvr,
     /// Folders of sessions that are over, and of which somebody still reads a segment.
     over: Mutex<HashSet<PathBuf>>,
@@ -138,28 +142,49 @@ impl Spool {
         let spool = Self {
             root,
             limit,
-            used: AtomicU64::new(0),
+            limits: Mutex::default(),
+            used: Tally::default(),
             dvr: Dvr::new(data_dir),
             over: Mutex::default(),
         };
-        let mut used = 0;
         walk(&spool.root, &mut |path, metadata| {
             if path.extension().is_some_and(|suffix| suffix == "part") {
                 let _ = fs::remove_file(path);
             } else if path.extension().is_some_and(|suffix| suffix == "seg") {
-                used += metadata.len();
+                spool.used.add(spool.app_of(path), metadata.len());
             }
         })?;
-        spool.used.store(used, Ordering::Relaxed);
         Ok(spool)
     }
 
     /// Bytes of all segments kept. Those whose first name still exists cost no space.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        self.used
-            .load(Ordering::Relaxed)
-            .saturating_add(self.dvr.bytes())
+        self.bytes_of(None)
+    }
+
+    /// The same, of one application or of all.
+    fn bytes_of(&self, app: Option<&str>) -> u64 {
+        self.used.of(app).saturating_add(self.dvr.bytes_of(app))
+    }
+
+    /// Sets how many bytes may be kept of each application.
+    pub(crate) fn limit_apps(&self, apps: &[Arc<AppSettings>]) {
+        let limited = apps
+            .iter()
+            .filter_map(|app| Some((app.name.clone(), app.spool_max_bytes?)));
+        *self.limits() = limited.collect();
+    }
+
+    fn limits(&self) -> MutexGuard<'_, BTreeMap<String, u64>> {
+        self.limits.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The application that a session's folder, or what is in it, belongs to.
+    fn app_of<'a>(&self, path: &'a Path) -> &'a str {
+        let below = path.strip_prefix(&self.root).ok();
+        let first = below.and_then(|below| below.iter().next());
+        first.and_then(|name| name.to_str()).unwrap_or_default()
     }
 
     /// What is kept though no clip in the making needs it.
@@ -227,18 +252,18 @@ impl Spool {
         let path = session.join(label.file_name());
         let failed = |error| SpoolError::new(&path, error);
         let len = bytes.len() as u64;
-        let over = self.bytes().saturating_add(len).saturating_sub(self.limit);
-        if over > 0 {
-            // What clips need goes before what they may need.
-            self.dvr.make_room(over, self.limit);
-        }
-        let used = self.bytes();
-        if used.saturating_add(len) > self.limit {
-            return Err(SpoolError::OverLimit {
-                path,
-                used,
-                limit: self.limit,
-            });
+        let app = self.app_of(session);
+        let own = self.limits().get(app).map(|limit| (Some(app), *limit));
+        for (of, limit) in own.into_iter().chain([(None, self.limit)]) {
+            let over = self.bytes_of(of).saturating_add(len).saturating_sub(limit);
+            if over > 0 {
+                // What clips need goes before what they may need.
+                self.dvr.make_room(of, over, limit);
+            }
+            let used = self.bytes_of(of);
+            if used.saturating_add(len) > limit {
+                return Err(SpoolError::OverLimit { path, used, limit });
+            }
         }
         fs::create_dir_all(session).map_err(failed)?;
         let partial = session.join(format!("{:020}{PARTIAL}", label.sequence));
@@ -255,8 +280,8 @@ impl Spool {
         // Nothing happens where both are links to one file, hence the removal after.
         fs::rename(&partial, &path).map_err(failed)?;
         let _ = fs::remove_file(&partial);
-        self.used.fetch_add(len, Ordering::Relaxed);
-        self.forget_bytes(replaced);
+        self.used.add(app, len);
+        self.used.sub(app, replaced);
         Ok(Kept {
             label,
             path,
@@ -284,7 +309,7 @@ impl Spool {
     pub(crate) fn release(&self, kept: &Kept) {
         match fs::remove_file(&kept.path) {
             Ok(()) => {
-                self.forget_bytes(kept.mark.len);
+                self.used.sub(self.app_of(&kept.path), kept.mark.len);
                 self.last_went(kept.path.parent());
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -325,13 +350,6 @@ impl Spool {
         if names.all(|name| Label::parse(&name).is_none()) && self.over().remove(session) {
             self.remove(session);
         }
-    }
-
-    fn forget_bytes(&self, bytes: u64) {
-        let less = |used: u64| Some(used.saturating_sub(bytes));
-        let _ = self
-            .used
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
     }
 }
 

@@ -133,7 +133,7 @@ pub fn trim(
     }
     let over = max_bytes.map_or(0, |most| (needed + dvr.bytes()).saturating_sub(most));
     if over > 0 {
-        trimmed.segments += dvr.make_room(over, 0).segments;
+        trimmed.segments += dvr.make_room(None, over, 0).segments;
     }
     trimmed.bytes = before.saturating_sub(dvr.bytes());
     Ok(trimmed)

@@ -10,7 +10,7 @@ use clipmill_tests::replay::{Kind, Live, Piece, pieces};
 use clipmill_tests::writer::Plan;
 
 use super::server::{Server, read_clip};
-use super::{DATE, assert_same, expected, plan, play, wait_for_end};
+use super::{DATE, PACE, assert_same, expected, plan, play, wait_for_end};
 
 /// Bytes of a window that is stored nowhere.
 fn window(server: &Server, from: i64, to: i64, cut: &str) -> (u16, Vec<u8>) {
@@ -122,6 +122,86 @@ fn any_instant_of_the_dvr_window_is_a_clip() {
     }
     run(&mut server);
     same(&server);
+}
+
+#[test]
+fn what_is_set_for_one_stream_holds_for_it_alone_and_after_a_restart() {
+    let settings = "enabled = false\ninterval_seconds = 3\n";
+    let mut server = Server::start(settings);
+    let long = Plan {
+        groups: 120,
+        ..plan()
+    };
+    let pieces = pieces(&long, &[1, 2]);
+    let third = pieces.len() / 3;
+    let mut live: Vec<_> = ["cam", "other"]
+        .map(|id| Live::new(&server.streams(), id, Kind::Sliding(6), Some(DATE)))
+        .into();
+    let play_both = |server: &Server, live: &mut [Live], pieces: &[Piece]| {
+        for piece in pieces {
+            for live in &mut *live {
+                server.keep_up();
+                live.publish(piece, false);
+            }
+            std::thread::sleep(PACE);
+        }
+    };
+    play_both(&server, &mut live, &pieces[..4]);
+    server.wait_for_segments(8);
+    let path = "/v1/apps/live/streams/cam";
+    let set = r#"{"name": "Hall", "dvr_window": "1h", "periodic": {"enabled": true, "interval_seconds": 4}}"#;
+    let answer = server.send("PATCH", path, set);
+    assert_eq!(answer.status, 200, "{}", answer.json());
+    play_both(&server, &mut live, &pieces[4..third]);
+    // The oldest that came since is there, though the origin lists it no more.
+    let from = DATE + millis(&pieces[..5]);
+    let is_there = |server: &Server, id: &str| {
+        let path = format!("/live/streams/{id}.mp4?start={from}&end={}", from + 2000);
+        server.get(&path).is_some_and(|(status, _)| status == 200)
+    };
+    server.wait("clips are made of it", || server.vods().len() > 2);
+    assert!(is_there(&server, "cam"), "{}", server.log());
+    assert!(!is_there(&server, "other"));
+    assert!(server.vods().iter().all(|vod| vod["streamId"] == "cam"));
+    let title = server.vods()[0]["streamName"].clone();
+    assert!(title.as_str().unwrap().starts_with("Hall"), "{title}");
+
+    server.kill();
+    run(&mut server);
+    let stream = server.json(path);
+    assert_eq!(
+        (&stream["name"], &stream["dvr_window"]),
+        (&"Hall".into(), &"1h".into())
+    );
+    assert_eq!(stream["periodic"]["interval_seconds"], 4);
+    let known = server.vods().len();
+    play_both(&server, &mut live, &pieces[third..2 * third]);
+    server.wait("clips go on", || server.vods().len() > known + 1);
+    assert!(is_there(&server, "cam"), "{}", server.log());
+    assert!(server.vods().iter().all(|vod| vod["streamId"] == "cam"));
+
+    // The configuration says something new of one of them.
+    server.reconfigure("enabled = false\ninterval_seconds = 5\n");
+    server.wait("the configuration is read", || {
+        server.json(path)["set"] == serde_json::json!(["dvr_window"])
+    });
+    assert_eq!(server.json(path)["dvr_window"], "1h");
+    let edge = DATE + millis(&pieces[..2 * third]);
+    server.wait("its last clip is made", || {
+        let last = server.vods().pop().unwrap();
+        let (start, duration) = (&last["startTime"], &last["duration"]);
+        start.as_i64().unwrap() + duration.as_i64().unwrap() > edge - 500
+    });
+    let known = server.vods().len();
+    play_both(&server, &mut live, &pieces[2 * third..]);
+    live.iter_mut().for_each(Live::end);
+    wait_for_end(&server, "cam");
+    wait_for_end(&server, "other");
+    assert_eq!(server.vods().len(), known);
+    // Back to what all have: nothing is kept.
+    let answer = server.send("PATCH", path, r#"{"dvr_window": null}"#);
+    assert_eq!(answer.json()["dvr_window"], serde_json::Value::Null);
+    server.wait("it is gone", || in_window(&server) == 0);
 }
 
 #[test]

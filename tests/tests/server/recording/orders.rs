@@ -446,7 +446,7 @@ fn a_stream_that_is_there_at_once_and_over_is_recorded() {
 
 #[test]
 fn streams_that_begin_together_are_not_cut_together() {
-    let server = Server::start("interval_seconds = 30\n");
+    let server = Server::start("interval_seconds = 30\n").once_ready();
     // Ten seconds each: with the fourth one, the first clip is complete.
     let long = Plan {
         group: 250,

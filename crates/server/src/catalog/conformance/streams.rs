@@ -1,6 +1,7 @@
 //! Streams, and what is recorded of them.
 
 use super::*;
+use crate::domain::Set;
 
 pub(crate) fn cam() -> StreamEntry {
     StreamEntry {
@@ -19,13 +20,21 @@ pub(crate) async fn streams_change_one_at_a_time(open: Open) {
     assert!(!add().await);
     at_once(4, &catalog, |_, catalog| async move {
         for _ in 0..5 {
-            let up = |entry: &mut StreamEntry| entry.known_since_ms += 1;
+            let up = |entry: &mut StreamEntry| {
+                entry.known_since_ms += 1;
+                entry.settings.min_free = Some(Set {
+                    value: 7,
+                    configured: Some(8),
+                });
+            };
             change_stream(&*catalog, "live", "cam", up).await.unwrap();
         }
     })
     .await;
     let found = catalog.stream("live", "cam").await.unwrap().unwrap();
     assert_eq!(found.known_since_ms, 20);
+    let set = found.settings.min_free.unwrap();
+    assert_eq!((set.value, set.configured), (7, Some(8)));
     let none = change_stream(&*catalog, "live", "none", |_| {}).await;
     assert_eq!(none.unwrap(), None);
     for id in ["b", "a", "c"] {

@@ -9,7 +9,7 @@ use super::json::{ApiResult, Broadcast, Count};
 use super::vods::page;
 use crate::catalog::change_stream;
 use crate::config::AppSettings;
-use crate::domain::{StreamEntry, StreamStatus, clip_id, is_stream_id, now_ms};
+use crate::domain::{StreamEntry, StreamSettings, StreamStatus, clip_id, is_stream_id, now_ms};
 use crate::http::answer::{Json, Path, body};
 use crate::http::fault::Fault;
 use crate::http::{App, WebState};
@@ -102,7 +102,10 @@ pub(in crate::http) async fn change(
     let unknown = format!("There is no broadcast with the id {id}");
     let change = |stream: &mut StreamEntry| {
         if let Ok(changed) = with(&stream.clone().into(), &fields) {
-            *stream = changed.into();
+            *stream = StreamEntry {
+                settings: stream.settings,
+                ..changed.into()
+            };
         }
     };
     let changed = change_stream(&*web.catalog, &app.name, &id, change);
@@ -126,6 +129,9 @@ pub(in crate::http) async fn delete(
     let unknown = format!("There is no broadcast with the id {id}");
     let removed = web.catalog.delete_stream(&app.name, &id);
     Ok(Json(if removed.await? {
+        // What was set for it goes with it.
+        let nothing = StreamSettings::default();
+        web.clipping.set_stream(&app.name, &id, nothing).await;
         ApiResult::done("broadcast deleted")
     } else {
         ApiResult::refused(unknown)

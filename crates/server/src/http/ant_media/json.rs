@@ -4,7 +4,9 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use crate::domain::{ClipEntry, ClipOrigin, Gap, StreamEntry, StreamStatus};
+use crate::domain::{
+    ClipEntry, ClipOrigin, Gap, SETTINGS, StreamEntry, StreamSettings, StreamStatus,
+};
 
 /// What every changing call answers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -302,7 +304,12 @@ impl From<Broadcast> for StreamEntry {
                 -1 => Some(false),
                 _ => None,
             },
-            others: broadcast.others,
+            settings: StreamSettings::default(),
+            others: broadcast
+                .others
+                .into_iter()
+                .filter(|(name, _)| name != SETTINGS)
+                .collect(),
         }
     }
 }

@@ -140,6 +140,174 @@ async fn what_cannot_be_pulled_is_refused_as_a_problem() {
 }
 
 #[tokio::test]
+async fn what_is_set_for_a_stream_holds_until_the_configuration_says_something_new() {
+    let site = Site::with(|app| app.retention.max_age = Some(Duration::from_secs(86_400)));
+    site.catalog
+        .replace_stream("live", None, &stream("cam"), None)
+        .await
+        .unwrap();
+    let path = "/v1/apps/live/streams/cam";
+    let of_app = site.get(path).await;
+    let seen = of_app.header("etag").to_owned();
+    let shown = |answer: &Answer| {
+        let json = answer.json();
+        let named = ["periodic", "dvr_window", "retention", "set"];
+        named.map(|name| json[name].clone())
+    };
+    let defaults = [
+        json!({"enabled": true, "interval_seconds": 600}),
+        Value::Null,
+        json!({"max_age": "1d", "max_bytes": null, "min_free": null}),
+        json!([]),
+    ];
+    assert_eq!(shown(&of_app), defaults);
+    let change = r#"{"name": "Hall", "periodic": {"enabled": false}, "dvr_window": "1h30m",
+        "retention": {"max_age": "30d", "max_bytes": "5GB", "min_free": 7}}"#;
+    let changed = site
+        .send("PATCH", path, &[("If-Match", &seen)], change)
+        .await;
+    assert_eq!(changed.status, 200, "{}", changed.json());
+    let all = [
+        json!({"enabled": false, "interval_seconds": 600}),
+        json!("1h30m"),
+        json!({"max_age": "30d", "max_bytes": 5_000_000_000_u64, "min_free": 7}),
+        json!([
+            "periodic",
+            "dvr_window",
+            "retention.max_age",
+            "retention.max_bytes",
+            "retention.min_free"
+        ]),
+    ];
+    assert_eq!(shown(&changed), all);
+    assert_eq!(changed.json()["name"], "Hall");
+    let now = site.get(path).await;
+    assert_eq!(now.header("etag"), changed.header("etag"));
+    assert_eq!(shown(&now), all);
+    // Whoever has not seen it changes nothing.
+    let late = site
+        .send("PATCH", path, &[("If-Match", &seen)], r#"{"name": "B"}"#)
+        .await;
+    assert_eq!(
+        (late.status, shown(&site.get(path).await)),
+        (412, all.clone())
+    );
+    // The recorders are told of all that is set.
+    let told = site.stub.set.lock().unwrap().pop().unwrap();
+    let entry = site.catalog.stream("live", "cam").await.unwrap().unwrap();
+    assert_eq!(told, ("cam".to_owned(), entry.settings));
+
+    // What others change leaves it alone, and nobody else can set it.
+    let path_there = "/live/rest/v2/broadcasts/cam";
+    let body = r#"{"description": "x", "clipmillSettings": {"dvrWindowMs": 3}}"#;
+    site.send("PUT", path_there, &[], body).await;
+    let there = site.get(path_there).await.json();
+    assert_eq!(
+        (&there["description"], &there["clipmillSettings"]),
+        (&json!("x"), &Value::Null)
+    );
+    assert_eq!(shown(&site.get(path).await), all);
+
+    // Null goes back to what the application has, value by value.
+    let back = r#"{"name": null, "dvr_window": null, "retention": {"max_age": null}}"#;
+    let back = site.send("PATCH", path, &[], back).await;
+    assert_eq!(
+        (&back.json()["name"], &back.json()["dvr_window"]),
+        (&Value::Null, &Value::Null)
+    );
+    assert_eq!(back.json()["retention"]["max_age"], "1d");
+    assert_eq!(back.json()["retention"]["min_free"], 7);
+
+    // So does the configuration where it says something new.
+    let mut settings = (**site.settings.borrow()).clone();
+    let mut app = (*settings.apps[0]).clone();
+    app.interval = Duration::from_secs(60);
+    settings.apps = vec![Arc::new(app)];
+    site.settings.send_replace(Arc::new(settings));
+    let overruled = site.get(path).await;
+    assert_eq!(
+        overruled.json()["periodic"],
+        json!({"enabled": true, "interval_seconds": 60})
+    );
+    assert_ne!(overruled.header("etag"), back.header("etag"));
+    let none = site
+        .send(
+            "PATCH",
+            path,
+            &[],
+            r#"{"retention": null, "dvr_window": "0s"}"#,
+        )
+        .await;
+    assert_eq!(none.json()["set"], json!(["dvr_window"]));
+    assert_eq!(none.json()["dvr_window"], Value::Null);
+    let entry = site.catalog.stream("live", "cam").await.unwrap().unwrap();
+    assert!(entry.settings.periodic.is_none() && entry.settings.min_free.is_none());
+}
+
+fn stream(id: &str) -> StreamEntry {
+    StreamEntry {
+        id: id.into(),
+        ..StreamEntry::default()
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_set_is_refused() {
+    let site = Site::new();
+    let added = stream("cam");
+    site.catalog
+        .replace_stream("live", None, &added, None)
+        .await
+        .unwrap();
+    for (body, says) in [
+        ("", "The body"),
+        ("[]", "The body"),
+        ("{\"nam\": \"x\"}", "`nam`"),
+        ("{\"name\": \" \"}", "name is empty"),
+        ("{\"dvr_window\": \"4\"}", "not a length of time"),
+        ("{\"dvr_window\": 4}", "The body"),
+        (
+            "{\"periodic\": {\"interval_seconds\": 0}}",
+            "greater than 0",
+        ),
+        ("{\"periodic\": {\"interval_seconds\": -1}}", "The body"),
+        ("{\"periodic\": true}", "The body"),
+        ("{\"retention\": {\"max_age\": \"0s\"}}", "greater than 0"),
+        ("{\"retention\": {\"max_bytes\": \"5XB\"}}", "not a size"),
+        ("{\"retention\": {\"max_bytes\": -5}}", "The body"),
+    ] {
+        let answer = site
+            .send("PATCH", "/v1/apps/live/streams/cam", &[], body)
+            .await;
+        assert_eq!(answer.status, 400, "{body}");
+        let detail = answer.json()["detail"].as_str().unwrap().to_owned();
+        assert!(detail.contains(says), "{detail}");
+    }
+    let found = site.catalog.stream("live", "cam").await.unwrap().unwrap();
+    assert_eq!(found, added);
+    let none = site
+        .send("PATCH", "/v1/apps/live/streams/none", &[], "{}")
+        .await;
+    assert_eq!(none.status, 404);
+    // One that is pulled and was never seen can be told what to do with it.
+    let source = body("http://127.0.0.1:9/x.m3u8", "");
+    assert_eq!(put(&site, "far", &source).await.status, 201);
+    let answer = site
+        .send(
+            "PATCH",
+            "/v1/apps/live/streams/far",
+            &[],
+            "{\"dvr_window\": \"1h\"}",
+        )
+        .await;
+    assert_eq!(
+        (answer.status, &answer.json()["state"]),
+        (200, &json!("waiting"))
+    );
+    assert_eq!(answer.json()["dvr_window"], "1h");
+}
+
+#[tokio::test]
 async fn it_wants_a_token_as_rest_does() {
     let site = Site::with(|app| app.jwt_secret = Some("your-256-bit-secret".into()));
     let token = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.\

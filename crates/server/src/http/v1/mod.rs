@@ -2,11 +2,15 @@
 //! (`crate::domain`) to JSON with RFC 3339 instants.
 //!
 //! - `problem`: how it says what went wrong (RFC 9457);
+//! - `etag`: versions of what can be changed;
 //! - `page`: how lists are given, page by page;
-//! - `streams`: streams and where they come from.
+//! - `streams`: streams and where they come from;
+//! - `settings`: what is set for single streams.
 
+mod etag;
 mod page;
 pub(super) mod problem;
+pub(super) mod settings;
 pub(super) mod streams;
 
 use utoipa_axum::router::OpenApiRouter;
@@ -18,5 +22,10 @@ use super::Web;
 pub(super) fn routes() -> OpenApiRouter<Web> {
     OpenApiRouter::new()
         .routes(routes!(streams::list))
-        .routes(routes!(streams::get, streams::put, streams::delete))
+        .routes(routes!(
+            streams::get,
+            streams::put,
+            streams::delete,
+            settings::patch
+        ))
 }

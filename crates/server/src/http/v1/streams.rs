@@ -4,15 +4,17 @@ use std::collections::BTreeMap;
 
 use axum::Extension;
 use axum::extract::{Request, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::etag;
 use super::page::{Asked, Page};
 use super::problem::Problem;
+use super::settings::{InForce, periodic_of_app};
 use crate::config::AppSettings;
-use crate::domain::{Instant, PullSource, StreamEntry, StreamStatus};
+use crate::domain::{Instant, Periodic, PullSource, StreamEntry, StreamStatus};
 use crate::http::answer::{Json, Path, Query, body};
 use crate::http::fault::{Fault, Kind};
 use crate::http::{App, Web, WebState};
@@ -36,6 +38,18 @@ pub(in crate::http) struct Stream {
     live_edge: Option<String>,
     /// What is kept of it for its DVR window; null where that is nothing, or it has none.
     dvr: Option<Dvr>,
+    /// What holds for it.
+    #[serde(flatten)]
+    in_force: InForce,
+}
+
+/// What is known of a stream.
+pub(super) struct Known {
+    pub(super) id: String,
+    pub(super) entry: Option<StreamEntry>,
+    pub(super) pulled: Option<PullStatus>,
+    /// What holds for the periodic clips of its application.
+    pub(super) periodic: Periodic,
 }
 
 /// What is kept of a stream, whatever its source still lists.
@@ -119,13 +133,23 @@ pub(in crate::http) async fn list(
             break;
         }
     }
+    let periodic = periodic_of_app(&web, &app).await?;
     let mut streams: BTreeMap<String, Stream> = BTreeMap::new();
+    let mut show = |id: String, entry, pulled| {
+        let known = Known {
+            id: id.clone(),
+            entry,
+            pulled,
+            periodic,
+        };
+        streams.insert(id, known.shown(&web, &app));
+    };
     for (id, entry) in all {
         let status = pulled.remove(&id);
-        streams.insert(id.clone(), shown(&web, &app, id, Some(&entry), status));
+        show(id, Some(entry), status);
     }
     for (id, status) in pulled {
-        streams.insert(id.clone(), shown(&web, &app, id, None, Some(status)));
+        show(id, None, Some(status));
     }
     let wanted = |stream: &Stream| {
         let named = |text: &String| {
@@ -138,7 +162,7 @@ pub(in crate::http) async fn list(
     Ok(Json(asked.cut(found, |stream| &stream.id)))
 }
 
-/// A stream.
+/// A stream. Its `ETag` stands for its name and for what was set for it: all that `PATCH` changes.
 #[utoipa::path(
     get, path = "/v1/apps/{app}/streams/{id}", tag = "streams",
     params(("app" = String, Path), ("id" = String, Path)),
@@ -150,11 +174,10 @@ pub(in crate::http) async fn get(
     State(web): WebState,
     Extension(app): App,
     Path((_, id)): Path<(String, String)>,
-) -> Result<Json<Stream>, Fault> {
-    match found(&web, &app, &id).await? {
-        Some(stream) => Ok(Json(stream)),
-        None => Err(Fault::missing("There is no such stream")),
-    }
+) -> Result<Response, Fault> {
+    let known = Known::find(&web, &app, &id).await?;
+    let tag = [(header::ETAG, known.tag(&app))];
+    Ok((tag, Json(known.shown(&web, &app))).into_response())
 }
 
 /// Has a stream pulled from another server, from now on and after a restart: 201 where nothing was pulled under
@@ -196,9 +219,8 @@ pub(in crate::http) async fn put(
         Made::New => StatusCode::CREATED,
         Made::Replaced => StatusCode::OK,
     };
-    let stream = found(&web, &app, &id).await?;
-    let stream = stream.ok_or_else(|| Fault::internal("a stream is gone at once"))?;
-    Ok((status, Json(stream)).into_response())
+    let stream = Known::find(&web, &app, &id).await?;
+    Ok((status, Json(stream.shown(&web, &app))).into_response())
 }
 
 /// Has a stream pulled no more. What came of it stays, and can still be clipped.
@@ -227,11 +249,40 @@ pub(in crate::http) async fn delete(
     }
 }
 
-async fn found(web: &Web, app: &AppSettings, id: &str) -> Result<Option<Stream>, Fault> {
-    let entry = web.catalog.stream(&app.name, id).await?;
-    let status = web.pulls.status(&app.name, id);
-    let known = entry.is_some() || status.is_some();
-    Ok(known.then(|| shown(web, app, id.to_owned(), entry.as_ref(), status)))
+impl Known {
+    pub(super) async fn find(web: &Web, app: &AppSettings, id: &str) -> Result<Self, Fault> {
+        let entry = web.catalog.stream(&app.name, id).await?;
+        let pulled = web.pulls.status(&app.name, id);
+        if entry.is_none() && pulled.is_none() {
+            return Err(Fault::missing("There is no such stream"));
+        }
+        Ok(Self {
+            id: id.to_owned(),
+            entry,
+            pulled,
+            periodic: periodic_of_app(web, app).await?,
+        })
+    }
+
+    /// The version of what calls can change of it.
+    pub(super) fn tag(&self, app: &AppSettings) -> HeaderValue {
+        let entry = self.entry.as_ref();
+        let name = entry.and_then(|entry| entry.name.as_ref());
+        let set = entry.map(|entry| app.still_set(&entry.settings));
+        etag::tag_of(&(name, set.unwrap_or_default()))
+    }
+
+    pub(super) fn shown(self, web: &Web, app: &AppSettings) -> Stream {
+        let Self {
+            id,
+            entry,
+            pulled,
+            periodic,
+        } = self;
+        let set = entry.as_ref().map(|entry| entry.settings);
+        let in_force = InForce::new(app, periodic, &set.unwrap_or_default());
+        shown(web, app, id, entry.as_ref(), pulled, in_force)
+    }
 }
 
 fn shown(
@@ -240,6 +291,7 @@ fn shown(
     id: String,
     entry: Option<&StreamEntry>,
     pulled: Option<PullStatus>,
+    in_force: InForce,
 ) -> Stream {
     let state = match entry.map(|entry| entry.status) {
         Some(StreamStatus::Live) => "live",
@@ -284,6 +336,7 @@ fn shown(
             to: Instant(dvr.to_ms).to_string(),
             bytes: dvr.bytes,
         }),
+        in_force,
         id,
     }
 }

@@ -3,6 +3,7 @@ use clipmill::ReadSegment;
 
 use super::super::{Content as Media, Spool, read};
 use super::*;
+use crate::config::AppSettings;
 
 struct Place {
     folder: tempfile::TempDir,
@@ -191,12 +192,78 @@ fn of_several_streams_each_loses_what_lies_furthest_back() {
     dvr.store(&other, SESSION);
     // Its media is of the last seconds, by its own clock.
     other.set_edge(Utc::now() + TimeDelta::seconds(20));
-    dvr.make_room(10, 100);
+    dvr.make_room(None, 10, 100);
     assert_eq!(
         sequences(&place.stream()).len() + sequences(&other).len(),
         4
     );
     assert_eq!(sequences(&other).len(), 3);
+}
+
+#[test]
+fn an_application_keeps_no_more_than_it_may() {
+    let place = Place::new(1000);
+    let limited = |name: &str, most| {
+        let mut app = AppSettings::new(name, Path::new("/"));
+        app.spool_max_bytes = most;
+        Arc::new(app)
+    };
+    place
+        .spool
+        .limit_apps(&[limited("live", Some(35)), limited("tv", None)]);
+    // Another one has more, and older.
+    let tv = place.spool.dvr().stream("tv", "cam");
+    let theirs = place.holding(0);
+    let leaving = Leaving {
+        holding: Arc::clone(&theirs),
+        index: Arc::default(),
+    };
+    place.spool.dvr().leave(&tv, SESSION, vec![leaving]);
+    place.spool.dvr().store(&tv, SESSION);
+    tv.set_edge(Utc::now() + TimeDelta::seconds(3600));
+    drop(theirs);
+    for sequence in 1..4 {
+        place.leave(sequence);
+    }
+    assert_eq!(place.spool.bytes(), 40);
+    let needed: Vec<_> = (4..7).map(|sequence| place.holding(sequence)).collect();
+    assert_eq!(
+        (sequences(&place.stream()), sequences(&tv)),
+        (vec![], vec![0])
+    );
+    assert_eq!(place.spool.bytes(), 40);
+    // What clips need does not go.
+    let session = place.spool.session("live", "cam", SESSION);
+    let refused = place
+        .spool
+        .keep(&session, needed[0].kept().label, &nothing());
+    assert!(matches!(
+        refused,
+        Err(super::super::SpoolError::OverLimit { limit: 35, .. })
+    ));
+    place.spool.limit_apps(&[]);
+    drop(place.holding(7));
+    drop(needed);
+    assert_eq!(place.spool.bytes(), 10);
+    // A restart knows whose what is.
+    let held = place.holding(8);
+    let again = place.again();
+    again.limit_apps(&[limited("live", Some(15))]);
+    let refused = again.keep(&session, held.kept().label, &nothing());
+    assert!(refused.is_err());
+}
+
+/// Ten bytes that lie nowhere.
+fn nothing() -> Media<'static> {
+    Media {
+        bytes: b"0123456789",
+        init: None,
+        mark: FileMark {
+            len: 10,
+            modified_ns: 0,
+        },
+        from: None,
+    }
 }
 
 #[test]
