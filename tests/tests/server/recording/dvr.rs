@@ -251,7 +251,9 @@ fn what_has_had_its_time_goes() {
     let (status, answer) = window(&server, DATE, DATE + 5000, "");
     let answer = String::from_utf8_lossy(&answer).into_owned();
     assert_ne!(status, 200, "{answer}");
-    assert!(answer.contains("lies from"), "{answer}");
+    // On a slow machine the stream has fallen silent by now, and its playlist is all that is left.
+    let says = ["lies from", "lists media from"];
+    assert!(says.iter().any(|says| answer.contains(says)), "{answer}");
     let (status, _) = window(&server, DATE + until - 8000, DATE + until - 2000, "");
     assert_eq!(status, 200);
     live.end();
