@@ -1,6 +1,7 @@
 //! A clip: the chosen samples as a movie, and what is known of them.
 
 mod chapters;
+mod montage;
 mod remarks;
 mod subtitle_track;
 mod track_writer;
@@ -17,15 +18,14 @@ use clipmill_media::{
 };
 use clipmill_mp4::{Edit, Movie, MovieSample, Track};
 
-use self::chapters::dates;
+use self::chapters::{DatedPart, dates};
+pub use self::montage::{MontageError, MontagePart, TrackMismatch};
 use self::remarks::{changes, remarks, without_sync};
 pub(crate) use self::track_writer::TrackWriter;
 use crate::cut::{Bounds, Chosen, Cut, Selection, Shortened, select};
 use crate::gaps;
 use crate::subtitles::Subtitles;
-use crate::timeline::{
-    DatedSegment, JoinCause, PlacedSegment, SegmentInfo, Ticks, Timeline, rescale, to_ticks,
-};
+use crate::timeline::{JoinCause, PlacedSegment, SegmentInfo, Ticks, Timeline, rescale, to_ticks};
 
 /// A segment of which a clip holds samples.
 #[derive(Debug, Clone)]
@@ -119,7 +119,7 @@ pub struct Clip {
     pub(crate) start: Ticks,
     pub(crate) end: Ticks,
     /// What the playlist dates of it, counted from where it begins.
-    dates: Vec<DatedSegment>,
+    dates: Vec<DatedPart>,
     /// The instant of the first presented frame of the leading track, where the playlist dates it.
     pub start_time: Option<DateTime<Utc>>,
     /// The instant at which its last frame ends.
@@ -264,7 +264,7 @@ impl Clip {
             first_number: placed[*used.start()].number,
             start,
             end: presented_end,
-            dates: dates(timeline, &used, start),
+            dates: dates(timeline, &used, start..presented_end),
             start_time,
             end_time,
             duration_ms: millis(presented_end - start),

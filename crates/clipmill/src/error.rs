@@ -6,6 +6,7 @@ use clipmill_mp4::{LayoutError, ReadError};
 use clipmill_playlist::{LocationError, PlaylistError, VariantError, WindowError};
 use clipmill_ts::IndexError;
 
+use crate::clip::MontageError;
 use crate::source::SourceError;
 
 /// Why a clip could not be made.
@@ -87,6 +88,9 @@ pub enum ClipError {
     /// The samples do not make an MP4.
     #[error("cannot lay out the clip: {0}")]
     Layout(#[from] LayoutError),
+    /// The clips cannot be joined.
+    #[error("cannot join: {0}")]
+    Montage(#[from] MontageError),
     /// A segment changed between being indexed and being copied.
     #[error("{segment} changed while it was read: {error}")]
     Changed {

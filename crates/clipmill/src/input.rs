@@ -1,21 +1,24 @@
 //! What clips are cut from, with the source that reads it.
 
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::fmt;
 use std::io::Write;
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::Arc;
 
-use clipmill_playlist::Location;
+use bytes::Bytes;
+use clipmill_playlist::{ByteRange, Location};
 
-use crate::clip::Clip;
+use crate::clip::{Clip, MontageError, MontagePart};
 use crate::clip_reader::ClipReader;
 use crate::error::ClipError;
 use crate::onepass::{self, WrittenClip};
 use crate::probe::Probe;
 use crate::render::{Format, Progress};
 use crate::request::{ClipRequest, Loader};
-use crate::source::{AnySource, SegmentSource};
+use crate::source::{AnySource, SegmentSource, SourceError};
 use crate::stream;
 use crate::variants::VariantClip;
 
@@ -131,7 +134,10 @@ impl<'p, S: SegmentSource> Input<'p, S> {
         let clip = loader.finish(&mut |progress| self.observer.observe(progress))?;
         Ok(BoundClip {
             clip,
-            source: &self.source,
+            source: BoundSource {
+                first: &self.source,
+                others: Arc::default(),
+            },
             observer: &self.observer,
         })
     }
@@ -235,8 +241,47 @@ impl<'p, S: SegmentSource> Input<'p, S> {
 #[derive(Clone)]
 pub struct BoundClip<'i> {
     clip: Clip,
-    source: &'i dyn SegmentSource,
+    source: BoundSource<'i>,
     observer: &'i dyn Observe,
+}
+
+/// Reads what the input of a clip reads, or the inputs of those that were joined to make it.
+#[derive(Clone)]
+pub struct BoundSource<'i> {
+    first: &'i dyn SegmentSource,
+    /// What the others read.
+    others: Arc<HashMap<Location, &'i dyn SegmentSource>>,
+}
+
+impl fmt::Debug for BoundSource<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BoundSource").finish_non_exhaustive()
+    }
+}
+
+impl<'i> BoundSource<'i> {
+    fn of(&self, location: &Location) -> &'i dyn SegmentSource {
+        self.others.get(location).copied().unwrap_or(self.first)
+    }
+}
+
+impl SegmentSource for BoundSource<'_> {
+    fn read(
+        &self,
+        location: &Location,
+        range: Option<ByteRange>,
+        max_bytes: u64,
+    ) -> Result<Bytes, SourceError> {
+        self.of(location).read(location, range, max_bytes)
+    }
+
+    fn read_playlist(
+        &self,
+        location: &Location,
+        max_bytes: u64,
+    ) -> Result<(Bytes, Location), SourceError> {
+        self.of(location).read_playlist(location, max_bytes)
+    }
 }
 
 impl fmt::Debug for BoundClip<'_> {
@@ -246,6 +291,73 @@ impl fmt::Debug for BoundClip<'_> {
 }
 
 impl<'i> BoundClip<'i> {
+    /// Joins clips, also of several inputs, into one that presents them one after the other, as
+    /// [`Clip::montage`] does; each comes with the title of its chapter. The first one's observer
+    /// is told of what is done with it.
+    ///
+    /// Two windows of one stream in one file:
+    ///
+    /// ```
+    /// use clipmill::{BoundClip, ClipRequest, Input, WindowRequest};
+    ///
+    /// let input = Input::playlist("../../fixtures/demo/index.m3u8");
+    /// let window = |from: &str, to: &str| -> Result<_, clipmill::ClipError> {
+    ///     input.clip(&ClipRequest::new(WindowRequest {
+    ///         from: from.parse().ok(),
+    ///         to: to.parse().ok(),
+    ///         ..WindowRequest::default()
+    ///     }))
+    /// };
+    /// let goals = BoundClip::montage([
+    ///     (window("+2.5s", "+4s")?, Some("1:0".to_owned())),
+    ///     (window("+11s", "+12s")?, None),
+    /// ])?;
+    /// assert_eq!(goals.clip().duration_ms, 2_500);
+    /// assert_eq!(goals.clip().chapters().len(), 2);
+    /// # Ok::<(), clipmill::ClipError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// When there are none, one is empty, or a track does not fit those before it.
+    pub fn montage(
+        parts: impl IntoIterator<Item = (Self, Option<String>)>,
+    ) -> Result<Self, ClipError> {
+        let mut bound: Option<(BoundSource<'i>, &'i dyn Observe)> = None;
+        let mut others: HashMap<Location, &'i dyn SegmentSource> = HashMap::new();
+        let mut clips = Vec::new();
+        for (part, title) in parts {
+            match &bound {
+                None => others.extend(
+                    part.source
+                        .others
+                        .iter()
+                        .map(|(at, own)| (at.clone(), *own)),
+                ),
+                // What two inputs read alike is read by the first of them.
+                Some((first, _)) if !std::ptr::addr_eq(first.first, part.source.first) => {
+                    for segment in part.clip.segments() {
+                        let location = &segment.info.location;
+                        let own = part.source.of(location);
+                        others.entry(location.clone()).or_insert(own);
+                    }
+                }
+                Some(_) => {}
+            }
+            bound.get_or_insert((part.source, part.observer));
+            let clip = part.clip;
+            clips.push(MontagePart { clip, title });
+        }
+        let (first, observer) = bound.ok_or(MontageError::NoParts)?;
+        Ok(Self {
+            clip: Clip::montage(clips)?,
+            source: BoundSource {
+                first: first.first,
+                others: Arc::new(others),
+            },
+            observer,
+        })
+    }
+
     /// What is known of it.
     #[must_use]
     pub fn clip(&self) -> &Clip {
@@ -267,8 +379,9 @@ impl<'i> BoundClip<'i> {
     ///
     /// # Errors
     /// When its samples do not fit an MP4.
-    pub fn reader(&self, format: Format) -> Result<ClipReader<&'i dyn SegmentSource>, ClipError> {
-        Ok(ClipReader::new(self.clip.layout(format)?, self.source))
+    pub fn reader(&self, format: Format) -> Result<ClipReader<BoundSource<'i>>, ClipError> {
+        let layout = self.clip.layout(format)?;
+        Ok(ClipReader::new(layout, self.source.clone()))
     }
 
     /// Writes an MP4 file at `path`: whole or not at all, as it is written under another name beside
@@ -288,7 +401,7 @@ impl<'i> BoundClip<'i> {
     pub fn write_as(&self, format: Format, path: impl AsRef<Path>) -> Result<u64, ClipError> {
         let layout = self.clip.layout(format)?;
         let observer = &mut |progress| self.observer.observe(progress);
-        layout.write_to_path(self.source, path.as_ref(), observer)?;
+        layout.write_to_path(&self.source, path.as_ref(), observer)?;
         Ok(layout.len())
     }
 
@@ -304,7 +417,7 @@ impl<'i> BoundClip<'i> {
     ) -> Result<u64, ClipError> {
         let layout = self.clip.layout(format)?;
         let observer = &mut |progress| self.observer.observe(progress);
-        layout.write(self.source, name, out, observer)?;
+        layout.write(&self.source, name, out, observer)?;
         Ok(layout.len())
     }
 }

@@ -20,6 +20,7 @@
 //! | to | use |
 //! | --- | --- |
 //! | cut a playlist, on disk or from the web | [`Input::clip`], [`Input::cut_to_path`] |
+//! | join several windows, of one or several streams | [`BoundClip::montage`], [`Clip::montage`] |
 //! | serve any byte range of a clip that is stored nowhere | [`BoundClip::reader`] |
 //! | record a live stream: periodic clips, clips of any past window | [`live`] |
 //! | say what a stream holds | [`Input::probe`] |
@@ -66,7 +67,7 @@ mod wait;
 
 #[cfg(feature = "tokio")]
 pub use async_reader::AsyncClipReader;
-pub use clip::{Clip, ClipSegment, Gap, TrackSummary};
+pub use clip::{Clip, ClipSegment, Gap, MontageError, MontagePart, TrackMismatch, TrackSummary};
 pub use clip_reader::ClipReader;
 pub use clipmill_media::{
     CodecConfig, Cue, DeclineCause, DeclinedStream, Language, Limits, SegmentIndex, StreamPlace,
@@ -84,7 +85,7 @@ pub use decrypt::SegmentKey;
 pub use error::{ClipError, DecryptError, PlaylistFailure, SegmentError};
 pub use growing::GrowingClip;
 pub use indexer::Indexer;
-pub use input::{BoundClip, Input};
+pub use input::{BoundClip, BoundSource, Input};
 pub use movie::{MovieError, movie_duration};
 pub use onepass::WrittenClip;
 pub use probe::{PlaylistSummary, Probe, ScrambledTrack};

@@ -12,5 +12,6 @@ mod codecs;
 mod corpus;
 mod hostile;
 mod matrix;
+mod montage;
 mod players;
 mod playlists;

@@ -1,6 +1,6 @@
 //! Chapters of a clip, and where in it an instant lies.
 
-use std::ops::RangeInclusive;
+use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -50,9 +50,7 @@ impl Clip {
     }
 
     fn ticks_of(&self, instant: DateTime<Utc>) -> Option<Ticks> {
-        let at = place(self.dates.iter().copied(), instant)?;
-        let at = if at < 0 { at + ROUNDED } else { at };
-        (0..self.end - self.start).contains(&at).then_some(at)
+        self.dates.iter().find_map(|part| part.place(instant))
     }
 
     pub(super) fn put_chapter(&mut self, at: Ticks, title: String) {
@@ -62,18 +60,49 @@ impl Clip {
     }
 }
 
-/// What dates a clip that has these segments and begins at `start` of the line.
+/// What dates a clip, or one of those that were joined to make it.
+#[derive(Debug, Clone)]
+pub(super) struct DatedPart {
+    /// Where it begins in the clip.
+    at: Ticks,
+    /// How long it is presented.
+    length: Ticks,
+    /// Segments, counted from where it begins.
+    segments: Vec<DatedSegment>,
+}
+
+impl DatedPart {
+    /// The same, so much further back in a clip.
+    pub(super) fn later(&self, by: Ticks) -> Self {
+        Self {
+            at: self.at + by,
+            ..self.clone()
+        }
+    }
+
+    /// Where in the clip an instant is that this part of it holds.
+    fn place(&self, instant: DateTime<Utc>) -> Option<Ticks> {
+        let at = place(self.segments.iter().copied(), instant)?;
+        let at = if at < 0 { at + ROUNDED } else { at };
+        (0..self.length).contains(&at).then_some(self.at + at)
+    }
+}
+
+/// What dates a clip that has these segments and presents `shown` of the line.
 pub(super) fn dates(
     timeline: &Timeline,
     used: &RangeInclusive<usize>,
-    start: Ticks,
-) -> Vec<DatedSegment> {
+    shown: Range<Ticks>,
+) -> Vec<DatedPart> {
     let segments = timeline.segments().range(used.clone());
-    segments
-        .filter_map(DatedSegment::of)
-        .map(|dated| DatedSegment {
-            ticks: dated.ticks - start,
-            ..dated
-        })
-        .collect()
+    let segments = segments.filter_map(DatedSegment::of);
+    let segments = segments.map(|dated| DatedSegment {
+        ticks: dated.ticks - shown.start,
+        ..dated
+    });
+    vec![DatedPart {
+        at: 0,
+        length: shown.end - shown.start,
+        segments: segments.collect(),
+    }]
 }
