@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use clap::{
+    ArgMatches, Args as ClapArgs, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum,
+};
 use clipmill::{
     AudioChoice, Cut, Format, Location, SubtitleChoice, TimeSpec, VariantChoice, WindowRequest,
     parse_duration,
@@ -32,6 +34,18 @@ or missing."
 pub(crate) struct Args {
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+impl Args {
+    /// What was typed; with a message and an exit code of its own where that makes no sense.
+    pub(crate) fn read() -> Self {
+        let matches = Self::command().get_matches();
+        let mut args = Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+        if let (Command::Cut(cut), Some((_, matches))) = (&mut args.command, matches.subcommand()) {
+            cut.assign_windows(matches);
+        }
+        args
+    }
 }
 
 const SERVE_EXAMPLES: &str = "\
@@ -65,9 +79,15 @@ Times (T): 2026-11-22T14:05:00Z or with an offset such as +0300, epoch milliseco
 the start of the playlist, -30s from its end. Durations (D): 30s, 1m30s, 2h, 1500ms.
 Without a window, the whole playlist.
 
+Several --window make a montage: their frames one after the other in one file, each a chapter. T..T
+may leave out either end, and =TITLE names the chapter, which else is called by its instant. Of
+several playlists each has the windows behind it, or all of it; they need the same codecs.
+
 Examples:
   clipmill cut live/index.m3u8 -o clip.mp4 --last 30s
   clipmill cut live/index.m3u8 -o clip.mp4 --from +1m --to +1m30s --cut keyframe
+  clipmill cut match.m3u8 -o goals.mp4 --window +12m3s..+12m20s=1:0 --window +50m..+50m9s=1:1
+  clipmill cut cam1.m3u8 --window +5s..+9s cam2.m3u8 --window +9s..+14s -o both.mp4
   clipmill cut live/index.m3u8 -o - --format fmp4 | ffplay -
   clipmill cut https://example.com/live.m3u8 -o next.mp4 --from -5s --duration 30s --wait
   clipmill cut live/master.m3u8 -o clip.mp4 --renditions all    # clip.1080p.mp4, clip.720p.mp4, ...
@@ -201,11 +221,22 @@ pub(crate) struct ServeArgs {
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct CutArgs {
-    /// The playlist: a path, or an http(s) URL
-    #[arg(value_parser = location)]
-    pub(crate) playlist: Location,
+    /// The playlist: a path, or an http(s) URL. Several are joined
+    #[arg(required = true, value_name = "PLAYLIST", value_parser = location)]
+    pub(crate) playlists: Vec<Location>,
     #[command(flatten)]
-    pub(crate) window: Window,
+    window: Window,
+    /// A part of a montage, of the playlist before it; give it once for each
+    #[arg(
+        long = "window",
+        value_name = "T..T[=TITLE]",
+        allow_hyphen_values = true,
+        conflicts_with_all = ["from", "to", "last", "duration"]
+    )]
+    windows: Vec<String>,
+    /// Which of the playlists each of the windows is of.
+    #[arg(skip)]
+    windows_of: Vec<usize>,
     /// Wait for the end of the window, where a live playlist does not list it yet
     #[arg(long)]
     pub(crate) wait: bool,
@@ -236,8 +267,79 @@ pub(crate) struct CutArgs {
     pub(crate) common: Common,
 }
 
+/// What is cut of one of the playlists.
+#[derive(Debug)]
+pub(crate) struct Part {
+    /// Which of them.
+    pub(crate) playlist: usize,
+    pub(crate) window: WindowRequest,
+    /// What its chapter is called.
+    pub(crate) title: Option<String>,
+}
+
+impl CutArgs {
+    /// Windows belong to the playlist before them; those before the first one are of that.
+    fn assign_windows(&mut self, matches: &ArgMatches) {
+        let places = |name: &str| matches.indices_of(name).into_iter().flatten();
+        let playlists: Vec<usize> = places("playlists").collect();
+        let of = |window: usize| {
+            let before = playlists.iter().filter(|playlist| **playlist < window);
+            before.count().saturating_sub(1)
+        };
+        self.windows_of = places("windows").map(of).collect();
+    }
+
+    /// What is cut, in order.
+    pub(crate) fn parts(&self) -> Result<Vec<Part>, String> {
+        let mut parts = Vec::new();
+        for playlist in 0..self.playlists.len() {
+            let own = self.windows.iter().zip(&self.windows_of);
+            let own = own.filter(|(_, of)| **of == playlist);
+            let before = parts.len();
+            for (text, _) in own {
+                let (window, title) = window(text)?;
+                parts.push(Part {
+                    playlist,
+                    window,
+                    title,
+                });
+            }
+            if parts.len() == before {
+                parts.push(Part {
+                    playlist,
+                    window: self.window.request()?,
+                    title: None,
+                });
+            }
+        }
+        Ok(parts)
+    }
+}
+
+/// `T..T=TITLE`, of which all but the dots may be left out.
+fn window(text: &str) -> Result<(WindowRequest, Option<String>), String> {
+    let (from, to) = text.split_once("..").ok_or_else(|| {
+        format!("--window: {text:?} is no window: write +1m..+1m20s, or +1m..+1m20s=Goal")
+    })?;
+    let (to, title) = match to.split_once('=') {
+        Some((to, title)) => (to, Some(title.to_owned())),
+        None => (to, None),
+    };
+    let instant = |text: &str| {
+        let spec = Some(text).filter(|text| !text.is_empty());
+        let spec = spec.map(str::parse::<TimeSpec>).transpose();
+        spec.map_err(|error| format!("--window: {error}"))
+    };
+    let request = WindowRequest {
+        from: instant(from)?,
+        to: instant(to)?,
+        ..WindowRequest::default()
+    };
+    Ok((request, title))
+}
+
 #[derive(Debug, ClapArgs)]
-pub(crate) struct Window {
+struct Window {
     /// Where the clip begins
     #[arg(long, value_name = "T", allow_hyphen_values = true)]
     from: Option<String>,
@@ -253,13 +355,8 @@ pub(crate) struct Window {
 }
 
 impl Window {
-    /// Whether the window ends before the playlist does.
-    pub(crate) fn has_end(&self) -> bool {
-        self.to.is_some() || self.duration.is_some()
-    }
-
     /// The window as it was asked for.
-    pub(crate) fn request(&self) -> Result<WindowRequest, String> {
+    fn request(&self) -> Result<WindowRequest, String> {
         let instant = |name: &str, text: &Option<String>| {
             let spec = text.as_deref().map(str::parse::<TimeSpec>).transpose();
             spec.map_err(|error| format!("--{name}: {error}"))

@@ -4,6 +4,7 @@
 mod args;
 mod demo;
 mod failure;
+mod montage;
 mod progress;
 mod report;
 mod run;
@@ -12,10 +13,8 @@ mod spool;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 fn main() -> ExitCode {
-    let args = args::Args::parse();
+    let args = args::Args::read();
     match run::run(&args) {
         Ok(code) => code,
         Err(error) => {

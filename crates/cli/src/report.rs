@@ -59,7 +59,15 @@ struct ClipFacts {
     gaps: Vec<GapReport>,
     warnings: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    chapters: Vec<ChapterReport>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     events: Vec<EventReport>,
+}
+
+#[derive(Serialize)]
+struct ChapterReport {
+    at_ms: u64,
+    title: String,
 }
 
 /// Timed metadata.
@@ -226,6 +234,10 @@ impl ClipFacts {
             duration_ms: gap.duration_ms,
             reason: gap.reason.clone(),
         });
+        let chapters = clip.chapters().iter().map(|chapter| ChapterReport {
+            at_ms: chapter.at.div_ceil(90),
+            title: chapter.title.clone(),
+        });
         Self {
             start_time: clip.start_time.map(instant),
             end_time: clip.end_time.map(instant),
@@ -234,6 +246,7 @@ impl ClipFacts {
             discontinuities: clip.discontinuities,
             gaps: gaps.collect(),
             warnings: clip.warnings.clone(),
+            chapters: chapters.collect(),
             events: clip.events().iter().map(EventReport::new).collect(),
         }
     }
@@ -361,6 +374,14 @@ pub(crate) fn clip_text(clip: &Clip, output: &str, bytes: u64) -> String {
     }
     text.push('\n');
     text.push_str(&tracks_text(clip));
+    for chapter in clip.chapters() {
+        let _ = writeln!(
+            text,
+            "  chapter at {}: {}",
+            seconds(chapter.at / 90),
+            chapter.title
+        );
+    }
     text
 }
 

@@ -4,13 +4,17 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clipmill::{AnySource, BoundClip, Clip, ClipError, ClipRequest, Input, WrittenClip};
+use clipmill::{
+    AnySource, BoundClip, Clip, ClipError, ClipRequest, Input, Location, Variant, WindowRequest,
+    WrittenClip,
+};
 use serde::Serialize;
 
 use crate::args::{
     Args, Command, Common, CutArgs, FormatChoice, Output, ProbeArgs, RemuxArgs, Renditions,
 };
 use crate::failure::{DAMAGED, Failure};
+use crate::montage;
 use crate::progress::{Bar, Waiting};
 use crate::report::{ClipReport, ProbeReport, VariantsReport, clip_text, probe_text};
 use crate::serve;
@@ -31,38 +35,33 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
 }
 
 fn cut(args: &CutArgs) -> Result<ExitCode, Failure> {
-    let window = args.window.request().map_err(Failure::Usage)?;
-    let mut request = ClipRequest::new(window).with_cut(args.cut.into());
-    request.variant = args.variant.clone();
-    request.audio = args.audio.clone();
-    request.subtitles = args.subtitles.into();
-    request.program = args.common.program;
-    request.keys = args.keys.clone();
-    request.allow_outside = args.allow_outside;
-    let source = AnySource::for_playlist(&args.playlist, args.allow_outside);
-    let request = if args.wait {
-        let mut waiting = Waiting::new(args.common.quiet || args.common.json);
-        let input = Input::playlist(args.playlist.clone()).with_source(&source);
-        let input = input.with_progress(|progress| waiting.observe(progress));
-        let request = input.when_listed(&request);
-        drop(input);
-        waiting.finish();
-        request.map_err(|error| Failure::of_input(error, &args.common))?
-    } else {
-        request
-    };
+    let parts = args.parts().map_err(Failure::Usage)?;
     let to_stdout = args.output.output == Path::new("-");
     if args.subtitles.has_files() && to_stdout {
         let message = "--subtitles vtt writes files beside the clip: -o must name one";
         return Err(Failure::Usage(message.to_owned()));
     }
+    if args.renditions == Renditions::All && to_stdout {
+        let message =
+            "--renditions all writes several files: -o must name a file, such as clip.mp4";
+        return Err(Failure::Usage(message.to_owned()));
+    }
+    let ([part], [playlist]) = (parts.as_slice(), args.playlists.as_slice()) else {
+        return montage::cut(args, &parts);
+    };
+    if part.title.is_some() {
+        return montage::cut(args, &parts);
+    }
+    let source = AnySource::for_playlist(playlist, args.allow_outside);
+    let request = request(args, part.window);
+    let request = when_listed(args, playlist, &source, request)?;
     if args.renditions == Renditions::All {
-        return cut_all(args, &request, &source);
+        return cut_all(args, playlist, &request, &source);
     }
     let bar = Bar::new(args.common.quiet);
-    let input = Input::playlist(args.playlist.clone()).with_source(&source);
+    let input = Input::playlist(playlist.clone()).with_source(&source);
     let input = input.with_progress(|progress| bar.observe(progress));
-    if streams(args) {
+    if streams(args, &part.window) {
         return stream(args, &request, &input, &bar);
     }
     if is_plain_file(&args.output) {
@@ -80,8 +79,43 @@ fn cut(args: &CutArgs) -> Result<ExitCode, Failure> {
     finish(&clip, &args.output, &args.common, &bar)
 }
 
+/// What to cut of a window.
+pub(crate) fn request(args: &CutArgs, window: WindowRequest) -> ClipRequest {
+    let mut request = ClipRequest::new(window).with_cut(args.cut.into());
+    request.variant = args.variant.clone();
+    request.audio = args.audio.clone();
+    request.subtitles = args.subtitles.into();
+    request.program = args.common.program;
+    request.keys = args.keys.clone();
+    request.allow_outside = args.allow_outside;
+    request
+}
+
+/// The same with `--wait`, once the playlist lists all of it.
+pub(crate) fn when_listed(
+    args: &CutArgs,
+    playlist: &Location,
+    source: &AnySource,
+    request: ClipRequest,
+) -> Result<ClipRequest, Failure> {
+    if !args.wait {
+        return Ok(request);
+    }
+    let mut waiting = Waiting::new(args.common.quiet || args.common.json);
+    let input = Input::playlist(playlist.clone()).with_source(source);
+    let input = input.with_progress(|progress| waiting.observe(progress));
+    let request = input.when_listed(&request);
+    drop(input);
+    waiting.finish();
+    request.map_err(|error| Failure::of_input(error, &args.common))
+}
+
 /// Subtitles in files beside the clip.
-fn write_subtitles(clip: &Clip, args: &CutArgs, clip_path: &Path) -> Result<(), Failure> {
+pub(crate) fn write_subtitles(
+    clip: &Clip,
+    args: &CutArgs,
+    clip_path: &Path,
+) -> Result<(), Failure> {
     if !args.subtitles.has_files() {
         return Ok(());
     }
@@ -101,17 +135,16 @@ fn write_subtitles(clip: &Clip, args: &CutArgs, clip_path: &Path) -> Result<(), 
 }
 
 /// One clip of each variant.
-fn cut_all(args: &CutArgs, request: &ClipRequest, source: &AnySource) -> Result<ExitCode, Failure> {
-    if args.output.output == Path::new("-") {
-        let message =
-            "--renditions all writes several files: -o must name a file, such as clip.mp4";
-        return Err(Failure::Usage(message.to_owned()));
-    }
-    let playlist = || Input::playlist(args.playlist.clone()).with_source(source);
+fn cut_all(
+    args: &CutArgs,
+    playlist: &Location,
+    request: &ClipRequest,
+    source: &AnySource,
+) -> Result<ExitCode, Failure> {
+    let playlist = || Input::playlist(playlist.clone()).with_source(source);
     let variants = playlist().variants(request);
     let variants = variants.map_err(|error| Failure::of_input(error, &args.common))?;
-    let mut report = VariantsReport::default();
-    let mut damaged = false;
+    let mut report = AllWritten::default();
     for variant in &variants {
         let path = labelled(&args.output.output, &variant.label);
         let bar = Bar::new(args.common.quiet);
@@ -119,24 +152,49 @@ fn cut_all(args: &CutArgs, request: &ClipRequest, source: &AnySource) -> Result<
         let written = write_one(args, &variant.request, &input, &path);
         bar.finish();
         let written = written.map_err(|error| Failure::of_input(error, &args.common))?;
-        write_subtitles(&written.clip, args, &path)?;
+        report.add(args, &written, &path, &variant.variant)?;
+    }
+    Ok(report.finish(args))
+}
+
+/// The clips of several variants.
+#[derive(Default)]
+pub(crate) struct AllWritten {
+    report: VariantsReport,
+    damaged: bool,
+}
+
+impl AllWritten {
+    /// Says what was written.
+    pub(crate) fn add(
+        &mut self,
+        args: &CutArgs,
+        written: &WrittenClip,
+        path: &Path,
+        variant: &Variant,
+    ) -> Result<(), Failure> {
+        write_subtitles(&written.clip, args, path)?;
         let (clip, name) = (&written.clip, path.display().to_string());
         warn(clip, &args.common);
-        damaged |= clip.is_damaged();
+        self.damaged |= clip.is_damaged();
         if args.common.json {
             let format = args.output.format.name();
-            report.push(clip, name, written.bytes, format, &variant.variant);
+            self.report.push(clip, name, written.bytes, format, variant);
         } else if !args.common.quiet {
             eprint!("{}", clip_text(clip, &name, written.bytes));
         }
+        Ok(())
     }
-    if args.common.json {
-        print_json(&report);
+
+    pub(crate) fn finish(self, args: &CutArgs) -> ExitCode {
+        if args.common.json {
+            print_json(&self.report);
+        }
+        match args.common.strict && self.damaged {
+            true => ExitCode::from(DAMAGED),
+            false => ExitCode::SUCCESS,
+        }
     }
-    if args.common.strict && damaged {
-        return Ok(ExitCode::from(DAMAGED));
-    }
-    Ok(ExitCode::SUCCESS)
 }
 
 fn write_one(
@@ -155,7 +213,7 @@ fn write_one(
 }
 
 /// `clip.mp4` as `clip.720p.mp4`.
-fn labelled(path: &Path, label: &str) -> PathBuf {
+pub(crate) fn labelled(path: &Path, label: &str) -> PathBuf {
     if label.is_empty() {
         return path.to_owned();
     }
@@ -171,10 +229,11 @@ fn labelled(path: &Path, label: &str) -> PathBuf {
 }
 
 /// Whether the clip can flow to standard output as it is made: its end is the playlist's.
-fn streams(args: &CutArgs) -> bool {
+fn streams(args: &CutArgs, window: &WindowRequest) -> bool {
     args.output.output == Path::new("-")
         && matches!(args.output.format, FormatChoice::Fmp4)
-        && !args.window.has_end()
+        && window.to.is_none()
+        && window.duration.is_none()
 }
 
 fn stream(
@@ -226,7 +285,7 @@ fn written_file(
 }
 
 /// Writes the clip and says what it holds.
-fn finish(
+pub(crate) fn finish(
     clip: &BoundClip<'_>,
     output: &Output,
     common: &Common,

@@ -225,10 +225,17 @@ fn check_media_information(
         Some("vide") => "vmhd",
         Some("soun") => "smhd",
         Some("subt") => "sthd",
+        // QuickTime's, of the text track that chapters are.
+        Some("text") if boxes.iter().any(|one| one.is("gmhd")) => "gmhd",
         _ => "nmhd",
     };
     faults.only("minf", &boxes, &[header, "dinf", "stbl"]);
-    if let Some(one) = faults.one("minf", &boxes, header) {
+    let one = faults.one("minf", &boxes, header);
+    if let Some(one) = one.filter(|one| one.is("gmhd")) {
+        let inside = faults.children(header, one.body, 0);
+        faults.only(header, &inside, &["gmin", "text"]);
+        faults.one(header, &inside, "gmin");
+    } else if let Some(one) = one {
         let fields = Reader::full(&one);
         faults.demand(fields.flags == u32::from(header == "vmhd"), || {
             format!("{header}: flags {}", fields.flags)

@@ -2,6 +2,7 @@
 //! JSON, and files that are whole or not there.
 
 mod endings;
+mod montage;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

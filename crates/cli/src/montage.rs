@@ -1,0 +1,94 @@
+//! Several windows, of one or several playlists, in one MP4.
+
+use std::process::ExitCode;
+
+use clipmill::{AnySource, BoundClip, ClipError, ClipRequest, Input, Variant, WrittenClip};
+
+use crate::args::{CutArgs, Part, Renditions};
+use crate::failure::Failure;
+use crate::progress::Bar;
+use crate::run::{AllWritten, finish, labelled, request, when_listed, write_subtitles};
+
+pub(crate) fn cut(args: &CutArgs, parts: &[Part]) -> Result<ExitCode, Failure> {
+    let all = args.renditions == Renditions::All;
+    if all && args.playlists.len() > 1 {
+        let message =
+            "--renditions all cuts one playlist: those of several may have other variants";
+        return Err(Failure::Usage(message.to_owned()));
+    }
+    let sources: Vec<AnySource> = args
+        .playlists
+        .iter()
+        .map(|playlist| AnySource::for_playlist(playlist, args.allow_outside))
+        .collect();
+    let mut requests = Vec::with_capacity(parts.len());
+    for part in parts {
+        let (playlist, source) = (&args.playlists[part.playlist], &sources[part.playlist]);
+        let request = request(args, part.window);
+        requests.push(when_listed(args, playlist, source, request)?);
+    }
+    let bar = Bar::new(args.common.quiet);
+    let inputs = args.playlists.iter().zip(&sources);
+    let inputs = inputs.map(|(playlist, source)| {
+        let input = Input::playlist(playlist.clone()).with_source(source);
+        input.with_progress(|progress| bar.observe(progress))
+    });
+    let inputs: Vec<_> = inputs.collect();
+    let of_input = |error| Failure::of_input(error, &args.common);
+    if all {
+        let all = cut_all(args, parts, &requests, &inputs[0]).map_err(of_input);
+        bar.finish();
+        let mut report = AllWritten::default();
+        for (label, variant, written) in all? {
+            let path = labelled(&args.output.output, &label);
+            report.add(args, &written, &path, &variant)?;
+        }
+        return Ok(report.finish(args));
+    }
+    let montage = join(parts, &requests, |part| &inputs[part.playlist]).map_err(of_input)?;
+    write_subtitles(montage.clip(), args, &args.output.output)?;
+    finish(&montage, &args.output, &args.common, &bar)
+}
+
+fn join<'i, 'p: 'i, 's: 'i>(
+    parts: &[Part],
+    requests: &[ClipRequest],
+    input: impl Fn(&Part) -> &'i Input<'p, &'s AnySource>,
+) -> Result<BoundClip<'i>, ClipError> {
+    let clips = parts.iter().zip(requests).map(|(part, request)| {
+        let clip = input(part).clip(request)?;
+        Ok((clip, part.title.clone()))
+    });
+    let clips: Vec<_> = clips.collect::<Result<_, ClipError>>()?;
+    BoundClip::montage(clips)
+}
+
+/// A montage of each variant, with its label.
+fn cut_all(
+    args: &CutArgs,
+    parts: &[Part],
+    requests: &[ClipRequest],
+    input: &Input<'_, &AnySource>,
+) -> Result<Vec<(String, Variant, WrittenClip)>, ClipError> {
+    let windows = requests.iter().map(|request| input.variants(request));
+    let windows: Vec<_> = windows.collect::<Result<_, ClipError>>()?;
+    let mut all = Vec::new();
+    let Some(first) = windows.first() else {
+        return Ok(all);
+    };
+    for variant in first {
+        // A live multivariant playlist may change between two looks.
+        let same = windows.iter().flat_map(|variants| {
+            let mut variants = variants.iter();
+            variants.find(|other| other.variant.uri == variant.variant.uri)
+        });
+        let requests: Vec<ClipRequest> = same.map(|same| same.request.clone()).collect();
+        let montage = join(parts, &requests, |_| input)?;
+        let path = labelled(&args.output.output, &variant.label);
+        let bytes = montage.write_as(args.output.format.into(), path)?;
+        let clip = montage.into_clip();
+        let written = WrittenClip { clip, bytes };
+        all.push((variant.label.clone(), variant.variant.clone(), written));
+    }
+    Ok(all)
+}
