@@ -168,10 +168,8 @@ impl GrowingClip {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
     use std::sync::Arc;
 
-    use clipmill_playlist::Location;
     use clipmill_ts::{DemuxOptions, Demuxer};
 
     use std::io::Read;
@@ -180,23 +178,7 @@ mod tests {
     use crate::ClipReader;
     use crate::render::Format;
     use crate::source::FileSource;
-    use crate::testing::info;
-    use crate::timeline::SegmentInfo;
-
-    /// The segments of the demo stream, two seconds each.
-    fn segments() -> Vec<(SegmentInfo, Vec<u8>)> {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/demo");
-        let all = (0..10).map(|number| {
-            let path = folder.join(format!("seg{number:02}.ts"));
-            let bytes = std::fs::read(&path).unwrap();
-            let info = SegmentInfo {
-                location: Location::File(path),
-                ..info(number)
-            };
-            (info, bytes)
-        });
-        all.collect()
-    }
+    use crate::testing::demo_segments;
 
     /// Grows a clip up to `last`, and ends it at the first sync sample from `to` on.
     fn grow(changed: Option<u64>, last: u64, to: Option<Ticks>) -> Option<()> {
@@ -204,7 +186,7 @@ mod tests {
         let mut timeline = Timeline::new();
         let mut growing: Option<GrowingClip> = None;
         let (mut early, mut from) = (Vec::new(), 0);
-        for (mut info, bytes) in segments() {
+        for (mut info, bytes) in demo_segments() {
             if Some(info.sequence) == changed {
                 info.discontinuity = true;
                 demuxer.discontinuity();
@@ -219,7 +201,7 @@ mod tests {
                 continue;
             };
             while growing.next() <= number.min(last) {
-                let bytes = &segments()[growing.next() as usize].1;
+                let bytes = &demo_segments()[growing.next() as usize].1;
                 growing.append(&timeline, bytes, &mut early).unwrap()?;
             }
         }
@@ -263,14 +245,14 @@ mod tests {
     fn a_line_that_was_cut_short_is_another_one() {
         let mut demuxer = Demuxer::new(DemuxOptions::default());
         let mut timeline = Timeline::new();
-        for (info, bytes) in segments() {
+        for (info, bytes) in demo_segments() {
             timeline.push(info, Arc::new(demuxer.index(&bytes).unwrap()));
         }
         let from = timeline.segments()[3].first_presented.unwrap();
         let growing = GrowingClip::begin(&timeline, from, Cut::Keyframe, 900_000).unwrap();
         let mut growing = growing.unwrap();
         timeline.forget_before(2);
-        let bytes = &segments()[3].1;
+        let bytes = &demo_segments()[3].1;
         let appended = growing.append(&timeline, bytes, &mut Vec::new());
         assert_eq!(appended.unwrap(), None);
     }

@@ -3,7 +3,10 @@
 use std::mem::Discriminant;
 
 use clipmill_media::CodecConfig;
-use clipmill_mp4::{Edit, LayoutError, MediaSpan, Run, SegmentPart, segment_spans};
+use clipmill_mp4::{
+    Edit, Fragment, FragmentTrack, Fragmenter, LayoutError, MediaSpan, MovieSample, Run,
+    SegmentPart, segment_spans,
+};
 
 use crate::clip::{TrackWriter, by_coding, first_shown};
 use crate::cut::{Bounds, Chosen, Cut, Selection, Shortened, select};
@@ -35,6 +38,8 @@ struct Track {
     time: u64,
     /// Runs of the segment at hand.
     runs: Vec<Run>,
+    /// Which track of a movie that is written fragment by fragment it is.
+    written_as: Option<usize>,
 }
 
 impl Settler {
@@ -70,8 +75,67 @@ impl Settler {
         timeline: &Timeline,
         number: u64,
     ) -> Result<Vec<MediaSpan>, LayoutError> {
-        let Some(at) = timeline.position(number) else {
+        if !self.take(timeline, number) {
             return Ok(Vec::new());
+        }
+        let parts: Vec<_> = self.tracks.iter().map(Track::part).collect();
+        let spans = segment_spans(&parts);
+        self.pass();
+        spans
+    }
+
+    /// Says which track of a movie one is that is written fragment by fragment, and gives its edit list; `None` where
+    /// there is none of it yet.
+    pub(crate) fn number(
+        &mut self,
+        line_track: usize,
+        coding: Discriminant<CodecConfig>,
+        written_as: usize,
+    ) -> Option<Vec<Edit>> {
+        let mut tracks = self.tracks.iter_mut();
+        let track = tracks.find(|one| one.line_track == line_track && one.coding == coding)?;
+        track.written_as = Some(written_as);
+        Some(track.edits.clone())
+    }
+
+    /// The media of the segment `number` as a fragment; `None` where it has nothing for the tracks that are
+    /// [numbered](Self::number). Segments come in order.
+    pub(crate) fn fragment(
+        &mut self,
+        timeline: &Timeline,
+        number: u64,
+        fragmenter: &mut Fragmenter,
+    ) -> Result<Option<Fragment>, LayoutError> {
+        if !self.take(timeline, number) {
+            return Ok(None);
+        }
+        let samples: Vec<_> = self.tracks.iter().map(Track::with_last).collect();
+        let parts = self
+            .tracks
+            .iter()
+            .zip(&samples)
+            .filter_map(|(track, samples)| {
+                Some(FragmentTrack {
+                    track: track.written_as?,
+                    start: track.time,
+                    configs: &track.writer.configs,
+                    samples,
+                    runs: &track.runs,
+                })
+            });
+        let parts: Vec<_> = parts.filter(|part| !part.samples.is_empty()).collect();
+        let fragment = match parts.is_empty() {
+            true => Ok(None),
+            false => fragmenter.fragment(&parts).map(Some),
+        };
+        self.pass();
+        fragment
+    }
+
+    /// Takes what the segment `number` has; false where there is no such segment.
+    fn take(&mut self, timeline: &Timeline, number: u64) -> bool {
+        let Some(at) = timeline.position(number) else {
+            return false;
         };
         for line_track in 0..timeline.tracks().len() {
             let chosen = self.selection.of_segment(timeline, line_track, at);
@@ -82,12 +146,14 @@ impl Settler {
         for run in self.tracks.iter_mut().flat_map(|track| &mut track.runs) {
             run.segment = run.segment.saturating_sub(self.first_number as u32);
         }
-        let parts: Vec<_> = self.tracks.iter().map(Track::part).collect();
-        let spans = segment_spans(&parts);
+        true
+    }
+
+    /// Is done with a segment.
+    fn pass(&mut self) {
         for track in &mut self.tracks {
             track.pass();
         }
-        spans
     }
 
     fn add(
@@ -131,6 +197,7 @@ impl Track {
             edits: Vec::new(),
             time: 0,
             runs: Vec::new(),
+            written_as: None,
         })
     }
 
@@ -151,19 +218,31 @@ impl Track {
         }
     }
 
-    fn part(&self) -> SegmentPart<'_> {
-        let samples: &[_] = if self.runs.is_empty() {
+    fn samples(&self) -> &[MovieSample] {
+        if self.runs.is_empty() {
             &[]
         } else {
             &self.writer.samples
-        };
+        }
+    }
+
+    fn part(&self) -> SegmentPart<'_> {
         SegmentPart {
             timescale: self.writer.timescale(),
             edits: &self.edits,
             start: self.time,
-            samples,
+            samples: self.samples(),
             runs: &self.runs,
         }
+    }
+
+    /// The samples of the segment; the last one lasts as long as is likely.
+    fn with_last(&self) -> Vec<MovieSample> {
+        let mut samples = self.samples().to_vec();
+        if let Some(last) = samples.last_mut() {
+            last.duration = u32::try_from(self.writer.likely_duration()).unwrap_or_default();
+        }
+        samples
     }
 
     /// Is done with the segment.

@@ -1,5 +1,6 @@
 //! Segments made of numbers, for tests.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use clipmill_media::{
@@ -141,4 +142,19 @@ pub(crate) fn cue(start_ms: u64, end_ms: u64, text: &str) -> Cue {
         text: text.to_owned(),
         ..Cue::default()
     }
+}
+
+/// The segments of the demo stream, two seconds each.
+pub(crate) fn demo_segments() -> Vec<(SegmentInfo, Vec<u8>)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/demo");
+    let all = (0..10).map(|number| {
+        let path = folder.join(format!("seg{number:02}.ts"));
+        let bytes = std::fs::read(&path).unwrap();
+        let info = SegmentInfo {
+            location: Location::File(path),
+            ..info(number)
+        };
+        (info, bytes)
+    });
+    all.collect()
 }

@@ -298,6 +298,14 @@ impl TrackWriter {
         u64::try_from(last - before).unwrap_or_default()
     }
 
+    /// How long the last sample lasts, as far as that can be said before the next one comes; in the movie's timescale.
+    pub(crate) fn likely_duration(&self) -> i64 {
+        match self.stated {
+            stated if stated > 0 => stated,
+            _ => self.usual_duration(),
+        }
+    }
+
     /// The duration of the sample before, else what the headers say, else a 25th of a second.
     fn usual_duration(&self) -> i64 {
         match self.samples.as_slice() {
