@@ -10,13 +10,13 @@ use axum::body::Body;
 use axum::http::{HeaderName, HeaderValue, Method, Request, StatusCode, Uri, header};
 use clipmill_server::catalog::{Catalog, SledCatalog};
 use clipmill_server::config::{AppSettings, Settings};
-use clipmill_server::domain::{StreamSettings, is_stream_id};
+use clipmill_server::domain::{RecordedWindow, StreamSettings, is_stream_id};
 use clipmill_server::fuzzing;
 use clipmill_server::http::{Web, router};
 use clipmill_server::pull::Pulls;
 use clipmill_server::recorder::{
-    ClipWindow, Clipping, DvrReach, MadeClip, OnDemandError, Pending, RecorderStatus, Switched,
-    VirtualClip, WindowPlaylist,
+    ClipWindow, Clipping, DvrReach, MadeClip, Named, OnDemandError, Pending, RecorderStatus,
+    RecordingMedia, Switched, VirtualClip, WindowPlaylist,
 };
 use clipmill_server::storage::LocalStore;
 use http_body_util::BodyExt;
@@ -39,6 +39,7 @@ impl Clipping for NoClips {
         stream: &'a str,
         _: ClipWindow,
         _: Option<clipmill::Cut>,
+        _: Named,
         _: bool,
     ) -> Pending<'a, Result<MadeClip, OnDemandError>> {
         Box::pin(async move { Err(OnDemandError::NoBroadcast(stream.to_owned())) })
@@ -73,6 +74,39 @@ impl Clipping for NoClips {
         _: u64,
         _: bool,
     ) -> Pending<'a, Option<std::path::PathBuf>> {
+        Box::pin(async { None })
+    }
+
+    fn record<'a>(
+        &'a self,
+        _: &'a str,
+        _: RecordedWindow,
+    ) -> Pending<'a, Result<(), OnDemandError>> {
+        Box::pin(async { Err(OnDemandError::Draining) })
+    }
+
+    fn end_recording<'a>(
+        &'a self,
+        _: &'a str,
+        _: &'a str,
+        _: i64,
+    ) -> Pending<'a, Result<Option<RecordedWindow>, OnDemandError>> {
+        Box::pin(async { Ok(None) })
+    }
+
+    fn recorded(&self, _: &str) -> Vec<RecordedWindow> {
+        Vec::new()
+    }
+
+    fn recording_media<'a>(
+        &'a self,
+        _: &'a str,
+        _: &'a str,
+    ) -> Pending<'a, Option<RecordingMedia>> {
+        Box::pin(async { None })
+    }
+
+    fn recording_playlist<'a>(&'a self, _: &'a str, _: &'a str) -> Pending<'a, Option<String>> {
         Box::pin(async { None })
     }
 

@@ -45,9 +45,9 @@ pub struct Circumstances {
 
 impl Circumstances {
     /// Whether the playlist was written before the stream was watched. Nothing else is old: whoever watches
-    /// may be slow to look.
+    /// may be slow to look. A clock that was set back tells neither of the two times: then it is not old.
     fn is_from_before(&self) -> bool {
-        self.age >= self.watched
+        self.age > self.watched || self.age == self.watched && !self.age.is_zero()
     }
 }
 

@@ -35,6 +35,7 @@ macro_rules! conformance {
                 boundaries_last_and_never_go_back
                 of_several_clips_behind_one_boundary_one_is_committed
                 recordings_last_until_they_are_over
+                windows_that_are_recorded_last_until_they_are_over
                 a_command_that_comes_twice_is_harmless
                 an_import_fills_in_what_is_not_known
                 webhooks_keep_their_order_and_their_places

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
 use crate::config::AppSettings;
-use crate::domain::{ClipEntry, Delivery, Periodic, PullSource, StreamEntry};
+use crate::domain::{ClipEntry, Delivery, Periodic, PullSource, RecordedWindow, StreamEntry};
 use crate::storage::ClipRecord;
 pub use clipmill::live::{Boundary, TakenSegment};
 
@@ -270,6 +270,20 @@ pub trait Catalog: Send + Sync {
     ) -> Answer<'_, ()>;
     /// A recording is a clip, or nothing came of it.
     fn finish_recording(&self, app: &str, stream_id: &str, vod_id: &str) -> Answer<'_, ()>;
+    /// The windows of an application's streams that are recorded, by their ids.
+    fn recorded_windows(&self, app: &str) -> Answer<'_, Vec<RecordedWindow>>;
+    /// Has a window recorded; false, and nothing is changed, where one of its id is.
+    fn record_window(&self, app: &str, window: &RecordedWindow) -> Answer<'_, bool>;
+    /// Has a window that is recorded end at `to_ms`, unless it ends before that; gives what it is now. `None`: there is
+    /// none of this id.
+    fn end_recorded_window(
+        &self,
+        app: &str,
+        id: &str,
+        to_ms: i64,
+    ) -> Answer<'_, Option<RecordedWindow>>;
+    /// A window that was recorded is a clip, or nothing came of it; false when there is none of this id.
+    fn forget_recorded_window(&self, app: &str, id: &str) -> Answer<'_, bool>;
     /// What REST asked of periodic recording.
     fn periodic(&self, app: &str) -> Answer<'_, Option<PeriodicState>>;
     /// Replaces that where it is still `known`. Gives false, and changes nothing, where it is something

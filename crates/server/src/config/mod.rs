@@ -124,6 +124,9 @@ pub struct AppSettings {
     /// How long a segment is waited for that is listed and not there.
     #[serde(deserialize_with = "values::age")]
     pub segment_patience: Duration,
+    /// How long a recording whose end is open waits for a stream that has ended to come back.
+    #[serde(deserialize_with = "values::age")]
+    pub recording_patience: Duration,
     /// The longest file that may be uploaded, in bytes; 0: none may.
     #[serde(deserialize_with = "values::size")]
     pub upload_max_bytes: u64,
@@ -408,6 +411,7 @@ impl AppSettings {
             dvr_window: None,
             spool_max_bytes: None,
             segment_patience: Duration::from_secs(2),
+            recording_patience: Duration::from_secs(30),
             upload_max_bytes: 10_000_000_000,
             ingest_token: None,
             ingest_max_bytes: 1_000_000_000,

@@ -59,6 +59,36 @@ pub struct ClipEntry {
     /// Time without media inside its window.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub gaps: Vec<Gap>,
+    /// Why it was cut; `None` where it was uploaded, or by an earlier version.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kind: Option<ClipKind>,
+    /// What people file it under.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<String>,
+}
+
+/// Why a clip was cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClipKind {
+    /// An interval was over.
+    Periodic,
+    /// Somebody asked for a window that was there.
+    OnDemand,
+    /// Somebody asked for a window whose end was open, or lay ahead.
+    Recording,
+}
+
+impl ClipKind {
+    /// Its name, as metrics and calls have it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Periodic => "periodic",
+            Self::OnDemand => "on_demand",
+            Self::Recording => "recording",
+        }
+    }
 }
 
 /// How a clip came into the clip store.
@@ -94,6 +124,8 @@ impl Default for ClipEntry {
             longitude: None,
             altitude: None,
             gaps: Vec::new(),
+            kind: None,
+            tags: Vec::new(),
         }
     }
 }

@@ -10,17 +10,20 @@ mod delivery;
 mod gap;
 mod names;
 mod pull;
+mod recorded_window;
 mod stream;
 mod stream_settings;
 
 pub use clipmill::live::Boundary;
 
-pub use self::clip::{ClipEntry, ClipOrigin};
+pub use self::clip::{ClipEntry, ClipKind, ClipOrigin};
 pub use self::clock::{Instant, now_ms};
 pub use self::delivery::Delivery;
 pub use self::gap::Gap;
 pub use self::names::{CLIP_ID_LEN, clip_id, is_app_name, is_clip_id, is_stream_id};
 pub(crate) use self::names::{percent_encoded, percent_encoded_part};
 pub use self::pull::PullSource;
+pub use self::recorded_window::RecordedWindow;
 pub use self::stream::{SETTINGS, StreamEntry, StreamStatus};
+pub use self::stream::{StreamEntry, StreamStatus};
 pub use self::stream_settings::{Periodic, Set, StreamSettings};

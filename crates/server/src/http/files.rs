@@ -28,7 +28,7 @@ use super::ant_media::json::ApiResult;
 use super::fault::Fault;
 use super::virtual_clips::{PlaylistQuery, WindowQuery};
 use super::{WebState, blocking};
-use crate::domain::percent_encoded;
+use crate::domain::{is_clip_id, percent_encoded};
 use crate::recorder::{VirtualClip, WindowPlaylist};
 use crate::storage::{
     AppPaths, Blocks, ClipBody, ClipContent, ClipStore, FileContent, Lease, OpenClip, open_inside,
@@ -134,12 +134,49 @@ pub(super) async fn get(
             }
         };
     }
-    let app = web.settings.borrow().app(&app).map(|app| app.paths());
-    let (paths, store) = (app.ok_or_else(missing)?, web.store.clone());
+    let paths = web.settings.borrow().app(&app).map(|app| app.paths());
+    let (paths, store) = (paths.ok_or_else(missing)?, web.store.clone());
     let content_type = content_type(&path).ok_or_else(missing)?;
-    let found = blocking(move || Ok::<_, Fault>(open(&paths, &*store, &path))).await?;
-    let found = found.ok_or_else(missing)?;
-    Ok(answer(found, content_type, &method, &headers))
+    let (found, path) = blocking(move || {
+        let found = open(&paths, &*store, &path);
+        Ok::<_, Fault>((found, path))
+    })
+    .await?;
+    if let Some(found) = found {
+        return Ok(answer(found, content_type, &method, &headers));
+    }
+    let recorded = match path.rsplit_once('.') {
+        Some((id, "mp4")) if is_clip_id(id) => growing(&web, &app, id, &method).await,
+        Some((id, "m3u8")) if is_clip_id(id) => {
+            let text = web.clipping.recording_playlist(&app, id).await;
+            text.map(|text| answer(Resource::of_text(text), HLS, &method, &headers))
+        }
+        _ => None,
+    };
+    recorded.ok_or_else(missing)
+}
+
+/// A recording that is not a clip yet, as it comes: its length is not known, and no range of it can be had.
+async fn growing(web: &super::Web, app: &str, id: &str, method: &Method) -> Option<Response> {
+    let mut media = web.clipping.recording_media(app, id).await?;
+    let headers = [
+        (header::CONTENT_TYPE, "video/mp4"),
+        (header::CACHE_CONTROL, "no-store"),
+        (header::ACCEPT_RANGES, "none"),
+    ];
+    if *method == Method::HEAD {
+        return Some((headers, Body::empty()).into_response());
+    }
+    let (mut sender, body) = Channel::<Bytes, io::Error>::new(AHEAD);
+    tokio::spawn(async move {
+        // Who plays may pause for as long as they like.
+        while let Some(bytes) = media.next().await {
+            if sender.send_data(bytes).await.is_err() {
+                return;
+            }
+        }
+    });
+    Some((headers, Body::new(body)).into_response())
 }
 
 /// Plays a segment of a stream's DVR window, as `{streamId}.m3u8?start=&end=` lists it.

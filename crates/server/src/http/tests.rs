@@ -20,10 +20,10 @@ use tower::ServiceExt;
 use super::*;
 use crate::catalog::SledCatalog;
 use crate::config::AppSettings;
-use crate::domain::{ClipEntry, StreamEntry, StreamSettings};
+use crate::domain::{ClipEntry, RecordedWindow, StreamEntry, StreamSettings};
 use crate::recorder::{
-    ClipWindow, DvrReach, MadeClip, OnDemandError, Pending, RecorderStatus, Switched, VirtualClip,
-    WindowPlaylist,
+    ClipWindow, DvrReach, MadeClip, Named, OnDemandError, Pending, RecorderStatus, RecordingMedia,
+    Switched, VirtualClip, WindowPlaylist,
 };
 use crate::storage::{self, BodySender};
 
@@ -46,6 +46,7 @@ impl Clipping for Stub {
         stream: &'a str,
         window: ClipWindow,
         cut: Option<clipmill::Cut>,
+        _: Named,
         return_file: bool,
     ) -> Pending<'a, Result<MadeClip, OnDemandError>> {
         let asked = (stream.to_owned(), window, cut, return_file);
@@ -109,6 +110,39 @@ impl Clipping for Stub {
         _: u64,
         _: bool,
     ) -> Pending<'a, Option<std::path::PathBuf>> {
+        Box::pin(async { None })
+    }
+
+    fn record<'a>(
+        &'a self,
+        _: &'a str,
+        _: RecordedWindow,
+    ) -> Pending<'a, Result<(), OnDemandError>> {
+        Box::pin(async { Err(OnDemandError::Draining) })
+    }
+
+    fn end_recording<'a>(
+        &'a self,
+        _: &'a str,
+        _: &'a str,
+        _: i64,
+    ) -> Pending<'a, Result<Option<RecordedWindow>, OnDemandError>> {
+        Box::pin(async { Ok(None) })
+    }
+
+    fn recorded(&self, _: &str) -> Vec<RecordedWindow> {
+        Vec::new()
+    }
+
+    fn recording_media<'a>(
+        &'a self,
+        _: &'a str,
+        _: &'a str,
+    ) -> Pending<'a, Option<RecordingMedia>> {
+        Box::pin(async { None })
+    }
+
+    fn recording_playlist<'a>(&'a self, _: &'a str, _: &'a str) -> Pending<'a, Option<String>> {
         Box::pin(async { None })
     }
 

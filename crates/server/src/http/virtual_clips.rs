@@ -155,7 +155,7 @@ fn check(web: &Web, app: &AppSettings, stream: &str, window: ClipWindow) -> Resu
 const SECONDS_BELOW: i64 = 100_000_000_000;
 
 /// An instant, in milliseconds since the Unix epoch.
-fn instant(name: &str, text: &str) -> Result<i64, Fault> {
+pub(super) fn instant(name: &str, text: &str) -> Result<i64, Fault> {
     // The plus sign of an offset is a space in a query, unless it is escaped.
     let text = text.trim().replace(' ', "+");
     if let Ok(seconds) = text.parse::<i64>()
@@ -172,7 +172,7 @@ fn instant(name: &str, text: &str) -> Result<i64, Fault> {
     }
 }
 
-fn length(text: &str) -> Result<Duration, Fault> {
+pub(super) fn length(text: &str) -> Result<Duration, Fault> {
     match parse_duration(text) {
         Ok(length) if !length.is_zero() => Ok(length),
         Ok(_) => Err(Fault::bad("last must be greater than 0")),

@@ -12,6 +12,7 @@ use metrics::gauge;
 use tokio::sync::watch;
 
 use super::media::SegmentFile;
+use super::recorded::RecordedWindows;
 use super::shared::{Shared, lock};
 use super::stream::Stream;
 use super::task::Command;
@@ -60,6 +61,7 @@ pub(crate) struct App {
     untold: AtomicU32,
     /// When DVR windows were trimmed last.
     trimmed: Mutex<Option<Instant>>,
+    recorded: RecordedWindows,
     closed: watch::Sender<bool>,
 }
 
@@ -85,6 +87,7 @@ impl App {
             links: Mutex::default(),
             untold: AtomicU32::new(0),
             trimmed: Mutex::default(),
+            recorded: RecordedWindows::default(),
             closed: watch::Sender::new(false),
         }
     }
@@ -233,7 +236,14 @@ impl App {
     /// How much of a stream is kept for clips that somebody may ask for; `None`: as long as it is listed.
     pub(crate) fn dvr_window(&self, stream: &str) -> Option<Duration> {
         let set = lock(&self.set).get(stream).copied().unwrap_or_default();
-        self.settings().dvr_window_of(&set)
+        // What a recording needs is kept whatever the window is.
+        let recorded = || self.recorded.has(stream).then_some(Duration::ZERO);
+        self.settings().dvr_window_of(&set).or_else(recorded)
+    }
+
+    /// The windows of its streams that are recorded.
+    pub(crate) fn recorded(&self) -> &RecordedWindows {
+        &self.recorded
     }
 
     /// Remembers that a kept segment shares its content with a file.

@@ -15,14 +15,14 @@ use tokio::sync::oneshot;
 use super::app::App;
 use super::dvr::Kept;
 use super::history::{Dated, Span, has_parts};
-use super::make::{Recipe, make, rfc3339};
+use super::make::{Named, Recipe, make, rfc3339};
 use super::media::{Files, Snapshot, time_ms};
 use super::request::{ClipWindow, MadeClip, OnDemandError};
 use super::session::Session;
 use super::shared::{MakeError, Shared};
 use super::stream::Stream;
 use crate::catalog::Boundary;
-use crate::domain::{Gap, StreamEntry};
+use crate::domain::{ClipEntry, ClipKind, Gap, StreamEntry};
 use crate::sources::file_of;
 use crate::sources::listing::read_media;
 use crate::sources::on_disk::OnDisk;
@@ -65,6 +65,15 @@ struct Found {
     why: Option<String>,
 }
 
+/// As what a clip that was asked for is stored.
+#[derive(Debug, Clone)]
+pub(crate) struct Order {
+    /// What it is called; a new name where nobody knows one yet.
+    pub(crate) vod_id: Option<String>,
+    pub(crate) kind: ClipKind,
+    pub(crate) named: Named,
+}
+
 /// An answer that somebody waits for.
 type Answer = oneshot::Sender<Result<MadeClip, OnDemandError>>;
 
@@ -72,6 +81,7 @@ impl Asked {
     /// Makes the clip and answers: when its bytes are asked for, as soon as the first can come.
     pub(crate) fn make(
         self,
+        order: Order,
         return_file: bool,
         shared: &Arc<Shared>,
         app: &Arc<App>,
@@ -79,15 +89,28 @@ impl Asked {
     ) {
         let _counted = shared.count_making();
         let mut answer = Some(answer);
-        let made = self.try_make(return_file, shared, app, &mut answer);
+        let made = self.try_make(order, return_file, shared, app, &mut answer);
         // Whoever asked may have gone; the clip is kept all the same.
         if let Some(answer) = answer.take() {
             let _ = answer.send(made);
         }
     }
 
+    /// Makes the clip of a recording.
+    pub(crate) fn store(
+        &self,
+        order: Order,
+        shared: &Arc<Shared>,
+        app: &Arc<App>,
+    ) -> Result<ClipEntry, OnDemandError> {
+        let _counted = shared.count_making();
+        let made = self.try_make(order, false, shared, app, &mut None)?;
+        Ok(made.entry)
+    }
+
     fn try_make(
         &self,
+        order: Order,
         return_file: bool,
         shared: &Arc<Shared>,
         app: &Arc<App>,
@@ -95,11 +118,18 @@ impl Asked {
     ) -> Result<MadeClip, OnDemandError> {
         let planned = self.plan(shared, app)?;
         let _kept = planned.files;
+        // A recording is played before it is known where its stream lies.
+        let sub_folder = match order.kind {
+            ClipKind::Recording => None,
+            _ => planned.sub_folder.as_deref(),
+        };
         let recipe = Recipe {
             stream: &self.stream,
-            sub_folder: planned.sub_folder.as_deref(),
+            sub_folder,
             clip: planned.clip,
-            vod_id: None,
+            vod_id: order.vod_id,
+            kind: order.kind,
+            named: order.named,
             boundary: None,
             missing: planned.missing,
             from_the_start: false,

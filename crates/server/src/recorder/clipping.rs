@@ -8,9 +8,10 @@ use std::time::Duration;
 use clipmill::Cut;
 
 use super::{
-    ClipWindow, DvrReach, MadeClip, OnDemandError, RecorderStatus, Recorders, Switched,
-    VirtualClip, WindowPlaylist,
+    ClipWindow, DvrReach, MadeClip, Named, OnDemandError, RecorderStatus, Recorders,
+    RecordingMedia, Switched, VirtualClip, WindowPlaylist,
 };
+use crate::domain::RecordedWindow;
 use crate::domain::StreamSettings;
 
 /// An answer that is on its way.
@@ -25,6 +26,7 @@ pub trait Clipping: Send + Sync {
         stream: &'a str,
         window: ClipWindow,
         cut: Option<Cut>,
+        named: Named,
         return_file: bool,
     ) -> Pending<'a, Result<MadeClip, OnDemandError>>;
     /// Lays out a clip that is read and not stored; the same as before where the request `continues`
@@ -54,6 +56,30 @@ pub trait Clipping: Send + Sync {
         number: u64,
         map: bool,
     ) -> Pending<'a, Option<PathBuf>>;
+    /// Has a window recorded, whose end may be open or lie ahead.
+    fn record<'a>(
+        &'a self,
+        app: &'a str,
+        window: RecordedWindow,
+    ) -> Pending<'a, Result<(), OnDemandError>>;
+    /// Has the recording of a window end, unless it ends before that; gives it as it is now. `None`: no such window is
+    /// recorded.
+    fn end_recording<'a>(
+        &'a self,
+        app: &'a str,
+        id: &'a str,
+        to_ms: i64,
+    ) -> Pending<'a, Result<Option<RecordedWindow>, OnDemandError>>;
+    /// The windows of an application's streams that are recorded.
+    fn recorded(&self, app: &str) -> Vec<RecordedWindow>;
+    /// The media of a recording that is not a clip yet, as it comes.
+    fn recording_media<'a>(
+        &'a self,
+        app: &'a str,
+        id: &'a str,
+    ) -> Pending<'a, Option<RecordingMedia>>;
+    /// A recording as a playlist of what has come of it; also for a while after its end.
+    fn recording_playlist<'a>(&'a self, app: &'a str, id: &'a str) -> Pending<'a, Option<String>>;
     /// Turns the recording of a stream on or off, while it is live.
     fn switch<'a>(&'a self, app: &'a str, stream: &'a str, on: bool) -> Pending<'a, Switched>;
     /// Removes a stream's HLS files, as far as no clip to come needs them.
@@ -84,9 +110,18 @@ impl Clipping for Recorders {
         stream: &'a str,
         window: ClipWindow,
         cut: Option<Cut>,
+        named: Named,
         return_file: bool,
     ) -> Pending<'a, Result<MadeClip, OnDemandError>> {
-        Box::pin(Self::on_demand(self, app, stream, window, cut, return_file))
+        Box::pin(Self::on_demand(
+            self,
+            app,
+            stream,
+            window,
+            cut,
+            named,
+            return_file,
+        ))
     }
 
     fn virtual_clip<'a>(
@@ -123,6 +158,39 @@ impl Clipping for Recorders {
         Box::pin(Self::window_segment(
             self, app, stream, session, number, map,
         ))
+    }
+
+    fn record<'a>(
+        &'a self,
+        app: &'a str,
+        window: RecordedWindow,
+    ) -> Pending<'a, Result<(), OnDemandError>> {
+        Box::pin(Self::record(self, app, window))
+    }
+
+    fn end_recording<'a>(
+        &'a self,
+        app: &'a str,
+        id: &'a str,
+        to_ms: i64,
+    ) -> Pending<'a, Result<Option<RecordedWindow>, OnDemandError>> {
+        Box::pin(Self::end_recording(self, app, id, to_ms))
+    }
+
+    fn recorded(&self, app: &str) -> Vec<RecordedWindow> {
+        Self::recorded(self, app)
+    }
+
+    fn recording_media<'a>(
+        &'a self,
+        app: &'a str,
+        id: &'a str,
+    ) -> Pending<'a, Option<RecordingMedia>> {
+        Box::pin(Self::recording_media(self, app, id))
+    }
+
+    fn recording_playlist<'a>(&'a self, app: &'a str, id: &'a str) -> Pending<'a, Option<String>> {
+        Box::pin(Self::recording_playlist(self, app, id))
     }
 
     fn switch<'a>(&'a self, app: &'a str, stream: &'a str, on: bool) -> Pending<'a, Switched> {

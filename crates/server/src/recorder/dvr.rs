@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use clipmill::{Limits, PlacedSegment, SegmentIndex, SegmentReader, Ticks, duration_ticks};
+use clipmill::{
+    Limits, PlacedSegment, SegmentIndex, SegmentReader, Ticks, Timeline, duration_ticks,
+};
 
 use super::app::App;
 use super::history::{Span, WARM_UP};
@@ -15,11 +17,15 @@ use super::indexes::Indexes;
 use super::media::{SegmentFile, SessionMedia, Snapshot};
 use super::session::Session;
 use super::shared::Shared;
+use crate::domain::percent_encoded_part;
 use crate::sources::session::FileMark;
 use crate::spool::{InWindow, Label, StoredIndexes, StreamDvr, read};
 
 /// Who asks first after a restart waits so long at most.
 const RECOVERY: Duration = Duration::from_secs(20);
+
+/// Segments before the beginning of what is read on: its first pictures may depend on them.
+const AHEAD: usize = 8;
 
 /// How often it is looked whether it has ended.
 const LOOK: Duration = Duration::from_millis(20);
@@ -32,8 +38,8 @@ struct Recorded {
 }
 
 /// The timeline that segments are put on.
-struct Line<'a> {
-    indexes: &'a Indexes,
+#[derive(Debug)]
+pub(crate) struct Line {
     stored: StoredIndexes,
     media: SessionMedia,
     reader: SegmentReader,
@@ -45,10 +51,27 @@ struct Line<'a> {
     lost: Option<String>,
 }
 
-impl<'a> Line<'a> {
-    fn new(indexes: &'a Indexes) -> Self {
+/// A segment that is kept.
+pub(crate) enum Found {
+    /// In the DVR window.
+    InWindow(InWindow),
+    /// By the recorder, with its session.
+    Recorded(String, PlacedSegment, Arc<SegmentFile>),
+}
+
+impl Found {
+    /// Its session and its number there.
+    pub(crate) fn place(&self) -> (String, u64) {
+        match self {
+            Self::InWindow(one) => (one.session.clone(), one.label.sequence),
+            Self::Recorded(session, placed, _) => (session.clone(), placed.info.sequence),
+        }
+    }
+}
+
+impl Line {
+    pub(crate) fn new() -> Self {
         Self {
-            indexes,
             stored: StoredIndexes::default(),
             media: SessionMedia::default(),
             reader: SegmentReader::new(None, &Limits::default()),
@@ -58,8 +81,23 @@ impl<'a> Line<'a> {
         }
     }
 
+    pub(crate) fn timeline(&self) -> &Timeline {
+        self.media.timeline()
+    }
+
+    /// Puts a segment on the line; gives its number there, unless it cannot be read.
+    pub(crate) fn add(&mut self, found: &Found, indexes: &Indexes) -> Option<u64> {
+        let newest = |line: &Self| line.timeline().segments().back().map(|one| one.number);
+        let before = newest(self);
+        match found {
+            Found::InWindow(segment) => self.push(segment, &[], indexes),
+            Found::Recorded(session, segment, file) => self.push_recorded(session, segment, file),
+        }
+        newest(self).filter(|number| before.is_none_or(|before| before < *number))
+    }
+
     /// Puts a segment of the DVR window on the line. `before` are those before it, which the reader may not have seen.
-    fn push(&mut self, segment: &InWindow, before: &[InWindow]) {
+    fn push(&mut self, segment: &InWindow, before: &[InWindow], indexes: &Indexes) {
         let label = self.placed(&segment.session, &segment.label);
         if let Some(leaving) = &segment.leaving {
             let kept = leaving.holding.kept();
@@ -71,10 +109,10 @@ impl<'a> Line<'a> {
             self.media.push(&label, Arc::clone(&leaving.index), file);
             return;
         }
-        let known = self.indexes.get(&segment.path).or_else(|| {
+        let known = indexes.get(&segment.path).or_else(|| {
             let index = self.stored.get(segment)?;
             let mark = mark_of(&segment.path).ok()?;
-            self.indexes.put(&segment.path, mark, &index);
+            indexes.put(&segment.path, mark, &index);
             Some((mark, index))
         });
         if let Some((mark, index)) = known {
@@ -96,7 +134,7 @@ impl<'a> Line<'a> {
             Ok((mark, index)) => {
                 let index = Arc::new(index);
                 if self.seen >= WARM_UP {
-                    self.indexes.put(&segment.path, mark, &index);
+                    indexes.put(&segment.path, mark, &index);
                 }
                 self.seen += 1;
                 let file = SegmentFile::of(segment.path.clone(), mark);
@@ -240,11 +278,11 @@ impl Kept {
         }
     }
 
-    fn put<'a>(&self, found: &[InWindow], span: Span, shared: &'a Shared) -> Line<'a> {
-        let mut line = Line::new(&shared.indexes);
+    fn put(&self, found: &[InWindow], span: Span, shared: &Shared) -> Line {
+        let mut line = Line::new();
         for (at, segment) in found.iter().enumerate() {
             let before = found.get(at.saturating_sub(WARM_UP)..at);
-            line.push(segment, before.unwrap_or_default());
+            line.push(segment, before.unwrap_or_default(), &shared.indexes);
         }
         let last = found.last();
         let last = last.map(|last| (last.session.as_str(), last.label.sequence));
@@ -259,34 +297,72 @@ impl Kept {
         line
     }
 
+    /// The segments behind `last`, given by its session and number, in order; without one, those from `from` on and
+    /// some before, on which the first pictures may depend. At most `most` of the DVR window at a time.
+    pub(crate) fn next(
+        &self,
+        last: Option<(&str, u64)>,
+        from: DateTime<Utc>,
+        most: usize,
+    ) -> Vec<Found> {
+        let mut found = match last {
+            Some(last) => self.window.after(last, most),
+            None => self.window.select(Some(from), None, AHEAD).0,
+        };
+        // Not all of it at once.
+        let whole = last.is_some() && found.len() < most || found.len() <= AHEAD + most;
+        found.truncate(AHEAD + most);
+        let newest = found.last();
+        let newest = newest.map(|one| (one.session.clone(), one.label.sequence));
+        let newest = newest
+            .as_ref()
+            .map(|(session, number)| (session.as_str(), *number));
+        let recorded = self.behind(newest.or(last)).filter(|_| whole);
+        let recorded: Vec<_> = recorded
+            .map(|(session, segment, file)| {
+                Found::Recorded(session.to_owned(), segment.clone(), Arc::clone(file))
+            })
+            .collect();
+        // Of those that are kept anyway, the ones that are needed.
+        let is_older = |one: &Found| match one {
+            Found::Recorded(_, segment, _) => {
+                segment.info.start_time.is_some_and(|start| start < from)
+            }
+            Found::InWindow(_) => true,
+        };
+        let older = recorded.iter().take_while(|one| is_older(one)).count();
+        let first = match last {
+            Some(_) => 0,
+            None => older.saturating_sub(AHEAD),
+        };
+        let found = found.into_iter().map(Found::InWindow);
+        found.chain(recorded.into_iter().skip(first)).collect()
+    }
+
     /// What is recorded behind a segment of the DVR window, given by its session and number.
     fn behind(
         &self,
         last: Option<(&str, u64)>,
-    ) -> impl Iterator<Item = (&str, &PlacedSegment, &SegmentFile)> {
+    ) -> impl Iterator<Item = (&str, &PlacedSegment, &Arc<SegmentFile>)> {
         let all = self.recorded.iter().flat_map(|one| {
             let segments = one.snapshot.segments();
-            segments.map(|(segment, file)| (one.session.as_str(), segment, file.as_ref()))
+            segments.map(|(segment, file)| (one.session.as_str(), segment, file))
         });
         all.filter(move |(session, segment, _)| {
             last.is_none_or(|last| (*session, segment.info.sequence) > last)
         })
     }
 
-    /// A stretch of time as a playlist (RFC 8216, 4.3.3.5: `VOD`), whose segments lie below `base`; first and last
-    /// segment whole. `None` when nothing is in it.
-    pub(crate) fn playlist(
-        &self,
-        from: Option<DateTime<Utc>>,
-        to: Option<DateTime<Utc>>,
-        base: &str,
-    ) -> Option<String> {
-        let segments = self.played(from, to);
+    /// A stretch of time as a playlist (RFC 8216, 4.3.3.5: `VOD`, or `EVENT` where it still `grows`), whose segments lie
+    /// below `base`; first and last segment whole. `None` when nothing is in it.
+    pub(crate) fn playlist(&self, span: Span, base: &str, grows: bool) -> Option<String> {
+        let segments = self.played(span.from, span.to);
         let longest = segments.iter().map(|one| one.label.duration).max()?;
         let mut text = format!(
             "#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-TARGETDURATION:{}\n#EXT-X-MEDIA-SEQUENCE:0\n\
-             #EXT-X-PLAYLIST-TYPE:VOD\n",
-            (longest + 45_000) / 90_000
+             #EXT-X-PLAYLIST-TYPE:{}\n",
+            (longest + 45_000) / 90_000,
+            if grows { "EVENT" } else { "VOD" }
         );
         let mut last: Option<(&Played, &str)> = None;
         let mut map = None;
@@ -326,7 +402,9 @@ impl Kept {
             );
             last = Some((one, suffix));
         }
-        text.push_str("#EXT-X-ENDLIST\n");
+        if !grows {
+            text.push_str("#EXT-X-ENDLIST\n");
+        }
         Some(text)
     }
 
@@ -377,6 +455,13 @@ impl Recorded {
             sub_folder: session.sub_folder.clone(),
         }
     }
+}
+
+/// Where players find the segments that are kept of a stream, from a playlist below `streams/` that lies `depth` folders
+/// deep.
+pub(crate) fn playlist_base(stream: &str, depth: usize) -> String {
+    let stream = percent_encoded_part(stream);
+    format!("{}../dvr/{stream}", "../".repeat(depth))
 }
 
 /// The file of a segment that is kept of a stream, in its DVR window or by its recorder. It blocks.

@@ -217,6 +217,13 @@ impl Intake {
             Decision::Old { shift } => {
                 // One that started over was seen before.
                 if shift.is_some() {
+                    tracing::info!(
+                        app = place.app.name(),
+                        stream = place.stream,
+                        age_ms = age.as_millis() as u64,
+                        watched_ms = watched.as_millis() as u64,
+                        "it was over before it was watched: it is not recorded"
+                    );
                     (place.tell)(Came::WasOver(serving.sub_folder.clone()));
                 }
                 Look::Done

@@ -12,7 +12,7 @@ use super::app::App;
 use super::growing::{Growing, Grown};
 use super::shared::{MakeError, Shared};
 use crate::catalog::{Boundary, Committed};
-use crate::domain::{ClipEntry, Gap, StreamEntry, clip_id, now_ms};
+use crate::domain::{ClipEntry, ClipKind, Gap, StreamEntry, clip_id, now_ms};
 use crate::metrics::{
     CLIP_BYTES, CLIP_DURATION, CLIP_LATENESS, CLIP_SECONDS, CLIPS_AHEAD, CLIPS_ANEW, CLIPS_FAILED,
     CLIPS_MADE,
@@ -27,6 +27,10 @@ pub(crate) struct Recipe<'a> {
     pub(crate) clip: Clip,
     /// What it is called, where that is known already.
     pub(crate) vod_id: Option<String>,
+    /// Why it is made.
+    pub(crate) kind: ClipKind,
+    /// What people call it and file it under, where somebody has said so.
+    pub(crate) named: Named,
     /// Where the stream's periodic clips go on, where this is one of them.
     pub(crate) boundary: Option<&'a Boundary>,
     /// What is missing at its edges.
@@ -41,16 +45,13 @@ pub(crate) struct Recipe<'a> {
     pub(crate) growing: Option<Growing>,
 }
 
-impl Recipe<'_> {
-    fn kind(&self) -> &'static str {
-        if self.boundary.is_some() {
-            "periodic"
-        } else if self.vod_id.is_some() {
-            "recording"
-        } else {
-            "on_demand"
-        }
-    }
+/// What people call a clip, and file it under.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Named {
+    /// The stream's name otherwise.
+    pub title: Option<String>,
+    /// In the order in which they were given.
+    pub tags: Vec<String>,
 }
 
 /// Makes a clip. `begun` is told of it before anything is stored, with its length, and may have the
@@ -62,7 +63,7 @@ pub(crate) fn make(
     begun: impl FnOnce(&ClipEntry, u64) -> Option<BodySender>,
 ) -> Result<ClipEntry, MakeError> {
     let started = Instant::now();
-    let kind = recipe.kind();
+    let kind = recipe.kind.name();
     let labels = [("app", app.name().to_owned()), ("kind", kind.to_owned())];
     let (complete, stream) = (recipe.complete, recipe.stream);
     let made = make_one(shared, app, recipe, begun);
@@ -117,7 +118,9 @@ fn make_one(
         stream,
         sub_folder,
         mut clip,
-        vod_id: named,
+        vod_id,
+        kind,
+        named,
         boundary,
         mut missing,
         from_the_start,
@@ -134,8 +137,13 @@ fn make_one(
     let height = clip.tracks.iter().find_map(|track| track.config.video());
     let height = height.map(|video| video.height);
     let id = growing.as_ref().map(|growing| growing.vod_id.clone());
-    let id = id.or(named).unwrap_or_else(clip_id);
+    let id = id.or(vod_id).unwrap_or_else(clip_id);
     let mut entry = ClipEntry::of_stream(&id, &stream_entry, height, sub_folder);
+    entry.kind = Some(kind);
+    entry.tags = named.tags;
+    if let Some(title) = &named.title {
+        entry.title = title.clone();
+    }
     entry.duration_ms = i64::try_from(clip.duration_ms).unwrap_or(i64::MAX);
     entry.start_ms = match clip.start_time {
         // What is heard ahead of the first picture is presented first.
@@ -163,7 +171,8 @@ fn make_one(
             "a clip has a gap"
         );
     }
-    clip.set_title(title(&stream_entry, height));
+    let usual = || title(&stream_entry, height);
+    clip.set_title(named.title.unwrap_or_else(usual));
     let grown = growing.and_then(|growing| finish(growing, &clip, app));
     // The end of its making is told as well as it can be known before it.
     entry.making_ended_ms = now_ms();

@@ -40,6 +40,7 @@ mod make;
 mod media;
 mod periodic;
 mod reading;
+mod recorded;
 mod recover;
 mod request;
 mod session;
@@ -52,6 +53,7 @@ mod task;
 #[cfg(test)]
 mod testing;
 mod virtual_clip;
+mod watching;
 mod window;
 
 use std::collections::BTreeMap;
@@ -66,19 +68,25 @@ use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, oneshot, watch};
 
 use self::app::App;
-use self::asked::Asked;
+use self::asked::{Asked, Order};
 pub use self::clipping::{Clipping, Pending};
 use self::indexes::Indexes;
+pub use self::make::Named;
+use self::recorded::RecordedWindows;
 pub use self::request::{ClipWindow, DvrReach, MadeClip, OnDemandError, RecorderStatus};
 use self::shared::{Shared, Troubles, lock};
 pub use self::switch::{Switched, set_switch};
 use self::task::Command;
 pub use self::virtual_clip::VirtualClip;
 use self::virtual_clip::VirtualClips;
+pub use self::watching::RecordingMedia;
 use self::window::AskedWindow;
 pub use self::window::WindowPlaylist;
 use crate::catalog::Catalog;
+use crate::catalog::{Catalog, PeriodicState};
 use crate::config::Settings;
+use crate::config::{AppSettings, Settings};
+use crate::domain::{ClipKind, RecordedWindow};
 use crate::metrics;
 use crate::schedule::Pool;
 use crate::scripts::Scripts;
@@ -149,6 +157,42 @@ impl Recorders {
         Ok(recorders)
     }
 
+    async fn add(&self, settings: &Arc<AppSettings>) {
+        metrics::application(&settings.name);
+        let app = Arc::new(App::new(Arc::clone(settings)));
+        let known = self.inner.shared.catalog.periodic(&settings.name).await;
+        let known = known.unwrap_or_else(|error| {
+            tracing::error!(app = settings.name, %error, "what REST asked for is not known");
+            None
+        });
+        app.set_interval(PeriodicState::effective(known.as_ref(), settings));
+        RecordedWindows::recover(&app, &self.inner.shared).await;
+        lock(&self.inner.apps).insert(settings.name.clone(), Arc::clone(&app));
+        tokio::spawn(app.watch(Arc::clone(&self.inner.shared)));
+    }
+
+    /// Lets changed settings take effect.
+    async fn follow(self, mut settings: watch::Receiver<Arc<Settings>>) {
+        while settings.changed().await.is_ok() {
+            let now = Arc::clone(&settings.borrow_and_update());
+            for new in &now.apps {
+                let known = self.app(&new.name);
+                match known {
+                    Some(app) => app.set_settings(Arc::clone(new)),
+                    None => self.add(new).await,
+                }
+            }
+            let mut apps = lock(&self.inner.apps);
+            apps.retain(|name, app| {
+                let stays = now.app(name).is_some();
+                if !stays {
+                    app.close();
+                }
+                stays
+            });
+        }
+    }
+
     fn app(&self, name: &str) -> Option<Arc<App>> {
         lock(&self.inner.apps).get(name).cloned()
     }
@@ -164,6 +208,7 @@ impl Recorders {
         stream: &str,
         window: ClipWindow,
         cut: Option<Cut>,
+        named: Named,
         return_file: bool,
     ) -> Result<MadeClip, OnDemandError> {
         let shared = Arc::clone(&self.inner.shared);
@@ -181,10 +226,15 @@ impl Recorders {
             window,
             cut: cut.unwrap_or(Cut::Exact),
         };
+        let order = Order {
+            vod_id: None,
+            kind: ClipKind::OnDemand,
+            named,
+        };
         let (answer, answered) = oneshot::channel();
         // Not among the workers: somebody waits, and a long clip takes long to be stored.
         let stored = tokio::task::spawn_blocking(move || {
-            asked.make(return_file, &shared, &app, answer);
+            asked.make(order, return_file, &shared, &app, answer);
         });
         let made = answered.await;
         // The clip may still be being stored; its place is taken until it is.
@@ -281,6 +331,81 @@ impl Recorders {
             if map { map_of(&segment) } else { Some(segment) }
         });
         found.await.ok().flatten()
+    }
+
+    /// Has a window recorded, whose end may be open or lie ahead. What is said of it lasts.
+    ///
+    /// # Errors
+    /// When the catalog does not answer, or the server stops.
+    pub async fn record(&self, app: &str, window: RecordedWindow) -> Result<(), OnDemandError> {
+        let shared = &self.inner.shared;
+        if shared.is_draining() {
+            return Err(OnDemandError::Draining);
+        }
+        let Some(app) = self.app(app) else {
+            return Err(OnDemandError::NoBroadcast(window.stream_id));
+        };
+        let begun = shared.catalog.record_window(app.name(), &window).await;
+        begun.map_err(|error| OnDemandError::Failed(error.to_string()))?;
+        tracing::info!(
+            app = app.name(),
+            stream = window.stream_id,
+            vod = window.id,
+            "recording"
+        );
+        RecordedWindows::begin(window, &app, shared).await;
+        Ok(())
+    }
+
+    /// Has the recording of a window end at `to_ms`, unless it ends before that; gives it as it is now. One that has not
+    /// begun by then is called off. `None`: no such window is recorded.
+    ///
+    /// # Errors
+    /// When the catalog does not answer.
+    pub async fn end_recording(
+        &self,
+        app: &str,
+        id: &str,
+        to_ms: i64,
+    ) -> Result<Option<RecordedWindow>, OnDemandError> {
+        let Some(app) = self.app(app) else {
+            return Ok(None);
+        };
+        let Some(recording) = app.recorded().get(id) else {
+            return Ok(None);
+        };
+        let catalog = &self.inner.shared.catalog;
+        let ended = catalog.end_recorded_window(app.name(), id, to_ms).await;
+        let ended = ended.map_err(|error| OnDemandError::Failed(error.to_string()))?;
+        if let Some(window) = &ended {
+            recording.end(window.clone());
+        }
+        Ok(ended)
+    }
+
+    /// The windows of an application's streams that are recorded.
+    #[must_use]
+    pub fn recorded(&self, app: &str) -> Vec<RecordedWindow> {
+        self.app(app)
+            .map(|app| app.recorded().open())
+            .unwrap_or_default()
+    }
+
+    /// The media of a recording that is not a clip yet, as it comes.
+    pub async fn recording_media(&self, app: &str, id: &str) -> Option<RecordingMedia> {
+        let app = self.app(app)?;
+        let recording = app.recorded().get(id)?;
+        let shared = Arc::clone(&self.inner.shared);
+        Some(RecordingMedia::of(recording, shared, app).await)
+    }
+
+    /// A recording as a playlist of what has come of it; also for a while after its end.
+    pub async fn recording_playlist(&self, app: &str, id: &str) -> Option<String> {
+        let app = self.app(app)?;
+        let recording = app.recorded().get(id)?;
+        let shared = Arc::clone(&self.inner.shared);
+        let made = move || watching::playlist(&recording, &shared, &app);
+        tokio::task::spawn_blocking(made).await.ok().flatten()
     }
 
     /// Turns the recording of a stream on or off, while it is live.

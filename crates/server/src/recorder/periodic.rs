@@ -13,14 +13,14 @@ use clipmill::{Bounds, Clip, Cut, Ticks};
 use super::app::App;
 use super::clock::{elapsed, instant};
 use super::growing::Growing;
-use super::make::{Recipe, make};
+use super::make::{Named, Recipe, make};
 use super::media::{SegmentFile, Snapshot, delta};
 use super::session::{Session, missing};
 use super::shared::{MakeError, Shared};
 use super::state::State as Stream;
 use super::task::Task;
 use crate::catalog::{Boundary, Moved};
-use crate::domain::Gap;
+use crate::domain::{ClipKind, Gap};
 use crate::schedule::{Urgency, spread};
 
 /// Less is missing between two frames of a stream that has nothing missing.
@@ -336,6 +336,8 @@ impl Work {
             stream,
             sub_folder: self.sub_folder.as_deref(),
             vod_id: None,
+            kind: ClipKind::Periodic,
+            named: Named::default(),
             boundary: Some(&self.boundary),
             missing: missing.map(Gap::from).collect(),
             clip,

@@ -11,7 +11,7 @@ use clipmill::live::{Failure, Mark};
 use clipmill::{Bounds, Clip, Cut, Ticks};
 
 use super::app::App;
-use super::make::{Recipe, make};
+use super::make::{Named, Recipe, make};
 use super::media::{Gone, Snapshot};
 use super::periodic::{Made, NotMade};
 use super::session::Session;
@@ -19,7 +19,7 @@ use super::shared::Shared;
 use super::state::State;
 use super::task::Task;
 use crate::catalog::{Boundary, CatalogError, OpenRecording};
-use crate::domain::{StreamEntry, clip_id};
+use crate::domain::{ClipKind, StreamEntry, clip_id};
 use crate::schedule::Urgency;
 
 /// A recording that has not come to its end.
@@ -330,6 +330,8 @@ impl RecordingWork {
             sub_folder: self.sub_folder.as_deref(),
             clip,
             vod_id: Some(self.vod_id.clone()),
+            kind: ClipKind::Recording,
+            named: Named::default(),
             boundary: None,
             missing: Vec::new(),
             from_the_start: false,

@@ -9,12 +9,12 @@ use clipmill_playlist::{MediaPlaylist, Playlist, PlaylistLimits, Segment, map_ur
 
 use super::app::App;
 use super::asked::Asked;
-use super::dvr::Kept;
-use super::history::Dated;
+use super::dvr::{Kept, playlist_base};
+use super::history::{Dated, Span};
 use super::make::rfc3339;
 use super::request::{ClipWindow, OnDemandError};
 use super::shared::Shared;
-use crate::domain::{is_stream_id, percent_encoded_part};
+use crate::domain::is_stream_id;
 use crate::sources::listing::read_media;
 use crate::sources::names::PlaylistName;
 use crate::sources::on_disk::locate;
@@ -59,14 +59,13 @@ impl AskedWindow<'_> {
         if listed.is_some_and(|listed| listed <= begin || listed.timestamp_millis() <= from_ms) {
             return None;
         }
-        let depth = self.path.matches('/').count();
-        let base = format!(
-            "{}../dvr/{}",
-            "../".repeat(depth),
-            percent_encoded_part(&stream)
-        );
+        let base = playlist_base(&stream, self.path.matches('/').count());
         let instant = DateTime::<Utc>::from_timestamp_millis;
-        kept.playlist(instant(from_ms), instant(to_ms), &base)
+        let span = Span {
+            from: instant(from_ms),
+            to: instant(to_ms),
+        };
+        kept.playlist(span, &base, false)
     }
 
     /// The window, where `edge_ms` is the live edge; all there is where it names no instants.

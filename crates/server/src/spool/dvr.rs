@@ -434,6 +434,21 @@ impl StreamDvr {
         let mut content = self.lock();
         let listed = content.window.select(from, to, back);
         let number = listed.first().map(|first| content.window.hold(first));
+        let found = self.found(&content, listed);
+        let hold = number.map(|number| Hold {
+            stream: Arc::clone(self),
+            number,
+        });
+        (found, hold)
+    }
+
+    /// The segments behind one, given by its session and number, in order; `most` at most.
+    pub(crate) fn after(&self, last: (&str, u64), most: usize) -> Vec<InWindow> {
+        let content = self.lock();
+        self.found(&content, content.window.after(last, most))
+    }
+
+    fn found(&self, content: &Content, listed: Vec<Listed>) -> Vec<InWindow> {
         let found = listed.into_iter().map(|one| {
             let key = (one.session.clone(), one.entry.sequence());
             InWindow {
@@ -443,12 +458,16 @@ impl StreamDvr {
                 session: one.session,
             }
         });
-        let found = found.collect();
-        let hold = number.map(|number| Hold {
+        found.collect()
+    }
+
+    /// Keeps what ends after an instant, also what is still to come, while the hold lives.
+    pub(crate) fn pin(self: &Arc<Self>, from: DateTime<Utc>) -> Hold {
+        let number = self.lock().window.pin(from);
+        Hold {
             stream: Arc::clone(self),
             number,
-        });
-        (found, hold)
+        }
     }
 
     /// Gives a segment its name here.

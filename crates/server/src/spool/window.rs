@@ -2,6 +2,7 @@
 //! have had their time. It does no I/O and reads no clock.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::Bound;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -96,6 +97,8 @@ pub(crate) struct Window {
     /// What readers hold: from which segment on.
     holds: BTreeMap<u64, (String, u64)>,
     next_hold: u64,
+    /// What recordings need: from which instant on.
+    pins: BTreeMap<u64, DateTime<Utc>>,
     /// The live edge, and when it was there.
     edge: Option<(DateTime<Utc>, Instant)>,
 }
@@ -187,7 +190,9 @@ impl Window {
         let held = self.holds.values().min();
         let is_held =
             held.is_some_and(|(held, from)| (session, first.sequence) >= (held.as_str(), *from));
-        (!is_held).then_some(first)
+        let pinned = self.pins.values().min();
+        let is_pinned = pinned.is_some_and(|from| first.end().is_none_or(|end| end > *from));
+        (!is_held && !is_pinned).then_some(first)
     }
 
     fn follower_is_old(&self, session: &str, oldest: DateTime<Utc>) -> bool {
@@ -275,6 +280,37 @@ impl Window {
 
     pub(crate) fn let_go(&mut self, hold: u64) {
         self.holds.remove(&hold);
+        self.pins.remove(&hold);
+    }
+
+    /// Keeps what ends after an instant from being taken out, also what is still to come, until
+    /// [`let_go`](Self::let_go).
+    pub(crate) fn pin(&mut self, from: DateTime<Utc>) -> u64 {
+        let number = self.next_hold;
+        self.next_hold += 1;
+        self.pins.insert(number, from);
+        number
+    }
+
+    /// The segments behind one, given by its session and number, in order; `most` at most.
+    pub(crate) fn after(&self, last: (&str, u64), most: usize) -> Vec<Listed> {
+        let (session, sequence) = last;
+        let sessions = self
+            .sessions
+            .range::<str, _>((Bound::Included(session), Bound::Unbounded));
+        let all = sessions.flat_map(|(own, entries)| {
+            let begin = if own == session {
+                entries.partition_point(|entry| entry.sequence <= sequence)
+            } else {
+                0
+            };
+            entries.range(begin..).map(move |entry| (own, entry))
+        });
+        let listed = all.map(|(session, entry)| Listed {
+            session: session.clone(),
+            entry: *entry,
+        });
+        listed.take(most).collect()
     }
 
     /// Bytes of all segments.

@@ -283,3 +283,50 @@ pub(crate) async fn recordings_last_until_they_are_over(open: Open) {
     left.sort_by_key(|one| one.begins.ordinal);
     assert_eq!(left, [recording(1), recording(3), recording(5)]);
 }
+
+pub(crate) async fn windows_that_are_recorded_last_until_they_are_over(open: Open) {
+    let window = |number: u32| RecordedWindow {
+        id: clip(number).id,
+        stream_id: "cam".to_owned(),
+        from_ms: 1000,
+        title: Some("Goal".to_owned()),
+        tags: vec!["cup".to_owned()],
+        ..RecordedWindow::default()
+    };
+    let catalog = open().await;
+    assert_eq!(catalog.recorded_windows("live").await.unwrap(), []);
+    for number in [2, 1] {
+        assert!(
+            catalog
+                .record_window("live", &window(number))
+                .await
+                .unwrap()
+        );
+    }
+    let again = RecordedWindow::default();
+    let again = RecordedWindow {
+        id: clip(1).id,
+        ..again
+    };
+    assert!(!catalog.record_window("live", &again).await.unwrap());
+    assert!(catalog.record_window("other", &window(9)).await.unwrap());
+    drop(catalog);
+    let catalog = open().await;
+    let all = async || catalog.recorded_windows("live").await.unwrap();
+    assert_eq!(all().await, [window(1), window(2)]);
+    // It ends once, and may end earlier still.
+    for (to_ms, ends) in [(5000, 5000), (7000, 5000), (4000, 4000)] {
+        let ended = catalog.end_recorded_window("live", &clip(1).id, to_ms);
+        let ended = ended.await.unwrap().unwrap();
+        assert_eq!((ended.to_ms, ended.from_ms), (Some(ends), 1000));
+    }
+    let none = catalog.end_recorded_window("live", &clip(9).id, 1).await;
+    assert_eq!(none.unwrap(), None);
+    assert_eq!(all().await[0].to_ms, Some(4000));
+    for is_there in [true, false] {
+        let forgotten = catalog.forget_recorded_window("live", &clip(1).id);
+        assert_eq!(forgotten.await.unwrap(), is_there);
+    }
+    assert_eq!(all().await, [window(2)]);
+    assert_eq!(catalog.recorded_windows("other").await.unwrap().len(), 1);
+}

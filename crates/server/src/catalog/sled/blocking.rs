@@ -20,7 +20,7 @@ use crate::catalog::{
     Boundary, Claim, Claimed, ClipQuery, Committed, Moved, OpenRecording, PeriodicState, Placed,
     Result, SortBy, Ticket,
 };
-use crate::domain::{ClipEntry, Delivery, PullSource, StreamEntry};
+use crate::domain::{ClipEntry, Delivery, PullSource, RecordedWindow, StreamEntry};
 use crate::storage::ClipRecord;
 
 /// Failed webhooks that are remembered.
@@ -453,6 +453,46 @@ impl Blocking {
             }
             put(tree, key.clone(), &all)
         })
+    }
+
+    pub(super) fn recorded_windows(&self, app: &str) -> Result<Vec<RecordedWindow>> {
+        self.scan(&key(b'w', app, b""))?.collect()
+    }
+
+    pub(super) fn record_window(&self, app: &str, window: &RecordedWindow) -> Result<bool> {
+        let key = key(b'w', app, window.id.as_bytes());
+        self.transaction(|tree| {
+            if tree.get(key.as_slice())?.is_some() {
+                return Ok(false);
+            }
+            put(tree, key.clone(), window)?;
+            Ok(true)
+        })
+    }
+
+    pub(super) fn end_recorded_window(
+        &self,
+        app: &str,
+        id: &str,
+        to_ms: i64,
+    ) -> Result<Option<RecordedWindow>> {
+        let key = key(b'w', app, id.as_bytes());
+        self.transaction(|tree| {
+            let Some(known) = tree.get(key.as_slice())? else {
+                return Ok(None);
+            };
+            let mut window: RecordedWindow = decode(&key, &known).map_err(Abort::Abort)?;
+            if window.to_ms.is_none_or(|known| known > to_ms) {
+                window.to_ms = Some(to_ms);
+                put(tree, key.clone(), &window)?;
+            }
+            Ok(Some(window))
+        })
+    }
+
+    pub(super) fn forget_recorded_window(&self, app: &str, id: &str) -> Result<bool> {
+        let key = key(b'w', app, id.as_bytes());
+        self.change(|db| Ok(db.remove(&key)?.is_some()))
     }
 
     pub(super) fn periodic(&self, app: &str) -> Result<Option<PeriodicState>> {

@@ -12,6 +12,7 @@
 //! | `b app 0 streamId` | the broadcast |
 //! | `m app 0 streamId` | the boundary |
 //! | `r app 0 streamId` | the recordings that have not come to their ends |
+//! | `w app 0 clipId` | a window that is recorded |
 //! | `p app` | what REST asked of periodic recording |
 //! | `h place`, `f place` | a webhook that is queued, that failed |
 //! | `c name` | a counter |
@@ -38,7 +39,7 @@ use super::{
     Answer, Boundary, Catalog, CatalogError, Claim, Claimed, ClipQuery, Committed, Moved,
     OpenRecording, PeriodicState, Placed, Result, Ticket,
 };
-use crate::domain::{ClipEntry, Delivery, PullSource, StreamEntry};
+use crate::domain::{ClipEntry, Delivery, PullSource, RecordedWindow, StreamEntry};
 use crate::storage::ClipRecord;
 
 /// Commands that wait for the disk at once: those that come together share what they wait for, and a
@@ -253,6 +254,31 @@ impl Catalog for SledCatalog {
     fn finish_recording(&self, app: &str, stream_id: &str, vod_id: &str) -> Answer<'_, ()> {
         let (app, stream_id, vod_id) = (app.to_owned(), stream_id.to_owned(), vod_id.to_owned());
         self.write(move |catalog| catalog.finish_recording(&app, &stream_id, &vod_id))
+    }
+
+    fn recorded_windows(&self, app: &str) -> Answer<'_, Vec<RecordedWindow>> {
+        let app = app.to_owned();
+        self.read(move |catalog| catalog.recorded_windows(&app))
+    }
+
+    fn record_window(&self, app: &str, window: &RecordedWindow) -> Answer<'_, bool> {
+        let (app, window) = (app.to_owned(), window.clone());
+        self.write(move |catalog| catalog.record_window(&app, &window))
+    }
+
+    fn end_recorded_window(
+        &self,
+        app: &str,
+        id: &str,
+        to_ms: i64,
+    ) -> Answer<'_, Option<RecordedWindow>> {
+        let (app, id) = (app.to_owned(), id.to_owned());
+        self.write(move |catalog| catalog.end_recorded_window(&app, &id, to_ms))
+    }
+
+    fn forget_recorded_window(&self, app: &str, id: &str) -> Answer<'_, bool> {
+        let (app, id) = (app.to_owned(), id.to_owned());
+        self.write(move |catalog| catalog.forget_recorded_window(&app, &id))
     }
 
     fn periodic(&self, app: &str) -> Answer<'_, Option<PeriodicState>> {

@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::{Boundary, CatalogError, OpenRecording, PeriodicState, Result};
-use crate::domain::{ClipEntry, Delivery, PullSource, StreamEntry};
+use crate::domain::{ClipEntry, Delivery, PullSource, RecordedWindow, StreamEntry};
 
 /// The version of the values.
 pub(super) const VERSION: u32 = 1;
@@ -137,6 +137,7 @@ pub(super) fn check(key: &[u8], value: &IVec) -> Result<()> {
         [b's', ..] => decode::<PullSource>(key, value).map(drop),
         [b'm', ..] => decode::<Boundary>(key, value).map(drop),
         [b'r', ..] => decode::<Vec<OpenRecording>>(key, value).map(drop),
+        [b'w', ..] => decode::<RecordedWindow>(key, value).map(drop),
         [b'p', ..] => decode::<PeriodicState>(key, value).map(drop),
         _ => Ok(()),
     }

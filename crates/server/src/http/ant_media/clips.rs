@@ -17,7 +17,7 @@ use crate::housekeeping::remove_unlisted;
 use crate::http::answer::{Json, Path, Query};
 use crate::http::fault::{Fault, Kind};
 use crate::http::{App, Web, WebState, files, spawn_blocking_async};
-use crate::recorder::{ClipWindow, MadeClip, OnDemandError};
+use crate::recorder::{ClipWindow, MadeClip, Named, OnDemandError};
 
 /// Names the clip of an answer that is the clip itself.
 pub(in crate::http) const VOD_ID: HeaderName = HeaderName::from_static("x-vodid");
@@ -231,7 +231,14 @@ async fn cut(
     }
     let made = web
         .clipping
-        .on_demand(&app.name, stream, window, cut, return_file)
+        .on_demand(
+            &app.name,
+            stream,
+            window,
+            cut,
+            Named::default(),
+            return_file,
+        )
         .await;
     let MadeClip { entry, body } = made.map_err(|error| refused(error, window))?;
     let Some(body) = body else {

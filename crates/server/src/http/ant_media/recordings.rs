@@ -13,7 +13,7 @@ use crate::catalog::change_stream;
 use crate::http::answer::{Head, Json, Path, Query, attachment};
 use crate::http::fault::Fault;
 use crate::http::{App, WebState, files};
-use crate::recorder::{ClipWindow, OnDemandError, Switched, set_switch};
+use crate::recorder::{ClipWindow, Named, OnDemandError, Switched, set_switch};
 use crate::sources::names::PlaylistName;
 
 /// Starts or stops the recording of one stream. While it is live, `dataId` is the vodId that the clip will have, and the
@@ -105,7 +105,14 @@ pub(in crate::http) async fn hls_to_mp4(
     let window = ClipWindow::Listed;
     let made = web
         .clipping
-        .on_demand(&app.name, &stream, window, Some(Cut::Segment), false)
+        .on_demand(
+            &app.name,
+            &stream,
+            window,
+            Some(Cut::Segment),
+            Named::default(),
+            false,
+        )
         .await;
     let entry = match made {
         Ok(made) => made.entry,

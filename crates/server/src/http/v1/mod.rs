@@ -3,13 +3,19 @@
 //!
 //! - `problem`: how it says what went wrong (RFC 9457);
 //! - `etag`: versions of what can be changed;
+//! - `clips`: clips, and windows that become some;
+//! - `recordings`: clips whose ends are open;
 //! - `page`: how lists are given, page by page;
 //! - `streams`: streams and where they come from;
 //! - `settings`: what is set for single streams.
 
+pub(super) mod clips;
 mod etag;
 mod page;
+mod page;
 pub(super) mod problem;
+pub(super) mod problem;
+pub(super) mod recordings;
 pub(super) mod settings;
 pub(super) mod streams;
 
@@ -28,4 +34,8 @@ pub(super) fn routes() -> OpenApiRouter<Web> {
             streams::delete,
             settings::patch
         ))
+        .routes(routes!(clips::list, clips::create))
+        .routes(routes!(clips::get, clips::delete))
+        .routes(routes!(recordings::list, recordings::create))
+        .routes(routes!(recordings::get, recordings::stop))
 }

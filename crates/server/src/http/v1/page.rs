@@ -44,6 +44,38 @@ impl Asked {
         Ok(Self { limit, after })
     }
 
+    /// The page before, where its last key is a number: 0 where there is none.
+    pub(super) fn number(&self) -> Result<u64, Fault> {
+        match self.after.as_deref().map(str::parse) {
+            None => Ok(0),
+            Some(Ok(number)) => Ok(number),
+            Some(Err(_)) => Err(Fault::bad("cursor is none that this call gave")),
+        }
+    }
+
+    /// Whether so many items are a page, and one more.
+    pub(super) fn is_full(&self, items: usize) -> bool {
+        items > self.limit
+    }
+
+    /// The page that these items with their keys begin with: all that follow the page before.
+    pub(super) fn first<T>(&self, mut items: Vec<(String, T)>) -> Page<T> {
+        let more = self.is_full(items.len());
+        items.truncate(self.limit);
+        let last = items.last().filter(|_| more);
+        Page {
+            next: last.map(|(key, _)| key.clone()),
+            items: items.into_iter().map(|(_, item)| item).collect(),
+        }
+    }
+
+    /// The page of a list of items with their keys that is in the order of these.
+    pub(super) fn keyed<T>(&self, all: Vec<(String, T)>) -> Page<T> {
+        let is_old = |key: &String| self.after.as_ref().is_some_and(|after| key <= after);
+        let behind = all.into_iter().filter(|(key, _)| !is_old(key));
+        self.first(behind.collect())
+    }
+
     /// The page of a list that is in the order of its keys.
     pub(super) fn cut<T>(&self, all: Vec<T>, key: impl Fn(&T) -> &str) -> Page<T> {
         let is_old = |item: &T| {
