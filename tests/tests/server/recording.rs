@@ -9,6 +9,7 @@ mod orders;
 mod returns;
 pub(crate) mod server;
 pub(crate) mod sound;
+mod windows;
 
 use std::time::Duration;
 

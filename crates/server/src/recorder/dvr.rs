@@ -22,7 +22,7 @@ use crate::sources::session::FileMark;
 use crate::spool::{InWindow, Label, StoredIndexes, StreamDvr, read};
 
 /// Who asks first after a restart waits so long at most.
-const RECOVERY: Duration = Duration::from_secs(20);
+pub(crate) const RECOVERY: Duration = Duration::from_secs(20);
 
 /// Segments before the beginning of what is read on: its first pictures may depend on them.
 const AHEAD: usize = 8;
@@ -242,13 +242,18 @@ impl Kept {
 
     /// When what is kept begins, and the live edge.
     pub(crate) fn reach(&self) -> Option<(DateTime<Utc>, DateTime<Utc>)> {
-        let window = self.window.reach().map(|(begin, end, _)| (begin, end));
-        let ends = self.recorded.iter().rev().find_map(|one| {
+        let (begin, ..) = self.window.reach()?;
+        Some((begin, self.end()?))
+    }
+
+    /// Where what is kept ends.
+    pub(crate) fn end(&self) -> Option<DateTime<Utc>> {
+        let recorded = self.recorded.iter().rev().find_map(|one| {
             let timeline = &one.snapshot.timeline;
             timeline.time_at(timeline.end()?)
         });
-        let (begin, end) = window?;
-        Some((begin, ends.map_or(end, |ends| ends.max(end))))
+        let window = self.window.reach().map(|(_, end, _)| end);
+        recorded.max(window)
     }
 
     /// The folder below the streams' that the playlist of its last session lies in.

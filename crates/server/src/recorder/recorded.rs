@@ -15,6 +15,7 @@ use tokio::sync::watch;
 
 use super::app::App;
 use super::asked::{Asked, Order};
+use super::dvr::{Kept, RECOVERY};
 use super::make::{Named, rfc3339};
 use super::request::{ClipWindow, OnDemandError};
 use super::shared::{Shared, lock};
@@ -26,6 +27,9 @@ const AHEAD: TimeDelta = TimeDelta::seconds(60);
 
 /// How often it is looked whether an end has come.
 const LOOK: Duration = Duration::from_millis(250);
+
+/// How often it is asked where a stream ends that is not live.
+const ASK: Duration = Duration::from_secs(1);
 
 /// A recording that is over can be played on for so long by those who play it already.
 const LINGER: Duration = Duration::from_secs(120);
@@ -114,11 +118,9 @@ impl RecordedWindows {
             let window = spool.dvr().stream(&name, &stream);
             let from = DateTime::<Utc>::from_timestamp_millis(from_ms)?;
             let from = from.checked_sub_signed(AHEAD).unwrap_or(from);
-            let ends = window.reach().map(|(_, end, _)| end.timestamp_millis());
-            Some((window.pin(from), ends))
+            Some(window.pin(from))
         });
-        let held = hold.await.ok().flatten();
-        let (hold, ends) = held.unzip();
+        let hold = hold.await.ok().flatten();
         let course = watch::Sender::new(Course {
             window: window.clone(),
             over: false,
@@ -130,7 +132,7 @@ impl RecordedWindows {
         });
         lock(&app.recorded().0).insert(window.id, Arc::clone(&recording));
         let (app, shared) = (Arc::clone(app), Arc::clone(shared));
-        tokio::spawn(recording.run(ends.flatten(), shared, app));
+        tokio::spawn(recording.run(shared, app));
     }
 }
 
@@ -148,22 +150,39 @@ impl Recording {
         });
     }
 
-    /// Lives until its window is a clip, or nothing can come of it. `ends`: where what was kept of the stream ended.
-    async fn run(self: Arc<Self>, ends: Option<i64>, shared: Arc<Shared>, app: Arc<App>) {
+    /// Lives until its window is a clip, or nothing can come of it.
+    async fn run(self: Arc<Self>, shared: Arc<Shared>, app: Arc<App>) {
         let mut course = self.course.subscribe();
         let mut closed = app.closed();
-        let mut edge = ends;
+        let begun = Instant::now();
+        let mut edge = None;
         let mut gone_since = Instant::now();
+        let mut asked = None::<Instant>;
         loop {
             if *closed.borrow_and_update() || shared.is_draining() {
                 return;
             }
             let now = course.borrow_and_update().clone();
             let stream = app.stream(&now.window.stream_id);
-            let shown = stream.map(|stream| stream.shown()).unwrap_or_default();
-            if shown.live {
+            let shown = stream.as_ref().map(|stream| stream.shown());
+            let shown = shown.unwrap_or_default();
+            // Whether it is live is not known yet, or what it had last is being taken in.
+            let is_unclear = match stream {
+                Some(_) => !shown.is_recovered || shown.is_waiting,
+                None => begun.elapsed() < RECOVERY,
+            };
+            if shown.live || is_unclear {
                 gone_since = Instant::now();
+            }
+            if shown.live {
                 edge = shown.edge.map(|(edge, _)| edge).or(edge);
+                asked = None;
+            } else if asked.is_none_or(|asked| asked.elapsed() > ASK) {
+                // Its last segments came when it was live no more, or before a restart.
+                edge = last_end(&now.window.stream_id, &shared, &app)
+                    .await
+                    .or(edge);
+                asked = Some(Instant::now());
             }
             let seen = Seen {
                 now_ms: now_ms(),
@@ -259,6 +278,13 @@ impl Recording {
             tokio::time::sleep(failure.pause(tries)).await;
         }
     }
+}
+
+/// Where what is kept of a stream ends.
+async fn last_end(stream: &str, shared: &Arc<Shared>, app: &Arc<App>) -> Option<i64> {
+    let (stream, shared, app) = (stream.to_owned(), Arc::clone(shared), Arc::clone(app));
+    let ends = tokio::task::spawn_blocking(move || Kept::of(&stream, &shared, &app).end());
+    Some(ends.await.ok()??.timestamp_millis())
 }
 
 /// Where a window ends, once that can be said and what lies before it has come. A recording whose end is open ends with

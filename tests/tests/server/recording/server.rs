@@ -42,7 +42,7 @@ pub(crate) struct MadeClip {
 impl Server {
     /// Starts a server on the app `live`. `settings` are further lines of its table.
     pub(crate) fn start(settings: &str) -> Self {
-        Self::start_with("", settings)
+        Self::start_with("", settings).once_ready()
     }
 
     /// The same, with lines at the top level too.

@@ -69,7 +69,7 @@ pub(in crate::http) async fn get(
     Extension(app): App,
     Path((_, stream, id)): Path<(String, String, String)>,
 ) -> Result<Json<Clip>, Fault> {
-    let window = running(&web, &app, &stream, &id)?;
+    let window = running(&web, &app, &stream, &id).await?;
     Ok(Json(Clip::recorded(&web, &app.name, window)))
 }
 
@@ -127,7 +127,7 @@ pub(in crate::http) async fn stop(
     Extension(app): App,
     Path((_, stream, id)): Path<(String, String, String)>,
 ) -> Result<Response, Fault> {
-    running(&web, &app, &stream, &id)?;
+    running(&web, &app, &stream, &id).await?;
     let at = edge(&web, &app, &stream);
     let ended = web.clipping.end_recording(&app.name, &id, at).await;
     let ended = ended.map_err(|error| refused(error, ClipWindow::SinceBoundary))?;
@@ -145,7 +145,16 @@ fn edge(web: &Web, app: &AppSettings, stream: &str) -> i64 {
     edge.map_or_else(now_ms, |(edge, _)| edge)
 }
 
-fn running(web: &Web, app: &AppSettings, stream: &str, id: &str) -> Result<RecordedWindow, Fault> {
+async fn running(
+    web: &Web,
+    app: &AppSettings,
+    stream: &str,
+    id: &str,
+) -> Result<RecordedWindow, Fault> {
+    // From the moment at which it is a clip it is nothing else.
+    if web.catalog.clip(&app.name, id).await?.is_some() {
+        return Err(missing());
+    }
     let mut recorded = web.clipping.recorded(&app.name).into_iter();
     let found = recorded.find(|window| window.id == id && window.stream_id == stream);
     found.ok_or_else(missing)
