@@ -25,5 +25,4 @@ pub(crate) use self::names::{percent_encoded, percent_encoded_part};
 pub use self::pull::PullSource;
 pub use self::recorded_window::RecordedWindow;
 pub use self::stream::{SETTINGS, StreamEntry, StreamStatus};
-pub use self::stream::{StreamEntry, StreamStatus};
 pub use self::stream_settings::{Periodic, Set, StreamSettings};

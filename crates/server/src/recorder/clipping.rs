@@ -11,8 +11,7 @@ use super::{
     ClipWindow, DvrReach, MadeClip, Named, OnDemandError, RecorderStatus, Recorders,
     RecordingMedia, Switched, VirtualClip, WindowPlaylist,
 };
-use crate::domain::RecordedWindow;
-use crate::domain::StreamSettings;
+use crate::domain::{RecordedWindow, StreamSettings};
 
 /// An answer that is on its way.
 pub type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

@@ -83,9 +83,7 @@ pub use self::watching::RecordingMedia;
 use self::window::AskedWindow;
 pub use self::window::WindowPlaylist;
 use crate::catalog::Catalog;
-use crate::catalog::{Catalog, PeriodicState};
 use crate::config::Settings;
-use crate::config::{AppSettings, Settings};
 use crate::domain::{ClipKind, RecordedWindow};
 use crate::metrics;
 use crate::schedule::Pool;
@@ -155,42 +153,6 @@ impl Recorders {
         }
         tokio::spawn(recorders.clone().follow(settings));
         Ok(recorders)
-    }
-
-    async fn add(&self, settings: &Arc<AppSettings>) {
-        metrics::application(&settings.name);
-        let app = Arc::new(App::new(Arc::clone(settings)));
-        let known = self.inner.shared.catalog.periodic(&settings.name).await;
-        let known = known.unwrap_or_else(|error| {
-            tracing::error!(app = settings.name, %error, "what REST asked for is not known");
-            None
-        });
-        app.set_interval(PeriodicState::effective(known.as_ref(), settings));
-        RecordedWindows::recover(&app, &self.inner.shared).await;
-        lock(&self.inner.apps).insert(settings.name.clone(), Arc::clone(&app));
-        tokio::spawn(app.watch(Arc::clone(&self.inner.shared)));
-    }
-
-    /// Lets changed settings take effect.
-    async fn follow(self, mut settings: watch::Receiver<Arc<Settings>>) {
-        while settings.changed().await.is_ok() {
-            let now = Arc::clone(&settings.borrow_and_update());
-            for new in &now.apps {
-                let known = self.app(&new.name);
-                match known {
-                    Some(app) => app.set_settings(Arc::clone(new)),
-                    None => self.add(new).await,
-                }
-            }
-            let mut apps = lock(&self.inner.apps);
-            apps.retain(|name, app| {
-                let stays = now.app(name).is_some();
-                if !stays {
-                    app.close();
-                }
-                stays
-            });
-        }
     }
 
     fn app(&self, name: &str) -> Option<Arc<App>> {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::app::App;
+use super::recorded::RecordedWindows;
 use super::shared::lock;
 use super::task::Command;
 use super::{Recorders, metrics};
@@ -28,6 +29,7 @@ impl Recorders {
         app.set_interval(PeriodicState::effective(known.as_ref(), settings));
         self.recall(&app).await;
         self.forget_overruled(&app).await;
+        RecordedWindows::recover(&app, &self.inner.shared).await;
         lock(&self.inner.apps).insert(settings.name.clone(), Arc::clone(&app));
         tokio::spawn(app.watch(Arc::clone(&self.inner.shared)));
     }

@@ -12,8 +12,6 @@
 pub(super) mod clips;
 mod etag;
 mod page;
-mod page;
-pub(super) mod problem;
 pub(super) mod problem;
 pub(super) mod recordings;
 pub(super) mod settings;
