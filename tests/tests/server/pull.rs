@@ -2,6 +2,7 @@
 //! once, whatever that server does.
 
 mod access;
+mod caches;
 mod faults;
 mod kinds;
 

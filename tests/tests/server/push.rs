@@ -293,6 +293,29 @@ fn the_streams_of_other_sources_are_left_alone() {
 }
 
 #[test]
+fn streams_may_have_tokens_of_their_own() {
+    let server = pushed("ingest_token = \"s\"\ningest_tokens = { cam = \"own\" }");
+    for (stream, token, allowed) in [
+        ("cam", "own", true),
+        ("cam", "s", false),
+        ("other", "s", true),
+        ("other", "own", false),
+    ] {
+        let bearer = format!("Bearer {token}");
+        let headers = [("Authorization", bearer.as_str())];
+        let path = format!("/live/ingest/{stream}/a.ts");
+        let address = server.address();
+        let answer = clipmill_tests::server::request(address, "PUT", &path, &headers, "x");
+        assert_eq!(
+            matches!(answer.status, 201 | 204),
+            allowed,
+            "{stream} {token}"
+        );
+        assert!(allowed || answer.status == 401);
+    }
+}
+
+#[test]
 fn a_connection_stays_open_for_whoever_pushes_as_long_as_its_lengths_are_clear() {
     let server = pushed("ingest_token = \"s\"");
     let answers = |head: &str, token: &str| {

@@ -25,7 +25,7 @@ pub use self::error::ConfigError;
 use self::overlay::{Overlay, Text};
 pub use self::pulled::{ELSEWHERE, check_pull};
 pub use self::units::{format_age, parse_age, parse_size};
-use crate::domain::PullSource;
+use crate::domain::{PullSource, is_stream_id};
 use crate::scripts::FinishScript;
 use crate::storage::AppPaths;
 
@@ -63,6 +63,17 @@ pub struct Settings {
     /// The applications.
     #[serde(rename = "app", deserialize_with = "apps")]
     pub apps: Vec<Arc<AppSettings>>,
+}
+
+/// Who may push a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pushers<'a> {
+    /// Nobody.
+    Nobody,
+    /// Whoever knows this token.
+    WhoKnows(&'a str),
+    /// Whoever can call, which is this machine alone.
+    Anybody,
 }
 
 /// What the server was told about one application: the keys of `[[app]]`.
@@ -133,6 +144,8 @@ pub struct AppSettings {
     /// Whoever pushes streams knows it; `None`: whoever can call, while that is this machine alone.
     #[serde(deserialize_with = "values::text")]
     pub ingest_token: Option<String>,
+    /// Streams that have a token of their own, in place of that.
+    pub ingest_tokens: BTreeMap<String, String>,
     /// The longest file that may be pushed, in bytes; 0: none may.
     #[serde(deserialize_with = "values::size")]
     pub ingest_max_bytes: u64,
@@ -310,7 +323,20 @@ impl Settings {
     /// call are on this machine.
     #[must_use]
     pub fn takes_pushes(&self, app: &AppSettings) -> bool {
-        app.ingest_max_bytes > 0 && (app.ingest_token.is_some() || is_loopback(&self.listen))
+        let has_token = app.ingest_token.is_some() || !app.ingest_tokens.is_empty();
+        app.ingest_max_bytes > 0 && (has_token || is_loopback(&self.listen))
+    }
+
+    /// Who may push a stream into an application.
+    #[must_use]
+    pub fn pushers<'a>(&self, app: &'a AppSettings, stream: &str) -> Pushers<'a> {
+        let token = app.ingest_tokens.get(stream);
+        match token.or(app.ingest_token.as_ref()) {
+            _ if app.ingest_max_bytes == 0 => Pushers::Nobody,
+            Some(token) => Pushers::WhoKnows(token),
+            None if is_loopback(&self.listen) => Pushers::Anybody,
+            None => Pushers::Nobody,
+        }
     }
 
     /// Gives an application whose streams come otherwise a folder for them.
@@ -331,6 +357,14 @@ impl Settings {
             ));
         }
         app.check_pulls()?;
+        for (stream, token) in &app.ingest_tokens {
+            if !is_stream_id(stream) || token.trim().is_empty() {
+                return Err(format!(
+                    "application `{}`: ingest_tokens has a name that no stream can have, or an empty token: `{stream}`",
+                    app.name
+                ));
+            }
+        }
         let misnamed = if self.app(&app.name).is_some() {
             "is named twice"
         } else if !crate::domain::is_app_name(&app.name) {
@@ -414,6 +448,7 @@ impl AppSettings {
             recording_patience: Duration::from_secs(30),
             upload_max_bytes: 10_000_000_000,
             ingest_token: None,
+            ingest_tokens: BTreeMap::new(),
             ingest_max_bytes: 1_000_000_000,
             ingest_max_rate: None,
             ingest_timeout: Duration::from_secs(30),

@@ -18,7 +18,7 @@ use super::answer::Path;
 use super::fault::{Fault, Kind};
 use super::form::Upload;
 use super::{Web, WebState, blocking};
-use crate::config::{AppSettings, Settings};
+use crate::config::{AppSettings, Pushers, Settings};
 use crate::ingest::names::{MediaPath, check_stream};
 use crate::ingest::uris::Base;
 use crate::ingest::{Pushed, PushedStream, Refusal};
@@ -151,7 +151,7 @@ impl Call<'_> {
         let settings = Arc::clone(&web.settings.borrow());
         let missing = || Fault::missing("There is no such application");
         let app = settings.app(app).ok_or_else(missing)?;
-        self.allowed(&settings, app)?;
+        self.allowed(&settings, app, self.stream)?;
         check_stream(self.stream).map_err(Refusal::from)?;
         let path = MediaPath::parse(self.path).map_err(Refusal::from)?;
         if web.pulls.status(&app.name, self.stream).is_some() {
@@ -186,19 +186,22 @@ impl Call<'_> {
     }
 
     /// Whether the caller may push.
-    fn allowed(&self, settings: &Settings, app: &AppSettings) -> Result<(), Fault> {
-        if !settings.takes_pushes(app) {
-            let message = match app.ingest_max_bytes {
-                0 => "Nothing may be pushed here (ingest_max_bytes is 0)",
-                _ => "Nothing may be pushed here without an ingest_token in the configuration",
-            };
-            return Err(Fault::new(Kind::Forbidden, message));
-        }
-        match &app.ingest_token {
-            Some(token) if !tokens(self.headers).any(|given| is_same(&given, token)) => Err(
-                Fault::new(Kind::Unauthorized, "The ingest token is missing or wrong"),
-            ),
-            _ => Ok(()),
+    fn allowed(&self, settings: &Settings, app: &AppSettings, stream: &str) -> Result<(), Fault> {
+        match settings.pushers(app, stream) {
+            Pushers::Nobody => {
+                let message = match app.ingest_max_bytes {
+                    0 => "Nothing may be pushed here (ingest_max_bytes is 0)",
+                    _ => "Nothing may be pushed here without an ingest_token in the configuration",
+                };
+                Err(Fault::new(Kind::Forbidden, message))
+            }
+            Pushers::WhoKnows(token)
+                if !tokens(self.headers).any(|given| is_same(&given, token)) =>
+            {
+                let message = "The ingest token is missing or wrong";
+                Err(Fault::new(Kind::Unauthorized, message))
+            }
+            Pushers::WhoKnows(_) | Pushers::Anybody => Ok(()),
         }
     }
 

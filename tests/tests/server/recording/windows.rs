@@ -4,7 +4,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use clipmill_tests::binary::root;
+use clipmill_tests::binary::{finish, root};
 use clipmill_tests::listing::date_of;
 use clipmill_tests::replay::{Kind, Live, Piece, pieces};
 use clipmill_tests::server::{eventually, request};
@@ -370,6 +370,53 @@ const PLAY: &str = "
         if (shown.played >= Number(seconds) || video.error || Date.now() - begun > 35000) { done(shown); } else { setTimeout(look, 50); }
     };
     look();";
+
+#[test]
+fn ffplay_plays_a_recording_while_it_grows() {
+    if !installed(&["ffplay"]) {
+        return;
+    }
+    let server = Server::start(SETTINGS);
+    let Some(mut sender) = ffmpeg(&server) else {
+        return;
+    };
+    wait_until_live(&server);
+    server.wait_for_segments(2);
+    let id = record(&server, &json!({}));
+    for suffix in ["mp4", "m3u8"] {
+        // Whoever lists it has something to list.
+        let url = format!("/live/streams/{id}.{suffix}");
+        server.wait("something has come", || {
+            let found = server.get(&format!("/live/streams/{id}.m3u8"));
+            found.is_some_and(|(status, _)| status == 200)
+        });
+        // What grows has no end: it is stopped.
+        let mut player = Command::new("timeout");
+        player.args("14 ffplay -v warning -stats".split(' '));
+        player.arg(format!("http://{}{url}", server.address()));
+        player.env("SDL_VIDEODRIVER", "dummy");
+        player.env("SDL_AUDIODRIVER", "dummy");
+        player.env("SDL_RENDER_DRIVER", "software");
+        let run = finish(player);
+        assert!(!run.stderr.contains("rror"), "{suffix}: {}", run.stderr);
+        // Its clock, again and again: how far it has come.
+        let clocks = run.stderr.split("A-V:").filter_map(|said| {
+            let clock = said.split_whitespace().next_back()?;
+            clock.parse::<f64>().ok().filter(|clock| clock.is_finite())
+        });
+        let first_and_last = clocks.fold(None, |known: Option<(f64, f64)>, clock| {
+            Some((known.map_or(clock, |(first, _)| first), clock))
+        });
+        let (first, last) = first_and_last.unwrap_or_default();
+        assert!(
+            last - first > 3.0,
+            "{suffix}: {first} {last}: {}",
+            run.stderr
+        );
+    }
+    let _ = sender.kill();
+    let _ = sender.wait();
+}
 
 #[test]
 fn chromium_plays_a_recording_while_it_grows_and_seeks_in_it_then() {
