@@ -33,7 +33,7 @@ dictionary() {
 # The longest input: several packets, fragments or playlists.
 longest() {
   case $1 in
-    codec_headers) echo 512 ;;
+    codec_headers | splice) echo 512 ;;
     ts_segment | sample_aes | fmp4) echo 8192 ;;
     *) echo 4096 ;;
   esac

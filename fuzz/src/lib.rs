@@ -5,6 +5,7 @@
 //!   right but for what they say; [`ts_sequence`], a sound stream to which things happen; [`sample_aes`], encrypted samples;
 //! - `fragments`: [`fmp4`], any bytes as fragmented MP4; [`fmp4_boxes`], a sound one whose boxes lie;
 //! - `codecs`: [`codec_headers`], one by one;
+//! - `splices`: [`splice`], a section whose length and check sum are right;
 //! - `playlists`: [`playlist`], cut from; [`window`], resolved; [`reload`], read again and again;
 //! - `whole`: [`whole_cut`], the playlist edited, the segments damaged, the window anything;
 //! - `server`: [`http_request`], [`records`].
@@ -25,6 +26,7 @@ mod fragments;
 mod memory;
 mod playlists;
 mod server;
+mod splices;
 mod transport;
 mod whole;
 
@@ -34,6 +36,7 @@ pub use self::fragments::{fmp4, fmp4_boxes};
 pub use self::memory::Memory;
 pub use self::playlists::{playlist, reload, window};
 pub use self::server::{http_request, records};
+pub use self::splices::splice;
 pub use self::transport::{sample_aes, ts_packets, ts_segment, ts_sequence};
 pub use self::whole::cut as whole_cut;
 
@@ -49,6 +52,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("fmp4", fmp4),
     ("fmp4_boxes", fmp4_boxes),
     ("codec_headers", codec_headers),
+    ("splice", splice),
     ("playlist", playlist),
     ("window", window),
     ("reload", reload),

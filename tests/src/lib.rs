@@ -2,7 +2,7 @@
 //!
 //! - [`binary`] runs `clipmill`; [`tools`] runs ffmpeg and ffprobe where they are installed;
 //! - [`ts`] reads MPEG-TS, [`es`] what is inside it, [`mp4`] reads MP4: plain and slow on purpose;
-//! - [`writer`] makes MPEG-TS whose every access unit can be recognised again;
+//! - [`writer`] makes MPEG-TS whose every access unit can be recognised again; [`scte35`] has it carry splices;
 //! - [`http`] and [`webdriver`] show a clip to a browser;
 //! - [`origin`] is somebody else's web server, which misbehaves as it is told;
 //! - [`live`] is a media server, [`server`] runs `clipmill serve` and is its client;
@@ -30,6 +30,7 @@ pub mod mux;
 pub mod origin;
 pub mod replay;
 pub mod sample_aes;
+pub mod scte35;
 pub mod server;
 pub mod tools;
 pub mod ts;

@@ -70,6 +70,8 @@ pub struct Live {
     listing: Listing,
     in_place: bool,
     torn: bool,
+    /// What stands before the next segment.
+    tags: String,
 }
 
 impl Live {
@@ -88,6 +90,7 @@ impl Live {
             },
             in_place: false,
             torn: false,
+            tags: String::new(),
         }
     }
 
@@ -113,6 +116,11 @@ impl Live {
         self
     }
 
+    /// Further tags stand before the next segment, each in a line.
+    pub fn tag(&mut self, tags: &str) {
+        self.tags.push_str(tags);
+    }
+
     /// Writes a segment, then lists it.
     ///
     /// # Panics
@@ -132,7 +140,7 @@ impl Live {
             micros: piece.micros,
             date_us: self.date_us,
             discontinuity,
-            ..Listed::default()
+            tags: std::mem::take(&mut self.tags),
         });
         self.date_us = self.date_us.map(|date| date + piece.micros);
         if let Kind::Sliding(count) = self.kind {

@@ -21,7 +21,9 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use clipmill_media::{CLOCK_90K, Language, SegmentIndex, TrackIndex, TrackKind, TrackTiming};
+use clipmill_media::{
+    CLOCK_90K, Language, SegmentIndex, TimedEvent, TrackIndex, TrackKind, TrackTiming,
+};
 use clipmill_playlist::{ByteRange, Location};
 
 pub(crate) use self::dates::{DatedSegment, place};
@@ -30,6 +32,7 @@ pub(crate) use self::repeats::Comparison;
 pub(crate) use self::samples::LineSample;
 pub use self::ticks::{Ticks, duration_ticks};
 pub(crate) use self::ticks::{from_ticks, rescale, ticks_between, to_ticks};
+use crate::clip::events_of;
 use crate::decrypt::SegmentKey;
 use crate::source::SegmentSource;
 
@@ -264,6 +267,15 @@ impl Timeline {
     #[must_use]
     pub fn segments(&self) -> &VecDeque<PlacedSegment> {
         &self.segments
+    }
+
+    /// The timed metadata of a segment, by its number, with its times on the line; nothing where the segment is gone.
+    #[must_use]
+    pub fn events(&self, number: u64) -> Vec<TimedEvent> {
+        let at = self.position(number);
+        let segment = at.and_then(|at| self.segments.get(at));
+        let found = segment.map(|segment| events_of(self, segment, 0).collect());
+        found.unwrap_or_default()
     }
 
     /// Where timestamps jumped, oldest first.

@@ -7,7 +7,7 @@
 //! - [`SegmentIndex`], [`TrackIndex`], [`Sample`]: the index, made with [`TrackBuilder`];
 //! - [`CodecConfig`]: what a decoder must know before the first sample, see [`codec`] for the
 //!   headers that it is made from;
-//! - [`TimedEvent`]: timed metadata;
+//! - [`TimedEvent`]: timed metadata; [`scte35`]: what splices among it say;
 //! - [`Damage`]: what was found broken, and where;
 //! - [`Limits`]: every size that comes from outside;
 //! - [`side_by_side`]: tracks do not depend on each other.
@@ -26,6 +26,7 @@ mod language;
 mod limits;
 mod parallel;
 mod samples;
+pub mod scte35;
 mod webvtt;
 
 pub use config::{

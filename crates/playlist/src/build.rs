@@ -11,7 +11,7 @@ use crate::date::parse_date;
 use crate::dating;
 use crate::error::{PlaylistError, PlaylistLimits};
 use crate::media::{
-    ByteRange, DateRange, Key, KeyMethod, Map, MediaPlaylist, Part, PlaylistKind, PreloadHint,
+    ByteRange, Cue, DateRange, Key, KeyMethod, Map, MediaPlaylist, Part, PlaylistKind, PreloadHint,
     RenditionReport, Segment, ServerControl,
 };
 use crate::multivariant::{MultivariantPlaylist, Rendition, RenditionKind, Resolution, Variant};
@@ -51,6 +51,7 @@ struct Pending {
     discontinuity: bool,
     date: Option<DateTime<Utc>>,
     gap: bool,
+    cue: Option<Cue>,
     range: Option<(u64, Option<u64>)>,
 }
 
@@ -109,6 +110,11 @@ impl<'a> Builder<'a> {
                 self.discontinuities = self.discontinuities.saturating_add(1);
             }
             "-X-GAP" => self.next.gap = true,
+            "-X-CUE-OUT" => {
+                let length = Attributes::parse(value).seconds("DURATION");
+                self.next.cue = Some(Cue::Out(seconds(value).or(length)));
+            }
+            "-X-CUE-IN" => self.next.cue = Some(Cue::In),
             "-X-KEY" => self.key(line, value),
             "-X-MAP" => self.map(line, value),
             "-X-BITRATE" => self.bitrate = value.parse().ok(),
@@ -237,6 +243,7 @@ impl<'a> Builder<'a> {
             key: self.key_in_force(),
             map: self.map.clone(),
             bitrate: self.bitrate,
+            cue: pending.cue,
             ..Segment::default()
         }
     }
@@ -295,6 +302,7 @@ impl<'a> Builder<'a> {
             duration: attributes
                 .seconds("DURATION")
                 .or(attributes.seconds("PLANNED-DURATION")),
+            end_on_next: attributes.yes("END-ON-NEXT"),
             attributes: ["SCTE35-", "X-"]
                 .iter()
                 .flat_map(|prefix| attributes.beginning(prefix))
@@ -313,6 +321,7 @@ impl<'a> Builder<'a> {
                 known.start = range.start.or(known.start);
                 known.end = range.end.or(known.end);
                 known.duration = range.duration.or(known.duration);
+                known.end_on_next |= range.end_on_next;
                 known.attributes.extend(range.attributes);
             }
             None => self.media.date_ranges.push(range),

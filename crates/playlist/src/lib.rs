@@ -51,7 +51,7 @@ pub use error::{PlaylistError, PlaylistLimits};
 pub use excerpt::map_uris;
 pub use location::{Location, LocationError, candidates, resolve};
 pub use media::{
-    ByteRange, DateRange, Key, KeyMethod, Map, MediaPlaylist, Part, PlaylistKind, PreloadHint,
+    ByteRange, Cue, DateRange, Key, KeyMethod, Map, MediaPlaylist, Part, PlaylistKind, PreloadHint,
     RenditionReport, Segment, ServerControl,
 };
 pub use multivariant::{

@@ -95,6 +95,7 @@ impl MediaPlaylist {
                 duration: part.duration,
                 discontinuity: open.discontinuity && first,
                 program_date_time: open.program_date_time.filter(|_| first),
+                cue: open.cue.filter(|_| first),
                 start_time,
                 start,
                 gap: part.gap || open.gap,
@@ -166,6 +167,8 @@ pub struct Segment {
     pub map: Option<Arc<Map>>,
     /// `EXT-X-BITRATE` (rfc8216bis, 4.4.4.8) in force, in kilobits per second.
     pub bitrate: Option<u64>,
+    /// `EXT-X-CUE-OUT` or `EXT-X-CUE-IN` stands before this segment.
+    pub cue: Option<Cue>,
     /// Which part of the segment it begins with, from 0; see [`MediaPlaylist::with_parts`].
     pub part: Option<u32>,
     /// Line of the URI, from 1.
@@ -188,6 +191,27 @@ impl Segment {
     /// When it ends, if it is dated.
     pub fn end_time(&self) -> Option<DateTime<Utc>> {
         crate::date::later(self.start_time?, self.duration)
+    }
+}
+
+/// What packagers write before a segment with which a break begins or ends. No standard has it: where they conform to
+/// RFC 8216 they write `EXT-X-DATERANGE`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cue {
+    /// `EXT-X-CUE-OUT`: the programme is left, for so long if that is said.
+    Out(Option<Duration>),
+    /// `EXT-X-CUE-IN`: it is come back to.
+    In,
+}
+
+/// As playlists have it.
+impl fmt::Display for Cue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Out(Some(length)) => write!(f, "#EXT-X-CUE-OUT:{}", length.as_secs_f64()),
+            Self::Out(None) => f.write_str("#EXT-X-CUE-OUT"),
+            Self::In => f.write_str("#EXT-X-CUE-IN"),
+        }
     }
 }
 
@@ -338,6 +362,8 @@ pub struct DateRange {
     pub end: Option<DateTime<Utc>>,
     /// `DURATION`, else `PLANNED-DURATION`.
     pub duration: Option<Duration>,
+    /// `END-ON-NEXT`: it ends where the next one of its class begins.
+    pub end_on_next: bool,
     /// `SCTE35-CMD`, `SCTE35-OUT`, `SCTE35-IN` and those of the client's own (`X-…`), as they stand.
     pub attributes: Vec<(String, String)>,
 }

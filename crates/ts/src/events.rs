@@ -2,9 +2,8 @@
 //! for HTTP Live Streaming") and splice information in sections (ANSI/SCTE 35, 9.6).
 
 use bytes::Bytes;
-use clipmill_media::codec::bits::BitReader;
+use clipmill_media::scte35::{SpliceCommand, SpliceInfo};
 use clipmill_media::{ID3_SCHEME, SCTE35_SCHEME, TimedEvent};
-use mpeg2ts_reader::mpegts_crc;
 
 use crate::clock::Clock;
 use crate::packet::{self, Header, PACKET_LEN};
@@ -136,94 +135,32 @@ fn id(events: &[TimedEvent]) -> u32 {
 
 /// A `splice_info_section`; `None` where it is damaged, or says nothing.
 fn splice(section: &[u8], clock: &mut Clock) -> Option<TimedEvent> {
-    if section.first() != Some(&0xfc) || mpegts_crc::sum32(section) != 0 {
-        return None;
-    }
-    let splice = Splice::parse(section)?;
-    if splice.is_null {
-        return None;
-    }
+    let info = SpliceInfo::parse(section).ok()?;
+    let (id, duration) = match &info.command {
+        SpliceCommand::Null => return None,
+        SpliceCommand::Insert(insert) => (insert.event_id, insert.duration),
+        SpliceCommand::TimeSignal(_) => {
+            let first = info.segmentations.first();
+            let ids = first.map(|one| (one.event_id, one.duration));
+            ids.unwrap_or_default()
+        }
+        _ => (0, None),
+    };
     // What is due at once is due with what came last.
-    let time = match splice.pts {
+    let time = match info.pts() {
         Some(pts) => clock.single(pts),
         None => clock.now()?,
     };
     Some(TimedEvent {
         time,
-        duration: splice.duration.unwrap_or(0),
+        duration: duration
+            .and_then(|ticks| ticks.try_into().ok())
+            .unwrap_or(0),
         scheme: SCTE35_SCHEME.to_owned(),
         value: String::new(),
-        id: splice.event_id,
+        id,
         data: Bytes::copy_from_slice(section),
     })
-}
-
-/// What of a splice tells when it is due.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Splice {
-    is_null: bool,
-    /// 33 bits, `pts_adjustment` added.
-    pts: Option<u64>,
-    duration: Option<u32>,
-    event_id: u32,
-}
-
-impl Splice {
-    fn parse(section: &[u8]) -> Option<Self> {
-        let mut bits = BitReader::new(section);
-        // table_id to protocol_version.
-        bits.skip(32)?;
-        let encrypted = bits.flag()?;
-        bits.skip(6)?;
-        let adjustment = bits.u64(33)?;
-        // cw_index, tier, splice_command_length.
-        bits.skip(32)?;
-        let command = bits.u8(8)?;
-        let mut splice = Self::default();
-        if encrypted {
-            return Some(splice);
-        }
-        let time = |bits: &mut BitReader<'_>| {
-            if bits.flag()? {
-                bits.skip(6)?;
-                let pts = bits.u64(33)?.wrapping_add(adjustment) & 0x1_ffff_ffff;
-                Some(Some(pts))
-            } else {
-                bits.skip(7)?;
-                Some(None)
-            }
-        };
-        match command {
-            0x00 => splice.is_null = true,
-            0x05 => {
-                splice.event_id = bits.u(32)?;
-                if !bits.flag()? {
-                    bits.skip(8)?;
-                    let (program, lasting) = (bits.flag()?, bits.flag()?);
-                    let immediate = bits.flag()?;
-                    bits.skip(4)?;
-                    if program && !immediate {
-                        splice.pts = time(&mut bits)?;
-                    }
-                    if !program {
-                        for _ in 0..bits.u8(8)? {
-                            bits.skip(8)?;
-                            if !immediate {
-                                splice.pts = splice.pts.or(time(&mut bits)?);
-                            }
-                        }
-                    }
-                    if lasting {
-                        bits.skip(7)?;
-                        splice.duration = bits.u64(33).and_then(|ticks| ticks.try_into().ok());
-                    }
-                }
-            }
-            0x06 => splice.pts = time(&mut bits)?,
-            _ => {}
-        }
-        Some(splice)
-    }
 }
 
 #[cfg(test)]
@@ -233,6 +170,8 @@ impl Splice {
     clippy::arithmetic_side_effects
 )]
 mod tests {
+    use mpeg2ts_reader::mpegts_crc;
+
     use super::*;
     use crate::testing::{PMT_PID, VIDEO, Writer, entry, long_section};
     use crate::{DemuxOptions, Demuxer};

@@ -4,6 +4,7 @@
 mod dvr;
 mod faults;
 pub(crate) mod keys;
+mod markers;
 mod missing;
 mod orders;
 mod returns;

@@ -2,12 +2,14 @@
 
 mod clips;
 mod deliveries;
+mod markers;
 mod streams;
 
 use std::pin::Pin;
 
 pub(crate) use self::clips::*;
 pub(crate) use self::deliveries::*;
+pub(crate) use self::markers::*;
 pub(crate) use self::streams::*;
 use super::*;
 
@@ -32,6 +34,8 @@ macro_rules! conformance {
                 of_several_that_replace_the_same_one_does
                 what_rest_asked_of_periodic_recording_lasts
                 streams_that_calls_have_pulled_last
+                markers_last_until_they_are_forgotten
+                a_marker_that_was_removed_does_not_come_back
                 boundaries_last_and_never_go_back
                 of_several_clips_behind_one_boundary_one_is_committed
                 recordings_last_until_they_are_over

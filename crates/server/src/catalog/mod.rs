@@ -17,7 +17,9 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
 use crate::config::AppSettings;
-use crate::domain::{ClipEntry, Delivery, Periodic, PullSource, RecordedWindow, StreamEntry};
+use crate::domain::{
+    ClipEntry, Delivery, Marker, Periodic, PullSource, RecordedWindow, StreamEntry,
+};
 use crate::storage::ClipRecord;
 pub use clipmill::live::{Boundary, TakenSegment};
 
@@ -254,6 +256,18 @@ pub trait Catalog: Send + Sync {
     fn put_pull(&self, app: &str, source: &PullSource) -> Answer<'_, ()>;
     /// Has it pulled no more; false when there is none of this id.
     fn delete_pull(&self, app: &str, stream_id: &str) -> Answer<'_, bool>;
+
+    /// Puts a marker of a stream, in place of what there is under its id. Gives false, and changes nothing, where that
+    /// one was removed.
+    fn put_marker(&self, app: &str, stream_id: &str, marker: &Marker) -> Answer<'_, bool>;
+    /// A marker of a stream, if it was not removed.
+    fn marker(&self, app: &str, stream_id: &str, id: &str) -> Answer<'_, Option<Marker>>;
+    /// The markers of a stream, by their beginnings and then by their ids; those that were `removed`, too, if so.
+    fn markers(&self, app: &str, stream_id: &str, removed: bool) -> Answer<'_, Vec<Marker>>;
+    /// Removes a marker; false when there is none of this id. One that no call has set is remembered as removed.
+    fn remove_marker(&self, app: &str, stream_id: &str, id: &str) -> Answer<'_, bool>;
+    /// Forgets markers of a stream, removed or not.
+    fn forget_markers(&self, app: &str, stream_id: &str, ids: &[String]) -> Answer<'_, ()>;
 
     /// Where a stream's last periodic clip ended.
     fn boundary(&self, app: &str, stream_id: &str) -> Answer<'_, Option<Boundary>>;

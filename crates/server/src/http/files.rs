@@ -78,8 +78,8 @@ const TYPES: [(&str, &str); 20] = [
     get, path = "/{app}/streams/{*path}", tag = "playback",
     params(
         ("app" = String, Path), ("path" = String, Path, description = "May lead into folders"),
-        ("start" = Option<String>, Query, description = "Where the window begins: RFC 3339, or seconds or milliseconds since the Unix epoch"),
-        ("end" = Option<String>, Query, description = "Where it ends"),
+        ("start" = Option<String>, Query, description = "Where the window begins: RFC 3339, seconds or milliseconds since the Unix epoch, or `marker:{id}`: where that begins"),
+        ("end" = Option<String>, Query, description = "Where it ends; `marker:{id}`: where that ends"),
         ("last" = Option<String>, Query, description = "In place of both: so much before the live edge, as in `30s`"),
         ("cut" = Option<String>, Query, description = "`exact` (the default), `keyframe` or `segment`"),
         ("Range" = Option<String>, Header), ("If-Range" = Option<String>, Header)
@@ -109,7 +109,8 @@ pub(super) async fn get(
         return Ok(answer(found, "video/mp4", &method, &headers));
     }
     if let Some(asked) = PlaylistQuery::of(&path, &query)? {
-        return match asked.find(&web, &app).await? {
+        let (found, window) = asked.find(&web, &app).await?;
+        return match found {
             WindowPlaylist::Text(mut text) => {
                 let folder = web
                     .settings
@@ -124,11 +125,7 @@ pub(super) async fn get(
                 Ok(answer(Resource::of_text(text), HLS, &method, &headers))
             }
             WindowPlaylist::At(path) => {
-                let at = format!(
-                    "/{app}/streams/{}?{}",
-                    percent_encoded(&path),
-                    asked.query()
-                );
+                let at = format!("/{app}/streams/{}?{window}", percent_encoded(&path));
                 let at = HeaderValue::try_from(at).map_err(Fault::internal)?;
                 Ok((StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, at)]).into_response())
             }

@@ -16,6 +16,7 @@ mod fault;
 mod files;
 mod form;
 mod ingest;
+mod instants;
 mod server;
 mod status;
 mod v1;

@@ -1,23 +1,26 @@
 //! Windows of streams that are stored nowhere: `{streamId}.mp4?start=&end=` and `?last=` as clips,
 //! `{streamId}.m3u8` with the same as playlists.
 
+use std::path::Path as FilePath;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clipmill::{Cut, TimeSpec, parse_duration};
+use clipmill::{Cut, parse_duration};
 
 use super::Web;
 use super::answer::Query;
 use super::ant_media::clips::{CUTS, check_length, check_range, refused};
 use super::fault::Fault;
+use super::instants::{self, Named, Side};
 use crate::config::AppSettings;
-use crate::domain::is_stream_id;
+use crate::domain::{Instant, is_stream_id};
 use crate::recorder::{ClipWindow, OnDemandError, VirtualClip, WindowPlaylist};
+use crate::sources::names::PlaylistName;
 
 /// A window of a stream, as a query names it.
 pub(super) struct WindowQuery {
     stream: String,
-    window: ClipWindow,
+    window: AskedWindow,
     cut: Option<Cut>,
 }
 
@@ -27,7 +30,7 @@ impl WindowQuery {
         let Some(stream) = path.strip_suffix(".mp4") else {
             return Ok(None);
         };
-        let Some(window) = window(query)? else {
+        let Some(window) = AskedWindow::of(query)? else {
             return Ok(None);
         };
         Ok(Some(Self {
@@ -48,23 +51,18 @@ impl WindowQuery {
         let unknown =
             || Fault::missing(OnDemandError::NoBroadcast(self.stream.clone()).to_string());
         let settings = settings.ok_or_else(|| Fault::missing("There is no such file"))?;
-        check(web, &settings, &self.stream, self.window)?;
         if !is_stream_id(&self.stream) {
             return Err(unknown());
         }
+        let window = self.window.find(web, &settings.name, &self.stream).await?;
+        check(web, &settings, &self.stream, window)?;
         let found = web
             .clipping
-            .virtual_clip(
-                &settings.name,
-                &self.stream,
-                self.window,
-                self.cut,
-                continues,
-            )
+            .virtual_clip(&settings.name, &self.stream, window, self.cut, continues)
             .await;
         found.map_err(|error| match error {
             OnDemandError::NoBroadcast(_) => unknown(),
-            error => refused(error, self.window),
+            error => refused(error, window),
         })
     }
 }
@@ -73,8 +71,7 @@ impl WindowQuery {
 pub(super) struct PlaylistQuery {
     /// The playlist below `streams/`, without its suffix; or a stream's id.
     path: String,
-    window: ClipWindow,
-    query: String,
+    window: AskedWindow,
 }
 
 impl PlaylistQuery {
@@ -83,56 +80,90 @@ impl PlaylistQuery {
         let Some(playlist) = path.strip_suffix(".m3u8") else {
             return Ok(None);
         };
-        let Some(window) = window(query)? else {
-            return Ok(None);
-        };
-        let mut own = url::form_urlencoded::Serializer::new(String::new());
-        for name in ["start", "end", "last"] {
-            if let Some(value) = query.text(name) {
-                own.append_pair(name, value);
-            }
-        }
-        Ok(Some(Self {
+        let window = AskedWindow::of(query)?;
+        Ok(window.map(|window| Self {
             path: playlist.to_owned(),
             window,
-            query: own.finish(),
         }))
     }
 
-    /// How the window was asked for.
-    pub(super) fn query(&self) -> &str {
-        &self.query
-    }
-
-    pub(super) async fn find(&self, web: &Web, app: &str) -> Result<WindowPlaylist, Fault> {
+    /// Finds it; gives also how others can ask for the same window.
+    pub(super) async fn find(
+        &self,
+        web: &Web,
+        app: &str,
+    ) -> Result<(WindowPlaylist, String), Fault> {
         let settings = web.settings.borrow().app(app).cloned();
         let settings = settings.ok_or_else(|| Fault::missing("There is no such file"))?;
         let name = self.path.rsplit('/').next().unwrap_or_default();
-        check(web, &settings, name, self.window)?;
+        let of_file = PlaylistName::of(FilePath::new(&format!("{}.m3u8", self.path)));
+        let stream = of_file.map_or_else(|| name.to_owned(), |of_file| of_file.stream);
+        let window = self.window.find(web, &settings.name, &stream).await?;
+        check(web, &settings, name, window)?;
+        // Playlists of its variants know nothing of its markers.
+        let query = self.window.query(window);
         let found = web
             .clipping
-            .window_playlist(&settings.name, &self.path, self.window, &self.query)
+            .window_playlist(&settings.name, &self.path, window, &query)
             .await;
-        found.map_err(|error| match error {
+        let found = found.map_err(|error| match error {
             OnDemandError::NoBroadcast(_) => Fault::missing(error.to_string()),
-            error => refused(error, self.window),
-        })
+            error => refused(error, window),
+        });
+        Ok((found?, query))
     }
 }
 
 /// The window that a query names.
-fn window(query: &Query) -> Result<Option<ClipWindow>, Fault> {
-    let (start, end) = (query.text("start"), query.text("end"));
-    match (start, end, query.text("last")) {
-        (None, None, None) => Ok(None),
-        (Some(start), Some(end), None) => Ok(Some(ClipWindow::Range {
-            from_ms: instant("start", start)?,
-            to_ms: instant("end", end)?,
-        })),
-        (None, None, Some(last)) => Ok(Some(ClipWindow::Last(length(last)?))),
-        (None, Some(_), None) => Err(Fault::bad("start is missing")),
-        (Some(_), None, None) => Err(Fault::bad("end is missing")),
-        (_, _, Some(_)) => Err(Fault::bad("last cannot be combined with start or end")),
+enum AskedWindow {
+    /// From one instant to another, and how they are written.
+    Between([(Named, String); 2]),
+    Last(Duration, String),
+}
+
+impl AskedWindow {
+    fn of(query: &Query) -> Result<Option<Self>, Fault> {
+        let (start, end) = (query.text("start"), query.text("end"));
+        match (start, end, query.text("last")) {
+            (None, None, None) => Ok(None),
+            (Some(start), Some(end), None) => Ok(Some(Self::Between([
+                (instants::parse("start", start)?, start.to_owned()),
+                (instants::parse("end", end)?, end.to_owned()),
+            ]))),
+            (None, None, Some(last)) => Ok(Some(Self::Last(length(last)?, last.to_owned()))),
+            (None, Some(_), None) => Err(Fault::bad("start is missing")),
+            (Some(_), None, None) => Err(Fault::bad("end is missing")),
+            (_, _, Some(_)) => Err(Fault::bad("last cannot be combined with start or end")),
+        }
+    }
+
+    /// Where it lies on a stream.
+    async fn find(&self, web: &Web, app: &str, stream: &str) -> Result<ClipWindow, Fault> {
+        match self {
+            Self::Between([(start, _), (end, _)]) => Ok(ClipWindow::Range {
+                from_ms: start.resolve(web, app, stream, Side::Begin).await?,
+                to_ms: end.resolve(web, app, stream, Side::End).await?,
+            }),
+            Self::Last(length, _) => Ok(ClipWindow::Last(*length)),
+        }
+    }
+
+    /// A query for it, where it lies there: without markers.
+    fn query(&self, found: ClipWindow) -> String {
+        let mut query = url::form_urlencoded::Serializer::new(String::new());
+        match (self, found) {
+            (Self::Between([start, end]), ClipWindow::Range { from_ms, to_ms }) => {
+                for (name, (named, text), ms) in [("start", start, from_ms), ("end", end, to_ms)] {
+                    match named {
+                        Named::At(_) => query.append_pair(name, text),
+                        Named::Marker(_) => query.append_pair(name, &Instant(ms).to_string()),
+                    };
+                }
+            }
+            (Self::Last(_, text), _) => drop(query.append_pair("last", text)),
+            (Self::Between(_), _) => {}
+        }
+        query.finish()
     }
 }
 
@@ -150,28 +181,6 @@ fn check(web: &Web, app: &AppSettings, stream: &str, window: ClipWindow) -> Resu
     }
 }
 
-/// Numbers below this count seconds: as milliseconds they would lie before March 1973, as seconds they
-/// reach beyond the year 5000.
-const SECONDS_BELOW: i64 = 100_000_000_000;
-
-/// An instant, in milliseconds since the Unix epoch.
-pub(super) fn instant(name: &str, text: &str) -> Result<i64, Fault> {
-    // The plus sign of an offset is a space in a query, unless it is escaped.
-    let text = text.trim().replace(' ', "+");
-    if let Ok(seconds) = text.parse::<i64>()
-        && (0..SECONDS_BELOW).contains(&seconds)
-        && !text.starts_with('+')
-    {
-        return Ok(seconds * 1000);
-    }
-    match text.parse() {
-        Ok(TimeSpec::At(instant)) => Ok(instant.timestamp_millis()),
-        _ => Err(Fault::bad(format!(
-            "{name} is not an instant: write 2026-11-22T14:05:00Z, or seconds or milliseconds since 1970"
-        ))),
-    }
-}
-
 pub(super) fn length(text: &str) -> Result<Duration, Fault> {
     match parse_duration(text) {
         Ok(length) if !length.is_zero() => Ok(length),
@@ -185,15 +194,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn instants_as_people_and_programs_write_them() {
-        let at = |text| instant("start", text).ok();
-        assert_eq!(at("1795356300000"), Some(1_795_356_300_000));
-        assert_eq!(at("1795356300"), Some(1_795_356_300_000));
-        assert_eq!(at("2026-11-22T14:05:00Z"), Some(1_795_356_300_000));
-        assert_eq!(at("2026-11-22T17:05:00.5 03:00"), Some(1_795_356_300_500));
-        for bad in ["", "soon", "-30s", "+5s", "2026-11-22T14:05:00"] {
-            assert_eq!(at(bad), None, "{bad}");
-        }
+    fn lengths_as_people_write_them() {
         assert_eq!(length("1m30s").ok(), Some(Duration::from_secs(90)));
         assert!(length("0s").is_err() && length("30").is_err());
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use clipmill::live::{TakenSegment, Timeouts};
+use clipmill_playlist::Cue;
 use serde::{Deserialize, Serialize};
 
 /// So many segments that are listed no more are remembered, so that they are known when they are listed again.
@@ -57,6 +58,9 @@ pub(super) struct Entry {
     gap: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     map: Option<String>,
+    /// The tag with which a break begins or ends.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cue: Option<String>,
     /// When it was listed, in milliseconds since 1970.
     at_ms: i64,
     /// What it is at the origin.
@@ -84,6 +88,8 @@ pub(super) struct Next {
     pub(super) discontinuity: bool,
     /// The file of what must be known to read it.
     pub(super) map: Option<String>,
+    /// A break begins or ends with it.
+    pub(super) cue: Option<Cue>,
     pub(super) taken: Option<TakenSegment>,
 }
 
@@ -169,6 +175,7 @@ impl Mirror {
             discontinuity: next.discontinuity,
             gap: next.suffix.is_none(),
             map: next.map,
+            cue: next.cue.map(|cue| cue.to_string()),
             at_ms: now_ms,
             taken: next.taken,
         });
@@ -281,6 +288,10 @@ impl Mirror {
                 let date = date.to_rfc3339_opts(places, true);
                 let _ = writeln!(text, "#EXT-X-PROGRAM-DATE-TIME:{date}");
             }
+            if let Some(cue) = &entry.cue {
+                text.push_str(cue);
+                text.push('\n');
+            }
             if entry.gap {
                 text.push_str("#EXT-X-GAP\n");
             }
@@ -365,6 +376,7 @@ mod tests {
             title: Some("news".to_owned()),
             start_time: DateTime::from_timestamp_micros(DATE + 60_000_123),
             duration: Duration::from_micros(2_600_001),
+            cue: Some(Cue::Out(Some(Duration::from_millis(12_500)))),
             ..next(3)
         };
         mirror.push(odd, 0);
@@ -372,6 +384,9 @@ mod tests {
         assert_eq!(found.target_duration, Duration::from_secs(3));
         assert!(found.independent_segments && !found.ended);
         assert_eq!(found.date_ranges[0].id, "ad");
+        let cues: Vec<_> = found.segments.iter().map(|one| one.cue).collect();
+        let out = Some(Cue::Out(Some(Duration::from_millis(12_500))));
+        assert_eq!(cues, [None, None, None, out]);
         let uris: Vec<_> = found.segments.iter().map(|one| one.uri.as_str()).collect();
         assert_eq!(
             uris,

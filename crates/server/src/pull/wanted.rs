@@ -62,6 +62,7 @@ impl Wanted {
             start_time: known.start_time,
             dated: known.program_date_time.is_some(),
             discontinuity: self.discontinuity,
+            cue: self.segment.cue,
             map: media.and_then(|media| Some(media.map.as_ref()?.0.clone())),
             // One that nobody saw has no name.
             taken: (!known.uri.is_empty())

@@ -11,6 +11,7 @@ use clipmill::source::{HttpSettings, HttpSource};
 use metrics::gauge;
 use tokio::sync::watch;
 
+use super::markers::Edges;
 use super::media::SegmentFile;
 use super::recorded::RecordedWindows;
 use super::shared::{Shared, lock};
@@ -39,6 +40,9 @@ const FIRST_LOOK: Duration = Duration::from_millis(150);
 /// What has had its time in DVR windows is looked for this often.
 const TRIM: Duration = Duration::from_secs(10);
 
+/// Markers whose time is over are looked for this often.
+const FORGET: Duration = Duration::from_secs(20);
+
 /// The watch is not trusted once so many looks in a row found what it had not told.
 const MISTRUST: u32 = 3;
 
@@ -62,6 +66,10 @@ pub(crate) struct App {
     /// When DVR windows were trimmed last.
     trimmed: Mutex<Option<Instant>>,
     recorded: RecordedWindows,
+    /// When markers were forgotten last.
+    forgotten: Mutex<Option<Instant>>,
+    /// Where the live edges of streams were.
+    pub(crate) marker_edges: Mutex<Edges>,
     closed: watch::Sender<bool>,
 }
 
@@ -88,6 +96,8 @@ impl App {
             untold: AtomicU32::new(0),
             trimmed: Mutex::default(),
             recorded: RecordedWindows::default(),
+            forgotten: Mutex::default(),
+            marker_edges: Mutex::default(),
             closed: watch::Sender::new(false),
         }
     }
@@ -331,6 +341,7 @@ impl App {
     fn tick(self: &Arc<Self>, shared: &Arc<Shared>) {
         shared.virtual_clips.expire();
         self.trim_windows(shared);
+        self.forget_old_markers(shared);
         let live = self.live_streams() as f64;
         gauge!(STREAMS_LIVE, "app" => self.name.clone()).set(live);
         gauge!(SPOOL_BYTES).set(shared.spool.bytes() as f64);
@@ -354,6 +365,33 @@ impl App {
                 dvr.trim(&dvr.stream(app.name(), &stream), length);
             });
         }
+    }
+
+    /// Has markers forgotten whose time is over.
+    fn forget_old_markers(self: &Arc<Self>, shared: &Arc<Shared>) {
+        let now = Instant::now();
+        {
+            let mut forgotten = lock(&self.forgotten);
+            if forgotten.is_some_and(|then| now.duration_since(then) < FORGET) {
+                return;
+            }
+            *forgotten = Some(now);
+        }
+        let (app, context) = (Arc::clone(self), Arc::downgrade(shared));
+        shared.pool.submit(Urgency::Segments, now, move || {
+            if let Some(shared) = context.upgrade() {
+                app.forget_markers(&shared);
+            }
+        });
+    }
+
+    /// The live edges of all streams, in milliseconds since 1970, as far as they are live.
+    pub(crate) fn edges(&self) -> Vec<(String, Option<i64>)> {
+        let streams = lock(&self.streams);
+        let edges = streams
+            .iter()
+            .map(|(id, stream)| (id.clone(), stream.shown().edge.map(|(edge, _)| edge)));
+        edges.collect()
     }
 
     /// The streams whose playlists were reported to have changed.

@@ -20,6 +20,7 @@ use metrics::counter;
 
 use super::dated::LastDated;
 use super::feed::{Feed, Place, Took};
+use super::markers::{Listed, News};
 use super::media::SegmentFile;
 use crate::metrics::SEGMENTS_INDEXED;
 use crate::sources::Listing;
@@ -44,6 +45,8 @@ pub(crate) enum Came {
     Disowned(u64),
     /// The session is over.
     Ended,
+    /// What its playlist marks is new, or has changed.
+    Marked(Vec<News>),
     /// The stream was over when it was seen first. Its playlist lies in this sub-folder.
     WasOver(Option<String>),
 }
@@ -98,6 +101,8 @@ pub(crate) struct Intake {
     pub(crate) continuity: Continuity,
     /// What dates what follows the last one.
     dated: Option<LastDated>,
+    /// What the playlist marks.
+    marked: Listed,
     /// Since when the playlist is not there.
     gone_since: Option<Instant>,
     /// The latest session that is known of, over or not.
@@ -201,6 +206,12 @@ impl Intake {
         }
         self.continuity
             .follow(&decision, &mut listed, &circumstances, files);
+        if self.feed.is_some() || matches!(decision, Decision::Begins { .. }) {
+            let marked = self.marked.news(&playlist.date_ranges, &listed);
+            if !marked.is_empty() {
+                (place.tell)(Came::Marked(marked));
+            }
+        }
         match decision {
             Decision::Nothing => self.end_if_silent(place),
             Decision::Ends => Look::Done,

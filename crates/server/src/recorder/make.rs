@@ -9,6 +9,7 @@ use clipmill::{Clip, Format, TrackKind};
 use metrics::{counter, histogram};
 
 use super::app::App;
+use super::chapters::{add_chapters, markers_in, shown_by};
 use super::growing::{Growing, Grown};
 use super::shared::{MakeError, Shared};
 use crate::catalog::{Boundary, Committed};
@@ -172,7 +173,10 @@ fn make_one(
         );
     }
     let usual = || title(&stream_entry, height);
-    clip.set_title(named.title.unwrap_or_else(usual));
+    let title = named.title.unwrap_or_else(usual);
+    let markers = markers_in(shown_by(&clip), stream, shared, app)?;
+    add_chapters(&mut clip, &markers, &title);
+    clip.set_title(title);
     let grown = growing.and_then(|growing| finish(growing, &clip, app));
     // The end of its making is told as well as it can be known before it.
     entry.making_ended_ms = now_ms();

@@ -25,6 +25,7 @@
 mod announce;
 mod app;
 mod asked;
+mod chapters;
 mod clipping;
 mod clock;
 mod dated;
@@ -37,6 +38,7 @@ mod indexes;
 mod intake;
 mod keeper;
 mod make;
+mod markers;
 mod media;
 mod periodic;
 mod reading;

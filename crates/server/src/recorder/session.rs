@@ -89,7 +89,7 @@ impl Session {
             Came::Useless(reason) => self.useless = Some(reason),
             Came::Kept(id, holding) => self.media.keep(id, holding),
             Came::Disowned(listed_from) => self.disown(listed_from),
-            Came::Began(_) | Came::Ended | Came::WasOver(_) => {}
+            Came::Began(_) | Came::Ended | Came::WasOver(_) | Came::Marked(_) => {}
         }
     }
 

@@ -10,6 +10,7 @@ use super::announce::Announcements;
 use super::app::App;
 use super::intake::{Begun, Came};
 use super::make::rfc3339;
+use super::markers::{News, splices_of};
 use super::session::Session;
 use super::switch::{Recording, RecordingChange};
 use crate::catalog::{Boundary, OpenRecording};
@@ -27,6 +28,8 @@ pub(crate) struct State {
     pub(crate) recordings: Vec<OpenRecording>,
     /// What became of recordings, and the catalog does not know yet.
     pub(crate) unwritten: VecDeque<RecordingChange>,
+    /// What the media says of markers, and the catalog does not know yet.
+    pub(crate) markers: VecDeque<News>,
     /// Periodic clips made so far, over all sessions.
     pub(crate) ordinal: u64,
     pub(crate) announcements: Announcements,
@@ -55,7 +58,7 @@ impl State {
 
     /// Whether the catalog has still to be told of something.
     pub(crate) fn is_untold(&self) -> bool {
-        !self.announcements.is_empty() || !self.unwritten.is_empty()
+        !self.announcements.is_empty() || !self.unwritten.is_empty() || !self.markers.is_empty()
     }
 
     /// Something came.
@@ -64,9 +67,15 @@ impl State {
             Came::Began(begun) => self.begin(*begun, stream, app),
             Came::Ended => self.end(),
             Came::WasOver(sub_folder) => self.announcements.was_over(stream, sub_folder),
+            Came::Marked(news) => self.marked(news),
             of_session => {
+                let is_segment = matches!(of_session, Came::Segment(_));
                 if let Some(session) = &mut self.session {
                     session.came(of_session);
+                    if is_segment {
+                        let news = splices_of(session.media.timeline());
+                        self.marked(news);
+                    }
                 }
             }
         }

@@ -218,6 +218,7 @@ impl Task {
                 }
                 self.state.came(came, &self.stream, &self.app);
                 self.write_recordings().await;
+                self.write_markers().await;
                 if is_segment {
                     self.grow();
                 }
@@ -469,6 +470,7 @@ impl Task {
             return;
         }
         self.write_recordings().await;
+        self.write_markers().await;
         let announcements = &mut self.state.announcements;
         announcements
             .tell(&self.stream, &self.shared, &self.app)

@@ -15,11 +15,12 @@ use sha2::{Digest, Sha256};
 
 use super::app::App;
 use super::asked::{Asked, Planned};
+use super::chapters::{add_chapters, markers_in, shown_by};
 use super::make::{all_gaps, title};
 use super::media::Files;
 use super::request::OnDemandError;
 use super::shared::{Shared, lock};
-use crate::domain::Gap;
+use crate::domain::{Gap, Marker};
 
 /// How long a clip is kept after it was last asked for.
 const KEPT_FOR: Duration = Duration::from_secs(60);
@@ -38,12 +39,16 @@ pub struct VirtualClip {
     source: Arc<FileSource>,
     samples: u64,
     gaps: Vec<Gap>,
+    /// From when to when it is, in milliseconds since 1970, where that is known.
+    shown: Option<(i64, i64)>,
+    /// Those that are its chapters.
+    markers: Vec<Marker>,
     #[expect(dead_code, reason = "it is what keeps the files")]
     files: Files,
 }
 
 impl VirtualClip {
-    fn new(planned: Planned) -> Result<Self, OnDemandError> {
+    fn new(planned: Planned, shared: &Shared, app: &App) -> Result<Self, OnDemandError> {
         let Planned {
             mut clip,
             files,
@@ -54,7 +59,12 @@ impl VirtualClip {
         } = planned;
         let gaps = all_gaps(missing, &clip, window);
         let height = clip.tracks.iter().find_map(|track| track.config.video());
-        clip.set_title(title(&stream_entry, height.map(|video| video.height)));
+        let title = title(&stream_entry, height.map(|video| video.height));
+        let shown = shown_by(&clip);
+        let markers = markers_in(shown, &stream_entry.id, shared, app);
+        let markers = markers.map_err(|error| OnDemandError::Failed(error.to_string()))?;
+        add_chapters(&mut clip, &markers, &title);
+        clip.set_title(title);
         let samples = clip.tracks.iter().map(|track| track.samples).sum();
         let layout = clip.layout(Format::Mp4);
         let layout = layout.map_err(|error| OnDemandError::Failed(error.to_string()))?;
@@ -64,6 +74,8 @@ impl VirtualClip {
             source: Arc::default(),
             samples,
             gaps,
+            shown,
+            markers,
             files,
         })
     }
@@ -75,7 +87,7 @@ impl VirtualClip {
         self.layout.len()
     }
 
-    /// A strong validator (RFC 9110, 8.8.3): the same for the same window of the same media.
+    /// A strong validator (RFC 9110, 8.8.3): the same for the same window of the same media with the same markers.
     #[must_use]
     pub fn etag(&self) -> &str {
         &self.etag
@@ -143,12 +155,17 @@ impl VirtualClips {
         app: &App,
     ) -> Result<Arc<VirtualClip>, OnDemandError> {
         let key = (app.name().to_owned(), asked.clone());
-        if let Some(clip) = lock(&self.0).get(&key, continues) {
-            return Ok(clip);
+        let known = lock(&self.0).get(&key, continues);
+        if let Some(clip) = known {
+            // Its chapters may be others by now.
+            let markers = || markers_in(clip.shown, &asked.stream, shared, app);
+            if continues || markers().is_ok_and(|markers| markers == clip.markers) {
+                return Ok(clip);
+            }
         }
         let planned = asked.plan(shared, app)?;
         let settled = planned.settled && !matches!(asked.window, super::ClipWindow::Last(_));
-        let clip = Arc::new(VirtualClip::new(planned)?);
+        let clip = Arc::new(VirtualClip::new(planned, shared, app)?);
         let entry = Entry {
             clip: Arc::clone(&clip),
             settled,

@@ -14,13 +14,16 @@ use super::claims::Claims;
 use super::life::Doubtful;
 use super::store::{Store, transaction};
 use super::values::{
-    Abort, Entry, add_clip, add_hooks, decode, encode, key, numbered, place_of, put,
+    Abort, Entry, StoredMarker, add_clip, add_hooks, decode, encode, key, marker_key, numbered,
+    place_of, put,
 };
 use crate::catalog::{
     Boundary, Claim, Claimed, ClipQuery, Committed, Moved, OpenRecording, PeriodicState, Placed,
     Result, SortBy, Ticket,
 };
-use crate::domain::{ClipEntry, Delivery, PullSource, RecordedWindow, StreamEntry};
+use crate::domain::{
+    ClipEntry, Delivery, Marker, MarkerOrigin, PullSource, RecordedWindow, StreamEntry,
+};
 use crate::storage::ClipRecord;
 
 /// Failed webhooks that are remembered.
@@ -392,6 +395,71 @@ impl Blocking {
     pub(super) fn delete_pull(&self, app: &str, stream_id: &str) -> Result<bool> {
         let key = key(b's', app, stream_id.as_bytes());
         self.change(|db| Ok(db.remove(&key)?.is_some()))
+    }
+
+    pub(super) fn put_marker(&self, app: &str, stream_id: &str, marker: &Marker) -> Result<bool> {
+        let key = marker_key(app, stream_id, &marker.id);
+        self.transaction(|tree| {
+            let known = tree.get(key.as_slice())?;
+            let known = known.map(|value| decode::<StoredMarker<'_>>(&key, &value));
+            let known = known.transpose().map_err(Abort::Abort)?;
+            if known.is_some_and(|known| known.removed) {
+                return Ok(false);
+            }
+            put(tree, key.clone(), &StoredMarker::of(marker))?;
+            Ok(true)
+        })
+    }
+
+    pub(super) fn marker(&self, app: &str, stream_id: &str, id: &str) -> Result<Option<Marker>> {
+        let found = self.get::<StoredMarker<'_>>(&marker_key(app, stream_id, id))?;
+        let found = found.filter(|found| !found.removed);
+        Ok(found.map(|found| found.marker.into_owned()))
+    }
+
+    pub(super) fn markers(&self, app: &str, stream_id: &str, removed: bool) -> Result<Vec<Marker>> {
+        let mut markers = Vec::new();
+        for found in self.scan::<StoredMarker<'_>>(&marker_key(app, stream_id, ""))? {
+            let found = found?;
+            if removed || !found.removed {
+                markers.push(found.marker.into_owned());
+            }
+        }
+        // They are in the order of their ids.
+        markers.sort_by_key(|marker| marker.from_ms);
+        Ok(markers)
+    }
+
+    pub(super) fn remove_marker(&self, app: &str, stream_id: &str, id: &str) -> Result<bool> {
+        let key = marker_key(app, stream_id, id);
+        self.transaction(|tree| {
+            let known = tree.get(key.as_slice())?;
+            let known = known.map(|value| decode::<StoredMarker<'_>>(&key, &value));
+            let known = known.transpose().map_err(Abort::Abort)?;
+            let Some(known) = known.filter(|known| !known.removed) else {
+                return Ok(false);
+            };
+            if known.marker.origin == MarkerOrigin::Call {
+                tree.remove(key.as_slice())?;
+            } else {
+                let removed = StoredMarker {
+                    removed: true,
+                    ..known
+                };
+                put(tree, key.clone(), &removed)?;
+            }
+            Ok(true)
+        })
+    }
+
+    pub(super) fn forget_markers(&self, app: &str, stream_id: &str, ids: &[String]) -> Result<()> {
+        // Not worth a wait for the disk: at worst they are forgotten once more.
+        self.change_lightly(|db| {
+            for id in ids {
+                db.remove(marker_key(app, stream_id, id))?;
+            }
+            Ok(())
+        })
     }
 
     pub(super) fn boundary(&self, app: &str, stream_id: &str) -> Result<Option<Boundary>> {

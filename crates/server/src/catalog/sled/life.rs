@@ -117,7 +117,7 @@ impl Blocking {
             for (key, value) in db.iter().map_while(std::result::Result::ok) {
                 let wanted = matches!(
                     key.first(),
-                    Some(b'd' | b'b' | b's' | b'm' | b'r' | b'w' | b'p' | b'h' | b'c')
+                    Some(b'd' | b'b' | b's' | b'k' | b'm' | b'r' | b'w' | b'p' | b'h' | b'c')
                 );
                 if wanted && check(&key, &value).is_ok() && new.db.insert(key, value).is_ok() {
                     taken += 1;

@@ -10,6 +10,7 @@
 //! | `o app 0 place` | the clipId at that place |
 //! | `d app 0 clipId` | the clip entry of a file that is to be removed |
 //! | `b app 0 streamId` | the broadcast |
+//! | `k app 0 streamId 0 markerId` | a marker, or that it was removed |
 //! | `m app 0 streamId` | the boundary |
 //! | `r app 0 streamId` | the recordings that have not come to their ends |
 //! | `w app 0 clipId` | a window that is recorded |
@@ -39,7 +40,7 @@ use super::{
     Answer, Boundary, Catalog, CatalogError, Claim, Claimed, ClipQuery, Committed, Moved,
     OpenRecording, PeriodicState, Placed, Result, Ticket,
 };
-use crate::domain::{ClipEntry, Delivery, PullSource, RecordedWindow, StreamEntry};
+use crate::domain::{ClipEntry, Delivery, Marker, PullSource, RecordedWindow, StreamEntry};
 use crate::storage::ClipRecord;
 
 /// Commands that wait for the disk at once: those that come together share what they wait for, and a
@@ -224,6 +225,31 @@ impl Catalog for SledCatalog {
     fn delete_pull(&self, app: &str, stream_id: &str) -> Answer<'_, bool> {
         let (app, stream_id) = (app.to_owned(), stream_id.to_owned());
         self.write(move |catalog| catalog.delete_pull(&app, &stream_id))
+    }
+
+    fn put_marker(&self, app: &str, stream_id: &str, marker: &Marker) -> Answer<'_, bool> {
+        let (app, stream_id, marker) = (app.to_owned(), stream_id.to_owned(), marker.clone());
+        self.write(move |catalog| catalog.put_marker(&app, &stream_id, &marker))
+    }
+
+    fn marker(&self, app: &str, stream_id: &str, id: &str) -> Answer<'_, Option<Marker>> {
+        let (app, stream_id, id) = (app.to_owned(), stream_id.to_owned(), id.to_owned());
+        self.read(move |catalog| catalog.marker(&app, &stream_id, &id))
+    }
+
+    fn markers(&self, app: &str, stream_id: &str, removed: bool) -> Answer<'_, Vec<Marker>> {
+        let (app, stream_id) = (app.to_owned(), stream_id.to_owned());
+        self.read(move |catalog| catalog.markers(&app, &stream_id, removed))
+    }
+
+    fn remove_marker(&self, app: &str, stream_id: &str, id: &str) -> Answer<'_, bool> {
+        let (app, stream_id, id) = (app.to_owned(), stream_id.to_owned(), id.to_owned());
+        self.write(move |catalog| catalog.remove_marker(&app, &stream_id, &id))
+    }
+
+    fn forget_markers(&self, app: &str, stream_id: &str, ids: &[String]) -> Answer<'_, ()> {
+        let (app, stream_id, ids) = (app.to_owned(), stream_id.to_owned(), ids.to_vec());
+        self.write(move |catalog| catalog.forget_markers(&app, &stream_id, &ids))
     }
 
     fn boundary(&self, app: &str, stream_id: &str) -> Answer<'_, Option<Boundary>> {

@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::{Boundary, CatalogError, OpenRecording, PeriodicState, Result};
-use crate::domain::{ClipEntry, Delivery, PullSource, RecordedWindow, StreamEntry};
+use crate::domain::{ClipEntry, Delivery, Marker, PullSource, RecordedWindow, StreamEntry};
 
 /// The version of the values.
 pub(super) const VERSION: u32 = 1;
@@ -36,6 +36,28 @@ impl Entry<'_> {
     pub(super) fn into_clip(self) -> ClipEntry {
         self.clip.into_owned()
     }
+}
+
+/// A marker, or that it was removed.
+#[derive(Serialize, Deserialize)]
+pub(super) struct StoredMarker<'a> {
+    pub(super) removed: bool,
+    pub(super) marker: Cow<'a, Marker>,
+}
+
+impl<'a> StoredMarker<'a> {
+    pub(super) fn of(marker: &'a Marker) -> Self {
+        Self {
+            removed: false,
+            marker: Cow::Borrowed(marker),
+        }
+    }
+}
+
+/// The key of a marker; without an id what those of its stream begin with. No id of a stream has a zero in it.
+pub(super) fn marker_key(app: &str, stream_id: &str, id: &str) -> Vec<u8> {
+    let rest = [stream_id.as_bytes(), &[0], id.as_bytes()].concat();
+    key(b'k', app, &rest)
 }
 
 pub(super) fn add_clip(tree: &TransactionalTree, app: &str, clip: &ClipEntry) -> Result<(), Abort> {
@@ -135,6 +157,7 @@ pub(super) fn check(key: &[u8], value: &IVec) -> Result<()> {
         [b'f' | b'h', ..] => decode::<Delivery>(key, value).map(drop),
         [b'b', ..] => decode::<StreamEntry>(key, value).map(drop),
         [b's', ..] => decode::<PullSource>(key, value).map(drop),
+        [b'k', ..] => decode::<StoredMarker<'_>>(key, value).map(drop),
         [b'm', ..] => decode::<Boundary>(key, value).map(drop),
         [b'r', ..] => decode::<Vec<OpenRecording>>(key, value).map(drop),
         [b'w', ..] => decode::<RecordedWindow>(key, value).map(drop),

@@ -129,9 +129,12 @@ pub(in crate::http) async fn delete(
     let unknown = format!("There is no broadcast with the id {id}");
     let removed = web.catalog.delete_stream(&app.name, &id);
     Ok(Json(if removed.await? {
-        // What was set for it goes with it.
+        // What was set for it, and what marks it, goes with it.
         let nothing = StreamSettings::default();
         web.clipping.set_stream(&app.name, &id, nothing).await;
+        let markers = web.catalog.markers(&app.name, &id, true).await?;
+        let markers: Vec<_> = markers.into_iter().map(|marker| marker.id).collect();
+        web.catalog.forget_markers(&app.name, &id, &markers).await?;
         ApiResult::done("broadcast deleted")
     } else {
         ApiResult::refused(unknown)

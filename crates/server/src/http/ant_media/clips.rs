@@ -16,6 +16,7 @@ use crate::domain::{Gap, now_ms};
 use crate::housekeeping::remove_unlisted;
 use crate::http::answer::{Json, Path, Query};
 use crate::http::fault::{Fault, Kind};
+use crate::http::instants::{self, Side};
 use crate::http::{App, Web, WebState, files, spawn_blocking_async};
 use crate::recorder::{ClipWindow, MadeClip, Named, OnDemandError};
 
@@ -150,8 +151,8 @@ pub(in crate::http) async fn on_demand(
     post, path = "/{app}/rest/clip-creator/mp4/{streamId}/range", tag = "clips",
     params(
         ("app" = String, Path), ("streamId" = String, Path),
-        ("startTimestamp" = i64, Query, description = "Milliseconds since the Unix epoch"),
-        ("endTimestamp" = i64, Query, description = "Milliseconds since the Unix epoch"),
+        ("startTimestamp" = i64, Query, description = "Milliseconds since the Unix epoch, or `marker:{id}`: where that begins"),
+        ("endTimestamp" = i64, Query, description = "Milliseconds since the Unix epoch, or `marker:{id}`: where that ends"),
         ("returnFile" = Option<bool>, Query, description = "Answer with the MP4 itself"),
         ("cut" = Option<String>, Query, description = "`exact` (the default), `keyframe` or `segment`")
     ),
@@ -167,9 +168,18 @@ pub(in crate::http) async fn by_range(
     Path((_, stream)): Path<(String, String)>,
     query: Query,
 ) -> Result<Response, Fault> {
-    let from_ms = query.number("startTimestamp")?;
-    let to_ms = query.number("endTimestamp")?;
     let names = ("startTimestamp", "endTimestamp");
+    let instant = async |name: &str, side| {
+        let marker = query
+            .text(name)
+            .and_then(|text| instants::marker(name, text));
+        match marker {
+            Some(marker) => marker?.resolve(&web, &app.name, &stream, side).await,
+            None => query.number(name),
+        }
+    };
+    let from_ms = instant(names.0, Side::Begin).await?;
+    let to_ms = instant(names.1, Side::End).await?;
     check_range(&web, &app, &stream, (from_ms, to_ms), names)?;
     cut(
         &web,

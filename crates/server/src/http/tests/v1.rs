@@ -244,6 +244,92 @@ async fn what_is_set_for_a_stream_holds_until_the_configuration_says_something_n
     assert!(entry.settings.periodic.is_none() && entry.settings.min_free.is_none());
 }
 
+#[tokio::test]
+async fn markers_are_set_listed_and_removed() {
+    let site = Site::new();
+    let added = site
+        .catalog
+        .replace_stream("live", None, &stream("cam"), None);
+    assert!(added.await.unwrap());
+    let path = "/v1/apps/live/streams/cam/markers";
+    for (body, says) in [
+        ("", "The body"),
+        ("[]", "The body"),
+        ("{}", "either at, or from and to"),
+        ("{\"at\": 5}", "The body"),
+        ("{\"at\": \"soon\"}", "at is not an instant"),
+        ("{\"from\": \"2026-11-22T14:00:00Z\"}", "either at"),
+        (
+            "{\"from\": \"2026-11-22T14:00:01Z\", \"to\": \"2026-11-22T14:00:00Z\"}",
+            "to lies before from",
+        ),
+        (
+            "{\"at\": \"2026-11-22T14:00:00Z\", \"name\": \" \"}",
+            "name is empty",
+        ),
+        (
+            "{\"at\": \"2026-11-22T14:00:00Z\", \"title\": \"x\"}",
+            "`title`",
+        ),
+    ] {
+        let answer = site.send("POST", path, &[], body).await;
+        let detail = answer.json()["detail"].as_str().unwrap().to_owned();
+        assert_eq!(answer.status, 400, "{body}: {detail}");
+        assert!(detail.contains(says), "{detail}");
+    }
+    let body = "{\"from\": \"2026-11-22T15:00:00+01:00\", \"to\": \"2026-11-22T14:00:02.5Z\", \"name\": \"Goal\"}";
+    let made = site.send("POST", path, &[], body).await;
+    assert_eq!(made.status, 201);
+    let place = made.header("location").to_owned();
+    let id = made.json()["id"].clone();
+    let shown = json!({
+        "id": id, "name": "Goal", "class": null, "source": "call",
+        "from": "2026-11-22T14:00:00.000Z", "to": "2026-11-22T14:00:02.500Z"
+    });
+    assert_eq!(made.json(), shown);
+    assert_eq!(site.get(&place).await.json(), shown);
+    let list = site.get(&format!("{path}?from=1795356002")).await.json();
+    assert_eq!(list, json!({"items": [shown], "next": null}));
+    let list = site.get(&format!("{path}?to=1795356000")).await.json();
+    assert_eq!(list["items"], json!([]));
+    // It names the ends of a clip.
+    let id = id.as_str().unwrap();
+    let range =
+        |from: &str, to: &str| format!("mp4/cam/range?startTimestamp={from}&endTimestamp={to}");
+    let marker = format!("marker:{id}");
+    let (status, _) = site.call("POST", &range(&marker, &marker)).await;
+    let asked = site.stub.asked.lock().unwrap().pop().unwrap();
+    let window = ClipWindow::Range {
+        from_ms: 1_795_356_000_000,
+        to_ms: 1_795_356_002_500,
+    };
+    assert_eq!((status, asked.1), (200, window));
+    let (status, answer) = site.call("POST", &range("marker:x", &marker)).await;
+    assert_eq!(
+        (status, &answer["message"]),
+        (404, &json!("The stream has no marker x"))
+    );
+    let (status, _) = site.call("POST", &range("soon", &marker)).await;
+    assert_eq!(status, 400);
+
+    let removed = site.send("DELETE", &place, &[], "").await;
+    assert_eq!((removed.status, removed.body.len()), (204, 0));
+    assert_eq!(site.send("DELETE", &place, &[], "").await.status, 404);
+    assert_eq!(site.get(&place).await.status, 404);
+    for (method, path) in [("GET", "none/markers"), ("POST", "none/markers")] {
+        let path = format!("/v1/apps/live/streams/{path}");
+        assert_eq!(site.send(method, &path, &[], body).await.status, 404);
+    }
+    // They go with their stream.
+    site.send("POST", path, &[], body).await;
+    let gone = site
+        .send("DELETE", "/live/rest/v2/broadcasts/cam", &[], "")
+        .await;
+    assert_eq!(gone.status, 200);
+    let left = site.catalog.markers("live", "cam", true).await.unwrap();
+    assert_eq!(left, []);
+}
+
 fn stream(id: &str) -> StreamEntry {
     StreamEntry {
         id: id.into(),

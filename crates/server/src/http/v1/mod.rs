@@ -7,10 +7,12 @@
 //! - `recordings`: clips whose ends are open;
 //! - `page`: how lists are given, page by page;
 //! - `streams`: streams and where they come from;
-//! - `settings`: what is set for single streams.
+//! - `settings`: what is set for single streams;
+//! - `markers`: named instants and windows on them.
 
 pub(super) mod clips;
 mod etag;
+pub(super) mod markers;
 mod page;
 pub(super) mod problem;
 pub(super) mod recordings;
@@ -36,4 +38,6 @@ pub(super) fn routes() -> OpenApiRouter<Web> {
         .routes(routes!(clips::get, clips::delete))
         .routes(routes!(recordings::list, recordings::create))
         .routes(routes!(recordings::get, recordings::stop))
+        .routes(routes!(markers::list, markers::post))
+        .routes(routes!(markers::get, markers::delete))
 }
