@@ -11,7 +11,6 @@ use clipmill::source::{HttpSettings, HttpSource};
 use metrics::gauge;
 use tokio::sync::watch;
 
-use super::markers::Edges;
 use super::media::SegmentFile;
 use super::recorded::RecordedWindows;
 use super::shared::{Shared, lock};
@@ -68,8 +67,6 @@ pub(crate) struct App {
     recorded: RecordedWindows,
     /// When markers were forgotten last.
     forgotten: Mutex<Option<Instant>>,
-    /// Where the live edges of streams were.
-    pub(crate) marker_edges: Mutex<Edges>,
     closed: watch::Sender<bool>,
 }
 
@@ -97,7 +94,6 @@ impl App {
             trimmed: Mutex::default(),
             recorded: RecordedWindows::default(),
             forgotten: Mutex::default(),
-            marker_edges: Mutex::default(),
             closed: watch::Sender::new(false),
         }
     }
@@ -385,12 +381,17 @@ impl App {
         });
     }
 
-    /// The live edges of all streams, in milliseconds since 1970, as far as they are live.
+    /// The live edges of all streams, in milliseconds since 1970: of those that are over they grow old with the clock.
+    /// `None`: nothing has come since the start.
     pub(crate) fn edges(&self) -> Vec<(String, Option<i64>)> {
         let streams = lock(&self.streams);
-        let edges = streams
-            .iter()
-            .map(|(id, stream)| (id.clone(), stream.shown().edge.map(|(edge, _)| edge)));
+        let edges = streams.iter().map(|(id, stream)| {
+            let edge = stream.shown().seen.map(|(edge, then)| {
+                let since = i64::try_from(then.elapsed().as_millis()).unwrap_or(i64::MAX);
+                edge.saturating_add(since)
+            });
+            (id.clone(), edge)
+        });
         edges.collect()
     }
 

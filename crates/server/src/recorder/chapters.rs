@@ -10,6 +10,9 @@ use super::shared::Shared;
 use crate::catalog::CatalogError;
 use crate::domain::Marker;
 
+/// Clips that are asked for by a marker begin and end a frame earlier or later: that is no chapter.
+const A_FRAME_MS: i64 = 100;
+
 /// From when to when a clip is, in milliseconds since 1970, where it is dated.
 pub(crate) fn shown_by(clip: &Clip) -> Option<(i64, i64)> {
     let (from, to) = clip.start_time.zip(clip.end_time)?;
@@ -54,11 +57,24 @@ fn chapters<'a>(
     to_ms: i64,
     title: &'a str,
 ) -> Vec<(i64, &'a str)> {
+    let is_seen = |marker: &&Marker| {
+        let ends = marker.to_ms.unwrap_or(i64::MAX);
+        marker.from_ms >= from_ms || ends >= from_ms.saturating_add(A_FRAME_MS)
+    };
+    let markers: Vec<&Marker> = markers.iter().filter(is_seen).collect();
     if markers.is_empty() {
         return Vec::new();
     }
-    let begins = |marker: &Marker| marker.from_ms.max(from_ms);
-    let ends = |marker: &Marker| marker.to_ms.unwrap_or(i64::MAX);
+    let begins = |marker: &Marker| match marker.from_ms {
+        from if from < from_ms.saturating_add(A_FRAME_MS) => from_ms,
+        from => from,
+    };
+    let ends = |marker: &Marker| match marker.to_ms {
+        Some(to) if to.saturating_add(A_FRAME_MS) <= to_ms => to,
+        // An instant is no longer for that.
+        Some(to) if to == marker.from_ms => begins(marker),
+        _ => i64::MAX,
+    };
     let mut edges: Vec<i64> = markers
         .iter()
         .flat_map(|marker| [begins(marker), ends(marker)])
@@ -103,10 +119,19 @@ mod tests {
 
     #[test]
     fn markers_are_chapters_and_what_lies_between_is_called_as_the_clip() {
+        // Times of the test are in seconds.
         let of = |markers: &[Marker]| {
-            let found = chapters(markers, 100, 200, "clip");
-            let found = found.into_iter().map(|(at, name)| format!("{at} {name}"));
+            let found = chapters(markers, 100_000, 200_000, "clip");
+            let found = found
+                .into_iter()
+                .map(|(at, name)| format!("{} {name}", at / 1000));
             found.collect::<Vec<_>>().join(", ")
+        };
+        let marker = |name: &str, from: i64, to: Option<i64>| {
+            let mut marker = marker(name, from, to);
+            marker.from_ms *= 1000;
+            marker.to_ms = to.map(|to| to * 1000);
+            marker
         };
         assert_eq!(of(&[]), "");
         assert_eq!(of(&[marker("goal", 150, Some(150))]), "100 clip, 150 goal");
@@ -120,7 +145,27 @@ mod tests {
         let goal = marker("goal", 130, Some(130));
         let all = [marker("game", 90, Some(190)), ad.clone(), goal];
         assert_eq!(of(&all), "100 game, 120 ad, 130 goal, 140 game, 190 clip");
-        let next = [ad, marker("", 140, Some(160))];
+        let next = [ad.clone(), marker("", 140, Some(160))];
         assert_eq!(of(&next), "100 clip, 120 ad, 140 -id, 160 clip");
+        // A frame more at either end is none of another.
+        let whole = Marker {
+            from_ms: 100_033,
+            to_ms: Some(199_990),
+            ..ad
+        };
+        assert_eq!(of(std::slice::from_ref(&whole)), "100 ad");
+        let before = Marker {
+            from_ms: 50_000,
+            to_ms: Some(100_040),
+            ..whole.clone()
+        };
+        assert_eq!(of(&[before]), "");
+        let last = marker("end", 199, Some(199));
+        let late = Marker {
+            from_ms: 199_950,
+            to_ms: Some(199_950),
+            ..last.clone()
+        };
+        assert_eq!(of(&[whole, last, late]), "100 ad, 199 end");
     }
 }

@@ -5,7 +5,7 @@
 //! is written to what the catalog has.
 
 use std::collections::HashMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clipmill::Timeline;
 use clipmill_media::SCTE35_SCHEME;
@@ -13,7 +13,7 @@ use clipmill_media::scte35::{Segmentation, SpliceCommand, SpliceInfo};
 use clipmill_playlist::{Cue, DateRange, Segment};
 
 use super::app::App;
-use super::shared::{Shared, lock};
+use super::shared::Shared;
 use super::state::State;
 use super::task::Task;
 use crate::catalog::{Catalog, CatalogError};
@@ -289,8 +289,18 @@ async fn write(
         let own = all.into_iter().filter(|one| one.event == Some(event));
         Ok::<Vec<Marker>, CatalogError>(own.collect())
     };
+    let is_near =
+        |one: &Marker, at_ms: i64| one.from_ms.saturating_sub(at_ms).saturating_abs() <= SAME_MS;
     match news {
-        News::Put(marker) => put(marker.clone()).await,
+        News::Put(marker) => {
+            if let Some(event) = marker.event {
+                let known = of_event(event).await?;
+                if known.iter().any(|one| is_near(one, marker.from_ms)) {
+                    return Ok(());
+                }
+            }
+            put(marker.clone()).await
+        }
         News::Begins {
             event,
             name,
@@ -299,8 +309,7 @@ async fn write(
         } => {
             let known = of_event(*event).await?;
             let planned = length_ms.map(|length| at_ms.saturating_add(length));
-            let near = |one: &&Marker| one.from_ms.saturating_sub(*at_ms).abs() <= SAME_MS;
-            if let Some(same) = known.iter().find(near) {
+            if let Some(same) = known.iter().find(|one| is_near(one, *at_ms)) {
                 // An end that was said is not taken back by what was planned.
                 return match (same.to_ms, planned) {
                     (None, Some(_)) => {
@@ -387,11 +396,6 @@ impl Task {
     }
 }
 
-/// Where the live edges of streams were when they were seen last, in milliseconds since 1970: they grow old with the
-/// clock from then on.
-#[derive(Debug, Default)]
-pub(crate) struct Edges(HashMap<String, (i64, Instant)>);
-
 /// Whether the time of a marker is over: the stream's live edge is there, and so much is kept of it, in milliseconds.
 fn is_over(marker: &Marker, edge_ms: Option<i64>, kept_ms: i64, now_ms: i64) -> bool {
     match edge_ms {
@@ -404,17 +408,7 @@ fn is_over(marker: &Marker, edge_ms: Option<i64>, kept_ms: i64, now_ms: i64) -> 
 impl App {
     /// Forgets the markers of streams whose time is over: those of which no clip can be made any more.
     pub(crate) fn forget_markers(&self, shared: &Shared) {
-        let now = Instant::now();
         for (stream, edge) in self.edges() {
-            let mut edges = lock(&self.marker_edges);
-            if let Some(edge) = edge {
-                edges.0.insert(stream.clone(), (edge, now));
-            }
-            let edge = edges.0.get(&stream).map(|(edge, then)| {
-                let since = now.saturating_duration_since(*then).as_millis();
-                edge.saturating_add(i64::try_from(since).unwrap_or(i64::MAX))
-            });
-            drop(edges);
             let kept = self.dvr_window(&stream).unwrap_or(KEPT_FOR);
             let kept = i64::try_from(kept.as_millis()).unwrap_or(i64::MAX);
             let is_over = |marker: &Marker| is_over(marker, edge, kept, now_ms());

@@ -1,6 +1,7 @@
 //! A stream as others know it: its task is asked and told by messages, and shows how it stands.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -24,6 +25,8 @@ pub(crate) struct Shown {
     pub(crate) live: bool,
     /// The live edge and the target duration, in milliseconds.
     pub(crate) edge: Option<(i64, i64)>,
+    /// Where the live edge was seen last, in milliseconds since 1970, and when: also when the stream is over.
+    pub(crate) seen: Option<(i64, Instant)>,
     /// Segments that are listed may still be taken in.
     pub(crate) is_waiting: bool,
     /// What an earlier run left is found.

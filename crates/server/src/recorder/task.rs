@@ -492,7 +492,13 @@ impl Task {
             Some((session.edge_ms()?, target))
         });
         self.show.send_if_modified(|shown| {
+            let seen = match (edge, shown.seen) {
+                (Some((edge, _)), Some((known, _))) if edge == known => shown.seen,
+                (Some((edge, _)), _) => Some((edge, Instant::now())),
+                (None, _) => shown.seen,
+            };
             let now = Shown {
+                seen,
                 live: session.is_some(),
                 // One that has just begun has none of its own yet.
                 edge: edge.or(shown.edge).filter(|_| session.is_some()),

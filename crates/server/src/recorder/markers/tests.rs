@@ -252,8 +252,15 @@ async fn what_splices_begin_others_end() {
     assert!(type_of(&all, "scte35-10-9").ends_with("100000..open Program 9"));
     let all = say(signal(9, 0x12, None), 120_000).await;
     assert!(type_of(&all, "scte35-10-9").ends_with("100000..120000 Program 9"));
+    say(signal(7, 0x01, None), 130_004).await;
     let all = say(signal(7, 0x01, None), 130_000).await;
-    assert!(type_of(&all, "scte35-01-7").ends_with("130000..130000 Content Identification 7"));
+    assert_eq!(
+        all.iter()
+            .filter(|one| one.starts_with("scte35-01-7"))
+            .count(),
+        1
+    );
+    assert!(type_of(&all, "scte35-01-7").ends_with("130004..130004 Content Identification 7"));
     // One that nobody ends ends with the next.
     say(signal(3, 0x22, None), 140_000).await;
     let all = say(signal(3, 0x22, None), 150_000).await;
