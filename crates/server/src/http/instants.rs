@@ -85,6 +85,24 @@ impl Named {
     }
 }
 
+/// Where an instant lies on a stream that a parameter names, in milliseconds since the Unix epoch.
+pub(super) async fn find(
+    web: &Web,
+    (app, stream): (&str, &str),
+    (name, text): (&str, &str),
+    side: Side,
+) -> Result<i64, Fault> {
+    parse(name, text)?.resolve(web, app, stream, side).await
+}
+
+/// An instant that no stream is named for, in milliseconds since the Unix epoch.
+pub(super) fn by_the_clock(name: &str, text: &str) -> Result<i64, Fault> {
+    match parse(name, text)? {
+        Named::At(ms) => Ok(ms),
+        Named::Marker(_) => Err(Fault::bad(format!("{name} cannot be a marker here"))),
+    }
+}
+
 /// The stream has no such marker.
 pub(super) fn no_marker(id: &str) -> Fault {
     Fault::missing(format!("The stream has no marker {id}"))

@@ -304,6 +304,15 @@ async fn markers_are_set_listed_and_removed() {
         to_ms: 1_795_356_002_500,
     };
     assert_eq!((status, asked.1), (200, window));
+    let clip = json!({"stream": "cam", "from": marker, "to": marker}).to_string();
+    let cut = site.send("POST", "/v1/apps/live/clips", &[], &clip).await;
+    let asked = site.stub.asked.lock().unwrap().pop().unwrap();
+    assert_eq!((cut.status, asked.1), (201, window));
+    let clip = json!({"stream": "cam", "from": "marker:x", "to": marker}).to_string();
+    let none = site.send("POST", "/v1/apps/live/clips", &[], &clip).await;
+    assert_eq!(none.status, 404);
+    let list = site.get("/v1/apps/live/clips?from=marker:x").await;
+    assert_eq!(list.status, 400);
     let (status, answer) = site.call("POST", &range("marker:x", &marker)).await;
     assert_eq!(
         (status, &answer["message"]),

@@ -20,7 +20,8 @@ use crate::housekeeping::delete_clip;
 use crate::http::answer::{Json, Path, Query, body};
 use crate::http::ant_media::clips::{CUTS, check_length, refused};
 use crate::http::fault::Fault;
-use crate::http::virtual_clips::{instant, length};
+use crate::http::instants::{self, Side, by_the_clock};
+use crate::http::virtual_clips::length;
 use crate::http::{App, Web, WebState, spawn_blocking_async};
 use crate::recorder::{ClipWindow, Named};
 
@@ -83,9 +84,9 @@ pub(in crate::http) struct ClipGap {
 pub(in crate::http) struct NewClip {
     /// The stream.
     stream: String,
-    /// Where it begins: RFC 3339, or seconds or milliseconds since the Unix epoch.
+    /// Where it begins: RFC 3339, seconds or milliseconds since the Unix epoch, or `marker:{id}`: where that begins.
     from: Option<String>,
-    /// Where it ends. In the future: the clip is recorded until then, and the answer is 202.
+    /// Where it ends; `marker:{id}`: where that ends. In the future: the clip is recorded until then, and the answer is 202.
     to: Option<String>,
     /// In place of both: so much before the live edge, as in `30s`.
     last: Option<String>,
@@ -186,10 +187,11 @@ pub(in crate::http) async fn create(
         asked.last.as_deref(),
     ) {
         (Some(from), to, None) => {
-            let from_ms = instant("from", from)?;
+            let place = (app.name.as_str(), asked.stream.as_str());
+            let from_ms = instants::find(&web, place, ("from", from), Side::Begin).await?;
             let edge_ms = edge.map(|(edge, _)| edge);
             let to_ms = match to {
-                Some(to) => instant("to", to)?,
+                Some(to) => instants::find(&web, place, ("to", to), Side::End).await?,
                 None => edge_ms.unwrap_or_else(now_ms),
             };
             if to_ms <= from_ms {
@@ -376,7 +378,12 @@ impl Wanted {
             ("recording", Some(ClipKind::Recording)),
             ("upload", None),
         ];
-        let at = |name| query.text(name).map(|text| instant(name, text)).transpose();
+        let at = |name| {
+            query
+                .text(name)
+                .map(|text| by_the_clock(name, text))
+                .transpose()
+        };
         Ok(Self {
             stream: query.text("stream").map(str::to_owned),
             from_ms: at("from")?,

@@ -24,7 +24,7 @@ const LONGEST_NAME: usize = 1024;
 const MOST: usize = 10_000;
 
 /// A marker.
-#[derive(Debug, Clone, Serialize, ToSchema)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(in crate::http) struct Marker {
     /// Its id: as `marker:{id}` it names an end of a clip.
     id: String,
@@ -38,9 +38,6 @@ pub(in crate::http) struct Marker {
     to: Option<String>,
     /// `call` where a call set it, `daterange` where the playlist has it, `scte35` where the segments do.
     source: &'static str,
-    /// Its place in the list.
-    #[serde(skip)]
-    cursor: String,
 }
 
 /// A marker that is to be set.
@@ -61,10 +58,7 @@ pub(in crate::http) struct NewMarker {
 
 impl From<crate::domain::Marker> for Marker {
     fn from(marker: crate::domain::Marker) -> Self {
-        // Instants sort as their distance from the earliest that there is.
-        let place = i128::from(marker.from_ms) - i128::from(i64::MIN);
         Self {
-            cursor: format!("{place:020}-{}", marker.id),
             name: marker.name,
             class: marker.class,
             from: Instant(marker.from_ms).to_string(),
@@ -77,6 +71,13 @@ impl From<crate::domain::Marker> for Marker {
             id: marker.id,
         }
     }
+}
+
+/// Its place in the list of the markers of a stream.
+fn cursor(marker: &crate::domain::Marker) -> String {
+    // Instants sort as their distance from the earliest that there is.
+    let place = i128::from(marker.from_ms) - i128::from(i64::MIN);
+    format!("{place:020}-{}", marker.id)
 }
 
 impl NewMarker {
@@ -194,19 +195,19 @@ pub(in crate::http) async fn list(
     let asked = Asked::of(&query)?;
     Known::find(&web, &app, &id).await?;
     let edge = async |name: &str, side: Side, absent: i64| match query.text(name) {
-        Some(text) => {
-            let named = instants::parse(name, text)?;
-            named.resolve(&web, &app.name, &id, side).await
-        }
+        Some(text) => instants::find(&web, (&app.name, &id), (name, text), side).await,
         None => Ok(absent),
     };
     let from_ms = edge("from", Side::Begin, i64::MIN).await?;
     let to_ms = edge("to", Side::End, i64::MAX).await?;
     let mut all = web.catalog.markers(&app.name, &id, false).await?;
     all.retain(|marker| marker.is_in(from_ms, to_ms));
-    let mut shown: Vec<Marker> = all.into_iter().map(Marker::from).collect();
-    shown.sort_by(|a, b| a.cursor.cmp(&b.cursor));
-    Ok(Json(asked.cut(shown, |marker| &marker.cursor)))
+    let mut shown: Vec<(String, Marker)> = all
+        .into_iter()
+        .map(|marker| (cursor(&marker), marker.into()))
+        .collect();
+    shown.sort_by(|(a, _), (b, _)| a.cmp(b));
+    Ok(Json(asked.keyed(shown)))
 }
 
 /// A marker.

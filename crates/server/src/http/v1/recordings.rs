@@ -15,7 +15,7 @@ use crate::domain::{RecordedWindow, now_ms};
 use crate::http::answer::{Json, Path, Query, body};
 use crate::http::ant_media::clips::{check_length, refused};
 use crate::http::fault::Fault;
-use crate::http::virtual_clips::instant;
+use crate::http::instants::{self, Side};
 use crate::http::{App, Web, WebState};
 use crate::recorder::ClipWindow;
 
@@ -90,9 +90,16 @@ pub(in crate::http) async fn create(
     request: Request,
 ) -> Result<Response, Fault> {
     let asked: NewRecording = object(&body(request).await?)?;
-    let at = |name: &str, text: Option<&str>| text.map(|text| instant(name, text)).transpose();
-    let from = at("from", asked.from.as_deref())?;
-    let to_ms = at("to", asked.to.as_deref())?;
+    let at = async |name: &str, text: Option<&str>, side: Side| match text {
+        Some(text) => {
+            let place = (app.name.as_str(), stream.as_str());
+            let found = instants::find(&web, place, (name, text), side).await;
+            found.map(Some)
+        }
+        None => Ok(None),
+    };
+    let from = at("from", asked.from.as_deref(), Side::Begin).await?;
+    let to_ms = at("to", asked.to.as_deref(), Side::End).await?;
     let from_ms = from.unwrap_or_else(|| edge(&web, &app, &stream));
     if let Some(to_ms) = to_ms {
         if to_ms <= from_ms {
