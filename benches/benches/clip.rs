@@ -119,6 +119,7 @@ impl Minute {
             edits: Vec::new(),
             samples,
             runs,
+            restarts: Vec::new(),
             start: 0,
         })
     }

@@ -669,6 +669,7 @@ fn make_track(
             edits: Vec::new(),
             samples: out.samples,
             runs: out.runs,
+            restarts: Vec::new(),
             start: 0,
         },
     })

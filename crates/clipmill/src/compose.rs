@@ -240,6 +240,7 @@ impl Composer {
                 configs: &writer.configs,
                 samples: &writer.samples,
                 runs: &writer.runs,
+                restarts: &[],
             })
             .collect();
         let fragment = fragmenter.fragment(&described).map_err(no_layout)?;
@@ -406,6 +407,7 @@ impl ComposedTrack {
             edits: Vec::new(),
             samples: Vec::new(),
             runs: Vec::new(),
+            restarts: Vec::new(),
             start: 0,
         }
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use clipmill_mp4::{FragmentOptions, Layout, MediaSpan, Span};
+use clipmill_mp4::{FragmentOptions, Layout, MediaSpan, Span, restart_coding};
 
 use crate::clip::{Clip, ClipSegment};
 use crate::error::ClipError;
@@ -242,7 +242,7 @@ impl<'a> Renderer<'a> {
         let Span::Media(span) = span else {
             return Ok(None);
         };
-        if span.len < PASSED_ON as u64 {
+        if span.len < PASSED_ON as u64 || span.restart {
             return Ok(None);
         }
         let number = span.segment as usize;
@@ -280,12 +280,15 @@ impl<'a> Renderer<'a> {
             error,
         };
         let whole = track.gathered_len(samples.clone());
-        if span.skip == 0 && span.len == whole {
+        if span.skip == 0 && span.len == whole && !span.restart {
             return track.gather(&bytes, samples, out).map_err(changed);
         }
         self.scratch.clear();
         let gathered = track.gather(&bytes, samples, &mut self.scratch);
         gathered.map_err(changed)?;
+        if span.restart {
+            restart_coding(&mut self.scratch);
+        }
         let from = usize::try_from(span.skip).unwrap_or(usize::MAX);
         let len = usize::try_from(span.len).unwrap_or(usize::MAX);
         let part = self.scratch.get(from..from.saturating_add(len));

@@ -121,6 +121,7 @@ impl Settler {
                     configs: &track.writer.configs,
                     samples,
                     runs: &track.runs,
+                    restarts: &[],
                 })
             });
         let parts: Vec<_> = parts.filter(|part| !part.samples.is_empty()).collect();

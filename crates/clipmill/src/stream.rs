@@ -246,6 +246,7 @@ impl StreamWriter {
                         configs: &track.writer.configs,
                         samples: &track.writer.samples[..mark],
                         runs: &runs[at],
+                        restarts: &[],
                     }
                 })
                 .collect();

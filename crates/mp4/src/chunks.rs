@@ -81,6 +81,7 @@ pub fn segment_spans(parts: &[SegmentPart<'_>]) -> Result<Vec<MediaSpan>, Layout
         segment: chunk.segment,
         track: chunk.source_track,
         samples: chunk.source_first..chunk.source_first.saturating_add(chunk.count),
+        restart: false,
         skip: 0,
         len: chunk.len,
     });

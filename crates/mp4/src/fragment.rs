@@ -48,6 +48,8 @@ pub struct FragmentTrack<'a> {
     pub samples: &'a [MovieSample],
     /// Where they lie; the runs cover `samples` in order.
     pub runs: &'a [Run],
+    /// Which of the samples restart the coding, as [`Track::restarts`](crate::Track::restarts).
+    pub restarts: &'a [u32],
 }
 
 /// One movie fragment, ready to be rendered.
@@ -182,6 +184,7 @@ impl Fragmenter {
                 segment: source.segment,
                 track: source.source_track,
                 samples: source.source_first..source.source_first.saturating_add(source.count),
+                restart: source.restart,
                 skip: 0,
                 len,
             }),
@@ -223,12 +226,14 @@ impl TrackState {
     ) -> Result<(), LayoutError> {
         let mut open: Option<Traf<'a>> = None;
         let (mut begin, mut at, mut time) = (0usize, 0usize, part.start);
+        let mut restarts = part.restarts.iter().peekable();
         for run in part.runs {
             for offset in 0..run.count {
                 let Some(sample) = part.samples.get(at) else {
                     break;
                 };
                 let (description, prefix) = self.enter(part, sample)?;
+                let restart = restarts.next_if(|next| **next as usize == at).is_some();
                 if open.as_ref().is_some_and(|t| t.description != description) {
                     trafs.extend(open.take().map(|t| t.ending(part.samples, begin..at)));
                 }
@@ -244,6 +249,7 @@ impl TrackState {
                     segment: run.segment,
                     source_track: run.track,
                     source_first: run.first_sample.saturating_add(offset),
+                    restart,
                 };
                 traf.push(source, within, sample.size, prefix);
                 at = at.saturating_add(1);
@@ -345,6 +351,8 @@ impl<'a> Traf<'a> {
         }
         if let Some(RawSpan::Media(last, len)) = trun.spans.last_mut()
             && last.source_track == sample.source_track
+            && !last.restart
+            && !sample.restart
             && last.source_first.checked_add(last.count) == Some(sample.source_first)
         {
             last.count = last.count.saturating_add(1);

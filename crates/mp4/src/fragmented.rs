@@ -1,6 +1,8 @@
 //! Cutting a whole movie into fragments, with an index of them before (`sidx`) and after
 //! (`mfra`).
 
+use std::ops::Range;
+
 use clipmill_media::{RandomAccess, TimedEvent, TrackKind};
 
 use crate::boxes::{self, Boxes, Reference};
@@ -11,7 +13,7 @@ use crate::plan::{self, TrackPlan};
 use crate::regions::{RegionContent, Regions};
 use crate::{
     FragmentOptions, FragmentTrack, Fragmenter, LayoutError, MOVIE_TIMESCALE, Movie, MovieSample,
-    Run,
+    Run, Track,
 };
 
 type Result<T> = std::result::Result<T, LayoutError>;
@@ -86,6 +88,8 @@ struct CutTrack<'a> {
     start: u64,
     samples: &'a [MovieSample],
     runs: Vec<Run>,
+    /// Numbers of the samples, here, that restart the coding.
+    restarts: Vec<u32>,
 }
 
 /// What the indexes tell of a fragment.
@@ -159,6 +163,7 @@ impl<'a> Cursor<'a> {
             start: self.time,
             samples,
             runs: Vec::new(),
+            restarts: restarts(self.plan.track, self.sample..end),
         };
         let mut left = count;
         while left > 0
@@ -185,6 +190,17 @@ impl<'a> Cursor<'a> {
         self.sample = end;
         cut
     }
+}
+
+/// Which of the samples at `range` restart the coding, counted from the first of them.
+fn restarts(track: &Track, range: Range<u32>) -> Vec<u32> {
+    let inside = track
+        .restarts
+        .iter()
+        .filter(|sample| range.contains(sample));
+    let told = inside.filter(|sample| plan::is_restart(track, **sample));
+    told.map(|sample| sample.saturating_sub(range.start))
+        .collect()
 }
 
 /// Cuts all tracks: at each new segment, and inside one where the leader allows it.
@@ -292,6 +308,7 @@ fn add_fragment(
             configs: &[],
             samples: cut.samples,
             runs: &cut.runs,
+            restarts: &cut.restarts,
         })
         .collect();
     let raw = fragmenter.raw_fragment(&tracks)?;

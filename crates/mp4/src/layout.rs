@@ -47,7 +47,19 @@ impl Layout {
         let mut regions = Regions::default();
         regions.push(RegionContent::Bytes(head.into()), None)?;
         for chunk in chunks {
-            regions.push(RegionContent::Media(chunk.into()), Some(chunk.len))?;
+            let media = SampleRange::from(chunk);
+            let track = movie.tracks.get(chunk.track);
+            let restart = track.filter(|track| plan::is_restart(track, chunk.first));
+            let first = restart.and_then(|track| track.samples.get(chunk.first as usize));
+            let Some(first) = first else {
+                regions.push(RegionContent::Media(media), Some(chunk.len))?;
+                continue;
+            };
+            let first = u64::from(first.size);
+            let (restart, rest) = media.split_first();
+            regions.push(RegionContent::Media(restart), Some(first))?;
+            let len = chunk.len.saturating_sub(first);
+            regions.push(RegionContent::Media(rest), Some(len))?;
         }
         Ok(Self::new(movie, regions))
     }
@@ -158,6 +170,7 @@ fn narrow(source: &SampleRange, samples: &[MovieSample], range: Range<u64>, len:
         segment: source.segment,
         track: source.source_track,
         samples: number(first)..number(end),
+        restart: source.restart,
         skip: range.start.saturating_sub(before),
         len: range.end.saturating_sub(range.start),
     }

@@ -43,7 +43,7 @@ pub use fragment::{Fragment, FragmentOptions, FragmentTrack, Fragmenter};
 pub use layout::Layout;
 pub use movie::{Edit, Movie, MovieSample, Run, Track};
 pub use read::{FragmentIndexer, InitSegment, MovieDuration, ReadError, looks_like_mp4};
-pub use span::{MediaSpan, OwnedSpan, Span};
+pub use span::{MediaSpan, OwnedSpan, Span, restart_coding};
 pub use tags::{METADATA_UUID, find_metadata};
 pub use webvtt::webvtt_sample;
 

@@ -57,6 +57,9 @@ pub struct Track {
     /// Where the samples lie. Consecutive runs cover `samples` in order; the segments of one
     /// track never go backwards.
     pub runs: Vec<Run>,
+    /// Samples, in order, from which on nothing refers to what lies before them, as they are the first of
+    /// another part of a montage. Decoders must be told: see [`MediaSpan::restart`](crate::MediaSpan::restart).
+    pub restarts: Vec<u32>,
     /// Decode time of the first sample in `timescale`: 0 for a progressive file, `tfdt` (8.8.12)
     /// for a fragmented one.
     pub start: u64,

@@ -1,6 +1,7 @@
 //! A track that was checked, and what a look over all its samples told.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use clipmill_media::{CodecConfig, Leading, RandomAccess, side_by_side};
 
@@ -19,6 +20,12 @@ pub(crate) struct TrackPlan<'a> {
     /// Decode time of the first sample.
     pub(crate) start: u64,
     pub(crate) facts: Facts,
+}
+
+/// Whether decoders must be told that coding restarts with a sample.
+pub(crate) fn is_restart(track: &Track, sample: u32) -> bool {
+    let is_h265 = |config: &Arc<CodecConfig>| matches!(**config, CodecConfig::H265(_));
+    track.restarts.binary_search(&sample).is_ok() && track.configs.iter().any(is_h265)
 }
 
 /// What a look over all samples of a track tells.

@@ -32,6 +32,26 @@ pub(crate) struct SampleRange {
     pub(crate) source_track: u32,
     /// The first sample, there.
     pub(crate) source_first: u32,
+    /// It is one sample, with which coding restarts.
+    pub(crate) restart: bool,
+}
+
+impl SampleRange {
+    /// The first of the samples, with which coding restarts, and the others.
+    pub(crate) fn split_first(self) -> (Self, Self) {
+        let first = Self {
+            count: 1,
+            restart: true,
+            ..self
+        };
+        let rest = Self {
+            first: self.first.saturating_add(1),
+            count: self.count.saturating_sub(1),
+            source_first: self.source_first.saturating_add(1),
+            ..self
+        };
+        (first, rest)
+    }
 }
 
 impl From<Chunk> for SampleRange {
@@ -43,6 +63,7 @@ impl From<Chunk> for SampleRange {
             segment: chunk.segment,
             source_track: chunk.source_track,
             source_first: chunk.source_first,
+            restart: false,
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! A part begins where the one before it ends, by the clock of 90 kHz: sums of durations are exact, so
 //! nothing drifts over any number of parts. What of a part is decoded and not shown stays hidden, by
-//! the edit lists of pictures; see [`join`].
+//! the edit lists of pictures (`join`).
 
 mod join;
 mod matching;
@@ -121,7 +121,9 @@ impl Clip {
     /// Tracks go on in those of the same kind, codec, timescale and language; parameter sets,
     /// resolution and channels may differ. A track that a part does not have pauses meanwhile, with a
     /// warning. Every frame that a part presents is presented, to the tick; what a part hides stays
-    /// hidden. Sound is on time to within half a frame.
+    /// hidden, but where the parts have other parameter sets: then it is shown for a tick, as players
+    /// understand one edit alone. Sound is on time to within half a frame. CRA pictures of H.265 with which a
+    /// part begins become pictures with a broken link, as splicing demands.
     ///
     /// What holds of the whole: `start_time` is the first part's, `end_time` the last one's; gaps keep
     /// their instants and lie where their part does; joins are no discontinuities. The segments of the
@@ -160,6 +162,16 @@ impl Clip {
         let clips = || parts.iter().map(|part| &part.clip);
         let mut warnings = warnings(&parts);
         warnings.extend(pauses(&tracks, &parts));
+        if tracks
+            .iter()
+            .any(|track| track.shows_hidden(&parts, &begins, &bases))
+        {
+            warnings.push(
+                "the parts have pictures of different parameter sets: what decoding needs before \
+                 the first picture of a part is shown for 1/90,000 s"
+                    .to_owned(),
+            );
+        }
         Ok(Self {
             movie: Arc::new(movie),
             line_tracks: Vec::new(),

@@ -37,6 +37,7 @@ impl Clip {
             edits: Vec::new(),
             samples: Vec::new(),
             runs: Vec::new(),
+            restarts: Vec::new(),
             start: 0,
         };
         let length = self.end - self.start;

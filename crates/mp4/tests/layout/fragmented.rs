@@ -184,6 +184,7 @@ fn streamed(world: &World, known: usize) -> Result<Vec<u8>, LayoutError> {
                 configs: &track.configs,
                 samples,
                 runs,
+                restarts: &[],
             });
             *first += count as usize;
             *start += samples.iter().map(|s| u64::from(s.duration)).sum::<u64>();
@@ -292,6 +293,7 @@ fn nothing_is_an_error() {
         configs: &[],
         samples: &[],
         runs: &[],
+        restarts: &[],
     };
     assert!(fragmenter.fragment(&[unknown]).is_err());
     header = clipmill_mp4::Movie::default();
@@ -315,6 +317,7 @@ fn media_of_two_segments_is_read_segment_by_segment() {
             configs: &[],
             samples: &track.samples,
             runs: &track.runs,
+            restarts: &[],
         })
         .collect();
     let fragment = fragmenter.fragment(&parts).unwrap();

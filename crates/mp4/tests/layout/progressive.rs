@@ -208,6 +208,7 @@ fn imaginary(count: usize, size: u32, sources: u32) -> Movie {
             first_sample: 0,
             count: count as u32,
         }],
+        restarts: Vec::new(),
         start: 0,
     };
     Movie {
@@ -350,4 +351,51 @@ fn nonsense_is_an_error() {
         }),
     ];
     insta::assert_snapshot!(errors.join("\n"));
+}
+
+/// The first picture of what is joined is marked, and all ranges are what they were.
+#[test]
+fn a_restart_is_told_to_those_who_render_it() {
+    let mut specs = common::picture_and_sound();
+    specs[0].configs = vec![common::h265()];
+    let restart = specs[0].segments[0].len();
+    let mut world = World::new(&specs);
+    let (_, plain) = rendered(&world);
+    world.movie.tracks[0].restarts = vec![restart as u32];
+    let (layout, file) = rendered(&world);
+    assert!(file == plain);
+    for from in (0..file.len()).step_by(997) {
+        let to = (from + 1_500).min(file.len());
+        let part = world.render(&layout, from as u64..to as u64);
+        assert!(part == file[from..to], "{from}..{to}");
+    }
+    let size = u64::from(world.movie.tracks[0].samples[restart].size);
+    let fragmented = Layout::fragmented(world.movie.clone(), Default::default()).unwrap();
+    for layout in [&layout, &fragmented] {
+        let spans = layout.spans(0..layout.len());
+        let marked = spans.filter(|span| matches!(span, Span::Media(media) if media.restart));
+        assert_eq!(marked.map(|span| span.len()).collect::<Vec<_>>(), [size]);
+    }
+    let file = world.render(&fragmented, 0..fragmented.len());
+    let samples = judge::fragmented(&file);
+    let read = samples[0].iter().map(|sample| &sample.bytes);
+    assert!(read.eq(&world.payloads()[0]));
+}
+
+#[test]
+fn a_cra_picture_becomes_one_with_a_broken_link() {
+    // SEI, two slices of a CRA picture, and a length that is not true.
+    let mut sample = [
+        &[0, 0, 0, 3, 0x4e, 1, 9][..],
+        &[0, 0, 0, 2, 0x2a, 1],
+        &[0, 0, 0, 3, 0x2a, 1, 7],
+    ]
+    .concat();
+    sample.extend([0, 0, 1, 0, 0x2a]);
+    let mut expected = sample.clone();
+    (expected[11], expected[17]) = (0x20, 0x20);
+    clipmill_mp4::restart_coding(&mut sample);
+    assert_eq!(sample, expected);
+    clipmill_mp4::restart_coding(&mut sample);
+    assert_eq!(sample, expected);
 }

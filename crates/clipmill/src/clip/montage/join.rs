@@ -8,6 +8,9 @@
 //! without a hole, and players that know no more than the first edit stay in step. What ffmpeg makes of an
 //! edit is on time if the first picture of it that is decoded is decoded as long ahead of it as with
 //! the first edit; it is.
+//!
+//! Where parts have other parameter sets, there is one edit, and these ticks are the last of the picture
+//! before them.
 
 use std::sync::Arc;
 
@@ -79,6 +82,7 @@ impl Joined {
             edits: Vec::new(),
             samples: Vec::with_capacity(count),
             runs: Vec::new(),
+            restarts: Vec::new(),
             ..*first
         };
         Some(Self { track })
@@ -86,6 +90,13 @@ impl Joined {
 
     /// Adds the runs of a piece; gives what its configurations are called here.
     fn begin(&mut self, piece: &Piece<'_>) -> Vec<u16> {
+        if let Ok(first @ 1..) = u32::try_from(self.track.samples.len()) {
+            self.track.restarts.push(first);
+        }
+        let before = u32::try_from(self.track.samples.len()).unwrap_or(u32::MAX);
+        let own = piece.track.restarts.iter();
+        let own = own.map(|number| number.saturating_add(before));
+        self.track.restarts.extend(own);
         self.track
             .runs
             .extend(piece.track.runs.iter().map(|run| Run {
@@ -141,7 +152,7 @@ impl Joined {
 /// Joins pictures, or text. The last picture of a part stays until the first of the next one.
 pub(super) fn join_shown(pieces: &[Piece<'_>]) -> Option<Track> {
     let mut joined = Joined::new(pieces)?;
-    let placed = place(pieces, joined.track.timescale);
+    let placed = place(pieces, joined.track.timescale, has_one_edit(pieces));
     let times = DecodeTimes::new(&placed);
     let first = placed.first()?;
     // Media times count from when the very first picture is decoded.
@@ -205,7 +216,10 @@ impl<'a> DecodeTimes<'a> {
         let part = &self.placed[piece];
         let natural = part.at + time - part.shown.media;
         let Some(lead) = self.lead else {
-            return natural;
+            // What is hidden between two pieces is presented ahead of the second.
+            let left = (part.order.samples - sample) as i64;
+            let end = part.end.map(|end| end - left);
+            return end.map_or(natural, |end| natural.min(end));
         };
         let own = part.order.first_shown;
         let dts = match part.begins_edit {
@@ -229,26 +243,46 @@ struct Placed {
     order: Order,
     /// Where its first shown picture is.
     at: i64,
-    /// Where its last one ends, if another piece follows.
+    /// Where its last one ends, if another piece follows, and what is hidden of both begins.
     end: Option<i64>,
     /// Whether an edit begins with it: it is the first, or something is hidden before it.
     begins_edit: bool,
 }
 
-fn place(pieces: &[Piece<'_>], timescale: u32) -> Vec<Placed> {
+/// Whether all is to be presented by one edit. ffmpeg decodes some pictures twice where there are several,
+/// and then mistakes which sample entry the others have.
+fn has_one_edit(pieces: &[Piece<'_>]) -> bool {
+    let mut configs = pieces.iter().flat_map(|piece| &piece.track.configs);
+    let first = configs.next();
+    configs.any(|other| Some(other) != first)
+}
+
+/// Whether pictures that pieces hide will be shown, for a tick each.
+pub(super) fn shows_hidden(pieces: &[Piece<'_>]) -> bool {
+    let mut between = pieces.windows(2).filter_map(|pair| {
+        let [before, behind] = pair else { return None };
+        let before = Order::of(before.track, before.shown());
+        let behind = Order::of(behind.track, behind.shown());
+        Some(before.behind.len() + behind.before.len())
+    });
+    has_one_edit(pieces) && between.any(|hidden| hidden > 0)
+}
+
+fn place(pieces: &[Piece<'_>], timescale: u32, one_edit: bool) -> Vec<Placed> {
     let own = |ticks: Ticks| rescale(ticks, CLOCK_90K, timescale);
     let mut placed: Vec<Placed> = Vec::with_capacity(pieces.len());
     // Where the edit began that is not over, in the montage and in the media.
     let mut open: Option<(Ticks, i64)> = None;
-    for (number, piece) in pieces.iter().enumerate() {
+    for piece in pieces {
         let shown = piece.shown();
         let order = Order::of(piece.track, shown);
-        let hidden = placed
-            .last()
+        let before = placed.last_mut();
+        let hidden = before
+            .as_ref()
             .map_or(0, |before| before.order.behind.len() + order.before.len());
         let (from, media) = match open {
             None => (shown.from, shown.media),
-            Some((from, media)) if hidden == 0 => (from, media),
+            Some((from, media)) if hidden == 0 || one_edit => (from, media),
             // One more, so that their times of decoding have room too.
             Some((from, media)) => {
                 let end = media + own(shown.from - from);
@@ -257,13 +291,14 @@ fn place(pieces: &[Piece<'_>], timescale: u32) -> Vec<Placed> {
         };
         let begins_edit = open.replace((from, media)) != open;
         let at = media + own(shown.from - from);
-        let next = pieces.get(number + 1).map(Piece::shown);
-        let end = next.map(|next| media + own(next.from - from));
+        if let Some(before) = before {
+            before.end = Some(at - hidden as i64 - i64::from(begins_edit));
+        }
         placed.push(Placed {
             shown,
             order,
             at,
-            end,
+            end: None,
             begins_edit,
         });
     }

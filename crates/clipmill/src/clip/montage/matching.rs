@@ -5,7 +5,7 @@ use std::mem::{Discriminant, discriminant};
 use clipmill_media::{CodecConfig, Language, TrackKind};
 use clipmill_mp4::Track;
 
-use super::join::{Piece, join_shown, join_sound};
+use super::join::{Piece, join_shown, join_sound, shows_hidden};
 use super::{MontageError, MontagePart, TrackMismatch};
 use crate::clip::{TrackSummary, millis};
 use crate::timeline::Ticks;
@@ -120,18 +120,38 @@ impl MatchedTrack {
         begins: &[Ticks],
         bases: &[u32],
     ) -> Option<(TrackSummary, Track)> {
-        let pieces = self.places.iter().map(|place| Piece {
-            track: &parts[place.part].clip.movie.tracks[place.track],
-            begin: begins[place.part],
-            first_segment: bases[place.part],
-        });
-        let pieces: Vec<Piece<'_>> = pieces.collect();
+        let pieces = self.pieces(parts, begins, bases);
         let mut joined = match self.kind {
             TrackKind::Audio => join_sound(&pieces)?,
             TrackKind::Video | TrackKind::Text => join_shown(&pieces)?,
         };
         joined.language = self.language;
         Some((self.summary(id, parts, &joined)?, joined))
+    }
+
+    fn pieces<'a>(
+        &self,
+        parts: &'a [MontagePart],
+        begins: &[Ticks],
+        bases: &[u32],
+    ) -> Vec<Piece<'a>> {
+        let pieces = self.places.iter().map(|place| Piece {
+            track: &parts[place.part].clip.movie.tracks[place.track],
+            begin: begins[place.part],
+            first_segment: bases[place.part],
+        });
+        pieces.collect()
+    }
+
+    /// Whether pictures that its parts hide are shown, for a tick each.
+    pub(super) fn shows_hidden(
+        &self,
+        parts: &[MontagePart],
+        begins: &[Ticks],
+        bases: &[u32],
+    ) -> bool {
+        let pieces = self.pieces(parts, begins, bases);
+        self.kind == TrackKind::Video && shows_hidden(&pieces)
     }
 
     fn summary(&self, id: u32, parts: &[MontagePart], joined: &Track) -> Option<TrackSummary> {

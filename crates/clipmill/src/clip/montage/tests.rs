@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use clipmill_media::{Leading, RandomAccess};
+use clipmill_media::{CodecConfig, Leading, RandomAccess};
 use clipmill_mp4::Run;
 use proptest::prelude::*;
 
@@ -372,6 +372,45 @@ fn chapters_of_parts_are_kept() {
             (90_000, "named")
         ]
     );
+}
+
+/// Of parts with other parameter sets, what is shown is on time, and what is hidden takes the last ticks
+/// before a part.
+#[test]
+fn parts_with_other_parameter_sets_need_one_edit() {
+    let timeline = stream(0, 4, 50, 0);
+    let part = |from: i64, to: i64, header: &'static [u8]| {
+        let mut part = clip(&timeline, (2 + from) * FRAME, (2 + to) * FRAME, Cut::Exact);
+        let movie = Arc::make_mut(&mut part.movie);
+        let mut config = movie.tracks[0].configs[0].as_ref().clone();
+        if let CodecConfig::Mpeg2Video(config) = &mut config {
+            config.sequence_header = header.into();
+        }
+        movie.tracks[0].configs[0] = Arc::new(config);
+        part
+    };
+    let parts = [
+        part(10, 31, b"a"),
+        part(77, 120, b"b"),
+        part(20, 21, b"a"),
+        part(60, 62, b"c"),
+    ];
+    let montage = Clip::montage(parts.clone()).unwrap();
+    assert_eq!(montage.warnings.len(), 1);
+    let video = &montage.movie.tracks[0];
+    assert_eq!((video.edits.len(), video.configs.len()), (1, 3));
+    let seen = shown(video);
+    let (mut begin, mut segments) = (0, 0);
+    for part in &parts {
+        for due in moved(shown(&part.movie.tracks[0]), begin, segments) {
+            assert!(seen.contains(&due), "{due:?}");
+        }
+        begin += part.length();
+        segments += part.segments.len() as u32;
+    }
+    let timed = timed(video);
+    assert!(timed.is_sorted_by(|a, b| a.0 < b.0));
+    assert_eq!(timed.iter().find(|(dts, pts, _)| dts > pts), None);
 }
 
 #[test]

@@ -224,6 +224,7 @@ fn movie_track(spec: &TrackSpec) -> Track {
         edits: spec.edits.clone(),
         samples: Vec::new(),
         runs: Vec::new(),
+        restarts: Vec::new(),
         start: spec.start,
     }
 }
