@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 use clipmill_bench::compare::{self, InputName, Template};
-use clipmill_bench::load::{Options, PlaylistKind};
+use clipmill_bench::load::{Options, PlaylistKind, dvr};
 use clipmill_bench::units;
 
 /// Measures Clipmill, and what else does its work.
@@ -37,6 +37,8 @@ pub(crate) enum Command {
     Compare(CompareArgs),
     /// A server with many live streams: what it costs, how late its clips are, how fast it answers
     ServeLoad(LoadArgs),
+    /// A server that keeps hours of many streams: memory, disk, and how soon a clip of the oldest begins to come
+    Dvr(DvrArgs),
     /// Draw what `compare` and `serve-load` wrote with --json, as SVG
     Plot {
         /// Their files
@@ -112,6 +114,36 @@ impl CompareArgs {
             others: self.peer.clone(),
             budget: self.budget,
             limit: self.limit,
+        }
+    }
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  dvr                                 20 streams, 4 h of each, at 100 kbit/s
+  dvr --streams 200 --bits 50k        as many as a large site has (18 GB of disk)
+
+Hours are played faster than real time, as fast as the server takes them in, through playlists and segments
+as in life. Room on the disk: twice what streams x window x bits come to.")]
+pub(crate) struct DvrArgs {
+    /// Streams
+    #[arg(long, default_value_t = 20)]
+    streams: usize,
+    /// How far back each reaches
+    #[arg(long, default_value = "4h", value_parser = units::seconds, value_name = "DURATION")]
+    window: u64,
+    /// Bits per second of a stream
+    #[arg(long, default_value = "100k", value_parser = units::bits_per_second, value_name = "BITS")]
+    bits: u64,
+}
+
+impl DvrArgs {
+    pub(crate) fn options(&self) -> dvr::Options {
+        dvr::Options {
+            streams: self.streams.max(1),
+            window: self.window.max(600),
+            bits: self.bits,
         }
     }
 }

@@ -13,7 +13,7 @@ use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use args::{Args, Command, CompareArgs, LoadArgs};
+use args::{Args, Command, CompareArgs, DvrArgs, LoadArgs};
 use clap::Parser;
 use clipmill_bench::{compare, interrupt, load, machine::Machine, media, memory, plot};
 use serde::Serialize;
@@ -35,6 +35,7 @@ fn main() -> ExitCode {
         Command::Compare(args) => compare(&folder, &args),
         Command::Copy { .. } | Command::Plot { .. } | Command::Samples { .. } => ExitCode::FAILURE,
         Command::ServeLoad(args) => serve_load(&folder, &args),
+        Command::Dvr(args) => keep(&folder, &args),
     }
 }
 
@@ -90,6 +91,17 @@ fn compare(folder: &Path, args: &CompareArgs) -> ExitCode {
         ExitCode::FAILURE
     } else {
         ExitCode::SUCCESS
+    }
+}
+
+fn keep(folder: &Path, args: &DvrArgs) -> ExitCode {
+    match load::dvr::run(folder, &args.options()) {
+        Ok(Some(table)) => {
+            println!("{}\n\n{table}", Machine::here(folder).sentence());
+            ExitCode::SUCCESS
+        }
+        Ok(None) => ExitCode::FAILURE,
+        Err(why) => told(Err(why)),
     }
 }
 

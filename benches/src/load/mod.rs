@@ -8,6 +8,7 @@
 
 mod ask;
 mod client;
+pub mod dvr;
 mod exposition;
 mod history;
 mod judge;

@@ -311,7 +311,8 @@ impl Clip {
                 _ if is_upload => Some("upload"),
                 kind => kind.map(ClipKind::name),
             },
-            title: Some(entry.title),
+            // Without any it is named after its file.
+            title: Some(entry.title).filter(|title| is_upload || *title != entry.file_name),
             tags: entry.tags,
             from: Instant(entry.start_ms).to_string(),
             to: Some(Instant(end).to_string()),
