@@ -114,29 +114,26 @@ impl SpliceInfo {
     /// # Errors
     /// When it is none, or damaged.
     pub fn parse(section: &[u8]) -> Result<Self, SpliceError> {
-        if section.first() != Some(&TABLE_ID) {
-            return Err(SpliceError::NotSplice);
-        }
-        let length = match section {
-            [_, high, low, ..] => u16::from_be_bytes([high & 0x0f, *low]),
-            _ => return Err(SpliceError::Truncated(8)),
-        };
-        let end = usize::from(length).saturating_add(3);
-        let whole = section.get(..end);
-        let whole = whole.ok_or(SpliceError::Truncated(section.len().saturating_mul(8)))?;
+        let whole = whole(section)?;
         if crc32(whole) != 0 {
             return Err(SpliceError::Damaged);
         }
-        let content = whole.get(..end.saturating_sub(4)).unwrap_or_default();
-        let mut bits = BitReader::new(content);
+        Self::of(whole)
+    }
+
+    /// Reads a section without a look at its check sum.
+    fn of(whole: &[u8]) -> Result<Self, SpliceError> {
+        let content = whole.get(..whole.len().saturating_sub(4));
+        let mut bits = BitReader::new(content.unwrap_or_default());
         read(&mut bits).ok_or(SpliceError::Truncated(bits.position()))
     }
 
     /// Reads a section as `SCTE35-OUT`, `SCTE35-IN` and `SCTE35-CMD` of `EXT-X-DATERANGE` have it (RFC 8216, 4.3.2.7.1):
-    /// `0x` and hexadecimal digits.
+    /// `0x` and hexadecimal digits. Its check sum is not looked at: a text is not damaged on its way, and examples
+    /// have zeros there.
     ///
     /// # Errors
-    /// When it is none, or damaged.
+    /// When it is none.
     pub fn from_hex(text: &str) -> Result<Self, SpliceError> {
         let digits = text
             .strip_prefix("0x")
@@ -149,7 +146,7 @@ impl SpliceInfo {
             let byte = u8::from_str_radix(pair, 16).ok().filter(|_| is_hex);
             section.push(byte.ok_or(SpliceError::NotSplice)?);
         }
-        Self::parse(&section)
+        Self::of(whole(&section)?)
     }
 
     /// When it is due: a presentation timestamp of 33 bits, `pts_adjustment` added; `None`: at once.
@@ -161,6 +158,19 @@ impl SpliceInfo {
             SpliceCommand::Null | SpliceCommand::Other(_) | SpliceCommand::Encrypted => None,
         }
     }
+}
+
+/// A section without what follows it.
+fn whole(section: &[u8]) -> Result<&[u8], SpliceError> {
+    if section.first() != Some(&TABLE_ID) {
+        return Err(SpliceError::NotSplice);
+    }
+    let length = match section {
+        [_, high, low, ..] => u16::from_be_bytes([high & 0x0f, *low]),
+        _ => return Err(SpliceError::Truncated(8)),
+    };
+    let whole = section.get(..usize::from(length).saturating_add(3));
+    whole.ok_or(SpliceError::Truncated(section.len().saturating_mul(8)))
 }
 
 fn read(bits: &mut BitReader<'_>) -> Option<SpliceInfo> {
@@ -445,6 +455,20 @@ mod tests {
         assert!(end.is_end() && end.start_type() == 0x34 && end.name() == one_name(0x34));
         let early = one_name(0x12);
         assert_eq!(early, Some("Program Early Termination"));
+    }
+
+    #[test]
+    fn the_check_sum_of_a_text_is_not_looked_at() {
+        let wrong = SPLICE_INSERT.replace("62DBA30A", "00000000");
+        assert_eq!(
+            SpliceInfo::from_hex(&wrong),
+            SpliceInfo::from_hex(SPLICE_INSERT)
+        );
+        let digits = wrong.strip_prefix("0x").unwrap();
+        let bytes: Vec<u8> = (0..digits.len() / 2)
+            .map(|at| u8::from_str_radix(&digits[2 * at..2 * at + 2], 16).unwrap())
+            .collect();
+        assert_eq!(SpliceInfo::parse(&bytes), Err(SpliceError::Damaged));
     }
 
     fn one_name(type_id: u8) -> Option<&'static str> {

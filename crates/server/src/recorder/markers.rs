@@ -29,6 +29,9 @@ const MOST_NEWS: usize = 4096;
 /// timeline begins anew.
 const SAME_MS: i64 = 500;
 
+/// Breaks last longer than was announced by no more than this: what ends later is another one.
+const CUE_LATE_MS: i64 = 10_000;
+
 /// How long markers of a stream without a DVR window are kept behind its live edge.
 const KEPT_FOR: Duration = Duration::from_secs(24 * 3600);
 
@@ -77,6 +80,12 @@ impl Listed {
             .filter_map(|segment| Some((segment.start_time?.timestamp_millis(), segment.cue?)));
         let known = std::mem::replace(&mut self.cues, cues.collect());
         let new = self.cues.iter().filter(|cue| !known.contains(cue));
+        // Packagers write both for one break: the range says more.
+        let is_ranged = |at_ms: i64| {
+            let mut ranges = self.ranges.values();
+            ranges.any(|range| range.from_ms.saturating_sub(at_ms).saturating_abs() <= SAME_MS)
+        };
+        let new = new.filter(|(at_ms, cue)| *cue == Cue::In || !is_ranged(*at_ms));
         let news = new.map(|(at_ms, cue)| match cue {
             Cue::Out(length) => News::Begins {
                 event: CUE,
@@ -347,7 +356,14 @@ async fn write(
         }
         News::Ends { event, at_ms } => {
             let known = of_event(*event).await?;
-            let begun = known.into_iter().filter(|one| one.from_ms <= *at_ms);
+            // A break without a name that is long over is another.
+            let is_other = |one: &Marker| {
+                let latest = at_ms.saturating_sub(CUE_LATE_MS);
+                *event == CUE && one.to_ms.is_some_and(|to| to < latest)
+            };
+            let begun = known
+                .into_iter()
+                .filter(|one| one.from_ms <= *at_ms && !is_other(one));
             match begun.max_by_key(|one| one.from_ms) {
                 Some(one) if one.to_ms != Some(*at_ms) => {
                     put(Marker {

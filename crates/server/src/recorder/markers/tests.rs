@@ -144,6 +144,14 @@ async fn cues_are_breaks() {
     tags.extend(["", "", "#EXT-X-CUE-OUT:DURATION=5.5\n"]);
     let all = "10000..30000 Break, 40000..70000 Break, 70000..75500 Break";
     assert_eq!(look(5, &tags).await, (1, all.to_owned()));
+    // One that a date range tells of as well, and its end.
+    let range = format!(
+        "#EXT-X-DATERANGE:ID=\"ad\",START-DATE=\"{}\",DURATION=20\n#EXT-X-CUE-OUT:20\n",
+        date(100_000)
+    );
+    tags.extend(["", "", range.as_str(), "", "#EXT-X-CUE-IN\n"]);
+    let all = format!("{all}, 100000..120000 -");
+    assert_eq!(look(8, &tags).await, (2, all));
 }
 
 /// A `splice_info_section`: a command, its bytes, and descriptors.
