@@ -15,8 +15,8 @@ use clipmill_server::fuzzing;
 use clipmill_server::http::{Web, router};
 use clipmill_server::pull::Pulls;
 use clipmill_server::recorder::{
-    ClipWindow, Clipping, DvrReach, MadeClip, Named, OnDemandError, Pending, RecorderStatus,
-    RecordingMedia, Switched, VirtualClip, WindowPlaylist,
+    ClipWindow, Clipping, DvrReach, MadeClip, MontageWindow, Named, OnDemandError, Pending,
+    RecorderStatus, RecordingMedia, Switched, VirtualClip, WindowPlaylist,
 };
 use clipmill_server::storage::LocalStore;
 use http_body_util::BodyExt;
@@ -43,6 +43,20 @@ impl Clipping for NoClips {
         _: bool,
     ) -> Pending<'a, Result<MadeClip, OnDemandError>> {
         Box::pin(async move { Err(OnDemandError::NoBroadcast(stream.to_owned())) })
+    }
+
+    fn montage<'a>(
+        &'a self,
+        _: &'a str,
+        windows: Vec<MontageWindow>,
+        _: Option<clipmill::Cut>,
+        _: Named,
+    ) -> Pending<'a, Result<MadeClip, OnDemandError>> {
+        Box::pin(async move {
+            let first = windows.into_iter().next();
+            let stream = first.map_or_else(String::new, |window| window.stream);
+            Err(OnDemandError::NoBroadcast(stream))
+        })
     }
 
     fn virtual_clip<'a>(

@@ -4,6 +4,7 @@
 mod access;
 mod caches;
 mod faults;
+mod joined;
 mod kinds;
 
 use std::fs;

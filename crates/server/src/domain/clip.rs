@@ -65,6 +65,21 @@ pub struct ClipEntry {
     /// What people file it under.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<String>,
+    /// Of a montage, what was joined, in order; of any other clip, nothing.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub windows: Vec<JoinedWindow>,
+}
+
+/// One of the windows that were joined in a montage.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct JoinedWindow {
+    /// The stream that it was cut from.
+    pub stream_id: String,
+    /// The instant of its first presented frame, in milliseconds since the Unix epoch.
+    pub from_ms: i64,
+    /// The instant at which its last one ends.
+    pub to_ms: i64,
 }
 
 /// Why a clip was cut.
@@ -126,6 +141,7 @@ impl Default for ClipEntry {
             gaps: Vec::new(),
             kind: None,
             tags: Vec::new(),
+            windows: Vec::new(),
         }
     }
 }
@@ -181,6 +197,23 @@ impl ClipEntry {
             key: format!("{id}.mp4"),
             ..Self::default()
         }
+    }
+
+    /// From when to when it is, in milliseconds since the Unix epoch: of a montage, from the earliest instant of its
+    /// windows to the latest.
+    #[must_use]
+    pub fn span_ms(&self) -> (i64, i64) {
+        let from = self.windows.iter().map(|window| window.from_ms).min();
+        let to = self.windows.iter().map(|window| window.to_ms).max();
+        let end = self.start_ms.saturating_add(self.duration_ms);
+        from.zip(to).unwrap_or((self.start_ms, end))
+    }
+
+    /// Whether something of a stream is in it.
+    #[must_use]
+    pub fn is_of(&self, stream: &str) -> bool {
+        let mut windows = self.windows.iter();
+        self.stream_id == stream || windows.any(|window| window.stream_id == stream)
     }
 
     /// Its folder in the clip store, where it is not the topmost.

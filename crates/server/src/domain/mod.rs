@@ -17,7 +17,7 @@ mod stream_settings;
 
 pub use clipmill::live::Boundary;
 
-pub use self::clip::{ClipEntry, ClipKind, ClipOrigin};
+pub use self::clip::{ClipEntry, ClipKind, ClipOrigin, JoinedWindow};
 pub use self::clock::{Instant, now_ms};
 pub use self::delivery::Delivery;
 pub use self::gap::Gap;

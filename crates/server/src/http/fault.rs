@@ -90,6 +90,12 @@ impl Fault {
         self
     }
 
+    /// With the part of the request that it is about.
+    pub(super) fn at(mut self, place: &str) -> Self {
+        self.message = format!("{place}: {}", self.message);
+        self
+    }
+
     pub(super) fn bad(message: impl Into<String>) -> Self {
         Self::new(Kind::Invalid, message)
     }

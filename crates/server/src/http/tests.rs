@@ -22,8 +22,8 @@ use crate::catalog::SledCatalog;
 use crate::config::AppSettings;
 use crate::domain::{ClipEntry, RecordedWindow, StreamEntry, StreamSettings};
 use crate::recorder::{
-    ClipWindow, DvrReach, MadeClip, Named, OnDemandError, Pending, RecorderStatus, RecordingMedia,
-    Switched, VirtualClip, WindowPlaylist,
+    ClipWindow, DvrReach, MadeClip, MontageWindow, Named, OnDemandError, Pending, RecorderStatus,
+    RecordingMedia, Switched, VirtualClip, WindowPlaylist,
 };
 use crate::storage::{self, BodySender};
 
@@ -78,6 +78,20 @@ impl Clipping for Stub {
                 body
             });
             Ok(MadeClip { entry, body })
+        })
+    }
+
+    fn montage<'a>(
+        &'a self,
+        _: &'a str,
+        windows: Vec<MontageWindow>,
+        _: Option<clipmill::Cut>,
+        _: Named,
+    ) -> Pending<'a, Result<MadeClip, OnDemandError>> {
+        Box::pin(async move {
+            let first = windows.into_iter().next();
+            let stream = first.map_or_else(String::new, |window| window.stream);
+            Err(OnDemandError::NoBroadcast(stream))
         })
     }
 

@@ -128,6 +128,8 @@ pub struct PullStatus {
     pub configured: bool,
     /// Why nothing comes of it, and since when, in milliseconds since 1970.
     pub problem: Option<(String, i64)>,
+    /// The streams that are made of the other variants of its playlist.
+    pub beside: Vec<String>,
 }
 
 /// What became of a stream that was to be pulled.
@@ -479,6 +481,7 @@ impl Running {
             variant: variant.to_owned(),
             configured: self.job.configured,
             problem: self.shown.borrow().problem.clone(),
+            beside: self.shown.borrow().beside.clone(),
         }
     }
 }

@@ -132,6 +132,7 @@ impl Asked {
             named: order.named,
             boundary: None,
             missing: planned.missing,
+            joined: Vec::new(),
             from_the_start: false,
             window: planned.window,
             complete: Instant::now(),

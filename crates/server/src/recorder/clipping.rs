@@ -8,7 +8,7 @@ use std::time::Duration;
 use clipmill::Cut;
 
 use super::{
-    ClipWindow, DvrReach, MadeClip, Named, OnDemandError, RecorderStatus, Recorders,
+    ClipWindow, DvrReach, MadeClip, MontageWindow, Named, OnDemandError, RecorderStatus, Recorders,
     RecordingMedia, Switched, VirtualClip, WindowPlaylist,
 };
 use crate::domain::{RecordedWindow, StreamSettings};
@@ -27,6 +27,14 @@ pub trait Clipping: Send + Sync {
         cut: Option<Cut>,
         named: Named,
         return_file: bool,
+    ) -> Pending<'a, Result<MadeClip, OnDemandError>>;
+    /// Cuts a clip of several windows, one after the other.
+    fn montage<'a>(
+        &'a self,
+        app: &'a str,
+        windows: Vec<MontageWindow>,
+        cut: Option<Cut>,
+        named: Named,
     ) -> Pending<'a, Result<MadeClip, OnDemandError>>;
     /// Lays out a clip that is read and not stored; the same as before where the request `continues`
     /// with an earlier one.
@@ -121,6 +129,16 @@ impl Clipping for Recorders {
             named,
             return_file,
         ))
+    }
+
+    fn montage<'a>(
+        &'a self,
+        app: &'a str,
+        windows: Vec<MontageWindow>,
+        cut: Option<Cut>,
+        named: Named,
+    ) -> Pending<'a, Result<MadeClip, OnDemandError>> {
+        Box::pin(Self::montage(self, app, windows, cut, named))
     }
 
     fn virtual_clip<'a>(

@@ -13,7 +13,7 @@ use super::chapters::{add_chapters, markers_in, shown_by};
 use super::growing::{Growing, Grown};
 use super::shared::{MakeError, Shared};
 use crate::catalog::{Boundary, Committed};
-use crate::domain::{ClipEntry, ClipKind, Gap, StreamEntry, clip_id, now_ms};
+use crate::domain::{ClipEntry, ClipKind, Gap, JoinedWindow, StreamEntry, clip_id, now_ms};
 use crate::metrics::{
     CLIP_BYTES, CLIP_DURATION, CLIP_LATENESS, CLIP_SECONDS, CLIPS_AHEAD, CLIPS_ANEW, CLIPS_FAILED,
     CLIPS_MADE,
@@ -36,6 +36,8 @@ pub(crate) struct Recipe<'a> {
     pub(crate) boundary: Option<&'a Boundary>,
     /// What is missing at its edges.
     pub(crate) missing: Vec<Gap>,
+    /// What was joined, where it is a montage: its chapters are there already.
+    pub(crate) joined: Vec<JoinedWindow>,
     /// The window that was asked for, in milliseconds since 1970.
     pub(crate) window: Option<(i64, i64)>,
     /// It is the first of its session, with all that came before its first picture.
@@ -124,6 +126,7 @@ fn make_one(
         named,
         boundary,
         mut missing,
+        joined,
         from_the_start,
         window,
         growing,
@@ -174,8 +177,11 @@ fn make_one(
     }
     let usual = || title(&stream_entry, height);
     let title = named.title.unwrap_or_else(usual);
-    let markers = markers_in(shown_by(&clip), stream, shared, app)?;
-    add_chapters(&mut clip, &markers, &title);
+    if joined.is_empty() {
+        let markers = markers_in(shown_by(&clip), stream, shared, app)?;
+        add_chapters(&mut clip, &markers, &title);
+    }
+    entry.windows = joined;
     clip.set_title(title);
     let grown = growing.and_then(|growing| finish(growing, &clip, app));
     // The end of its making is told as well as it can be known before it.

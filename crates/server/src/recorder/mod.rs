@@ -40,6 +40,7 @@ mod keeper;
 mod make;
 mod markers;
 mod media;
+mod montage;
 mod periodic;
 mod reading;
 mod recorded;
@@ -74,8 +75,11 @@ use self::asked::{Asked, Order};
 pub use self::clipping::{Clipping, Pending};
 use self::indexes::Indexes;
 pub use self::make::Named;
+use self::montage::AskedMontage;
 use self::recorded::RecordedWindows;
-pub use self::request::{ClipWindow, DvrReach, MadeClip, OnDemandError, RecorderStatus};
+pub use self::request::{
+    ClipWindow, DvrReach, MadeClip, MontageWindow, OnDemandError, RecorderStatus,
+};
 use self::shared::{Shared, Troubles, lock};
 pub use self::switch::{Switched, set_switch};
 use self::task::Command;
@@ -159,6 +163,37 @@ impl Recorders {
 
     fn app(&self, name: &str) -> Option<Arc<App>> {
         lock(&self.inner.apps).get(name).cloned()
+    }
+
+    /// Makes a clip of several windows now, one after the other.
+    ///
+    /// # Errors
+    /// When one of them has nothing to be clipped, they do not fit each other, or the clip cannot be stored.
+    pub async fn montage(
+        &self,
+        app: &str,
+        windows: Vec<MontageWindow>,
+        cut: Option<Cut>,
+        named: Named,
+    ) -> Result<MadeClip, OnDemandError> {
+        let shared = Arc::clone(&self.inner.shared);
+        if shared.is_draining() {
+            return Err(OnDemandError::Draining);
+        }
+        let Some(app) = self.app(app) else {
+            let first = windows.into_iter().next();
+            let stream = first.map_or_else(String::new, |window| window.stream);
+            return Err(OnDemandError::NoBroadcast(stream));
+        };
+        let Ok(_one) = self.inner.asked.acquire().await else {
+            return Err(OnDemandError::Draining);
+        };
+        let asked = AskedMontage {
+            windows,
+            cut: cut.unwrap_or(Cut::Exact),
+        };
+        let made = tokio::task::spawn_blocking(move || asked.make(named, &shared, &app));
+        made.await.unwrap_or(Err(OnDemandError::Draining))
     }
 
     /// Makes a clip now. With `return_file` the answer comes before it is stored, with a body from

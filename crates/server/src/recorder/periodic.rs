@@ -340,6 +340,7 @@ impl Work {
             named: Named::default(),
             boundary: Some(&self.boundary),
             missing: missing.map(Gap::from).collect(),
+            joined: Vec::new(),
             clip,
             from_the_start: self.from == Ticks::MIN,
             window: None,

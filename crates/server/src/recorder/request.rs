@@ -38,6 +38,17 @@ impl ClipWindow {
     }
 }
 
+/// A window of a montage.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MontageWindow {
+    /// The stream.
+    pub stream: String,
+    /// Which part of it.
+    pub window: ClipWindow,
+    /// What its chapter is called; its first instant otherwise.
+    pub title: Option<String>,
+}
+
 /// A clip that was asked for.
 #[derive(Debug)]
 pub struct MadeClip {
@@ -72,6 +83,9 @@ pub enum OnDemandError {
         /// Why, where that is known: the message says nothing of it.
         why: Option<String>,
     },
+    /// Windows that make no montage.
+    #[error("The windows cannot be joined: {0}")]
+    Unfit(String),
     /// There is no room for the clip.
     #[error("No space left on the disk")]
     DiskFull,

@@ -334,6 +334,7 @@ impl RecordingWork {
             named: Named::default(),
             boundary: None,
             missing: Vec::new(),
+            joined: Vec::new(),
             from_the_start: false,
             window: None,
             complete: self.complete,

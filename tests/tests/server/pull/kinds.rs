@@ -12,7 +12,7 @@ use crate::recording::sound::{assert_two_languages, encode};
 use crate::recording::{assert_same, server::MadeClip};
 
 /// A server that pulls `{id}` from that file of an origin, each with these further lines.
-fn pulls(origin: &Origin, all: &[(&str, &str, &str)], settings: &str) -> Server {
+pub(super) fn pulls(origin: &Origin, all: &[(&str, &str, &str)], settings: &str) -> Server {
     let tables = all.iter().map(|(id, file, lines)| {
         let url = origin.url(file);
         format!("[[app.pull]]\nid = \"{id}\"\nurl = \"{url}\"\n{lines}\n")
@@ -114,7 +114,7 @@ fn a_variant_is_chosen_and_all_of_them_are_streams_of_their_own() {
 }
 
 /// A playlist that has come to its end.
-fn publish(folder: &std::path::Path, name: &str, all: &[(Vec<u8>, u64)], tags: &str) {
+pub(super) fn publish(folder: &std::path::Path, name: &str, all: &[(Vec<u8>, u64)], tags: &str) {
     let mut date = u64::try_from(DATE).unwrap() * 1000;
     let mut listing = Listing::default();
     for (number, (bytes, micros)) in all.iter().enumerate() {

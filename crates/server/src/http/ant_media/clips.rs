@@ -293,6 +293,7 @@ pub(in crate::http) fn refused(error: OnDemandError, window: ClipWindow) -> Faul
         | OnDemandError::NoPlaylist(_)
         | OnDemandError::NoHlsPlaylist(_)
         | OnDemandError::NoSegment { .. } => Fault::new(Kind::NoMedia, message),
+        OnDemandError::Unfit(_) => Fault::bad(message),
         OnDemandError::DiskFull => Fault::new(Kind::NoRoom, message),
         OnDemandError::Draining => Fault::new(Kind::NotNow, message),
         error => Fault::internal(error),

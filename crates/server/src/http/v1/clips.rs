@@ -8,13 +8,14 @@ use clipmill::Cut;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::many::{self, Renditions};
 use super::page::{Asked, Page};
 use super::problem::Problem;
 use crate::catalog::PAGE;
 use crate::config::AppSettings;
 use crate::domain::{
-    ClipEntry, ClipKind, ClipOrigin, Gap, Instant, RecordedWindow, clip_id, is_stream_id, now_ms,
-    percent_encoded,
+    ClipEntry, ClipKind, ClipOrigin, Gap, Instant, JoinedWindow, RecordedWindow, clip_id,
+    is_stream_id, now_ms, percent_encoded,
 };
 use crate::housekeeping::delete_clip;
 use crate::http::answer::{Json, Path, Query, body};
@@ -65,6 +66,20 @@ pub(in crate::http) struct Clip {
     playlist: Option<String>,
     /// Stretches of its window without media.
     gaps: Vec<ClipGap>,
+    /// Of a montage, what it was made of, in order; `from` and `to` are then the earliest and the latest of their instants.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    windows: Vec<ClipPart>,
+}
+
+/// A window of a montage.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::http) struct ClipPart {
+    /// The stream that it was cut from.
+    stream: String,
+    /// The instant of its first presented frame.
+    from: String,
+    /// The instant at which its last one ends.
+    to: String,
 }
 
 /// A stretch of a clip's window without media.
@@ -96,6 +111,27 @@ pub(in crate::http) struct NewClip {
     title: Option<String>,
     /// What people file it under.
     tags: Vec<String>,
+    /// In place of from, to and last: several windows, which are joined into one clip in this order, each a chapter.
+    windows: Vec<NewWindow>,
+    /// One clip of each of these renditions of the stream, all of the same instants: `"all"`, or their names, as in
+    /// `["720p"]`. The answer has them in `items`.
+    renditions: Option<Renditions>,
+}
+
+/// A window of a montage.
+#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::http) struct NewWindow {
+    /// The stream; that of the clip by default.
+    pub(super) stream: String,
+    /// Where it begins, as of a clip.
+    pub(super) from: Option<String>,
+    /// Where it ends; not in the future.
+    pub(super) to: Option<String>,
+    /// In place of both: so much before the live edge.
+    pub(super) last: Option<String>,
+    /// What its chapter is called; its first instant otherwise.
+    pub(super) title: Option<String>,
 }
 
 /// The clips of an application, in the order in which they were made.
@@ -163,7 +199,7 @@ pub(in crate::http) async fn get(
     post, path = "/v1/apps/{app}/clips", tag = "clips",
     params(("app" = String, Path)), request_body = NewClip,
     responses(
-        (status = 201, body = Clip), (status = 202, body = Clip, description = "It is recorded until its end"),
+        (status = 201, body = Clip, description = "The clip; of renditions, `items` with one for each"), (status = 202, body = Clip, description = "It is recorded until its end"),
         (status = 400, body = Problem), (status = 403, body = Problem),
         (status = 404, body = Problem, description = "There is no such stream, or no media in the window"),
         (status = 507, body = Problem)
@@ -180,58 +216,100 @@ pub(in crate::http) async fn create(
         tags: tagged(asked.tags)?,
     };
     let cut = cut_of(asked.cut.as_deref())?;
+    let own = NewWindow {
+        stream: asked.stream,
+        from: asked.from,
+        to: asked.to,
+        last: asked.last,
+        title: None,
+    };
+    if !asked.windows.is_empty() {
+        if asked.renditions.is_some() {
+            return Err(Fault::bad("renditions cannot be combined with windows"));
+        }
+        return many::montage(&web, &app, own, asked.windows, (cut, named)).await;
+    }
+    let stream = own.stream.clone();
+    let window = match place(&web, &app, &own).await? {
+        Place::There(window, _) => window,
+        Place::Ahead { .. } if asked.renditions.is_some() => {
+            return Err(Fault::bad(
+                "to lies in the future: renditions of what comes cannot be had",
+            ));
+        }
+        Place::Ahead { from_ms, to_ms } => {
+            let recorded = RecordedWindow {
+                stream_id: stream,
+                from_ms,
+                to_ms: Some(to_ms),
+                title: named.title,
+                tags: named.tags,
+                ..RecordedWindow::default()
+            };
+            let clip = record(&web, &app, recorded).await?;
+            return Ok(made(StatusCode::ACCEPTED, &app.name, clip));
+        }
+    };
+    if let Some(wanted) = asked.renditions {
+        return many::renditions(&web, &app, (&stream, window), wanted, (cut, named)).await;
+    }
+    if !is_stream_id(&stream) {
+        return Err(Fault::missing("There is no such stream"));
+    }
+    let stored = web
+        .clipping
+        .on_demand(&app.name, &stream, window, cut, named, false)
+        .await;
+    let stored = stored.map_err(|error| refused(error, window))?;
+    let clip = Clip::ready(&app.name, stored.entry);
+    Ok(made(StatusCode::CREATED, &app.name, clip))
+}
+
+/// Where a window lies.
+pub(super) enum Place {
+    /// It is there, and so long, in milliseconds.
+    There(ClipWindow, i64),
+    /// Its end is still to come.
+    Ahead { from_ms: i64, to_ms: i64 },
+}
+
+/// Where a window that was asked for lies.
+pub(super) async fn place(web: &Web, app: &AppSettings, asked: &NewWindow) -> Result<Place, Fault> {
     let edge = web.clipping.live_edge(&app.name, &asked.stream);
-    let window = match (
+    match (
         asked.from.as_deref(),
         asked.to.as_deref(),
         asked.last.as_deref(),
     ) {
         (Some(from), to, None) => {
             let place = (app.name.as_str(), asked.stream.as_str());
-            let from_ms = instants::find(&web, place, ("from", from), Side::Begin).await?;
+            let from_ms = instants::find(web, place, ("from", from), Side::Begin).await?;
             let edge_ms = edge.map(|(edge, _)| edge);
             let to_ms = match to {
-                Some(to) => instants::find(&web, place, ("to", to), Side::End).await?,
+                Some(to) => instants::find(web, place, ("to", to), Side::End).await?,
                 None => edge_ms.unwrap_or_else(now_ms),
             };
             if to_ms <= from_ms {
                 return Err(Fault::bad("to must be later than from"));
             }
-            check_length(&app, to_ms.saturating_sub(from_ms))?;
+            let length = to_ms.saturating_sub(from_ms);
+            check_length(app, length)?;
             let ahead = edge.map_or(i64::MIN, |(edge, target)| edge.saturating_add(target));
             if to_ms > ahead.max(now_ms()) {
-                let recorded = RecordedWindow {
-                    stream_id: asked.stream,
-                    from_ms,
-                    to_ms: Some(to_ms),
-                    title: named.title,
-                    tags: named.tags,
-                    ..RecordedWindow::default()
-                };
-                let clip = record(&web, &app, recorded).await?;
-                return Ok(made(StatusCode::ACCEPTED, &app.name, clip));
+                return Ok(Place::Ahead { from_ms, to_ms });
             }
-            ClipWindow::Range { from_ms, to_ms }
+            Ok(Place::There(ClipWindow::Range { from_ms, to_ms }, length))
         }
         (None, None, Some(last)) => {
-            let length = length(last)?;
-            check_length(&app, i64::try_from(length.as_millis()).unwrap_or(i64::MAX))?;
-            ClipWindow::Last(length)
+            let last = length(last)?;
+            let length = i64::try_from(last.as_millis()).unwrap_or(i64::MAX);
+            check_length(app, length)?;
+            Ok(Place::There(ClipWindow::Last(last), length))
         }
-        (None, None, None) => return Err(Fault::bad("from or last is missing")),
-        (None, Some(_), None) => return Err(Fault::bad("from is missing")),
-        (_, _, Some(_)) => return Err(Fault::bad("last cannot be combined with from or to")),
-    };
-    if !is_stream_id(&asked.stream) {
-        return Err(Fault::missing("There is no such stream"));
+        (None, None, None) => Err(Fault::bad("from or last is missing")),
+        (None, Some(_), None) => Err(Fault::bad("from is missing")),
+        (_, _, Some(_)) => Err(Fault::bad("last cannot be combined with from or to")),
     }
-    let stored = web
-        .clipping
-        .on_demand(&app.name, &asked.stream, window, cut, named, false)
-        .await;
-    let stored = stored.map_err(|error| refused(error, window))?;
-    let clip = Clip::ready(&app.name, stored.entry);
-    Ok(made(StatusCode::CREATED, &app.name, clip))
 }
 
 /// Removes a clip, file and entry. A recording is stopped by its own call.
@@ -302,7 +380,7 @@ async fn found(web: &Web, app: &AppSettings, id: &str) -> Result<Option<Clip>, F
 impl Clip {
     pub(super) fn ready(app: &str, entry: ClipEntry) -> Self {
         let is_upload = entry.origin == ClipOrigin::Upload;
-        let end = entry.start_ms.saturating_add(entry.duration_ms);
+        let (from_ms, to_ms) = entry.span_ms();
         Self {
             media: format!("/{app}/streams/{}", percent_encoded(&entry.key)),
             stream: (!is_upload).then_some(entry.stream_id),
@@ -314,8 +392,9 @@ impl Clip {
             // Without any it is named after its file.
             title: Some(entry.title).filter(|title| is_upload || *title != entry.file_name),
             tags: entry.tags,
-            from: Instant(entry.start_ms).to_string(),
-            to: Some(Instant(end).to_string()),
+            from: Instant(from_ms).to_string(),
+            to: Some(Instant(to_ms).to_string()),
+            windows: entry.windows.into_iter().map(ClipPart::of).collect(),
             duration_ms: Some(entry.duration_ms),
             bytes: Some(entry.bytes),
             created: Instant(entry.created_ms).to_string(),
@@ -346,7 +425,18 @@ impl Clip {
             bytes: None,
             created: Instant(window.created_ms).to_string(),
             gaps: Vec::new(),
+            windows: Vec::new(),
             id: window.id,
+        }
+    }
+}
+
+impl ClipPart {
+    fn of(window: JoinedWindow) -> Self {
+        Self {
+            stream: window.stream_id,
+            from: Instant(window.from_ms).to_string(),
+            to: Instant(window.to_ms).to_string(),
         }
     }
 }
@@ -396,13 +486,11 @@ impl Wanted {
     }
 
     fn has(&self, entry: &ClipEntry) -> bool {
-        let end = entry.start_ms.saturating_add(entry.duration_ms);
+        let (begin, end) = entry.span_ms();
         let is_upload = entry.origin == ClipOrigin::Upload;
-        self.stream
-            .as_ref()
-            .is_none_or(|one| *one == entry.stream_id)
+        self.stream.as_ref().is_none_or(|one| entry.is_of(one))
             && self.from_ms.is_none_or(|from| end > from)
-            && self.to_ms.is_none_or(|to| entry.start_ms < to)
+            && self.to_ms.is_none_or(|to| begin < to)
             && self.text.as_ref().is_none_or(|text| entry.matches(text))
             && self.tag.as_ref().is_none_or(|tag| entry.tags.contains(tag))
             && self.kind.is_none_or(|kind| match kind {

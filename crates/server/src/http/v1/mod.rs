@@ -12,6 +12,7 @@
 
 pub(super) mod clips;
 mod etag;
+mod many;
 pub(super) mod markers;
 mod page;
 pub(super) mod problem;
