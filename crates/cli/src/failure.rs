@@ -18,6 +18,8 @@ pub(crate) enum Failure {
     Strict(ClipError),
     /// The server, or its catalog, cannot do its work.
     Server(String),
+    /// A part of a montage, by its number from 1 on.
+    Part(usize, Box<Self>),
 }
 
 impl Failure {
@@ -26,6 +28,7 @@ impl Failure {
             Self::Job(_) | Self::Server(_) => 1,
             Self::Usage(_) => 2,
             Self::Strict(_) => DAMAGED,
+            Self::Part(_, failure) => failure.exit_code(),
         }
     }
 
@@ -52,6 +55,7 @@ impl std::fmt::Display for Failure {
                 write!(f, "{error}; --allow-outside reads it all the same")
             }
             Self::Job(error) | Self::Strict(error) => error.fmt(f),
+            Self::Part(number, failure) => write!(f, "part {number}: {failure}"),
         }
     }
 }

@@ -34,9 +34,8 @@ pub(crate) fn cut(args: &CutArgs, parts: &[Part]) -> Result<ExitCode, Failure> {
         input.with_progress(|progress| bar.observe(progress))
     });
     let inputs: Vec<_> = inputs.collect();
-    let of_input = |error| Failure::of_input(error, &args.common);
     if all {
-        let all = cut_all(args, parts, &requests, &inputs[0]).map_err(of_input);
+        let all = cut_all(args, parts, &requests, &inputs[0]);
         bar.finish();
         let mut report = AllWritten::default();
         for (label, variant, written) in all? {
@@ -45,22 +44,26 @@ pub(crate) fn cut(args: &CutArgs, parts: &[Part]) -> Result<ExitCode, Failure> {
         }
         return Ok(report.finish(args));
     }
-    let montage = join(parts, &requests, |part| &inputs[part.playlist]).map_err(of_input)?;
+    let montage = join(args, parts, &requests, |part| &inputs[part.playlist])?;
     write_subtitles(montage.clip(), args, &args.output.output)?;
     finish(&montage, &args.output, &args.common, &bar)
 }
 
 fn join<'i, 'p: 'i, 's: 'i>(
+    args: &CutArgs,
     parts: &[Part],
     requests: &[ClipRequest],
     input: impl Fn(&Part) -> &'i Input<'p, &'s AnySource>,
-) -> Result<BoundClip<'i>, ClipError> {
-    let clips = parts.iter().zip(requests).map(|(part, request)| {
-        let clip = input(part).clip(request)?;
-        Ok((clip, part.title.clone()))
-    });
-    let clips: Vec<_> = clips.collect::<Result<_, ClipError>>()?;
-    BoundClip::montage(clips)
+) -> Result<BoundClip<'i>, Failure> {
+    let mut clips = Vec::with_capacity(parts.len());
+    for (number, (part, request)) in (1..).zip(parts.iter().zip(requests)) {
+        let clip = input(part).clip(request).map_err(|error| {
+            let failure = Failure::of_input(error, &args.common);
+            Failure::Part(number, Box::new(failure))
+        })?;
+        clips.push((clip, part.title.clone()));
+    }
+    BoundClip::montage(clips).map_err(|error| Failure::of_input(error, &args.common))
 }
 
 /// A montage of each variant, with its label.
@@ -69,9 +72,12 @@ fn cut_all(
     parts: &[Part],
     requests: &[ClipRequest],
     input: &Input<'_, &AnySource>,
-) -> Result<Vec<(String, Variant, WrittenClip)>, ClipError> {
+) -> Result<Vec<(String, Variant, WrittenClip)>, Failure> {
+    let of_input = |error| Failure::of_input(error, &args.common);
     let windows = requests.iter().map(|request| input.variants(request));
-    let windows: Vec<_> = windows.collect::<Result<_, ClipError>>()?;
+    let windows: Vec<_> = windows
+        .collect::<Result<_, ClipError>>()
+        .map_err(of_input)?;
     let mut all = Vec::new();
     let Some(first) = windows.first() else {
         return Ok(all);
@@ -83,9 +89,10 @@ fn cut_all(
             variants.find(|other| other.variant.uri == variant.variant.uri)
         });
         let requests: Vec<ClipRequest> = same.map(|same| same.request.clone()).collect();
-        let montage = join(parts, &requests, |_| input)?;
+        let montage = join(args, parts, &requests, |_| input)?;
         let path = labelled(&args.output.output, &variant.label);
-        let bytes = montage.write_as(args.output.format.into(), path)?;
+        let bytes = montage.write_as(args.output.format.into(), path);
+        let bytes = bytes.map_err(of_input)?;
         let clip = montage.into_clip();
         let written = WrittenClip { clip, bytes };
         all.push((variant.label.clone(), variant.variant.clone(), written));

@@ -132,11 +132,8 @@ fn what_cannot_be_joined_is_said_in_a_line() {
     let run = out
         .cut(&demo, &["--window", "+1s..+2s", "--window", "+40s..+41s"])
         .expect(1);
-    assert!(
-        one_line(&run).contains("nothing in the window"),
-        "{}",
-        run.stderr
-    );
+    let says = "clipmill: part 2: ";
+    assert!(one_line(&run).starts_with(says), "{}", run.stderr);
     assert_eq!(out.names(), [""; 0]);
 }
 
