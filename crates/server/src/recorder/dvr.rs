@@ -1,12 +1,11 @@
 //! Windows that reach further back than what the recorders have in mind: what lies in the DVR window is put on a
 //! timeline, in front of what is recorded.
 
-use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Utc};
 use clipmill::{
     Limits, PlacedSegment, SegmentIndex, SegmentReader, Ticks, Timeline, duration_ticks,
 };
@@ -17,7 +16,6 @@ use super::indexes::Indexes;
 use super::media::{SegmentFile, SessionMedia, Snapshot};
 use super::session::Session;
 use super::shared::Shared;
-use crate::domain::percent_encoded_part;
 use crate::sources::session::FileMark;
 use crate::spool::{InWindow, Label, StoredIndexes, StreamDvr, read};
 
@@ -215,15 +213,8 @@ impl Line {
 
 /// All that is kept of a stream: in the DVR window, and by its recorder.
 pub(crate) struct Kept {
-    window: Arc<StreamDvr>,
+    pub(super) window: Arc<StreamDvr>,
     recorded: Vec<Recorded>,
-}
-
-/// A segment that is kept, as players get it.
-struct Played {
-    session: String,
-    label: Label,
-    path: PathBuf,
 }
 
 impl Kept {
@@ -345,7 +336,7 @@ impl Kept {
     }
 
     /// What is recorded behind a segment of the DVR window, given by its session and number.
-    fn behind(
+    pub(super) fn behind(
         &self,
         last: Option<(&str, u64)>,
     ) -> impl Iterator<Item = (&str, &PlacedSegment, &Arc<SegmentFile>)> {
@@ -357,99 +348,6 @@ impl Kept {
             last.is_none_or(|last| (*session, segment.info.sequence) > last)
         })
     }
-
-    /// A stretch of time as a playlist (RFC 8216, 4.3.3.5: `VOD`, or `EVENT` where it still `grows`), whose segments lie
-    /// below `base`; first and last segment whole. `None` when nothing is in it.
-    pub(crate) fn playlist(&self, span: Span, base: &str, grows: bool) -> Option<String> {
-        let segments = self.played(span.from, span.to);
-        let longest = segments.iter().map(|one| one.label.duration).max()?;
-        let mut text = format!(
-            "#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-TARGETDURATION:{}\n#EXT-X-MEDIA-SEQUENCE:0\n\
-             #EXT-X-PLAYLIST-TYPE:{}\n",
-            (longest + 45_000) / 90_000,
-            if grows { "EVENT" } else { "VOD" }
-        );
-        let mut last: Option<(&Played, &str)> = None;
-        let mut map = None;
-        for one in &segments {
-            let Played {
-                session,
-                label,
-                path,
-            } = one;
-            let suffix = match last {
-                Some((last, suffix)) if last.session == *session => suffix,
-                _ => suffix_of(path, label),
-            };
-            let goes_on = last.is_none_or(|(last, _)| {
-                last.session == *session
-                    && last.label.sequence + 1 == label.sequence
-                    && !label.discontinuity
-                    && label.missing_before == 0
-            });
-            if !goes_on {
-                text.push_str("#EXT-X-DISCONTINUITY\n");
-            }
-            if label.init.is_some() && (map != label.init || !goes_on) {
-                let number = label.sequence;
-                let _ = writeln!(text, "#EXT-X-MAP:URI=\"{base}/{session}/{number}.mp4\"");
-            }
-            map = label.init;
-            if let Some(start) = label.start_time {
-                let date = start.to_rfc3339_opts(SecondsFormat::Millis, true);
-                let _ = writeln!(text, "#EXT-X-PROGRAM-DATE-TIME:{date}");
-            }
-            let seconds = label.duration as f64 / 90_000.0;
-            let number = label.sequence;
-            let _ = writeln!(
-                text,
-                "#EXTINF:{seconds:.6},\n{base}/{session}/{number}.{suffix}"
-            );
-            last = Some((one, suffix));
-        }
-        if !grows {
-            text.push_str("#EXT-X-ENDLIST\n");
-        }
-        Some(text)
-    }
-
-    /// The segments of a stretch of time.
-    fn played(&self, from: Option<DateTime<Utc>>, to: Option<DateTime<Utc>>) -> Vec<Played> {
-        let (found, _) = self.window.select(from, to, 0);
-        let begins_before = |label: &Label| {
-            to.zip(label.start_time)
-                .is_none_or(|(to, start)| start < to)
-        };
-        let mut all: Vec<_> = found
-            .into_iter()
-            .filter(|one| begins_before(&one.label))
-            .map(|one| Played {
-                session: one.session,
-                label: one.label,
-                path: one.path,
-            })
-            .collect();
-        let last = all.last();
-        let last = last.map(|last| (last.session.clone(), last.label.sequence));
-        let last = last
-            .as_ref()
-            .map(|(session, sequence)| (session.as_str(), *sequence));
-        for (session, _, file) in self.behind(last) {
-            let Some(holding) = &file.holding else {
-                continue;
-            };
-            let label = holding.kept().label;
-            let is_over = from.zip(label.end()).is_some_and(|(from, end)| end <= from);
-            if begins_before(&label) && !is_over {
-                all.push(Played {
-                    session: session.to_owned(),
-                    label,
-                    path: holding.kept().path.clone(),
-                });
-            }
-        }
-        all
-    }
 }
 
 impl Recorded {
@@ -460,13 +358,6 @@ impl Recorded {
             sub_folder: session.sub_folder.clone(),
         }
     }
-}
-
-/// Where players find the segments that are kept of a stream, from a playlist below `streams/` that lies `depth` folders
-/// deep.
-pub(crate) fn playlist_base(stream: &str, depth: usize) -> String {
-    let stream = percent_encoded_part(stream);
-    format!("{}../dvr/{stream}", "../".repeat(depth))
 }
 
 /// The file of a segment that is kept of a stream, in its DVR window or by its recorder. It blocks.
@@ -509,20 +400,6 @@ fn wait_for_recovery(stream: &str, shared: &Shared, app: &App) {
         && !shared.spool.sessions(app.name(), stream).is_empty()
     {
         std::thread::sleep(LOOK);
-    }
-}
-
-/// What the name of a segment ends in, by its content: players go by it.
-fn suffix_of(path: &Path, label: &Label) -> &'static str {
-    let mut first = [0; 8];
-    let read =
-        std::fs::File::open(path).and_then(|mut file| std::io::Read::read(&mut file, &mut first));
-    match first {
-        _ if label.init.is_some() => "m4s",
-        [0x47, ..] => "ts",
-        [_, _, _, _, b'f', b't', b'y', b'p'] => "fmp4",
-        [0xff, ..] | [b'I', b'D', b'3', ..] if read.is_ok() => "aac",
-        _ => "ts",
     }
 }
 

@@ -42,6 +42,7 @@ mod markers;
 mod media;
 mod montage;
 mod periodic;
+mod played;
 mod reading;
 mod recorded;
 mod recover;

@@ -12,9 +12,10 @@ use clipmill::{Cut, GrowingFragments};
 use tokio::sync::watch;
 
 use super::app::App;
-use super::dvr::{Kept, Line, playlist_base};
+use super::dvr::{Kept, Line};
 use super::history::Span;
 use super::make::title;
+use super::played::playlist_base;
 use super::recorded::{Course, Recording};
 use super::shared::Shared;
 use crate::domain::StreamEntry;

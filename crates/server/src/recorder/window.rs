@@ -9,9 +9,10 @@ use clipmill_playlist::{MediaPlaylist, Playlist, PlaylistLimits, Segment, map_ur
 
 use super::app::App;
 use super::asked::Asked;
-use super::dvr::{Kept, playlist_base};
+use super::dvr::Kept;
 use super::history::{Dated, Span};
 use super::make::rfc3339;
+use super::played::playlist_base;
 use super::request::{ClipWindow, OnDemandError};
 use super::shared::Shared;
 use crate::domain::is_stream_id;

@@ -8,11 +8,12 @@ use clipmill_tests::binary::{finish, root};
 use clipmill_tests::listing::date_of;
 use clipmill_tests::replay::{Kind, Live, Piece, pieces};
 use clipmill_tests::server::{eventually, request};
-use clipmill_tests::tools::installed;
+use clipmill_tests::tools::{ffprobe, installed};
 use clipmill_tests::webdriver::Browser;
 use serde_json::{Value, json};
 
 use super::server::{Server, read_clip};
+use super::sound::encode;
 use super::{DATE, assert_same, expected, plan, play};
 
 const SETTINGS: &str = "enabled = false\nrecording_patience = \"1s\"\n";
@@ -278,6 +279,51 @@ fn recordings_begin_and_end_when_they_are_told() {
     );
     assert_eq!(clip["gaps"].as_array().unwrap().len(), 1, "{clip}");
     server.assert_all_or_nothing();
+}
+
+#[test]
+fn sound_in_playlists_of_its_own_is_played_while_it_grows() {
+    if !installed(&["ffmpeg", "ffprobe"]) {
+        return;
+    }
+    let server = Server::start(SETTINGS);
+    let mut sender = encode(&server.streams(), "cam", &[]);
+    wait_until_live(&server);
+    let id = record(&server, &json!({"from": "2000-01-01T00:00:00Z"}));
+    assert!(sender.wait().unwrap().success());
+    let clip = ready(&server, &id);
+    let (status, text) = server.get(&format!("/live/streams/{id}.m3u8")).unwrap();
+    let text = String::from_utf8(text).unwrap();
+    assert_eq!(status, 200, "{text}");
+    assert!(text.contains("BYTERANGE=\""), "{text}");
+    // Both are what players see: pictures and both languages, all of them.
+    let stored = server.folder.path().join("stored.mp4");
+    std::fs::write(&stored, file(&server, &id)).unwrap();
+    let listed = server.folder.path().join("listed.mp4");
+    let mut player = Command::new("ffmpeg");
+    player.args("-v error -xerror -nostdin -i".split(' '));
+    player.arg(format!(
+        "http://{}/live/streams/{id}.m3u8",
+        server.address()
+    ));
+    player.args("-map 0 -c copy".split(' ')).arg(&listed);
+    let run = finish(player);
+    assert_eq!(run.code, 0, "{}\n{text}", run.stderr);
+    let frames = |path: &std::path::Path| {
+        let seen = ffprobe(path, &["-count_packets", "-show_streams"]);
+        let streams = seen["streams"].as_array().unwrap().clone();
+        let counts = streams.iter().map(|one| {
+            let count = one["nb_read_packets"].as_str().unwrap();
+            (one["codec_name"].clone(), count.parse::<i64>().unwrap())
+        });
+        counts.collect::<Vec<_>>()
+    };
+    let (stored, listed) = (frames(&stored), frames(&listed));
+    assert_eq!(stored.len(), 3, "{stored:?} {clip}");
+    for (stored, listed) in stored.iter().zip(&listed) {
+        assert_eq!(stored.0, listed.0);
+        assert!((stored.1 - listed.1).abs() <= 3, "{stored:?} {listed:?}");
+    }
 }
 
 #[test]
