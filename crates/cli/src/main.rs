@@ -4,7 +4,6 @@
 mod args;
 mod demo;
 mod failure;
-mod montage;
 mod progress;
 mod report;
 mod run;

@@ -1,5 +1,7 @@
 //! The commands.
 
+mod montage;
+
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -14,7 +16,6 @@ use crate::args::{
     Args, Command, Common, CutArgs, FormatChoice, Output, ProbeArgs, RemuxArgs, Renditions,
 };
 use crate::failure::{DAMAGED, Failure};
-use crate::montage;
 use crate::progress::{Bar, Waiting};
 use crate::report::{ClipReport, ProbeReport, VariantsReport, clip_text, probe_text};
 use crate::serve;

@@ -19,13 +19,13 @@ use clipmill_media::{
 use clipmill_mp4::{Edit, Movie, MovieSample, Track};
 
 use self::chapters::{DatedPart, dates};
-pub use self::montage::{MontageError, MontagePart, TrackMismatch};
+pub use self::montage::MontagePart;
 use self::remarks::{changes, remarks, without_sync};
 pub(crate) use self::track_writer::TrackWriter;
 use crate::cut::{Bounds, Chosen, Cut, Selection, Shortened, select};
 use crate::gaps;
 use crate::subtitles::Subtitles;
-use crate::timeline::{JoinCause, PlacedSegment, SegmentInfo, Ticks, Timeline, rescale, to_ticks};
+use crate::timeline::{JoinCause, SegmentInfo, Ticks, Timeline, events_of, rescale, to_ticks};
 
 /// A segment of which a clip holds samples.
 #[derive(Debug, Clone)]
@@ -405,37 +405,6 @@ fn events(
     // Splices are announced again and again.
     events.dedup_by(|a, b| (a.time, &a.scheme, &a.data) == (b.time, &b.scheme, &b.data));
     events
-}
-
-/// The timed metadata of a segment, its time counted from `start` of the line. It is shifted as the
-/// samples are that are presented with it.
-pub(crate) fn events_of<'a>(
-    timeline: &'a Timeline,
-    segment: &'a PlacedSegment,
-    start: Ticks,
-) -> impl Iterator<Item = TimedEvent> + 'a {
-    let stretches = match segment.index.events.is_empty() {
-        true => &[],
-        false => segment.stretches.as_slice(),
-    };
-    let shifts: Vec<(Ticks, Ticks)> = stretches
-        .iter()
-        .filter_map(|stretch| {
-            let clock = timeline.tracks()[stretch.track].timing.clock();
-            let samples = segment.index.tracks[stretch.local].samples();
-            let own = samples.range(stretch.samples.clone());
-            let first = own.iter().map(Sample::pts).min()?;
-            Some((to_ticks(first, clock), to_ticks(stretch.shift, clock)))
-        })
-        .collect();
-    segment.index.events.iter().filter_map(move |event| {
-        let begun = shifts.iter().filter(|(first, _)| *first <= event.time);
-        let shift = begun.max_by_key(|(first, _)| *first).or(shifts.first());
-        Some(TimedEvent {
-            time: event.time + shift?.1 - start,
-            ..event.clone()
-        })
-    })
 }
 
 /// A segment's number as a run of samples holds it; a timeline of four thousand million segments

@@ -6,7 +6,7 @@ use clipmill_mp4::{LayoutError, ReadError};
 use clipmill_playlist::{LocationError, PlaylistError, VariantError, WindowError};
 use clipmill_ts::IndexError;
 
-use crate::clip::MontageError;
+use crate::mismatch::MontageError;
 use crate::source::SourceError;
 
 /// Why a clip could not be made.

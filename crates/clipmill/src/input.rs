@@ -11,9 +11,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use clipmill_playlist::{ByteRange, Location};
 
-use crate::clip::{Clip, MontageError, MontagePart};
+use crate::clip::{Clip, MontagePart};
 use crate::clip_reader::ClipReader;
 use crate::error::ClipError;
+use crate::mismatch::MontageError;
 use crate::onepass::{self, WrittenClip};
 use crate::probe::Probe;
 use crate::render::{Format, Progress};

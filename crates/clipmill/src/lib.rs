@@ -45,6 +45,7 @@ mod indexer;
 mod input;
 mod item;
 pub mod live;
+mod mismatch;
 mod movie;
 mod named;
 #[doc(hidden)]
@@ -68,7 +69,7 @@ mod wait;
 
 #[cfg(feature = "tokio")]
 pub use async_reader::AsyncClipReader;
-pub use clip::{Clip, ClipSegment, Gap, MontageError, MontagePart, TrackMismatch, TrackSummary};
+pub use clip::{Clip, ClipSegment, Gap, MontagePart, TrackSummary};
 pub use clip_reader::ClipReader;
 pub use clipmill_media::{
     CodecConfig, Cue, DeclineCause, DeclinedStream, Language, Limits, SegmentIndex, StreamPlace,
@@ -88,6 +89,7 @@ pub use fragments::GrowingFragments;
 pub use growing::GrowingClip;
 pub use indexer::Indexer;
 pub use input::{BoundClip, BoundSource, Input};
+pub use mismatch::{MontageError, TrackMismatch};
 pub use movie::{MovieError, movie_duration};
 pub use onepass::WrittenClip;
 pub use probe::{PlaylistSummary, Probe, ScrambledTrack};

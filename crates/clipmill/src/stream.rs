@@ -10,13 +10,13 @@ use bytes::Bytes;
 use clipmill_media::{CodecConfig, TrackKind};
 use clipmill_mp4::{FragmentOptions, FragmentTrack, Fragmenter, Run, event_message};
 
-use crate::clip::{Clip, ClipSegment, TrackWriter, by_config, events_of};
+use crate::clip::{Clip, ClipSegment, TrackWriter, by_config};
 use crate::cut::{Bounds, Chosen, Selection, select};
 use crate::error::ClipError;
 use crate::render::{Format, Observer, Progress, Renderer};
 use crate::request::{ClipRequest, Loader};
 use crate::source::SegmentSource;
-use crate::timeline::{Ticks, Timeline};
+use crate::timeline::{Ticks, Timeline, events_of};
 
 /// Tracks of which nothing has come by then are not waited for.
 const SEGMENTS_BEFORE_HEADER: usize = 2;

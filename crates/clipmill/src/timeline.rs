@@ -10,6 +10,7 @@
 mod clocks;
 mod cut_off;
 mod dates;
+mod events;
 mod pieces;
 mod repeats;
 mod samples;
@@ -27,12 +28,12 @@ use clipmill_media::{
 use clipmill_playlist::{ByteRange, Location};
 
 pub(crate) use self::dates::{DatedSegment, place};
+pub(crate) use self::events::events_of;
 use self::pieces::{Runs, UnplacedStretch, first_head, pieces};
 pub(crate) use self::repeats::Comparison;
 pub(crate) use self::samples::LineSample;
 pub use self::ticks::{Ticks, duration_ticks};
 pub(crate) use self::ticks::{from_ticks, rescale, ticks_between, to_ticks};
-use crate::clip::events_of;
 use crate::decrypt::SegmentKey;
 use crate::source::SegmentSource;
 

@@ -5,9 +5,10 @@ use std::mem::{Discriminant, discriminant};
 use clipmill_media::{CodecConfig, Language, TrackKind};
 use clipmill_mp4::Track;
 
+use super::MontagePart;
 use super::join::{Piece, join_shown, join_sound, shows_hidden};
-use super::{MontageError, MontagePart, TrackMismatch};
 use crate::clip::{TrackSummary, millis};
+use crate::mismatch::{MontageError, TrackMismatch};
 use crate::timeline::Ticks;
 
 /// A track of a montage.

@@ -4,10 +4,10 @@ use std::process::ExitCode;
 
 use clipmill::{AnySource, BoundClip, ClipError, ClipRequest, Input, Variant, WrittenClip};
 
+use super::{AllWritten, finish, labelled, request, when_listed, write_subtitles};
 use crate::args::{CutArgs, Part, Renditions};
 use crate::failure::Failure;
 use crate::progress::Bar;
-use crate::run::{AllWritten, finish, labelled, request, when_listed, write_subtitles};
 
 pub(crate) fn cut(args: &CutArgs, parts: &[Part]) -> Result<ExitCode, Failure> {
     let all = args.renditions == Renditions::All;
