@@ -114,9 +114,7 @@ impl GrowingClip {
         bytes: &[u8],
         out: &mut Vec<u8>,
     ) -> Result<Option<()>, ClipError> {
-        let same = timeline.segments().front().map(|first| first.number) == Some(self.front);
-        let at = timeline.position(self.next).filter(|_| same);
-        let Some(placed) = at.and_then(|at| timeline.segments().get(at)) else {
+        let Some(placed) = timeline.unmoved(self.front, self.next) else {
             return Ok(None);
         };
         let before = out.len();

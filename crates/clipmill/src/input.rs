@@ -310,10 +310,10 @@ impl<'i> BoundClip<'i> {
     ///     }))
     /// };
     /// let goals = BoundClip::montage([
-    ///     (window("+2.5s", "+4s")?, Some("1:0".to_owned())),
+    ///     (window("+2s", "+4s")?, Some("1:0".to_owned())),
     ///     (window("+11s", "+12s")?, None),
     /// ])?;
-    /// assert_eq!(goals.clip().duration_ms, 2_500);
+    /// assert_eq!(goals.clip().duration_ms, 3_000);
     /// assert_eq!(goals.clip().chapters().len(), 2);
     /// # Ok::<(), clipmill::ClipError>(())
     /// ```

@@ -355,6 +355,13 @@ impl Timeline {
         }
     }
 
+    /// The segment `number`, as long as the first one still is `front`: places on the line count from there.
+    pub(crate) fn unmoved(&self, front: u64, number: u64) -> Option<&PlacedSegment> {
+        let first = self.segments.front()?.number;
+        let at = self.position(number).filter(|_| first == front)?;
+        self.segments.get(at)
+    }
+
     /// The position in [`segments`](Self::segments) of the segment `number`.
     pub(crate) fn position(&self, number: u64) -> Option<usize> {
         let first = self.segments.front()?.number;
