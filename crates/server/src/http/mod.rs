@@ -165,6 +165,7 @@ fn around(router: Router) -> Router {
             Method::HEAD,
             Method::POST,
             Method::PUT,
+            Method::PATCH,
             Method::DELETE,
         ])
         .allow_headers([
@@ -172,6 +173,7 @@ fn around(router: Router) -> Router {
             header::CONTENT_TYPE,
             header::RANGE,
             header::IF_RANGE,
+            header::IF_MATCH,
             header::IF_NONE_MATCH,
             header::IF_MODIFIED_SINCE,
             auth::PROXY_AUTHORIZATION,
@@ -183,6 +185,7 @@ fn around(router: Router) -> Router {
             header::CONTENT_RANGE,
             header::ETAG,
             header::LAST_MODIFIED,
+            header::LOCATION,
             ant_media::clips::VOD_ID,
         ])
         .max_age(Duration::from_secs(86_400));
@@ -228,6 +231,7 @@ async fn count(request: Request, next: Next) -> Response {
         Method::HEAD => "HEAD",
         Method::POST => "POST",
         Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
         Method::DELETE => "DELETE",
         Method::OPTIONS => "OPTIONS",
         _ => "other",
